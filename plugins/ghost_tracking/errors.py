@@ -45,3 +45,90 @@ class ConfigurationError(PermanentError):
 
 class BadInputError(PermanentError):
     """What the caller passed in cannot be used; nothing was written."""
+
+
+# YouTube
+
+
+class YouTubeKeyError(ConfigurationError):
+    """YouTube refuses the API key: check the password of connection 'youtube_default'."""
+
+
+class QuotaExhaustedError(TransientError):
+    """This bucket of YouTube's quota is empty until midnight Pacific time."""
+
+    @classmethod
+    def of(cls, bucket: str) -> "QuotaExhaustedError":
+        return cls(
+            f"YouTube's '{bucket}' quota is used up until midnight Pacific time; what is left stays due",
+            bucket=bucket,
+        )
+
+
+class RateLimitedError(TransientError):
+    """YouTube asks to slow down. `retry_after` has the seconds it named, or None."""
+
+
+class YouTubeFaultError(TransientError):
+    """YouTube failed to answer properly: a server error, a timeout, or a body that is no JSON object."""
+
+
+class CallRejectedError(PermanentError):
+    """YouTube rejects this call as it stands; `reason` has its word for why."""
+
+
+class NotFoundError(PermanentError):
+    """YouTube does not know this playlist or channel: it is gone, private or misspelt."""
+
+
+class MalformedItemError(BadInputError):
+    """An item of YouTube's answer cannot be read."""
+
+
+# The database
+
+
+class DatabaseUnavailableError(TransientError):
+    """The database of connection 'ghost_postgres' cannot be reached."""
+
+
+# What to hunt, and settings
+
+
+class BadSourcesError(ConfigurationError):
+    """The list of sources to hunt cannot be used."""
+
+
+class BadSettingsError(ConfigurationError):
+    """The Airflow Variable 'ghost_settings' cannot be used."""
+
+
+# --- The vault ---
+
+
+class BadPointError(BadInputError):
+    """This row is not a metric point."""
+
+
+class BadPointsError(BadInputError):
+    """Some rows are not metric points; nothing was written."""
+
+
+class VaultMismatchError(ConfigurationError):
+    """This worker sees another vault than the rest of the deployment."""
+
+
+class UnreadableFileError(PermanentError):
+    """A file of the vault is broken, or is not one of the vault's."""
+
+
+class SchemaDriftError(UnreadableFileError):
+    """A file has other columns or types than the vault's."""
+
+
+class PartitionBusyError(TransientError):
+    """Somebody else is writing this partition of the vault."""
+
+
+class FileChangedError(TransientError):
+    """A file of the vault was replaced while its successor was being made."""

@@ -1,0 +1,56 @@
+"""What becomes of a video that YouTube does not return: missing once is not gone.
+
+YouTube drops ids from an answer for a while (replica lag, a call that is not atomic), and takes videos down
+and brings them back. So a missed video is looked at again soon, then later, and is *gone* only when it was missed
+`GONE_AFTER_MISSES` times over at least `GONE_AFTER`. A gone video is still looked at every week.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+GONE_AFTER_MISSES = 3
+GONE_AFTER = timedelta(hours=24)
+BACK_OFF = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
+GONE_INTERVAL = timedelta(days=7)
+
+FAULT_SHARE = 0.2
+FAULT_AT_LEAST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """How long a video has been missing; times are aware, UTC."""
+
+    missed_count: int
+    first_missed_at: datetime
+    gone_at: datetime | None
+
+    @property
+    def is_gone(self) -> bool:
+        return self.gone_at is not None
+
+
+def miss(before: Absence | None, at: datetime, *, counted: bool = True) -> tuple[Absence, datetime]:
+    """The absence after one more miss at `at`, and when to look again.
+
+    With `counted` false (the whole batch was suspicious, see `is_fault`) the miss is remembered, not counted.
+    """
+    first = before.first_missed_at if before else at
+    count = (before.missed_count if before else 0) + int(counted)
+    gone_at = before.gone_at if before else None
+    if gone_at is None and count >= GONE_AFTER_MISSES and at - first >= GONE_AFTER:
+        gone_at = at
+    wait = GONE_INTERVAL if gone_at else BACK_OFF[min(max(count, 1), len(BACK_OFF)) - 1]
+    return Absence(count, first, gone_at), at + wait
+
+
+def is_fault(asked: int, missed: Collection[Absence | None], at: datetime) -> bool:
+    """Whether so many videos went missing at once that YouTube is at fault, and not the videos.
+
+    `missed` holds the earlier absence of each video that is missing now. A fifth of the `asked` videos (and at
+    least ten) newly missing is a fault. A video that was missed a day ago or earlier is no news: so a batch of
+    videos that really are gone cannot be taken for a fault for ever.
+    """
+    news = sum(1 for before in missed if before is None or at - before.first_missed_at < GONE_AFTER)
+    return news >= FAULT_AT_LEAST and news >= asked * FAULT_SHARE

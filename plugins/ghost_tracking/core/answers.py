@@ -1,0 +1,118 @@
+"""What a refusal of YouTube means: the one place that turns an HTTP answer into one of our errors.
+
+Source: https://developers.google.com/youtube/v3/docs/errors, https://developers.google.com/youtube/v3/docs/core_errors
+and recorded answers. The body is read, never the URL: messages carry no key.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ghost_tracking.core.budgets import Bucket
+from ghost_tracking.errors import (
+    CallRejectedError,
+    GhostTrackingError,
+    NotFoundError,
+    QuotaExhaustedError,
+    RateLimitedError,
+    YouTubeFaultError,
+    YouTubeKeyError,
+)
+
+_QUOTA = {"quotaexceeded", "dailylimitexceeded"}
+_SLOW_DOWN = {"ratelimitexceeded", "userratelimitexceeded", "rate_limit_exceeded", "resource_exhausted"}
+_KEY = {
+    "keyinvalid",
+    "keyexpired",
+    "accessnotconfigured",
+    "service_disabled",
+    "iprefererblocked",
+    "consumer_invalid",
+    "consumer_suspended",
+    "dailylimitexceededunreg",
+    "unauthorized",
+    "autherror",
+    "required",  # with 401 or 403: a login or a key is
+}
+_KEY_PREFIX = "api_key_"  # API_KEY_INVALID, API_KEY_SERVICE_BLOCKED, API_KEY_IP_ADDRESS_BLOCKED …
+_PASSING = {"service_unavailable", "backenderror", "internalerror"}
+
+
+def classify(status: int, headers: Mapping[str, str], content: bytes, bucket: Bucket) -> GhostTrackingError:
+    """The error that an HTTP answer with this status (300 and above) stands for; `bucket` is what paid the call."""
+    error = _error_object(content)
+    if error is None:
+        return _classify_without_body(status, headers)
+    reasons = {reason.lower() for reason in _reasons(error)}
+    said = f"YouTube answered {status} ({', '.join(sorted(reasons)) or 'no reason given'})"
+    message = str(error.get("message", ""))
+    if reasons & _QUOTA or (reasons & _SLOW_DOWN and _is_daily(error)):
+        return QuotaExhaustedError.of(bucket)
+    if _blames_key(status, reasons, message):
+        return YouTubeKeyError(f"{said}: {YouTubeKeyError.__doc__}", status=status)
+    if status == 429 or reasons & _SLOW_DOWN:
+        return RateLimitedError(f"{said}: slow down", retry_after=_retry_after(headers))
+    if status >= 500 or _is_passing(reasons, message):
+        return YouTubeFaultError(said, status=status, retry_after=_retry_after(headers))
+    if status == 404:
+        return NotFoundError(f"{said}: {NotFoundError.__doc__}", status=status)
+    return CallRejectedError(f"{said}: {message[:200]}", status=status, reason=", ".join(sorted(reasons)))
+
+
+def _classify_without_body(status: int, headers: Mapping[str, str]) -> GhostTrackingError:
+    said = f"YouTube answered {status} with a body that is no JSON error"
+    if status == 401:
+        return YouTubeKeyError(f"{said}: {YouTubeKeyError.__doc__}", status=status)
+    if status == 429:
+        return RateLimitedError(f"{said}: slow down", retry_after=_retry_after(headers))
+    if status in (400, 414):
+        return CallRejectedError(said, status=status, reason="")
+    # an HTML page comes from a front end or a proxy on the way, and it passes
+    return YouTubeFaultError(said, status=status, retry_after=_retry_after(headers))
+
+
+def _error_object(content: bytes) -> dict[str, Any] | None:
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return None
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else None
+
+
+def _reasons(error: Mapping[str, Any]) -> Iterator[str]:
+    """Every word that the error has for itself, wherever this kind of body keeps it."""
+    for entry in (*_dicts(error.get("errors")), *_dicts(error.get("details"))):
+        if isinstance(entry.get("reason"), str):
+            yield entry["reason"]
+    if isinstance(error.get("status"), str):
+        yield error["status"]
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def _is_daily(error: Mapping[str, Any]) -> bool:
+    limits = [str((detail.get("metadata") or {}).get("quota_limit", "")) for detail in _dicts(error.get("details"))]
+    return any("perday" in limit.lower() for limit in limits)
+
+
+def _blames_key(status: int, reasons: set[str], message: str) -> bool:
+    if status not in (400, 401, 403):
+        return False
+    named = any(reason in _KEY or reason.startswith(_KEY_PREFIX) for reason in reasons)
+    return named or status == 401 or "unregistered callers" in message or "API key" in message
+
+
+def _is_passing(reasons: set[str], message: str) -> bool:
+    # seen on search only, and gone with the next try
+    return bool(reasons & _PASSING) or "on behalf of the specified Google account" in message
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds from a Retry-After header; its date form is not used by Google and counts as absent."""
+    try:
+        return max(0.0, float(headers.get("retry-after", "")))
+    except ValueError:
+        return None

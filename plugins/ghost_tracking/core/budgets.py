@@ -1,0 +1,82 @@
+"""YouTube's quota: three buckets a day, reset at midnight Pacific, and the purse a task spends from.
+
+Source of the rules: https://developers.google.com/youtube/v3/determine_quota_cost (buckets as of June 2026).
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+from ghost_tracking.errors import QuotaExhaustedError
+
+IDS_PER_CALL = 50
+"""How many ids one `videos.batchGetStats` or `videos.list` call may name."""
+
+
+class Bucket(StrEnum):
+    """What a call is paid from. The values stand in `quota_ledger.bucket`."""
+
+    STATISTICS = "statistics"  # videos.batchGetStats
+    SEARCH = "search"  # search.list
+    GENERAL = "general"  # every other read: videos, playlistItems, channels
+
+
+def calls_for(videos: int) -> int:
+    """How many calls ask for this many videos."""
+    return -(-videos // IDS_PER_CALL)
+
+
+class Purse:
+    """Calls that were reserved in the ledger, shared by the threads of one task.
+
+    `spend` is called before each request is sent, retries included: every request costs, failed ones too.
+    `refill`, where given, reserves some more when a bucket has run out and returns how many it got.
+    """
+
+    def __init__(
+        self, granted: Mapping[Bucket, int] | None = None, refill: Callable[[Bucket], int] | None = None
+    ) -> None:
+        self._left = dict.fromkeys(Bucket, 0) | dict(granted or {})
+        self._spent = dict.fromkeys(Bucket, 0)
+        self._refill = refill
+        self._exhausted: set[Bucket] = set()
+        self._lock = threading.Lock()
+
+    def spend(self, bucket: Bucket) -> None:
+        """Take one call out. Raises QuotaExhaustedError when there is none left."""
+        with self._lock:
+            if self._left[bucket] == 0 and self._refill and bucket not in self._exhausted:
+                self._left[bucket] += self._refill(bucket)
+            if self._left[bucket] == 0:
+                raise QuotaExhaustedError.of(bucket)
+            self._left[bucket] -= 1
+            self._spent[bucket] += 1
+
+    def empty(self, bucket: Bucket) -> None:
+        """YouTube itself says that this bucket is empty: nothing more is spent from it."""
+        with self._lock:
+            self._exhausted.add(bucket)
+            self._left[bucket] = 0
+
+    def holds(self, bucket: Bucket) -> bool:
+        """Whether a call could be paid from this bucket without a refill."""
+        with self._lock:
+            return self._left[bucket] > 0
+
+    @property
+    def left(self) -> dict[Bucket, int]:
+        """Calls that were reserved and not sent, to be given back; nothing of a bucket that YouTube called empty."""
+        with self._lock:
+            return {bucket: left for bucket, left in self._left.items() if left}
+
+    @property
+    def spent(self) -> dict[Bucket, int]:
+        """Calls that were sent."""
+        with self._lock:
+            return dict(self._spent)
+
+    @property
+    def exhausted(self) -> frozenset[Bucket]:
+        """The buckets that YouTube called empty."""
+        with self._lock:
+            return frozenset(self._exhausted)

@@ -1,0 +1,132 @@
+"""Everything that can be set, named once: connections, assets, Variables, and the settings with their defaults.
+
+Settings live in the Airflow Variable `ghost_settings`, a JSON object that is read when a task runs; what it does
+not name keeps its default. As with any Variable, the environment variable AIRFLOW_VAR_GHOST_SETTINGS works too.
+Two environment variables are read by the process itself: see `tracker_pool` and `sources_file`.
+"""
+
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ghost_tracking.errors import BadSettingsError
+
+POSTGRES_CONNECTION = "ghost_postgres"
+VAULT_CONNECTION = "ghost_vault"
+YOUTUBE_CONNECTION = "youtube_default"
+
+SETTINGS_VARIABLE = "ghost_settings"
+SOURCES_VARIABLE = "ghost_sources"
+
+POOL_ENVIRONMENT = "GHOST_TRACKER_POOL"
+SOURCES_ENVIRONMENT = "GHOST_SOURCES_FILE"
+
+VIDEOS_ASSET = "ghost_videos"
+METRICS_ASSET = "ghost_metrics"
+
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """The settings of a deployment. Each field's description is its documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metadata_retention_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        7, description="days after its discovery that a video's metadata stays in `videos`"
+    )
+    quota_statistics: NotNegative = Field(
+        10_000, description="calls a day of the bucket that `videos.batchGetStats` draws on"
+    )
+    quota_search: NotNegative = Field(100, description="calls a day of the bucket that `search.list` draws on")
+    quota_general: NotNegative = Field(
+        10_000,
+        description="calls a day of the bucket of all other reads (`videos`, `playlistItems`, `channels`)",
+    )
+    quota_hunter_reserve: NotNegative = Field(
+        1_000, description="calls a day of the general bucket that the tracker leaves to the hunter"
+    )
+    tracker_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = Field(
+        4,
+        description="track tasks that are meant to run at a time; a run is cut into about three times as many",
+    )
+    tracker_videos_a_run: Positive = Field(
+        150_000, description="videos that one tracker run takes on at most; the next run goes on"
+    )
+    tracker_batch_seconds: Annotated[int, Field(ge=5, le=540)] = Field(
+        120, description="seconds that the API calls of one batch may take, and its rows stay locked"
+    )
+    youtube_threads: Annotated[int, Field(ge=1, le=16)] = Field(
+        4, description="API calls that one task has under way at a time"
+    )
+    youtube_timeout_seconds: Annotated[int, Field(ge=1, le=120)] = Field(
+        20, description="seconds without a byte after which an API call is given up"
+    )
+    hunter_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = Field(
+        4, description="hunt tasks that the sources of a run are shared out to at most"
+    )
+    hunter_catch_up_days: Positive = Field(
+        7, description="days that a scheduled run goes back at most to cover what was missed"
+    )
+    hunter_search_overlap_minutes: NotNegative = Field(
+        60, description="minutes that searches look back further, since new videos become findable late"
+    )
+    vault_lock_seconds: NotNegative = Field(
+        30, description="seconds that a publisher waits for a partition that another one is writing"
+    )
+
+    @property
+    def metadata_retention(self) -> timedelta:
+        return timedelta(days=self.metadata_retention_days)
+
+    @property
+    def quota(self) -> dict[str, int]:
+        """Calls a day by bucket."""
+        return {
+            "statistics": self.quota_statistics,
+            "search": self.quota_search,
+            "general": self.quota_general,
+        }
+
+
+def parse_settings(text: str | None) -> Settings:
+    """Settings from the text of the Variable; BadSettingsError names each bad one and why it is."""
+    try:
+        return Settings.model_validate(json.loads(text) if text and text.strip() else {})
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise BadSettingsError(f"Airflow Variable '{SETTINGS_VARIABLE}': {problems}") from None
+    except ValueError as error:
+        raise BadSettingsError(f"Airflow Variable '{SETTINGS_VARIABLE}' is no JSON object: {error}") from None
+
+
+def read_settings() -> Settings:
+    """The settings of this deployment, read now. Needs a running task or another Airflow context."""
+    from airflow.sdk import Variable
+
+    return parse_settings(Variable.get(SETTINGS_VARIABLE, default=None))
+
+
+def tracker_pool() -> str:
+    """The pool of the track tasks, from GHOST_TRACKER_POOL when a DAG file is parsed; `default_pool` without it.
+
+    A pool that does not exist would leave tasks scheduled for ever, so none is assumed.
+    """
+    return os.environ.get(POOL_ENVIRONMENT) or "default_pool"
+
+
+def sources_file() -> Path | None:
+    """The file that says what to hunt: GHOST_SOURCES_FILE, or the first `include/sources.yaml` that is there.
+
+    Looked for beside `plugins/` (a checkout, an Astro project), then in AIRFLOW_HOME.
+    """
+    named = os.environ.get(SOURCES_ENVIRONMENT)
+    if named:
+        return Path(named)
+    roots = [Path(__file__).parents[2], Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()]
+    return next((file for root in roots if (file := root / "include" / "sources.yaml").is_file()), None)
