@@ -1,0 +1,159 @@
+"""Airflow's configuration for a stack on one small machine: one airflow.cfg, and the environment around it."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import json
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local_stack.layout import PROJECT, StateFolder, write_private
+from local_stack.ports import LOOPBACK
+from local_stack.processes import MARK
+
+USER = "admin"
+API_KEY_VARIABLE = "YOUTUBE_API_KEY"
+POOL_VARIABLE = "GHOST_TRACKER_POOL"
+SOURCES_VARIABLE = "GHOST_SOURCES_FILE"
+
+ConfigSections = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class AirflowConfig:
+    """What differs between two stacks."""
+
+    state: StateFolder
+    dags_folder: Path
+    plugins_folder: Path
+    port: int
+    postgres_socket: Path
+    postgres_user: str
+    extra: ConfigSections = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where Airflow's UI and API answer."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def write(self) -> None:
+        """Write airflow.cfg and the password file, both readable by their owner only."""
+        parser = configparser.ConfigParser(interpolation=None)
+        for source in (self._sections(), self.extra):
+            for section, options in source.items():
+                if not parser.has_section(section):
+                    parser.add_section(section)
+                for option, value in options.items():
+                    parser.set(section, option, value.replace("%", "%%"))  # Airflow reads with interpolation
+        draft: list[str] = []
+        for section in parser.sections():
+            draft.append(f"[{section}]")
+            draft.extend(f"{option} = {value}" for option, value in parser.items(section))
+            draft.append("")
+        write_private(self.state.airflow_home / "airflow.cfg", "\n".join(draft))
+        write_private(self._password_file, json.dumps({USER: self.password}) + "\n")
+
+    @property
+    def password(self) -> str:
+        """The password of `admin`, generated once."""
+        return self.state.secret("password", secrets.token_urlsafe(12))
+
+    @property
+    def _password_file(self) -> Path:
+        return self.state.airflow_home / "simple_auth_manager_passwords.json.generated"
+
+    def _sections(self) -> ConfigSections:
+        home = self.state.airflow_home
+        address = f"{self.postgres_user}@/airflow?host={self.postgres_socket}"
+        fernet_key = base64.urlsafe_b64encode(os.urandom(32)).decode()
+        return {
+            "core": {
+                "executor": "LocalExecutor",
+                "parallelism": "6",  # each worker is a process that starts with the scheduler
+                "dags_folder": str(self.dags_folder),
+                "plugins_folder": str(self.plugins_folder),
+                "load_examples": "False",
+                "fernet_key": self.state.secret("fernet_key", fernet_key),
+                "simple_auth_manager_users": f"{USER}:admin",
+                "simple_auth_manager_passwords_file": str(self._password_file),
+                "execution_api_server_url": f"{self.url}/execution/",
+                "hostname_callable": "socket.gethostname",  # the default asks the name server
+            },
+            "database": {
+                "sql_alchemy_conn": f"postgresql+psycopg2://{address}",
+                "sql_alchemy_conn_async": f"postgresql+psycopg://{address}",  # asyncpg wants a host
+                "check_migrations": "False",  # the supervisor has just made them
+            },
+            "api": {
+                "host": LOOPBACK,
+                "port": str(self.port),
+                "base_url": self.url,
+                "workers": "1",
+                "secret_key": self.state.secret("api_secret_key"),
+                "instance_name": "Ghost Tracking",
+            },
+            "api_auth": {"jwt_secret": self.state.secret("jwt_secret")},
+            "scheduler": {
+                # What a killed scheduler was running is taken up again within a minute, not after five.
+                "orphaned_tasks_check_interval": "15",
+                "task_instance_heartbeat_timeout": "90",
+                "task_instance_heartbeat_sec": "15",
+                "catchup_by_default": "False",
+            },
+            "dag_processor": {
+                "refresh_interval": "15",
+                "min_file_process_interval": "30",
+                "parsing_processes": "1",
+            },
+            "logging": {"base_log_folder": str(home / "logs"), "colored_console_log": "False"},
+            "usage_data_collection": {"enabled": "False"},
+        }
+
+
+def clean_environment(state: StateFolder, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of everything that a stack starts.
+
+    Without the API key, which belongs into one connection only; without AIRFLOW_* and PYTHONPATH of the shell,
+    which could point at somebody's production; with the mark by which leftovers are found, and with
+    loopback addresses kept away from proxies.
+    """
+    unwanted = ("AIRFLOW", "PYTHON", "_AIRFLOW", "PG", MARK, API_KEY_VARIABLE)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    beside = Path(sys.executable).parent
+    environment["PATH"] = os.pathsep.join([str(beside), environment.get("PATH", os.defpath)])
+    for name in ("NO_PROXY", "no_proxy"):
+        environment[name] = ",".join(filter(None, [LOOPBACK, "localhost", environment.get(name)]))
+    return {
+        **environment,
+        "AIRFLOW_HOME": str(state.airflow_home),
+        MARK: str(state.root),
+        "SPT_NOENV": "1",  # Airflow renames its processes, which would overwrite the mark
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONUTF8": "1",
+        **(extra or {}),
+    }
+
+
+def component_commands() -> dict[str, list[str]]:
+    """The commands of Airflow's components.
+
+    The scheduler's and the triggerer's log servers are left out: they listen on all interfaces, and the
+    API server reads the same files.
+    """
+    airflow = [sys.executable, "-m", "airflow"]
+    return {
+        "api-server": [*airflow, "api-server"],
+        "scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
+        "dag-processor": [*airflow, "dag-processor"],
+        "triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
+    }
+
+
+def default_folders() -> tuple[Path, Path]:
+    """The project's DAGs and plugins."""
+    return PROJECT / "dags", PROJECT / "plugins"

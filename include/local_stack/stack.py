@@ -1,0 +1,441 @@
+"""The local stack: PostgreSQL, Airflow's components and the YouTube simulator, started and stopped as one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import psutil
+
+from local_stack import processes
+from local_stack.airflow_api import AirflowApi
+from local_stack.airflow_config import (
+    POOL_VARIABLE,
+    SOURCES_VARIABLE,
+    USER,
+    AirflowConfig,
+    ConfigSections,
+    clean_environment,
+    component_commands,
+    default_folders,
+)
+from local_stack.airflow_settings import Entity, read_settings
+from local_stack.errors import StackError
+from local_stack.layout import PROJECT, StateFolder
+from local_stack.lock import SupervisorLock
+from local_stack.ports import choose_port
+from local_stack.postgres import PORT as POSTGRES_PORT
+from local_stack.postgres import SUPERUSER, Postgres
+from local_stack.processes import Component
+from local_stack.simulator import Simulator
+
+AIRFLOW_DATABASE = "airflow"
+AIRFLOW_PORT = 8080
+SIMULATOR_PORT = 8765
+READY_SECONDS = 150.0
+FINISHED = ("success", "failed")
+SEED = 20260115
+NO_KEY = "simulator-asks-for-none"
+
+T = TypeVar("T")
+
+
+class LocalStack:
+    """A whole Ghost Tracking on this machine, for `make run`, for `make demo` and for tests.
+
+    with LocalStack(tmp_path / "stack") as stack:
+        stack.wait_for_dags(["ghost_hunter"])
+        run = stack.trigger("ghost_hunter")
+        assert stack.wait_for_run("ghost_hunter", run) == "success"
+
+    Everything it keeps lies in `state_dir`; a second start with the same folder goes on where the first ended.
+    It starts by ending what a killed supervisor left behind, and stops by leaving no process.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        *,
+        api_key: str | None = None,
+        fresh: bool = False,
+        seed: int = SEED,
+        simulate: bool = True,
+        dags_folder: Path | None = None,
+        plugins_folder: Path | None = None,
+        settings_file: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        config: ConfigSections | None = None,
+        report: Callable[[str], None] | None = None,
+        grace: float = 10.0,
+    ) -> None:
+        """Describe a stack; nothing happens before `start`.
+
+        api_key: a key for YouTube's own API; without one the simulator stands in, unless `simulate` is off.
+        fresh: forget what the state folder holds.
+        seed: the simulator's world.
+        env, config: environment variables and airflow.cfg sections on top of the stack's own.
+        report: told each step of the start.
+        grace: seconds that processes get to end by themselves before they are killed.
+        """
+        dags, plugins = default_folders()
+        self.state = StateFolder(Path(state_dir).resolve())
+        self.grace = grace
+        self.processes: dict[str, Component] = {}
+        self._api_key = api_key
+        self._fresh = fresh
+        self._seed = seed
+        self._simulate = simulate and not api_key
+        self._dags_folder = dags_folder or dags
+        self._plugins_folder = plugins_folder or plugins
+        self._settings_file = settings_file or PROJECT / "airflow_settings.yaml"
+        self._extra_env = dict(env or {})
+        self._extra_config = config or {}
+        self._report = report or (lambda _: None)
+        self._lock = SupervisorLock(self.state.lock)
+        self._postgres: Postgres | None = None
+        self._simulator: Simulator | None = None
+        self._config: AirflowConfig | None = None
+        self._api: AirflowApi | None = None
+
+    # Where things are
+
+    @property
+    def airflow_url(self) -> str:
+        """Airflow's address, without a slash at the end."""
+        return self._started(self._config).url
+
+    @property
+    def user(self) -> str:
+        """Who can log in to Airflow."""
+        return USER
+
+    @property
+    def password(self) -> str:
+        """The password of `user`."""
+        return self._started(self._config).password
+
+    @property
+    def ghost_dsn(self) -> str:
+        """A libpq connection string for the database of the `ghost_postgres` connection."""
+        return self._started(self._postgres).dsn(self._ghost_database)
+
+    @property
+    def airflow_dsn(self) -> str:
+        """A libpq connection string for Airflow's metadata database."""
+        return self._started(self._postgres).dsn(AIRFLOW_DATABASE)
+
+    @property
+    def simulator_url(self) -> str | None:
+        """The simulator's address with a slash at the end, or None when YouTube itself is asked."""
+        return self._simulator.url if self._simulator else None
+
+    @property
+    def vault(self) -> Path:
+        """The vault's folder."""
+        return self.state.vault
+
+    @property
+    def logs_dir(self) -> Path:
+        """One log file a component."""
+        return self.state.logs
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment that Airflow's components run in: enough for its command line too."""
+        sources = self._sources_file
+        return {
+            **clean_environment(self.state),
+            POOL_VARIABLE: "ghost_tracker",
+            **({SOURCES_VARIABLE: str(sources)} if sources else {}),
+            **self._extra_env,
+        }
+
+    # Life
+
+    def start(self) -> None:
+        """Start everything and return when Airflow answers and all its components are healthy."""
+        self._lock.acquire()
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop everything. Takes little more than the grace period at worst, and is safe to call again."""
+        if self._api:
+            self._api.close()
+        for component in self.processes.values():
+            component.expected = False
+        # Tasks report to the API server and work in the database, so these two end last.
+        last = ("api-server", "simulator", "postgres")
+        workers = [c for name, c in self.processes.items() if name not in last]
+        servers = [c for name, c in self.processes.items() if name in last and name != "postgres"]
+        for group, grace in ((workers, self.grace), (servers, min(self.grace, 4.0))):
+            processes.end([p for component in group for p in _interruptible(component)], grace)
+        processes.end([p for c in [*workers, *servers] for p in c.family()], 0.0)
+        if self._postgres:
+            self._postgres.stop(self.grace)
+        processes.end_everything(self.state, 0.5)
+        for component in self.processes.values():
+            component.wait(1.0)
+        self.state.children.unlink(missing_ok=True)
+        self._lock.release()
+
+    def __enter__(self) -> LocalStack:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def check(self) -> None:
+        """Raise ComponentDied if a component ended that nobody had asked to end."""
+        for component in self.processes.values():
+            component.check()
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Send a component a signal, on purpose: `check` no longer expects it to run."""
+        self.processes[name].signal(number)
+
+    def restart(self, name: str) -> None:
+        """Start a component again that has ended."""
+        component = self.processes[name]
+        if not component.wait(self.grace):
+            raise StackError(f"{name} still runs")
+        component.start()
+        self._remember()
+
+    # Airflow
+
+    def api(self, method: str, path: str, json: Any = None, **params: Any) -> Any:
+        """Ask Airflow's REST API, logged in; paths without a leading slash are below `/api/v2/`.
+
+        Returns the decoded answer; raises ApiError for a refusal.
+        """
+        return self._started(self._api)(method, path, json, **params)
+
+    def wait_for_dags(self, dag_ids: Collection[str], timeout: float = 90.0) -> None:
+        """Wait until Airflow knows the DAGs; raises StackError with the import error if a file is broken."""
+        for _ in self._polls(timeout, f"DAGs {', '.join(dag_ids)} did not appear"):
+            known = {dag["dag_id"] for dag in self.api("GET", "dags", limit=100)["dags"]}
+            if known.issuperset(dag_ids):
+                return
+            errors = self.api("GET", "importErrors")["import_errors"]
+            if errors:
+                text = "\n".join(f"{error['filename']}: {error['stack_trace']}" for error in errors)
+                raise StackError(f"Airflow could not import a DAG file.\n{text}")
+
+    def unpause(self, dag_id: str, *, paused: bool = False) -> None:
+        """Let the scheduler run a DAG, or no longer."""
+        self.api("PATCH", f"dags/{dag_id}", {"is_paused": paused})
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Start a manual run and return its id."""
+        run = self.api("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": dict(conf or {})})
+        run_id: str = run["dag_run_id"]
+        return run_id
+
+    def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120.0) -> str:
+        """Wait until a run has ended; its state: `success` or `failed`."""
+        for _ in self._polls(timeout, f"run {run_id} of {dag_id} did not end"):
+            state: str = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+            if state in FINISHED:
+                return state
+        raise AssertionError("unreachable")
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """The log of one task instance as plain text."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
+        content = self.api("GET", path, map_index=map_index)["content"]
+        return "\n".join(row["event"] if isinstance(row, dict) else str(row) for row in content)
+
+    # The start, step by step
+
+    def _start(self) -> None:
+        left = processes.end_everything(self.state, 3.0)
+        if left:
+            self._report(f"ended {len(left)} processes that an earlier run had left")
+        if self._fresh:
+            self._forget()
+        self.state.create()
+        self._start_postgres()
+        if self._simulate:
+            self._start_simulator()
+        self._configure_airflow()
+        self._migrate()
+        self._start_airflow()
+
+    def _forget(self) -> None:
+        for path in self.state.root.iterdir():
+            if path == self.state.lock:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def _start_postgres(self) -> None:
+        environment = clean_environment(self.state)
+        self._postgres = Postgres(self.state.postgres, log=self._log("postgres"), env=environment)
+        self.processes["postgres"] = self._postgres.component
+        self._postgres.start()
+        self._remember()
+        self._postgres.ensure_database(self._ghost_database)
+        self._report("PostgreSQL answers")
+
+    def _start_simulator(self) -> None:
+        self._simulator = Simulator(
+            self.state.simulator,
+            port=self._port("simulator", SIMULATOR_PORT),
+            seed=self._seed,
+            log=self._log("simulator"),
+            env=clean_environment(self.state),
+        )
+        self.processes["simulator"] = self._simulator.component
+        self._simulator.start()
+        self._remember()
+
+    def _configure_airflow(self) -> None:
+        self._config = AirflowConfig(
+            state=self.state,
+            dags_folder=self._dags_folder,
+            plugins_folder=self._plugins_folder,
+            port=self._port("airflow", AIRFLOW_PORT),
+            postgres_socket=self._started(self._postgres).socket_folder,
+            postgres_user=SUPERUSER,
+            extra=self._extra_config,
+        )
+        self._config.write()
+        self._lock.tell(pid=psutil.Process().pid, url=self._config.url)
+
+    def _migrate(self) -> None:
+        """Bring Airflow's database to the installed version; a first migration that was cut short starts anew."""
+        installed = version("apache-airflow-core")
+        marker = self.state.airflow_home / "database_version"
+        done = marker.read_text() if marker.exists() else None
+        if done == installed:
+            return
+        if done is None:
+            self._started(self._postgres).recreate_database(AIRFLOW_DATABASE)
+        log = self._log("migration")
+        command = [sys.executable, "-m", "airflow", "db", "migrate"]
+        with log.open("wb") as output:
+            result = subprocess.run(
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=self.environment, check=False
+            )
+        if result.returncode:
+            raise StackError(f"Airflow's database could not be migrated. End of {log}:\n{processes.tail(log)}")
+        marker.write_text(installed)
+        self._report("Airflow's database is ready")
+
+    def _start_airflow(self) -> None:
+        for name, command in component_commands().items():
+            component = Component(
+                name, command, log=self._log(name), env=self.environment, cwd=self.state.airflow_home
+            )
+            self.processes[name] = component
+            component.start()
+            self._remember()
+        config = self._started(self._config)
+        self._api = AirflowApi(config.url, USER, config.password)
+        for _ in self._polls(READY_SECONDS, "Airflow's API server did not answer"):
+            if self._api.answers():
+                break
+        self._apply_settings()
+        self._report("Airflow's API server answers")
+        for _ in self._polls(READY_SECONDS, "Airflow's components did not become healthy"):
+            health = self.api("GET", "monitor/health")
+            if all(part["status"] == "healthy" for part in health.values()):
+                break
+
+    def _apply_settings(self) -> None:
+        if self._simulator:
+            self._simulator.wait()
+        settings = read_settings(self._settings_file).with_overrides(self._addresses())
+        applied = self.state.airflow_home / "settings_applied"
+        digest = hashlib.sha256(self._settings_file.read_bytes()).hexdigest()
+        unchanged = applied.exists() and applied.read_text() == digest
+        settings.apply(self._started(self._api), keep_edited=unchanged)
+        applied.write_text(digest)
+
+    def _addresses(self) -> dict[str, Entity]:
+        postgres = {
+            "host": str(self._started(self._postgres).socket_folder),
+            "port": POSTGRES_PORT,
+            "login": SUPERUSER,
+            "password": None,
+        }
+        youtube = {"password": self._api_key} if self._api_key else {"host": self.simulator_url, "password": NO_KEY}
+        return {
+            "ghost_postgres": postgres,
+            "ghost_vault": {"extra": {"path": str(self.vault)}},
+            "youtube_default": youtube,
+        }
+
+    @property
+    def _ghost_database(self) -> str:
+        schema: str = read_settings(self._settings_file).connection("ghost_postgres")["schema"]
+        return schema
+
+    @property
+    def _sources_file(self) -> Path | None:
+        return PROJECT / "include" / "sources.yaml"
+
+    def _port(self, name: str, preferred: int) -> int:
+        """The port of the last start or the usual one, or another if those are taken."""
+        try:
+            known: dict[str, int] = json.loads(self.state.ports.read_text())
+        except (OSError, ValueError):
+            known = {}
+        others = frozenset(port for owner, port in known.items() if owner != name)
+        last = [known[name]] if name in known else []
+        known[name] = choose_port(preferred, *last, avoid=others)
+        if known[name] != preferred:
+            self._report(f"port {preferred} is taken: {name} uses {known[name]}")
+        self.state.ports.write_text(json.dumps(known))
+        return known[name]
+
+    def _log(self, name: str) -> Path:
+        log = self.logs_dir / f"{name}.log"
+        processes.rotate(log)
+        return log
+
+    def _remember(self) -> None:
+        processes.remember(self.state, self.processes.values())
+
+    def _polls(self, timeout: float, complaint: str) -> Iterator[None]:
+        """Yield every half second while all components live; raise StackError when the time is over."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            self.check()
+            yield
+            time.sleep(0.3)
+        raise StackError(f"{complaint} within {timeout:.0f} s; logs are in {self.logs_dir}")
+
+    @staticmethod
+    def _started(part: T | None) -> T:
+        if part is None:
+            raise StackError("the stack has not been started")
+        return part
+
+
+def _interruptible(component: Component) -> Sequence[psutil.Process]:
+    """The main process only: Airflow's components end their own children in an orderly way."""
+    with contextlib.suppress(psutil.Error):
+        if component.running:
+            return [psutil.Process(component.pid)]
+    return []
