@@ -1,0 +1,233 @@
+"""Durable operations on a vault that is a folder.
+
+Everything the vault asks of its storage is here, in the words of an object store (keys, versions, a conditional
+replace), so that another kind of storage can stand beside this one.
+"""
+
+import errno
+import fcntl
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ghost_tracking.errors import ConfigurationError, FileChangedError, PartitionBusyError
+
+Version = tuple[int, int, int]
+"""What tells one content of a key from the next: inode, time of change in nanoseconds, size."""
+
+_LOCK_POLL_SECONDS: Final = 0.05
+_ATTEMPTS: Final = 5
+_NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+_NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF}
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """What was read of a key: all of it or its end, the size of the whole in bytes, and which version that was."""
+
+    data: bytes
+    size: int
+    version: Version
+
+
+class FolderStorage:
+    """A folder of a file system with file locks and atomic renames.
+
+    Keys are relative paths with forward slashes. What `put` and `replace` return from survives a power cut. Errors
+    of the operating system come through as `OSError`.
+    """
+
+    def __init__(self, root: Path, scratch: str) -> None:
+        """`scratch` is the key of the folder for unfinished files, on the same file system as all others."""
+        self.root = root
+        self._scratch = scratch
+
+    def prepare(self) -> None:
+        """Make the folder if it is missing; OSError when that, or writing into it, is not allowed."""
+        scratch = self.root / self._scratch
+        scratch.mkdir(parents=True, exist_ok=True)
+        if not os.access(scratch, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(scratch))
+
+    def probe(self) -> None:
+        """Really write something, and remove it; OSError when that fails."""
+        self.prepare()
+        self._write_scratch(b"probe").unlink()
+
+    def read(self, key: str, *, last: int | None = None) -> Blob:
+        """One version of `key`, whole or its `last` bytes; FileNotFoundError when it is not there."""
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._read(key, last)
+            except OSError as error:
+                if error.errno != errno.ESTALE:  # a network file system's word for: replaced while being read
+                    raise
+        return self._read(key, last)
+
+    def _read(self, key: str, last: int | None) -> Blob:
+        with (self.root / key).open("rb") as file:
+            status = os.fstat(file.fileno())
+            if last is not None and last < status.st_size:
+                file.seek(-last, os.SEEK_END)
+            return Blob(file.read(), status.st_size, _version(status))
+
+    def version(self, key: str) -> Version | None:
+        """The present version of `key`; None when it is not there."""
+        try:
+            return _version((self.root / key).stat())
+        except FileNotFoundError:
+            return None
+
+    def children(self, folder: str) -> list[str]:
+        """The names right below `folder`, sorted; none when it is not there."""
+        try:
+            return sorted(os.listdir(self.root / folder))  # noqa: PTH208 - a tenth of the time of iterdir
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write `key` whole, at once and durably, whatever stood there."""
+        self._install(self._write_scratch(data), key)
+
+    def replace(self, key: str, data: bytes, *, expecting: Version | None) -> None:
+        """`put`, if `key` still is the version `expecting` (None: is not there), else `FileChangedError`.
+
+        On a folder the check and the write are two steps: the caller holds a lock as well.
+        """
+        scratch = self._write_scratch(data)
+        if self.version(key) != expecting:
+            scratch.unlink(missing_ok=True)
+            raise FileChangedError(f"{key} was replaced by somebody else", key=key)
+        self._install(scratch, key)
+
+    def move(self, key: str, to: str) -> None:
+        """Rename `key`, durably."""
+        self._install(self.root / key, to)
+        self._remove_empty(self.root / key)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove `keys`, those that are there, and the folders that this leaves empty."""
+        paths = [self.root / key for key in keys]
+        for path in paths:
+            path.unlink(missing_ok=True)
+        for folder in {path.parent: path for path in paths}.values():
+            self._remove_empty(folder)
+
+    def sweep_scratch(self, before: float) -> int:
+        """Remove unfinished files last touched before the POSIX time `before`; how many there were."""
+        swept = 0
+        for name in self.children(self._scratch):
+            path = self.root / self._scratch / name
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
+                    swept += 1
+        return swept
+
+    @contextmanager
+    def lock(self, key: str, timeout: float) -> Iterator[None]:
+        """Hold `key` alone among all processes; `PartitionBusyError` after `timeout` seconds.
+
+        The operating system lets go when the holder ends, however it ends.
+        """
+        path = self.root / key
+        self._make_folder(path.parent)
+        descriptor = self._wait_for_lock(path, time.monotonic() + timeout)
+        try:
+            yield
+        finally:
+            # Before letting go: whoever waits for this file then sees that it is gone, and locks its successor.
+            path.unlink(missing_ok=True)
+            os.close(descriptor)
+
+    def _wait_for_lock(self, path: Path, deadline: float) -> int:
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            if _try_lock(descriptor, path) and _is_still(descriptor, path):
+                return descriptor
+            os.close(descriptor)
+            if time.monotonic() >= deadline:
+                raise PartitionBusyError(f"{path.name} is held by somebody else", key=path.name)
+            time.sleep(_LOCK_POLL_SECONDS)
+
+    def _write_scratch(self, data: bytes) -> Path:
+        path = self.root / self._scratch / f"{os.getpid()}-{uuid.uuid4().hex}"
+        self._make_folder(path.parent)
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink(missing_ok=True)  # a full disk is not made fuller
+            raise
+        return path
+
+    def _install(self, source: Path, key: str) -> None:
+        target = self.root / key
+        for attempt in range(_ATTEMPTS):
+            self._make_folder(target.parent)
+            try:
+                source.replace(target)
+                break
+            except FileNotFoundError:
+                # A folder that just became empty was removed: make it again.
+                if attempt == _ATTEMPTS - 1 or not source.exists():
+                    raise
+        _sync_folder(target.parent)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        with suppress(FileNotFoundError):  # its parent went meanwhile: the caller comes again
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
+
+    def _remove_empty(self, path: Path) -> None:
+        for folder in path.relative_to(self.root).parents[:-1]:
+            try:
+                (self.root / folder).rmdir()
+            except OSError:
+                return
+
+
+def _version(status: os.stat_result) -> Version:
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _try_lock(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            raise ConfigurationError(
+                f"The file system of {path.parent} has no file locks, which the vault needs", path=str(path)
+            ) from error
+        raise
+    return True
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:  # some network file systems do it by themselves and refuse
+            raise
+    finally:
+        os.close(descriptor)
