@@ -40,8 +40,7 @@ class AirflowSettings:
             self.connection(connection_id)
         return AirflowSettings(
             connections=tuple(
-                _override(connection, overrides.get(connection["connection_id"], {}))
-                for connection in self.connections
+                _override(connection, overrides.get(connection["connection_id"], {})) for connection in self.connections
             ),
             pools=self.pools,
             variables=self.variables,

@@ -9,11 +9,11 @@ class StackError(Exception):
     """The stack cannot start or go on."""
 
 
-class AlreadyRunning(StackError):
+class AlreadyRunningError(StackError):
     """Another supervisor holds this state folder."""
 
 
-class ComponentDied(StackError):
+class ComponentDiedError(StackError):
     """A component ended that nobody had asked to end."""
 
     def __init__(self, name: str, returncode: int | None, log: Path, tail: str) -> None:
@@ -31,3 +31,7 @@ class ApiError(StackError):
         self.status = status
         self.body = body
         super().__init__(f"{method} {path} answered {status}: {body[:500]}")
+
+
+class NoAnswerError(StackError):
+    """Airflow's REST API did not answer though its process runs: overloaded, or still starting."""

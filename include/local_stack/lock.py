@@ -6,10 +6,9 @@ import fcntl
 import json
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from local_stack.errors import AlreadyRunning
+from local_stack.errors import AlreadyRunningError
 
 
 class SupervisorLock:
@@ -19,15 +18,20 @@ class SupervisorLock:
         self._path = path
         self._descriptor: int | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether this object has the lock."""
+        return self._descriptor is not None
+
     def acquire(self) -> None:
-        """Take the lock or raise AlreadyRunning, which says who has it."""
+        """Take the lock or raise AlreadyRunningError, which says who has it."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise AlreadyRunning(self._who()) from None
+            raise AlreadyRunningError(self._who()) from None
         self._descriptor = descriptor
         self.tell(pid=os.getpid())
 
@@ -43,15 +47,6 @@ class SupervisorLock:
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
-
-    def __enter__(self) -> SupervisorLock:
-        self.acquire()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.release()
 
     def _who(self) -> str:
         try:

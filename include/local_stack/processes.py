@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from local_stack.errors import ComponentDied
+from local_stack.errors import ComponentDiedError
 from local_stack.layout import StateFolder
 
 MARK = "GHOST_STACK"
@@ -75,9 +76,9 @@ class Component:
         self.expected = True
 
     def check(self) -> None:
-        """Raise ComponentDied if the process has ended though it should run."""
+        """Raise ComponentDiedError if the process has ended though it should run."""
         if self.expected and self._process is not None and self._process.poll() is not None:
-            raise ComponentDied(self.name, self._process.returncode, self.log, tail(self.log))
+            raise ComponentDiedError(self.name, self._process.returncode, self.log, tail(self.log))
 
     def signal(self, number: int) -> None:
         """Send a signal; a process that is gone already is none to complain about."""
@@ -125,12 +126,29 @@ def end(processes: Iterable[psutil.Process], grace: float) -> None:
     """End processes: SIGTERM, and SIGKILL for those that still live when the grace period is over."""
     remaining = list(processes)
     for kill, seconds in ((False, grace), (True, 5.0)):
+        if not kill and not grace:
+            continue
         for process in remaining:
             with contextlib.suppress(psutil.Error):
                 process.kill() if kill else process.terminate()
         _, remaining = psutil.wait_procs(remaining, timeout=seconds)
         if not remaining:
             return
+
+
+def stop(components: Mapping[Component, float]) -> None:
+    """Ask components to end, and end the families of those that take longer than their seconds of grace.
+
+    Only the main process of each is asked: it ends its own children in an orderly way.
+    """
+    families = {component: component.family() for component in components}
+    for component in components:
+        component.signal(signal.SIGTERM)
+    begin = time.monotonic()
+    for component, grace in sorted(components.items(), key=lambda item: item[1]):
+        component.wait(max(0.0, begin + grace - time.monotonic()))
+        end([*families[component], *component.family()], 0.0)
+        component.wait(1.0)
 
 
 def remember(state: StateFolder, components: Iterable[Component]) -> None:

@@ -29,9 +29,7 @@ class Simulator:
             *("--ready-file", str(self._ready_file)),
         ]
         include = PROJECT / "include"
-        self.component = Component(
-            "simulator", command, log=log, env={**env, "PYTHONPATH": str(include)}, cwd=include
-        )
+        self.component = Component("simulator", command, log=log, env={**env, "PYTHONPATH": str(include)}, cwd=include)
 
     def start(self) -> None:
         """Start the process; `wait` tells when it answers."""

@@ -10,12 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+import httpx
 import psutil
 
 from local_stack import processes
@@ -31,7 +32,7 @@ from local_stack.airflow_config import (
     default_folders,
 )
 from local_stack.airflow_settings import Entity, read_settings
-from local_stack.errors import StackError
+from local_stack.errors import NoAnswerError, StackError
 from local_stack.layout import PROJECT, StateFolder
 from local_stack.lock import SupervisorLock
 from local_stack.ports import choose_port
@@ -164,37 +165,57 @@ class LocalStack:
     # Life
 
     def start(self) -> None:
-        """Start everything and return when Airflow answers and all its components are healthy."""
+        """Start everything and return when Airflow answers and all its components are healthy.
+
+        Raises AlreadyRunningError or another StackError; `stop` is the caller's to call then. `with` does both.
+        """
         self._lock.acquire()
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
+        self._report("starting")
+        left = processes.end_everything(self.state, 3.0)
+        if left:
+            self._report(f"ended {len(left)} processes that an earlier run had left")
+        if self._fresh:
+            self._forget()
+        self.state.create()
+        self._start_postgres()
+        if self._simulate:
+            self._start_simulator()
+        self._configure_airflow()
+        self._migrate()
+        self._start_airflow()
 
     def stop(self) -> None:
-        """Stop everything. Takes little more than the grace period at worst, and is safe to call again."""
+        """Stop everything that `start` has got to. Takes little more than the grace period at worst.
+
+        Does nothing when another supervisor has the state folder, or when it has all been stopped.
+        """
+        if not self._lock.held:
+            return
         if self._api:
             self._api.close()
         for component in self.processes.values():
             component.expected = False
-        # Tasks report to the API server and work in the database, so these two end last.
-        last = ("api-server", "simulator", "postgres")
-        workers = [c for name, c in self.processes.items() if name not in last]
-        servers = [c for name, c in self.processes.items() if name in last and name != "postgres"]
-        for group, grace in ((workers, self.grace), (servers, min(self.grace, 4.0))):
-            processes.end([p for component in group for p in _interruptible(component)], grace)
-        processes.end([p for c in [*workers, *servers] for p in c.family()], 0.0)
+        # Tasks report to the API server and work in the database: those go last.
+        self._stop({"scheduler": self.grace, "dag-processor": 3.0, "triggerer": 1.0})
+        self._stop({"api-server": 4.0, "simulator": 3.0})
         if self._postgres:
             self._postgres.stop(self.grace)
         processes.end_everything(self.state, 0.5)
-        for component in self.processes.values():
-            component.wait(1.0)
         self.state.children.unlink(missing_ok=True)
         self._lock.release()
 
+    def lose_patience(self) -> None:
+        """Kill what still runs while `stop` waits for it to end in order; PostgreSQL needs no hurry then."""
+        for name, component in self.processes.items():
+            if name != "postgres":
+                processes.end(component.family(), 0.0)
+
     def __enter__(self) -> LocalStack:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -203,7 +224,7 @@ class LocalStack:
         self.stop()
 
     def check(self) -> None:
-        """Raise ComponentDied if a component ended that nobody had asked to end."""
+        """Raise ComponentDiedError if a component ended that nobody had asked to end."""
         for component in self.processes.values():
             component.check()
 
@@ -224,9 +245,14 @@ class LocalStack:
     def api(self, method: str, path: str, json: Any = None, **params: Any) -> Any:
         """Ask Airflow's REST API, logged in; paths without a leading slash are below `/api/v2/`.
 
-        Returns the decoded answer; raises ApiError for a refusal.
+        Returns the decoded answer. Raises ApiError for a refusal, ComponentDiedError when the server is gone and
+        NoAnswerError when it does not answer.
         """
-        return self._started(self._api)(method, path, json, **params)
+        try:
+            return self._started(self._api)(method, path, json, **params)
+        except httpx.TransportError as error:
+            self.check()
+            raise NoAnswerError(f"{method} {path}: {error!r}") from error
 
     def wait_for_dags(self, dag_ids: Collection[str], timeout: float = 90.0) -> None:
         """Wait until Airflow knows the DAGs; raises StackError with the import error if a file is broken."""
@@ -252,9 +278,10 @@ class LocalStack:
     def wait_for_run(self, dag_id: str, run_id: str, timeout: float = 120.0) -> str:
         """Wait until a run has ended; its state: `success` or `failed`."""
         for _ in self._polls(timeout, f"run {run_id} of {dag_id} did not end"):
-            state: str = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
-            if state in FINISHED:
-                return state
+            with contextlib.suppress(NoAnswerError):
+                state: str = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"]
+                if state in FINISHED:
+                    return state
         raise AssertionError("unreachable")
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
@@ -264,20 +291,6 @@ class LocalStack:
         return "\n".join(row["event"] if isinstance(row, dict) else str(row) for row in content)
 
     # The start, step by step
-
-    def _start(self) -> None:
-        left = processes.end_everything(self.state, 3.0)
-        if left:
-            self._report(f"ended {len(left)} processes that an earlier run had left")
-        if self._fresh:
-            self._forget()
-        self.state.create()
-        self._start_postgres()
-        if self._simulate:
-            self._start_simulator()
-        self._configure_airflow()
-        self._migrate()
-        self._start_airflow()
 
     def _forget(self) -> None:
         for path in self.state.root.iterdir():
@@ -344,9 +357,7 @@ class LocalStack:
 
     def _start_airflow(self) -> None:
         for name, command in component_commands().items():
-            component = Component(
-                name, command, log=self._log(name), env=self.environment, cwd=self.state.airflow_home
-            )
+            component = Component(name, command, log=self._log(name), env=self.environment, cwd=self.state.airflow_home)
             self.processes[name] = component
             component.start()
             self._remember()
@@ -414,6 +425,11 @@ class LocalStack:
         processes.rotate(log)
         return log
 
+    def _stop(self, grace: Mapping[str, float]) -> None:
+        """Stop those of the components that were started; none gets more than the stack's own grace."""
+        running = {self.processes[name]: seconds for name, seconds in grace.items() if name in self.processes}
+        processes.stop({component: min(seconds, self.grace) for component, seconds in running.items()})
+
     def _remember(self) -> None:
         processes.remember(self.state, self.processes.values())
 
@@ -431,11 +447,3 @@ class LocalStack:
         if part is None:
             raise StackError("the stack has not been started")
         return part
-
-
-def _interruptible(component: Component) -> Sequence[psutil.Process]:
-    """The main process only: Airflow's components end their own children in an orderly way."""
-    with contextlib.suppress(psutil.Error):
-        if component.running:
-            return [psutil.Process(component.pid)]
-    return []

@@ -1,0 +1,45 @@
+# Ghost Tracking on this machine. `make` lists what there is; Python 3.11 or newer is all that must be installed.
+
+PY := .venv/bin/python
+# The API key reaches `make run` and nothing else.
+CLEAN := env -u YOUTUBE_API_KEY
+STACK := PYTHONPATH=include $(PY) -m local_stack
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test lint format bench lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: ## make .venv from requirements.lock, if it is not up to date
+	@sh include/local_stack/install.sh
+
+run: install ## start everything: PostgreSQL, Airflow, the DAGs; ctrl-C stops it (state in .run/)
+	@$(STACK) run
+
+demo: install ## prove it end to end: hunter, tracker, janitor, and tracking that outlives the metadata
+	@$(CLEAN) $(STACK) demo
+
+test: lint ## lint, then all tests
+	$(CLEAN) $(PY) -m pytest
+
+lint: install ## ruff, mypy, and the compose file's schema
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	MYPYPATH=include:plugins $(PY) -m mypy --strict include/local_stack
+	$(PY) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
+
+format: install ## let ruff put the code in order
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+bench: install ## measure
+	$(CLEAN) PYTHONPATH=plugins:include:tests $(PY) -m bench
+
+lock: install ## resolve the newest versions anew into requirements.lock
+	.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --upgrade \
+		requirements.txt requirements-dev.txt -o requirements.lock --generate-hashes
+
+clean: ## remove .venv, caches and the demo; the data of make run stays
+	@sh include/local_stack/clean.sh
