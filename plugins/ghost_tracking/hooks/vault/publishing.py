@@ -9,7 +9,7 @@ wakes up late and overwrites a newer file, loses nothing: the next one finds wha
 import logging
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
@@ -19,7 +19,12 @@ import pyarrow as pa
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
+from ghost_tracking.errors import (
+    FileChangedError,
+    PartitionBusyError,
+    SchemaDriftError,
+    UnreadableFileError,
+)
 from ghost_tracking.hooks.vault import files, layout
 from ghost_tracking.hooks.vault.footers import read_footer
 from ghost_tracking.hooks.vault.reports import PublishReport, SealReport, StagedPart
@@ -29,6 +34,8 @@ log = logging.getLogger(__name__)
 
 LEFTOVER_AGE: Final = timedelta(days=1)
 _ATTEMPTS: Final = 5
+
+_Work = Callable[[Partition], PublishReport]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ class Publisher:
         """Merge what is staged and not published yet, in `partitions` or (None) anywhere."""
         hours = staged_hours(self._storage) if partitions is None else sorted(set(partitions))
         pending = [hour for hour in hours if self._lacks_parts(hour)]
-        return PublishReport.combined(list(self._each_locked(pending, self._merge_new)))
+        return self._each_alone(pending, self._merge_new)
 
     def seal(self, now: datetime, margin: timedelta) -> SealReport:
         """Prove that hours which ended before `now - margin` hold all their parts, and delete those."""
@@ -90,29 +97,27 @@ class Publisher:
                 sealed[partition] = deleted
             return report
 
-        published = PublishReport.combined(list(self._each_locked(due, seal_hour)))
+        published = self._each_alone(due, seal_hour)
         leftovers = self._storage.sweep_scratch((now - LEFTOVER_AGE).timestamp())
         return SealReport(tuple(sealed), sum(sealed.values()), tuple(unverified), leftovers, published)
 
-    def _each_locked(
-        self, hours: Collection[Partition], work: Callable[[Partition], PublishReport]
-    ) -> Iterator[PublishReport]:
-        """Do `work` on each hour alone; an hour that is held or cannot be worked on does not stop the others.
-
-        All waiting together takes at most the lock timeout.
-        """
+    def _each_alone(self, hours: Collection[Partition], work: _Work) -> PublishReport:
+        """Do `work` on each hour under its lock; all waiting together takes at most the lock timeout."""
         deadline = time.monotonic() + self._lock_timeout
-        for hour in hours:
-            try:
-                with self._storage.lock(layout.lock(hour), max(0.0, deadline - time.monotonic())):
-                    yield work(hour)
-            except (PartitionBusyError, FileChangedError):
-                log.warning("%s is being written by somebody else; its parts stay staged", hour)
-                yield PublishReport(busy=(hour,))
-            except OSError as error:
-                problem = f"{hour} could not be published, its parts stay staged: {error}"
-                log.exception("%s could not be published", hour)
-                yield PublishReport(failed=(hour,), problems=(problem,))
+        return PublishReport.combined([self._alone(hour, work, deadline) for hour in hours])
+
+    def _alone(self, partition: Partition, work: _Work, deadline: float) -> PublishReport:
+        """An hour that is held, or cannot be worked on, is reported and does not stop the others."""
+        try:
+            with self._storage.lock(layout.lock(partition), max(0.0, deadline - time.monotonic())):
+                return work(partition)
+        except (PartitionBusyError, FileChangedError):
+            log.warning("%s is being written by somebody else: its parts stay staged", partition)
+            return PublishReport(busy=(partition,))
+        except (OSError, SchemaDriftError) as error:
+            problem = f"{partition} could not be published, its parts stay staged: {error}"
+            log.error(problem)
+            return PublishReport(failed=(partition,), problems=(problem,))
 
     def _lacks_parts(self, partition: Partition) -> bool:
         """Whether there are parts that the published file does not list; reads its footer only, and no lock."""
@@ -164,6 +169,9 @@ class Publisher:
             return _Published(nothing, frozenset(), None)
         try:
             table, parts = files.decode(blob.data, partition)
+        except SchemaDriftError as error:
+            # Intact, so of another version of this program: not ours to replace.
+            raise SchemaDriftError(f"{key} has {error.message}", key=key) from error
         except UnreadableFileError as error:
             return _Published(nothing, frozenset(), blob.version, broken=(blob.data, error.message))
         return _Published(table, parts, blob.version)
@@ -217,16 +225,18 @@ class Publisher:
         """Delete the parts whose points all stand in the published file, read back; None when not all do."""
         names = part_names(self._storage, partition)
         try:
-            published, _ = files.decode(self._storage.read(layout.stats(partition)).data, partition)
-            parts = [
-                files.decode(self._storage.read(layout.part(partition, name)).data, partition)[0] for name in names
-            ]
-        except (UnreadableFileError, FileNotFoundError):
+            published = self._decoded(layout.stats(partition), partition)
+            parts = [self._decoded(layout.part(partition, name), partition) for name in names]
+        except (UnreadableFileError, OSError):
             return None if names else 0
         if files.merge([published, *parts]).num_rows != published.num_rows:
             return None
+        self._storage.settle(layout.stats(partition))
         self._storage.delete(layout.part(partition, name) for name in names)
         return len(names)
+
+    def _decoded(self, key: str, partition: Partition) -> pa.Table:
+        return files.decode(self._storage.read(key).data, partition)[0]
 
 
 def staged_hours(storage: FolderStorage) -> list[Partition]:

@@ -40,8 +40,8 @@ class PublishReport:
 
     @property
     def complete(self) -> bool:
-        """Everything that was staged is now published."""
-        return not (self.busy or self.failed or self.rebuilt or self.quarantined)
+        """All that was looked at is published, and nothing was wrong with it."""
+        return not (self.busy or self.failed or self.problems)
 
     @classmethod
     def combined(cls, reports: Sequence[Self]) -> Self:

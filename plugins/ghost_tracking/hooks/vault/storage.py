@@ -105,6 +105,10 @@ class FolderStorage:
             raise FileChangedError(f"{key} was replaced by somebody else", key=key)
         self._install(scratch, key)
 
+    def settle(self, key: str) -> None:
+        """Make durable that `key` stands there, whoever wrote it and was perhaps killed on the way."""
+        _sync_folder((self.root / key).parent)
+
     def move(self, key: str, to: str) -> None:
         """Rename `key`, durably."""
         self._install(self.root / key, to)
@@ -148,8 +152,12 @@ class FolderStorage:
     def _wait_for_lock(self, path: Path, deadline: float) -> int:
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            if _try_lock(descriptor, path) and _is_still(descriptor, path):
-                return descriptor
+            try:
+                if _try_lock(descriptor, path) and _is_still(descriptor, path):
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
             os.close(descriptor)
             if time.monotonic() >= deadline:
                 raise PartitionBusyError(f"{path.name} is held by somebody else", key=path.name)
