@@ -7,13 +7,14 @@ Two environment variables are read by the process itself: see `tracker_pool` and
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ghost_tracking.errors import BadSettingsError
+from ghost_tracking.errors import BadSettingsError, BadSourcesError
 
 POSTGRES_CONNECTION = "ghost_postgres"
 VAULT_CONNECTION = "ghost_vault"
@@ -130,3 +131,34 @@ def sources_file() -> Path | None:
         return Path(named)
     roots = [Path(__file__).parents[2], Path(os.environ.get("AIRFLOW_HOME", "~/airflow")).expanduser()]
     return next((file for root in roots if (file := root / "include" / "sources.yaml").is_file()), None)
+
+
+def read_sources(form: Mapping[str, Any]) -> tuple[Any, str]:
+    """What to hunt, unparsed, and the name of where it stands.
+
+    From the run's form (`sources`, `videos`) where it says something, else from the Variable `ghost_sources` (YAML or
+    JSON), else from `sources_file`. Raises BadSourcesError where there is none, or where it is no YAML.
+    """
+    import yaml
+    from airflow.sdk import Variable
+
+    if form.get("sources") or form.get("videos"):
+        videos = [{"videos": form["videos"]}] if form.get("videos") else []
+        return [*(form.get("sources") or []), *videos], "the run's form"
+    text, origin = Variable.get(SOURCES_VARIABLE, default=None), f"Airflow Variable '{SOURCES_VARIABLE}'"
+    if not text:
+        file = sources_file()
+        if file is None:
+            raise BadSourcesError(
+                f"nothing to hunt: set the Airflow Variable '{SOURCES_VARIABLE}', or the environment variable "
+                f"{SOURCES_ENVIRONMENT} to a file such as include/sources.yaml"
+            )
+        origin = str(file)
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise BadSourcesError(f"{origin} cannot be read: {error.strerror}") from error
+    try:
+        return yaml.safe_load(text), origin
+    except yaml.YAMLError as error:
+        raise BadSourcesError(f"{origin} is not YAML: {error}") from error

@@ -1,0 +1,107 @@
+"""
+### Ghost hunter
+
+Every hour: finds the videos that were published in its window, and puts them under tracking for ever.
+
+`plan` reads what to hunt: from the run's form, else from the Airflow Variable `ghost_sources`, else from
+`include/sources.yaml`. Each `hunt` instance takes some of the sources, writes metadata and schedule of what is new in
+one transaction, and stages its first points; its name says what it found. `publish` merges them into the vault.
+
+A scheduled run also covers what earlier runs missed, back to each source's watermark. A backfill
+(`airflow backfill create --dag-id ghost_hunter …`) covers exactly the hours that it names, and only sources that know
+windows: channels, searches, playlists. Running a window twice changes nothing.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import Asset, CronDataIntervalTimetable, Param, dag, get_current_context, task
+
+from ghost_tracking import settings
+
+
+@dag(
+    dag_id="ghost_hunter",
+    schedule=CronDataIntervalTimetable("0 * * * *", timezone="UTC"),
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=2),
+    default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(seconds=30)},
+    params={
+        "videos": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            title="Videos",
+            description="Ids or URLs of videos to track from now on, one a line. Leaves the usual sources alone.",
+        ),
+        "sources": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "object"},
+            title="Sources",
+            description='Sources for this run only, such as [{"channel": "UC…"}, {"search": "linear algebra"}].',
+        ),
+        "window_start": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Published from",
+            description="Start of the window. Empty: from where the last run ended.",
+        ),
+        "window_end": Param(
+            None,
+            type=["null", "string"],
+            format="date-time",
+            title="Published before",
+            description="End of the window. Empty: now.",
+        ),
+    },
+    tags=["ghost_tracking"],
+    doc_md=__doc__,
+)
+def ghost_hunter():
+    def assignment() -> dict:
+        context = get_current_context()
+        interval = (context.get("data_interval_start"), context.get("data_interval_end"))
+        return {"run_type": context["dag_run"].run_type, "interval": interval, "form": dict(context["params"])}
+
+    @task(multiple_outputs=True, execution_timeout=timedelta(minutes=5))
+    def plan() -> dict:
+        """Read and check what to hunt, and share it out."""
+        from ghost_tracking.tasks import hunter
+
+        return hunter.plan(**assignment())
+
+    @task(
+        map_index_template="{{ ghost_label }}",
+        outlets=[Asset(settings.VIDEOS_ASSET)],
+        execution_timeout=timedelta(minutes=45),
+    )
+    def hunt(token: dict, vault: str) -> dict:
+        """Find videos, write their metadata and schedule, stage their first points."""
+        from ghost_tracking.tasks import hunter
+
+        context = get_current_context()
+        return hunter.hunt(token, vault, **assignment(), label=lambda label: context.update(ghost_label=label))
+
+    @task(trigger_rule="all_done", outlets=[Asset(settings.METRICS_ASSET)], execution_timeout=timedelta(minutes=15))
+    def publish() -> dict:
+        """Merge what was staged into the vault."""
+        from ghost_tracking.tasks import publishing
+
+        return publishing.publish()
+
+    @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
+    def verdict(planned: dict, reports: list | None) -> dict:
+        """Say what the run did; red when anything before it failed."""
+        from ghost_tracking.tasks import hunter
+
+        return hunter.verdict(planned, reports)
+
+    planned = plan()
+    hunted = hunt.partial(vault=planned["vault"]).expand(token=planned["batches"])
+    hunted >> publish() >> verdict(planned, hunted)
+
+
+ghost_hunter()

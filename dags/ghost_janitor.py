@@ -1,0 +1,66 @@
+"""
+### Ghost janitor
+
+Every day: deletes the metadata of videos that were discovered more than seven days ago (setting
+`metadata_retention_days`), never the watchlist: tracking goes on for ever. Then it seals the hours of the vault that
+are over: it proves that they hold every staged point, and deletes the parts.
+
+Age counts from discovery, not from publication: a video that is years old when it is found would otherwise lose its
+title within the day. With *Dry run* in the form, nothing is deleted and the report says what would be.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import Param, dag, get_current_context, task
+
+
+@dag(
+    dag_id="ghost_janitor",
+    schedule="30 3 * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(hours=6),
+    default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(minutes=1)},
+    params={
+        "dry_run": Param(False, type="boolean", title="Dry run", description="Only report what would be deleted."),
+        "retention_days": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Days to keep",
+            description="Days since discovery, for this run only. Empty: the setting metadata_retention_days.",
+        ),
+    },
+    tags=["ghost_tracking"],
+    doc_md=__doc__,
+)
+def ghost_janitor():
+    @task(execution_timeout=timedelta(hours=2))
+    def clean() -> dict:
+        """Delete metadata past its retention, never the watchlist."""
+        from ghost_tracking.tasks import janitor
+
+        params = get_current_context()["params"]
+        return janitor.clean(dry_run=params["dry_run"], retention_days=params["retention_days"])
+
+    @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
+    def seal() -> dict:
+        """Close the vault's hours that are over."""
+        from ghost_tracking.tasks import janitor
+
+        return janitor.seal(dry_run=get_current_context()["params"]["dry_run"])
+
+    @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
+    def verdict(cleaned: dict, sealed: dict) -> dict:
+        """Say what the run did; red when anything before it failed."""
+        from ghost_tracking.tasks import janitor
+
+        return janitor.verdict(cleaned, sealed)
+
+    cleaned, sealed = clean(), seal()
+    cleaned >> sealed
+    verdict(cleaned, sealed)
+
+
+ghost_janitor()

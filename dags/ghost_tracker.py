@@ -1,0 +1,72 @@
+"""
+### Ghost tracker
+
+Every five minutes: asks YouTube for the counts of every video that is due and appends them to the vault.
+
+`plan` counts what is due and what the quota allows, and cuts it into batches. Each `track` instance claims a batch,
+asks YouTube, stages the points and reschedules the videos; its name says what it did. `publish` merges what was
+staged into `metrics/date=…/hour=…/stats.parquet`. `verdict` is red when any of it failed; then what was left undone
+is still due, and the next run does it. When nothing is due, `track` is skipped and `verdict` says so.
+
+A backfill of this DAG does nothing: YouTube gives counts of the present only.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import Asset, dag, get_current_context, task
+
+from ghost_tracking import settings
+
+
+@dag(
+    dag_id="ghost_tracker",
+    schedule="*/5 * * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    dagrun_timeout=timedelta(minutes=45),
+    default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(seconds=10)},
+    tags=["ghost_tracking"],
+    doc_md=__doc__,
+)
+def ghost_tracker():
+    @task(multiple_outputs=True, execution_timeout=timedelta(minutes=5))
+    def plan() -> dict:
+        """Count what is due and what the quota allows, and cut it into batches."""
+        from ghost_tracking.tasks import tracker
+
+        return tracker.plan(get_current_context()["dag_run"].run_type)
+
+    @task(
+        retries=0,
+        pool=settings.tracker_pool(),
+        map_index_template="{{ ghost_label }}",
+        execution_timeout=timedelta(minutes=15),
+    )
+    def track(token: dict, vault: str) -> dict:
+        """Claim a batch, ask YouTube, stage the points, reschedule."""
+        from ghost_tracking.tasks import tracker
+
+        context = get_current_context()
+        return tracker.track(token, vault, lambda label: context.update(ghost_label=label))
+
+    @task(trigger_rule="all_done", outlets=[Asset(settings.METRICS_ASSET)], execution_timeout=timedelta(minutes=15))
+    def publish() -> dict:
+        """Merge what was staged into the vault."""
+        from ghost_tracking.tasks import publishing
+
+        return publishing.publish()
+
+    @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
+    def verdict(planned: dict, reports: list | None) -> dict:
+        """Say what the run did; red when anything before it failed."""
+        from ghost_tracking.tasks import tracker
+
+        return tracker.verdict(planned, reports)
+
+    planned = plan()
+    tracked = track.partial(vault=planned["vault"]).expand(token=planned["batches"])
+    tracked >> publish() >> verdict(planned, tracked)
+
+
+ghost_tracker()

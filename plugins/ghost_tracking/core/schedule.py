@@ -1,0 +1,116 @@
+"""Rows of the watchlist, and what becomes of each after its batch was asked for."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ghost_tracking.core.absence import Absence, is_fault, miss
+from ghost_tracking.core.tiers import Tier, next_slot, tier_at
+from ghost_tracking.core.videos import Reading
+
+UPCOMING_CHECK = timedelta(days=1)
+"""A premiere or broadcast that has not started is looked at this often at least: its start may be moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchlistEntry:
+    """A row of `watchlist`; times are aware. `anchor_at` is None until a publish time is known."""
+
+    video_id: str
+    tracking_tier: Tier = Tier.HOURLY
+    last_tracked_at: datetime | None = None
+    next_track_at: datetime | None = None
+    created_at: datetime | None = None
+    anchor_at: datetime | None = None
+    awaits_start: bool = False
+    absence: Absence | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        return self.absence is not None and self.absence.is_gone
+
+
+def entry_of_discovery(reading: Reading) -> WatchlistEntry:
+    """The row of a newly found video. The reading that came with it stands for any slot that had passed."""
+    return after_reading(WatchlistEntry(reading.video_id), reading)
+
+
+def after_reading(entry: WatchlistEntry, reading: Reading) -> WatchlistEntry:
+    """The row after the video was read: found, so no longer missing, and due at its next slot.
+
+    The anchor is kept once it is known, but for a video that was waiting to start. Counted from the later of the
+    observation and the slot that it serves, so that a worker's slow clock cannot serve a slot twice.
+    """
+    anchor = entry.anchor_at
+    if anchor is None or entry.awaits_start or reading.starts_at is not None:
+        anchor = reading.anchor_at or anchor
+    tier, due = _next(anchor or entry.created_at or reading.observed_at, entry, reading.observed_at)
+    if reading.awaits_start:
+        due = min(due, reading.observed_at + UPCOMING_CHECK)
+    return WatchlistEntry(
+        video_id=entry.video_id,
+        tracking_tier=tier,
+        last_tracked_at=reading.observed_at,
+        next_track_at=due,
+        anchor_at=anchor,
+        awaits_start=reading.awaits_start,
+    )
+
+
+def after_miss(entry: WatchlistEntry, at: datetime, *, counted: bool) -> WatchlistEntry:
+    """The row after YouTube did not return the video at `at`; see `absence.miss`."""
+    absence, due = miss(entry.absence, at, counted=counted)
+    return _pushed_back(entry, at, due, absence)
+
+
+def after_refusal(entry: WatchlistEntry, at: datetime) -> WatchlistEntry:
+    """The row after YouTube's answer for this one video could not be used: tried again at its next slot."""
+    _, due = _next(entry.anchor_at or entry.created_at or at, entry, at)
+    return _pushed_back(entry, at, due, entry.absence)
+
+
+def _next(anchor: datetime, entry: WatchlistEntry, at: datetime) -> tuple[Tier, datetime]:
+    return next_slot(anchor, max(at, entry.next_track_at) if entry.next_track_at else at)
+
+
+def _pushed_back(entry: WatchlistEntry, at: datetime, due: datetime, absence: Absence | None) -> WatchlistEntry:
+    """The row without a new observation: `last_tracked_at` keeps telling when the video was last seen."""
+    tier = tier_at(at - entry.anchor_at) if entry.anchor_at else entry.tracking_tier
+    return WatchlistEntry(
+        video_id=entry.video_id,
+        tracking_tier=tier,
+        last_tracked_at=entry.last_tracked_at,
+        next_track_at=due,
+        anchor_at=entry.anchor_at,
+        awaits_start=entry.awaits_start,
+        absence=absence,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a batch has become: the rows to write back, and whether so much was missing that YouTube is at fault."""
+
+    entries: list[WatchlistEntry]
+    newly_gone: int
+    is_fault: bool
+
+
+def settle(
+    entries: Mapping[str, WatchlistEntry],
+    found: Mapping[str, Reading],
+    missing: Collection[str],
+    refused: Collection[str],
+    at: datetime,
+) -> Outcome:
+    """Reschedule every video of a batch that YouTube answered for; the others stay due.
+
+    `found`, `missing` and `refused` hold ids of `entries`, each at most once.
+    """
+    answered = len(found) + len(missing) + len(refused)
+    fault = is_fault(answered, [entries[video_id].absence for video_id in missing], at)
+    missed = [after_miss(entries[video_id], at, counted=not fault) for video_id in missing]
+    newly_gone = sum(1 for entry in missed if entry.is_gone and not entries[entry.video_id].is_gone)
+    read = [after_reading(entries[video_id], reading) for video_id, reading in found.items()]
+    put_off = [after_refusal(entries[video_id], at) for video_id in refused]
+    return Outcome([*read, *missed, *put_off], newly_gone, fault)

@@ -1,0 +1,159 @@
+"""The one way to the ghost database: connections that a pooler may share, transactions, named queries."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowException
+from psycopg.rows import dict_row
+
+from ghost_tracking import sql
+from ghost_tracking.errors import ConfigurationError, DatabaseUnavailableError
+
+Row = dict[str, Any]
+
+_KEEPALIVES = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "application_name": "ghost_tracking",
+}
+_MIGRATIONS = Path(sql.__file__).parent / "migrations"
+
+
+class Database:
+    """Named queries on the database of an Airflow connection.
+
+    Connects at first use and keeps the connection until `close`. Nothing is kept on it beyond a transaction: no
+    session settings, no prepared statements, so that PgBouncer in transaction mode works.
+    """
+
+    def __init__(self, connection_id: str, connection: Connection | None = None) -> None:
+        self.connection_id = connection_id
+        self._injected = connection
+        self._session: psycopg.Connection[Row] | None = None
+        self._depth = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """A transaction; one begun inside another joins it, and the outermost commits or rolls back."""
+        session = self._connected()
+        if self._depth:
+            yield
+            return
+        self._depth += 1
+        try:
+            with session.transaction():
+                yield
+        finally:
+            self._depth -= 1
+
+    def run(self, query: str, **parameters: Any) -> list[Row]:
+        """Run a named query and return its rows, in the transaction under way or one of its own."""
+        with self._connected().cursor() as cursor:
+            cursor.execute(sql.queries()[query].encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def change(self, query: str, **parameters: Any) -> int:
+        """Run a named query that changes rows, and return how many."""
+        with self._connected().cursor() as cursor:
+            return cursor.execute(sql.queries()[query].encode(), parameters).rowcount
+
+    def value(self, query: str, **parameters: Any) -> Any:
+        """The one value that a named query returns."""
+        (row,) = self.run(query, **parameters)
+        return next(iter(row.values()))
+
+    def close(self) -> None:
+        """Give the connection back; the next query opens another."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    def reconnect(self) -> None:
+        """Drop a connection that broke; only outside a transaction."""
+        self._depth = 0
+        self.close()
+        self._connected()
+
+    def migrate(self) -> str:
+        """Bring the schema up to date, and return its version.
+
+        Idempotent and safe to run from several tasks at once: one changes it, under a lock, in one transaction. A
+        schema newer than this code is a ConfigurationError.
+        """
+        latest = max(path.stem.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
+        with self.transaction():
+            present = self.value("has_schema_version") and self.run("schema_version")
+        version = present[0]["version_num"] if present else ""
+        if version < latest:
+            self._upgrade()
+        elif version > latest:
+            raise ConfigurationError(
+                f"the schema behind connection '{self.connection_id}' has version {version}, this Ghost Tracking knows "
+                f"{latest}: install the newer Ghost Tracking on every worker"
+            )
+        return latest
+
+    def _upgrade(self) -> None:
+        import sqlalchemy
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=self._connect, poolclass=sqlalchemy.NullPool)
+        try:
+            with engine.begin() as connection:
+                connection.exec_driver_sql(sql.queries()["lock_schema"])
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except sqlalchemy.exc.ProgrammingError as error:
+            raise ConfigurationError(
+                f"the schema behind connection '{self.connection_id}' could not be set up: {error.orig}"
+            ) from error
+
+    def _connected(self) -> psycopg.Connection[Row]:
+        if self._session is None or (self._session.closed and not self._depth):
+            self._session = self._connect()
+            self._session.autocommit = True
+            self._session.row_factory = dict_row
+        return self._session
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        connection = self._resolved()
+        try:
+            session = cast("psycopg.Connection[Any]", PostgresHook(connection=connection).get_conn())
+        except psycopg.OperationalError as error:
+            raise DatabaseUnavailableError(
+                f"connection '{self.connection_id}' does not lead to a database "
+                f"({connection.host}:{connection.port or 5432}/{connection.schema}): {error}"
+            ) from error
+        session.prepare_threshold = None
+        return session
+
+    def _resolved(self) -> Connection:
+        connection = self._injected or self._looked_up()
+        # what the user set wins over what we would like
+        extra = _KEEPALIVES | connection.extra_dejson
+        settings = {
+            name: getattr(connection, name) for name in ("conn_type", "host", "schema", "login", "password", "port")
+        }
+        return Connection(conn_id=self.connection_id, **settings, extra=json.dumps(extra))
+
+    def _looked_up(self) -> Connection:
+        try:
+            connection: Connection = Connection.get(self.connection_id)
+            return connection
+        except AirflowException as error:
+            raise ConfigurationError(
+                f"connection '{self.connection_id}' is not defined: add one of type Postgres, with host, database, "
+                "login and password, in Airflow's Admin > Connections"
+            ) from error

@@ -1,0 +1,383 @@
+"""WatchlistHook: the schedule of every tracked video, and the short-lived metadata of new ones, in PostgreSQL."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Self
+
+import psycopg
+from airflow.sdk import BaseHook, Connection
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from ghost_tracking import settings
+from ghost_tracking.core.absence import Absence
+from ghost_tracking.core.batches import LATENESS_BORDERS
+from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.core.tiers import Tier, as_utc, next_slot
+from ghost_tracking.core.video_ids import is_video_id
+from ghost_tracking.core.videos import Video
+from ghost_tracking.errors import BadInputError, DatabaseUnavailableError
+from ghost_tracking.hooks.database import Database, Row
+from ghost_tracking.hooks.quota import QuotaLedger
+
+MARGIN_AFTER_DEADLINE = timedelta(seconds=60)
+"""What staging and writing back may take after a batch's API calls, before PostgreSQL ends the claim."""
+
+
+@dataclass
+class Claim:
+    """Rows that this transaction has locked, and what will be written back when it ends."""
+
+    entries: list[WatchlistEntry]
+    _outcomes: list[tuple[WatchlistEntry, WatchlistEntry]] = field(default_factory=list)
+
+    def reschedule(self, outcomes: Iterable[WatchlistEntry]) -> None:
+        """Note what the claim's videos have become; written in one statement when the claim ends.
+
+        Videos that are not named stay as they were, and due.
+        """
+        claimed = {entry.video_id: entry for entry in self.entries}
+        self._outcomes += [(claimed[outcome.video_id], outcome) for outcome in outcomes]
+
+
+@dataclass(frozen=True)
+class JanitorReport:
+    """What the janitor deleted from `videos`, or would have. `unwatched`: videos that are not on the watchlist."""
+
+    deleted: int
+    unwatched: int
+    oldest: datetime | None
+    kept: int
+    dry_run: bool
+
+
+class WatchlistHook(BaseHook):
+    """The tables `videos` and `watchlist`, the quota ledger and the hunter's watermarks.
+
+    `WatchlistHook()` uses Airflow's connection `ghost_postgres` (type Postgres; extra: libpq's parameters, such as
+    sslmode); `WatchlistHook(connection=Connection(…))` works outside of Airflow too. As a context manager it keeps
+    one database connection for all calls and closes it at the end; otherwise call `close`.
+    All times are aware and come back in UTC. Raises ConfigurationError where the connection is missing, and
+    DatabaseUnavailableError where it leads nowhere.
+    """
+
+    conn_name_attr = "watchlist_conn_id"
+    default_conn_name = settings.POSTGRES_CONNECTION
+    conn_type = "postgres"
+    hook_name = "Ghost Tracking watchlist"
+
+    _VIDEO_FIELDS: ClassVar = {"id", "title", "published_at", "tags", "channel_id", "channel_title", "category_id"} | {
+        "duration_seconds",
+        "default_language",
+    }
+
+    def __init__(
+        self,
+        watchlist_conn_id: str = default_conn_name,
+        *,
+        connection: Connection | None = None,
+        budgets: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.database = Database(watchlist_conn_id, connection)
+        self.quota = QuotaLedger(self.database, budgets or settings.Settings().quota)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the database connection."""
+        self.database.close()
+
+    def migrate(self) -> str:
+        """Bring the schema up to date; see `Database.migrate`."""
+        return self.database.migrate()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make what is done inside one transaction."""
+        with self.database.transaction():
+            yield
+
+    # Discovery
+
+    def ingest_video_metadata(
+        self, videos: Video | Mapping[str, Any] | Iterable[Video | Mapping[str, Any]]
+    ) -> list[str]:
+        """Write the metadata of one or many newly found videos; returns the ids that were new.
+
+        A mapping has `id` and any of title, published_at, tags, channel_id, channel_title, category_id,
+        duration_seconds and default_language. A video that is there already keeps its row and its discovery time.
+        Every video belongs on the watchlist as well (`add_to_watchlist`), best in one `transaction()`.
+        Raises BadInputError for an impossible id, an unknown field or a time without a zone.
+        """
+        many = [videos] if isinstance(videos, Video | Mapping) else list(videos)
+        rows = [_video_row(video) if isinstance(video, Video) else self._checked_video(video) for video in many]
+        names = sorted(self._VIDEO_FIELDS)
+        columns = {name: [row.get(name) for row in rows] for name in names}
+        columns["tags"] = [json.dumps(list(tags or [])) for tags in columns["tags"]]
+        return [row["id"] for row in self.database.run("insert_videos", **columns)]
+
+    def add_to_watchlist(
+        self, videos: str | WatchlistEntry | Iterable[str | WatchlistEntry], tier: str = Tier.HOURLY
+    ) -> list[str]:
+        """Put one or many videos on the watchlist; returns the ids that were new. Known ones stay as they are.
+
+        A plain id is due at once, in `tier`, and learns its publish time from the first answer.
+        Raises BadInputError for an impossible id or an unknown tier.
+        """
+        many = [videos] if isinstance(videos, str | WatchlistEntry) else list(videos)
+        default = _tier(tier)
+        entries = [entry if isinstance(entry, WatchlistEntry) else WatchlistEntry(entry, default) for entry in many]
+        for entry in entries:
+            _check_id(entry.video_id)
+        names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at", "anchor_at", "awaits_start")
+        columns = {name: [getattr(entry, name) for entry in entries] for name in names}
+        return [row["video_id"] for row in self.database.run("insert_watchlist", **columns)]
+
+    def known(self, video_ids: Sequence[str]) -> set[str]:
+        """Which of these videos are on the watchlist."""
+        return {row["video_id"] for row in self.database.run("known", video_ids=list(video_ids))}
+
+    # Tracking
+
+    @contextmanager
+    def claim(
+        self, tier: Tier, limit: int, *, deadline: timedelta = timedelta(seconds=120), now: datetime | None = None
+    ) -> Iterator[Claim]:
+        """Claim up to `limit` due videos of a tier, the longest overdue first, for as long as the block runs.
+
+        The lease is the row lock of one transaction: rows that another claim holds are passed over, and a worker
+        that dies frees its own at once. What `reschedule` was given is written back when the block ends, in the
+        same transaction; an exception leaves everything due. PostgreSQL ends a claim that stays idle longer than
+        `deadline` and a margin. Where the connection is lost before the end, the outcome is written over a new one,
+        to the rows that nobody else has tracked meanwhile.
+        """
+        claim = Claim([])
+        try:
+            with self.database.transaction():
+                milliseconds = int((deadline + MARGIN_AFTER_DEADLINE).total_seconds() * 1000)
+                self.database.run("claim_limits", milliseconds=milliseconds)
+                claim.entries = [_entry(row) for row in self._fetch(limit, tier, now)]
+                yield claim
+                self._write_back(claim)
+        except (psycopg.OperationalError, psycopg.InternalError) as error:
+            if not claim._outcomes:
+                raise DatabaseUnavailableError(f"the database went away in the middle of a claim: {error}") from error
+            self.log.warning("The database connection was lost in the middle of a claim; writing over a new one")
+            self._write_back_again(claim)
+
+    def fetch_tracking_batch(
+        self, batch_size: int = 50, tier: str | None = None, *, now: datetime | None = None
+    ) -> list[Row]:
+        """Due videos, the longest overdue first, of one tier or of all: dicts with the columns of `watchlist`.
+
+        Locks the rows that it returns against other claims until the transaction ends: inside `transaction()` that
+        is its end, otherwise at once. Rows that are locked by others are passed over.
+        """
+        return self._fetch(batch_size, _tier(tier) if tier else None, now)
+
+    @staticmethod
+    def calculate_next_track_time(published_at: datetime, now: datetime | None = None) -> tuple[Tier, datetime]:
+        """The tier of a video at `now` (default: the present) and its next slot after that, in UTC.
+
+        Slots lie at the same ages for every video; see `core.tiers.next_slot`. A naive time is a ValueError.
+        """
+        return next_slot(published_at, now or datetime.now(UTC))
+
+    def update_watchlist_schedule(self, updates: Sequence[Mapping[str, Any]]) -> int:
+        """Set `tracking_tier`, `last_tracked_at` and `next_track_at` of many videos in one statement.
+
+        Each update is a mapping with these and `video_id`. Returns how many rows were changed; a video that is not
+        on the watchlist changes none. Locks the rows until the transaction ends. Raises BadInputError, naming the
+        update and the reason, before anything is written.
+        """
+        rows = [_checked_update(number, update) for number, update in enumerate(updates)]
+        names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at")
+        return self.database.change("update_schedule", **{name: [row[name] for row in rows] for name in names})
+
+    def due(self, now: datetime | None = None) -> dict[Tier, list[int]]:
+        """How many videos are due, by tier and class of relative lateness (see `batches.LATENESS_BORDERS`)."""
+        counts = {tier: [0] * len(LATENESS_BORDERS) for tier in Tier}
+        rows = self.database.run(
+            "due_by_lateness",
+            now=now,
+            borders=list(LATENESS_BORDERS),
+            tiers=list(Tier),
+            seconds=[tier.interval.total_seconds() for tier in Tier],
+        )
+        for row in rows:
+            counts[Tier(row["tracking_tier"])][max(0, row["lateness"])] += row["due"]
+        return counts
+
+    # Status
+
+    def count(self) -> int:
+        """Total videos tracked."""
+        return int(self.database.value("total"))
+
+    def tiers(self) -> dict[str, int]:
+        """Videos by tier."""
+        return {row["tracking_tier"]: row["videos"] for row in self.database.run("tiers")}
+
+    def backlog(self, now: datetime | None = None) -> int:
+        """Videos that are overdue by more than an hour."""
+        return int(self.database.value("backlog", now=now))
+
+    def next_ten(self, now: datetime | None = None) -> list[Row]:
+        """The next ten videos to track within the hour: video_id, tracking_tier, next_track_at."""
+        return self.database.run("next_ten", now=now)
+
+    def next_due_at(self) -> datetime | None:
+        """When the next video is due; None on an empty watchlist."""
+        moment: datetime | None = self.database.value("next_due_at")
+        return moment
+
+    # Cleaning up
+
+    def run_janitor(
+        self, retention_days: int = 7, *, dry_run: bool = False, batch_size: int = 10_000, now: datetime | None = None
+    ) -> JanitorReport:
+        """Delete the metadata of videos discovered more than `retention_days` ago; the watchlist is not touched.
+
+        Age counts from discovery, not from publication: a video that is years old when it is found (a list, a
+        backfill) would otherwise lose its title within the day. Deletes `batch_size` rows a transaction.
+        """
+        if retention_days < 1:
+            raise BadInputError(f"retention_days is {retention_days}; it must be at least 1")
+        present: datetime = now or self.database.value("database_now")
+        before = present - timedelta(days=retention_days)
+        (found,) = self.database.run("janitor_due", before=before)
+        deleted = found["videos"] if dry_run else self._delete(before, batch_size)
+        kept = int(self.database.value("count_videos")) - (deleted if dry_run else 0)
+        return JanitorReport(deleted, found["unwatched"], found["oldest"], kept, dry_run)
+
+    def _delete(self, before: datetime, batch_size: int) -> int:
+        deleted = 0
+        while done := self.database.change("janitor_delete", before=before, batch_size=batch_size):
+            deleted += done
+            self.log.info("Deleted %s rows of `videos`", deleted)
+        return deleted
+
+    def forget_old_quota(self) -> int:
+        """Drop ledger lines older than 90 days; returns how many."""
+        return self.database.change("quota_forget")
+
+    def adopt_old_videos(self) -> int:
+        """Put every video of an old tracker's `videos` table on the watchlist; returns how many were new.
+
+        Takes over `last_updated_at` as `last_tracked_at`; each is due at once. Run twice, it adds nothing.
+        """
+        if not self.database.value("old_tracker_has_last_updated"):
+            raise BadInputError(
+                "the table `videos` has no column last_updated_at, so it does not come from an old tracker"
+            )
+        return self.database.change("adopt_old_videos")
+
+    # Watermarks
+
+    def watermarks(self, sources: Sequence[str]) -> dict[str, datetime]:
+        """How far each of these sources has been hunted; a new one is absent."""
+        return {row["source"]: row["hunted_until"] for row in self.database.run("watermarks", sources=list(sources))}
+
+    def advance_watermarks(self, until: Mapping[str, datetime]) -> None:
+        """Note how far sources have been hunted; a watermark never goes back."""
+        self.database.change("advance_watermarks", sources=list(until), until=list(until.values()))
+
+    def _fetch(self, batch_size: int, tier: Tier | None, now: datetime | None) -> list[Row]:
+        if tier is None:
+            return self.database.run("due", batch_size=batch_size, now=now)
+        return self.database.run("due_of_tier", batch_size=batch_size, tier=tier, now=now)
+
+    def _write_back(self, claim: Claim) -> None:
+        outcomes = claim._outcomes
+        if not outcomes:
+            return
+        absences = [after.absence for _, after in outcomes]
+        names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at", "anchor_at", "awaits_start")
+        self.database.change(
+            "reschedule",
+            **{name: [getattr(after, name) for _, after in outcomes] for name in names},
+            missed_count=[absence and absence.missed_count for absence in absences],
+            first_missed_at=[absence and absence.first_missed_at for absence in absences],
+            gone_at=[absence and absence.gone_at for absence in absences],
+            claimed_last=[before.last_tracked_at for before, _ in outcomes],
+            claimed_next=[before.next_track_at for before, _ in outcomes],
+        )
+
+    def _write_back_again(self, claim: Claim) -> None:
+        retrying = Retrying(
+            retry=retry_if_exception_type((psycopg.OperationalError, DatabaseUnavailableError)),
+            wait=wait_exponential(0.5, max=5),
+            stop=stop_after_delay(30),
+            reraise=True,
+        )
+        for attempt in retrying:
+            with attempt:
+                self.database.reconnect()
+                with self.database.transaction():
+                    self._write_back(claim)
+
+    def _checked_video(self, video: Mapping[str, Any]) -> Row:
+        unknown = set(video) - self._VIDEO_FIELDS
+        if unknown:
+            raise BadInputError(f"video {video.get('id')!r} has unknown fields: {', '.join(sorted(unknown))}")
+        _check_id(video.get("id"))
+        return dict(video) | {"published_at": _instant(video.get("published_at"), f"video {video['id']}: published_at")}
+
+
+def _video_row(video: Video) -> Row:
+    seconds = int(video.duration.total_seconds()) if video.duration is not None else None
+    row = {name: getattr(video, name) for name in WatchlistHook._VIDEO_FIELDS - {"duration_seconds"}}
+    return row | {"duration_seconds": seconds}
+
+
+def _entry(row: Row) -> WatchlistEntry:
+    absence = None
+    if row["first_missed_at"] is not None:
+        absence = Absence(row["missed_count"] or 0, row["first_missed_at"], row["gone_at"])
+    names = ("video_id", "last_tracked_at", "next_track_at", "created_at", "anchor_at", "awaits_start")
+    return WatchlistEntry(
+        **{name: row[name] for name in names}, tracking_tier=Tier(row["tracking_tier"]), absence=absence
+    )
+
+
+def _checked_update(number: int, update: Mapping[str, Any]) -> Row:
+    where = f"update {number} ({update.get('video_id')!r})"
+    _check_id(update.get("video_id"))
+    due = _instant(update.get("next_track_at"), f"{where}: next_track_at")
+    if due is None:
+        raise BadInputError(f"{where}: next_track_at is missing")
+    return {
+        "video_id": update["video_id"],
+        "tracking_tier": _tier(str(update.get("tracking_tier"))),
+        "last_tracked_at": _instant(update.get("last_tracked_at"), f"{where}: last_tracked_at"),
+        "next_track_at": due,
+    }
+
+
+def _check_id(video_id: object) -> None:
+    if not is_video_id(video_id):
+        raise BadInputError(f"{str(video_id)[:60]!r} cannot be the id of a video")
+
+
+def _tier(tier: str) -> Tier:
+    try:
+        return Tier(tier)
+    except ValueError:
+        raise BadInputError(f"tier {tier!r} is none of {', '.join(Tier)}") from None
+
+
+def _instant(value: Any, where: str) -> datetime | None:
+    """An aware datetime, or ISO 8601 text of one, in UTC."""
+    if value is None:
+        return None
+    try:
+        return as_utc(datetime.fromisoformat(value) if isinstance(value, str) else value)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise BadInputError(f"{where}: {error}") from None

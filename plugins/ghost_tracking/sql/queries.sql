@@ -1,0 +1,225 @@
+-- Every statement that the hooks run, by name. Parameters are bound as %(name)s; times are timestamptz, UTC.
+-- `now` may be null: then the database's clock decides.
+
+-- name: due
+-- Videos that need updates now, the longest overdue first, of all tiers. Locks what it returns.
+SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at
+FROM watchlist
+WHERE next_track_at <= coalesce(%(now)s::timestamptz, now())
+ORDER BY next_track_at ASC
+LIMIT %(batch_size)s
+FOR UPDATE SKIP LOCKED;
+
+-- name: due_of_tier
+-- The same for one tier, from the index (tracking_tier, next_track_at). Locks what it returns.
+SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at
+FROM watchlist
+WHERE tracking_tier = %(tier)s AND next_track_at <= coalesce(%(now)s::timestamptz, now())
+ORDER BY next_track_at ASC
+LIMIT %(batch_size)s
+FOR UPDATE SKIP LOCKED;
+
+-- name: due_by_lateness
+-- How many videos are due, by tier and class of relative lateness (time overdue / interval of the tier).
+SELECT w.tracking_tier,
+       width_bucket(
+           (extract(epoch FROM coalesce(%(now)s::timestamptz, now()) - w.next_track_at) / t.seconds)::float8,
+           %(borders)s::float8[]
+       ) - 1 AS lateness,
+       count(*) AS due
+FROM unnest(%(tiers)s::text[], %(seconds)s::float8[]) AS t (tier, seconds)
+JOIN watchlist AS w ON w.tracking_tier = t.tier
+WHERE w.next_track_at <= coalesce(%(now)s::timestamptz, now())
+GROUP BY 1, 2;
+
+-- name: tiers
+-- Distribution of the watchlist over the tiers.
+SELECT tracking_tier, count(*) AS videos FROM watchlist GROUP BY tracking_tier;
+
+-- name: next_ten
+-- The next ten videos to track within the hour.
+SELECT video_id, tracking_tier, next_track_at
+FROM watchlist
+WHERE next_track_at <= coalesce(%(now)s::timestamptz, now()) + INTERVAL '1 hour'
+ORDER BY next_track_at ASC
+LIMIT 10;
+
+-- name: backlog
+-- Videos that are overdue by more than an hour.
+SELECT count(*) AS videos
+FROM watchlist
+WHERE next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour';
+
+-- name: total
+-- Total videos tracked.
+SELECT count(*) AS videos FROM watchlist;
+
+-- name: next_due_at
+-- When the next video is due; null on an empty watchlist.
+SELECT min(next_track_at) AS next_due_at FROM watchlist;
+
+-- name: insert_videos
+-- Metadata of newly discovered videos; a video that is there already stays as it is. Returns the new ids.
+INSERT INTO videos (
+    id, title, published_at, tags, channel_id, channel_title, category_id, duration_seconds, default_language
+)
+SELECT id, title, published_at,
+       ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)),
+       channel_id, channel_title, category_id, duration_seconds, default_language
+FROM unnest(
+    %(id)s::text[], %(title)s::text[], %(published_at)s::timestamptz[], %(tags)s::text[], %(channel_id)s::text[],
+    %(channel_title)s::text[], %(category_id)s::text[], %(duration_seconds)s::bigint[], %(default_language)s::text[]
+) AS new (
+    id, title, published_at, tags, channel_id, channel_title, category_id, duration_seconds, default_language
+)
+ON CONFLICT (id) DO NOTHING
+RETURNING id;
+
+-- name: insert_watchlist
+-- New videos on the watchlist; one that is there already stays as it is. Returns the new ids.
+INSERT INTO watchlist (video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start)
+SELECT video_id, tracking_tier, last_tracked_at, coalesce(next_track_at, now()), anchor_at, awaits_start
+FROM unnest(
+    %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
+    %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[]
+) AS new (video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start)
+ON CONFLICT (video_id) DO NOTHING
+RETURNING video_id;
+
+-- name: known
+-- Which of these ids are on the watchlist.
+SELECT video_id FROM watchlist WHERE video_id = ANY(%(video_ids)s::text[]);
+
+-- name: update_schedule
+-- The specification's batch update: tier, last and next time of many videos in one statement.
+UPDATE watchlist AS w
+SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at
+FROM unnest(
+    %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
+    %(next_track_at)s::timestamptz[]
+) AS u (video_id, tracking_tier, last_tracked_at, next_track_at)
+WHERE w.video_id = u.video_id;
+
+-- name: reschedule
+-- What a claim writes back: schedule, anchor and absence of many videos in one statement. Rows that somebody else
+-- has tracked since they were claimed keep what that one wrote; within the claim's own lock that cannot happen.
+UPDATE watchlist AS w
+SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at,
+    anchor_at = u.anchor_at, awaits_start = u.awaits_start,
+    missed_count = u.missed_count, first_missed_at = u.first_missed_at, gone_at = u.gone_at
+FROM unnest(
+    %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
+    %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
+    %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
+    %(claimed_last)s::timestamptz[], %(claimed_next)s::timestamptz[]
+) AS u (
+    video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
+    missed_count, first_missed_at, gone_at, claimed_last, claimed_next
+)
+WHERE w.video_id = u.video_id
+  AND w.last_tracked_at IS NOT DISTINCT FROM u.claimed_last
+  AND w.next_track_at = u.claimed_next;
+
+-- name: claim_limits
+-- Bounds on how long a claim may hold its rows, for this transaction only: the session may come from a pooler.
+SELECT set_config('idle_in_transaction_session_timeout', %(milliseconds)s::text, true),
+       set_config('statement_timeout', %(milliseconds)s::text, true),
+       set_config('client_connection_check_interval', '10s', true),
+       set_config('tcp_keepalives_idle', '30', true),
+       set_config('tcp_keepalives_interval', '10', true),
+       set_config('tcp_keepalives_count', '3', true);
+
+-- name: janitor_due
+-- What the janitor would delete: videos discovered before `before`, and how many of them nobody tracks.
+SELECT count(*) AS videos, min(v.discovered_at) AS oldest,
+       count(*) FILTER (WHERE w.video_id IS NULL) AS unwatched
+FROM videos AS v LEFT JOIN watchlist AS w ON w.video_id = v.id
+WHERE v.discovered_at < %(before)s::timestamptz;
+
+-- name: janitor_delete
+-- Delete the metadata of up to `batch_size` videos discovered before `before`, the oldest first.
+DELETE FROM videos
+WHERE id IN (
+    SELECT id FROM videos
+    WHERE discovered_at < %(before)s::timestamptz
+    ORDER BY discovered_at
+    LIMIT %(batch_size)s
+    FOR UPDATE SKIP LOCKED
+);
+
+-- name: count_videos
+-- Rows of metadata.
+SELECT count(*) AS videos FROM videos;
+
+-- name: database_now
+-- The database's clock, which decides what is due.
+SELECT clock_timestamp() AS now;
+
+-- name: quota_open
+-- Make sure that today's ledger has a line for this bucket. Days are Pacific ones, by the database's clock.
+INSERT INTO quota_ledger (bucket, pacific_day)
+VALUES (%(bucket)s, (now() AT TIME ZONE 'America/Los_Angeles')::date)
+ON CONFLICT DO NOTHING;
+
+-- name: quota_lock
+-- Today's line of a bucket, locked until the end of the transaction.
+SELECT pacific_day, spent, exhausted_at FROM quota_ledger
+WHERE bucket = %(bucket)s AND pacific_day = (now() AT TIME ZONE 'America/Los_Angeles')::date
+FOR UPDATE;
+
+-- name: quota_add
+-- Put calls down as spent, or take some back that were not sent (a negative number).
+UPDATE quota_ledger SET spent = greatest(spent + %(calls)s::integer, 0)
+WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s;
+
+-- name: quota_exhausted
+-- YouTube itself says that this bucket is empty, whatever the ledger holds.
+UPDATE quota_ledger SET exhausted_at = now()
+WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s AND exhausted_at IS NULL;
+
+-- name: quota_today
+-- What has been spent of each bucket today.
+SELECT bucket, spent, exhausted_at FROM quota_ledger
+WHERE pacific_day = (now() AT TIME ZONE 'America/Los_Angeles')::date;
+
+-- name: quota_forget
+-- Drop the lines of days long past.
+DELETE FROM quota_ledger WHERE pacific_day < (now() AT TIME ZONE 'America/Los_Angeles')::date - 90;
+
+-- name: watermarks
+-- How far each of these sources has been hunted.
+SELECT source, hunted_until FROM hunter_watermarks WHERE source = ANY(%(sources)s::text[]);
+
+-- name: advance_watermarks
+-- A source has been hunted up to here; a watermark never goes back.
+INSERT INTO hunter_watermarks AS w (source, hunted_until)
+SELECT source, hunted_until FROM unnest(%(sources)s::text[], %(until)s::timestamptz[]) AS u (source, hunted_until)
+ON CONFLICT (source) DO UPDATE SET hunted_until = greatest(w.hunted_until, excluded.hunted_until);
+
+-- name: schema_version
+-- The version of the schema; null in a database without it.
+SELECT version_num FROM ghost_schema_version;
+
+-- name: has_schema_version
+-- Whether the schema's version table is there.
+SELECT to_regclass('ghost_schema_version') IS NOT NULL AS present;
+
+-- name: old_tracker_has_last_updated
+-- Whether `videos` comes from an old tracker, which kept when it had updated a video.
+SELECT EXISTS (
+    SELECT FROM information_schema.columns
+    WHERE table_schema = current_schema() AND table_name = 'videos' AND column_name = 'last_updated_at'
+) AS present;
+
+-- name: adopt_old_videos
+-- Put every video of an old tracker's `videos` on the watchlist, due at once; run twice, it adds nothing.
+INSERT INTO watchlist (video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at)
+SELECT id, 'DAILY', last_updated_at, now(), published_at
+FROM videos
+ON CONFLICT (video_id) DO NOTHING;
+
+-- name: lock_schema
+-- One process at a time changes the schema; the lock goes with the transaction.
+SELECT pg_advisory_xact_lock(hashtext('ghost_tracking.schema'));

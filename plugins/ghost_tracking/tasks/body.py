@@ -1,0 +1,57 @@
+"""What all task bodies share: errors that no retry can mend, and the purse that a task spends from."""
+
+import functools
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ParamSpec, TypeVar
+
+from airflow.sdk.exceptions import AirflowFailException
+
+from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.errors import PermanentError
+from ghost_tracking.hooks.quota import QuotaLedger
+from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+Label = Callable[[str], None]
+"""Takes the name under which Airflow shows a mapped task instance."""
+
+
+def task_body(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Fail at once, without retries, on what somebody has to mend first; the message says what."""
+
+    @functools.wraps(function)
+    def body(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except PermanentError as error:
+            raise AirflowFailException(error.message) from error
+
+    return body
+
+
+@contextmanager
+def calling_youtube(ledger: QuotaLedger, purse: Purse, settings: Settings) -> Iterator[YouTubeHook]:
+    """A YouTubeHook that pays from `purse`; at the end what was not sent goes back to the ledger."""
+    youtube = YouTubeHook(
+        purse=purse, threads=settings.youtube_threads, timeout=float(settings.youtube_timeout_seconds)
+    )
+    try:
+        yield youtube
+    finally:
+        youtube.close()
+        for bucket in purse.exhausted:
+            log.warning("YouTube says that the '%s' quota is used up until midnight Pacific time", bucket)
+            ledger.mark_exhausted(bucket)
+        ledger.give_back(purse.left)
+
+
+def calls(purse: Purse) -> dict[str, int]:
+    """Calls that were sent, by bucket, for reports."""
+    return {bucket.value: spent for bucket, spent in purse.spent.items() if spent or bucket is Bucket.STATISTICS}

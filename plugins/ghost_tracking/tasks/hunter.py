@@ -1,0 +1,297 @@
+"""The bodies of the hunter's tasks: plan, hunt, verdict."""
+
+import hashlib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from more_itertools import chunked
+
+from ghost_tracking.core.budgets import Purse
+from ghost_tracking.core.schedule import entry_of_discovery
+from ghost_tracking.core.sources import (
+    ChannelSource,
+    ChartSource,
+    PlaylistSource,
+    SearchSource,
+    Source,
+    VideosSource,
+    parse_sources,
+)
+from ghost_tracking.core.video_ids import is_video_id
+from ghost_tracking.core.videos import Found, Video, parse_instant
+from ghost_tracking.core.windows import Assignment, Window, assign
+from ghost_tracking.errors import (
+    BadInputError,
+    BadSourcesError,
+    ConfigurationError,
+    GhostTrackingError,
+    PermanentError,
+    QuotaExhaustedError,
+    TransientError,
+)
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.settings import Settings, read_settings, read_sources
+from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
+
+log = logging.getLogger(__name__)
+
+_RESERVED_AT_A_TIME = 10
+_VIDEOS_A_TRANSACTION = 1_000
+_SHOWN = 10
+
+
+@dataclass
+class Haul:
+    """What one hunt task brought home. `failed`: why, by label of the source; `found`: ids by key of the source."""
+
+    found: dict[str, list[str]] = field(default_factory=dict)
+    hunted_until: dict[str, datetime] = field(default_factory=dict)
+    failed: dict[str, GhostTrackingError] = field(default_factory=dict)
+    known: int = 0
+    new: int = 0
+    refused: dict[str, str] = field(default_factory=dict)
+    unanswered: set[str] = field(default_factory=set)
+
+    @property
+    def ids(self) -> list[str]:
+        """Every id once, in the order in which they were found."""
+        return list(dict.fromkeys(video_id for ids in self.found.values() for video_id in ids))
+
+
+@task_body
+def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form: Mapping[str, Any]) -> dict[str, Any]:
+    """Check what to hunt and share it out: `batches` (tokens of mapped tasks), `vault` and `why`."""
+    settings = read_settings()
+    sources, origin = _sources(form)
+    assignment = _assignment(run_type, interval, form)
+    with WatchlistHook(budgets=settings.quota) as watchlist:
+        watchlist.migrate()
+    vault = ParquetVaultHook().identity(create=True)
+    hunted = [number for number, source in enumerate(sources) if assignment.all_sources or source.windowed]
+    batches = min(settings.hunter_parallel_tasks, -(-len(hunted) // 10))
+    window = assignment.window
+    why = (
+        f"{len(hunted)} of {len(sources)} sources of {origin}, {window.start:%Y-%m-%d %H:%M} to {window.end:%H:%M} UTC"
+    )
+    log.info(why)
+    return {
+        # the tasks read the sources again, and the digest tells them whether they are still the same
+        "batches": [
+            {"number": number, "of": batches, "digest": _digest(sources), "end": window.end.isoformat()}
+            for number in range(batches)
+        ],
+        "vault": vault,
+        "why": why,
+    }
+
+
+@task_body
+def hunt(
+    token: Mapping[str, Any],
+    vault_identity: str,
+    run_type: str,
+    interval: tuple[datetime | None, datetime | None],
+    form: Mapping[str, Any],
+    label: Label,
+) -> dict[str, Any]:
+    """Find the videos of some of the sources, write their metadata and schedule, stage their first points.
+
+    A source that fails stops no other, and its watermark stays. One that is gone is reported; one that failed in
+    passing is reported and raises a TransientError, after everything that was found is safe.
+    """
+    settings = read_settings()
+    sources, _ = _sources(form)
+    if _digest(sources) != token["digest"]:
+        raise BadSourcesError("the sources were changed while the run was under way; the next run hunts the new ones")
+    assignment = _assignment(run_type, interval, form, now=parse_instant(token["end"]))
+    mine = [source for source in sources if assignment.all_sources or source.windowed][token["number"] :: token["of"]]
+    vault = ParquetVaultHook()
+    vault.check_identity(vault_identity)
+    with WatchlistHook(budgets=settings.quota) as watchlist:
+        purse = Purse(refill=lambda bucket: watchlist.quota.reserve(bucket, _RESERVED_AT_A_TIME))
+        with calling_youtube(watchlist.quota, purse, settings) as youtube:
+            haul = _find(mine, youtube, watchlist, assignment, settings, one_off=_is_one_off(form))
+            _bring_in(haul, youtube, watchlist, vault)
+        watchlist.advance_watermarks(_completed(haul))
+    report = _report(haul, len(mine)) | {"calls": calls(purse)}
+    label(_label(report))
+    _raise_failures(haul)
+    return report
+
+
+def _sources(form: Mapping[str, Any]) -> tuple[list[Source], str]:
+    document, origin = read_sources(form)
+    return parse_sources(document, origin), origin
+
+
+def _is_one_off(form: Mapping[str, Any]) -> bool:
+    return bool(form.get("sources") or form.get("videos"))
+
+
+def _assignment(
+    run_type: str,
+    interval: tuple[datetime | None, datetime | None],
+    form: Mapping[str, Any],
+    now: datetime | None = None,
+) -> Assignment:
+    try:
+        window = {
+            name: parse_instant(form[name]) if form.get(name) else None for name in ("window_start", "window_end")
+        }
+        return assign(run_type, interval, window, now or datetime.now(UTC).replace(microsecond=0))
+    except ValueError as error:
+        raise BadInputError(f"the run's window cannot be used: {error}") from None
+
+
+def _digest(sources: Sequence[Source]) -> str:
+    return hashlib.sha256("\n".join(source.model_dump_json() for source in sources).encode()).hexdigest()[:16]
+
+
+def _find(
+    sources: Sequence[Source],
+    youtube: YouTubeHook,
+    watchlist: WatchlistHook,
+    assignment: Assignment,
+    settings: Settings,
+    *,
+    one_off: bool,
+) -> Haul:
+    haul = Haul()
+    watermarks = watchlist.watermarks([source.key for source in sources])
+    cap = timedelta(days=settings.hunter_catch_up_days)
+    overlap = timedelta(minutes=settings.hunter_search_overlap_minutes) if assignment.catches_up else timedelta(0)
+    for source in sources:
+        window = assignment.window_of(watermarks.get(source.key), cap)
+        if source.windowed and window.is_empty:
+            continue
+        try:
+            found = _ask(source, youtube, window, overlap)
+        except ConfigurationError:
+            raise  # the key or a connection: no other source would fare better
+        except (PermanentError, TransientError) as error:
+            log.warning("%s failed: %s", source.label, error.message)
+            haul.failed[source.label] = error
+            continue
+        ids = list(dict.fromkeys(each.video_id for each in found))
+        haul.refused |= {video_id: "no video has such an id" for video_id in ids if not is_video_id(video_id)}
+        haul.found[source.key] = [video_id for video_id in ids if is_video_id(video_id)]
+        if source.windowed and assignment.catches_up and not one_off:
+            haul.hunted_until[source.key] = window.end
+        log.info("%s: %s videos", source.label, len(ids))
+    return haul
+
+
+def _ask(source: Source, youtube: YouTubeHook, window: Window, overlap: timedelta) -> list[Found]:
+    """What YouTube has from one source."""
+    match source:
+        case ChannelSource():
+            return youtube.uploads(source.channel, window.start, window.end, pages=source.pages)
+        case SearchSource():
+            return youtube.search(
+                window.start - overlap,
+                window.end,
+                query=source.search,
+                region=source.region,
+                language=source.language,
+                category=source.category,
+                channel_id=source.channel,
+                pages=source.pages,
+            )
+        case PlaylistSource(every=True):
+            return youtube.playlist(source.playlist, pages=source.pages)
+        case PlaylistSource():
+            return youtube.playlist(source.playlist, window.start, window.end, pages=source.pages)
+        case ChartSource():
+            return youtube.chart(source.region, category=source.category, pages=source.pages)
+        case VideosSource():
+            return [Found(video_id) for video_id in source.videos]
+
+
+def _bring_in(haul: Haul, youtube: YouTubeHook, watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
+    """Fetch the metadata of what is not on the watchlist yet, and write it."""
+    for ids in chunked(haul.ids, _VIDEOS_A_TRANSACTION):
+        known = watchlist.known(ids)
+        haul.known += len(known)
+        answer = youtube.metadata([video_id for video_id in ids if video_id not in known])
+        haul.unanswered |= answer.unanswered
+        haul.refused |= answer.malformed | dict.fromkeys(answer.missing, "YouTube does not know it, or it is private")
+        for error in answer.failures:
+            haul.failed.setdefault("metadata", error)
+        new = _write(list(answer.found.values()), watchlist, vault)
+        haul.new += new
+        haul.known += len(answer.found) - new
+
+
+def _write(videos: Sequence[Video], watchlist: WatchlistHook, vault: ParquetVaultHook) -> int:
+    """Write metadata and schedule in one transaction, and stage the first points before it ends; returns how many.
+
+    A video that another task has put on the watchlist meanwhile is that one's.
+    """
+    with watchlist.transaction():
+        watchlist.ingest_video_metadata(videos)
+        new = set(watchlist.add_to_watchlist(entry_of_discovery(video.reading) for video in videos))
+        vault.stage([video.reading.point for video in videos if video.id in new])
+    return len(new)
+
+
+def _completed(haul: Haul) -> dict[str, datetime]:
+    """How far each source has been hunted whose every video was answered for."""
+    return {
+        key: until for key, until in haul.hunted_until.items() if haul.unanswered.isdisjoint(haul.found.get(key, ()))
+    }
+
+
+def _report(haul: Haul, sources: int) -> dict[str, Any]:
+    for video_id, reason in list(haul.refused.items())[:_SHOWN]:
+        log.warning("Refused %s: %s", video_id[:40], reason)
+    failed = [f"{label[:60]}: {error.message[:160]}" for label, error in haul.failed.items()]
+    return {
+        "sources": sources,
+        "found": len(haul.ids),
+        "new": haul.new,
+        "known": haul.known,
+        "refused": len(haul.refused),
+        "left": len(haul.unanswered),
+        "failed": failed[:_SHOWN],
+        "failed_count": len(failed),
+    }
+
+
+def _label(report: Mapping[str, Any]) -> str:
+    rest = [f"{report[name]:,} {name}" for name in ("refused", "left") if report[name]]
+    failed = [f"{report['failed_count']} failed"] if report["failed_count"] else []
+    return f"{report['sources']} sources: " + ", ".join(
+        [f"{report['new']:,} new", f"{report['known']:,} known", *rest, *failed]
+    )
+
+
+def _raise_failures(haul: Haul) -> None:
+    """A channel that is gone or an empty bucket is reported; what may go through next time makes the run red."""
+    passing = {
+        label: error
+        for label, error in haul.failed.items()
+        if isinstance(error, TransientError) and not isinstance(error, QuotaExhaustedError)
+    }
+    if passing:
+        label, error = next(iter(passing.items()))
+        raise TransientError(f"{len(passing)} sources failed and are hunted again next time; {label}: {error.message}")
+
+
+def verdict(planned: Mapping[str, Any], reports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """What the run did in all. Airflow runs this task only when nothing before it has failed."""
+    done = [report for report in reports or [] if report]
+    totals = {name: sum(report[name] for report in done) for name in ("found", "new", "known", "refused", "left")}
+    failed = [reason for report in done for reason in report["failed"]]
+    for reason in failed:
+        log.warning("A source failed: %s", reason)
+    message = (
+        f"{planned['why']}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
+        f"{totals['refused']:,} refused. {len(failed)} sources failed."
+    )
+    log.info(message)
+    return {"message": message, "failed": failed[:_SHOWN], **totals}

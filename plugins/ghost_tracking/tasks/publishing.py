@@ -1,0 +1,31 @@
+"""The body of the task that publishes what was staged; the hunter and the tracker share it."""
+
+import logging
+from typing import Any
+
+from ghost_tracking.errors import PermanentError, TransientError
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.settings import read_settings
+from ghost_tracking.tasks.body import task_body
+
+log = logging.getLogger(__name__)
+
+
+@task_body
+def publish() -> dict[str, Any]:
+    """Merge into the vault whatever is staged, also what an earlier run left.
+
+    What another publisher is just writing stays staged for the next run, and is no failure. Raises after everything
+    that could be published is: TransientError for hours that could not be written, PermanentError for broken files.
+    """
+    report = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds)).publish()
+    if report.busy:
+        log.warning("%s hours are being written by somebody else; their parts stay for the next run", len(report.busy))
+    log.info("Published %s points into %s hours", f"{report.points_added:,}", len(report.written))
+    for problem in report.problems:
+        log.error(problem)
+    if report.failed:
+        raise TransientError(f"{len(report.failed)} hours could not be published: {'; '.join(report.problems[:3])}")
+    if not (report.complete or report.busy):
+        raise PermanentError(f"the vault has broken files, set aside: {'; '.join(report.problems[:3])}")
+    return report.as_dict()
