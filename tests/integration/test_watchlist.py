@@ -1,0 +1,213 @@
+"""The schedule in a real PostgreSQL: claims, batch updates, the janitor, the specification's queries."""
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+from airflow.sdk import Connection
+from ghost_tracking.core.absence import Absence
+from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.core.tiers import Tier
+from ghost_tracking.errors import BadInputError, DatabaseUnavailableError
+from ghost_tracking.hooks.watchlist import WatchlistHook
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def due(video_id: str, overdue: timedelta = timedelta(minutes=1), tier: Tier = Tier.HOURLY) -> WatchlistEntry:
+    return WatchlistEntry(video_id, tier, next_track_at=datetime.now(UTC) - overdue)
+
+
+def test_the_specifications_example_calls_work(watchlist: WatchlistHook) -> None:
+    watchlist.ingest_video_metadata({"id": "VIDEO_123", "title": "A", "published_at": "2026-01-15T10:00:00Z"})
+    assert watchlist.add_to_watchlist("VIDEO_123", tier="HOURLY") == ["VIDEO_123"]
+    (row,) = watchlist.fetch_tracking_batch(batch_size=50)
+    assert (row["video_id"], row["tracking_tier"]) == ("VIDEO_123", "HOURLY")
+    tier, next_track_at = watchlist.calculate_next_track_time(
+        published_at=datetime(2026, 1, 15, 10, 0, tzinfo=UTC), now=datetime(2026, 1, 16, 10, 0, tzinfo=UTC)
+    )
+    assert (tier, next_track_at) == ("DAILY", datetime(2026, 1, 17, 10, 0, tzinfo=UTC))
+    updates = [
+        {
+            "video_id": "VIDEO_123",
+            "tracking_tier": "DAILY",
+            "last_tracked_at": datetime.now(UTC),
+            "next_track_at": datetime.now(UTC) + timedelta(days=1),
+        }
+    ]
+    assert watchlist.update_watchlist_schedule(updates) == 1
+    assert watchlist.fetch_tracking_batch(50) == []
+    assert watchlist.tiers() == {"DAILY": 1}
+
+
+def test_adding_and_ingesting_again_changes_nothing(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
+    for title in ("first", "second"):
+        watchlist.ingest_video_metadata([{"id": "a", "title": title, "tags": ["x", "ÿ\"{,}"]}])
+        watchlist.add_to_watchlist(["a", "a", "b"])
+    assert sql.execute("SELECT title, tags FROM videos").fetchall() == [("first", ["x", 'ÿ"{,}'])]
+    assert watchlist.count() == 2
+
+
+@pytest.mark.parametrize("bad", ["", "x" * 21, "a b", "ä", None, 7])
+def test_what_cannot_be_an_id_is_refused_before_anything_is_written(watchlist: WatchlistHook, bad: object) -> None:
+    with pytest.raises(BadInputError, match="cannot be the id"):
+        watchlist.add_to_watchlist([WatchlistEntry("good"), WatchlistEntry(bad)])  # type: ignore[arg-type]
+    assert watchlist.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("update", "reason"),
+    [
+        ({"video_id": "a", "tracking_tier": "MONTHLY", "next_track_at": NOW}, "MONTHLY"),
+        ({"video_id": "a", "tracking_tier": "DAILY"}, "next_track_at is missing"),
+        ({"video_id": "a", "tracking_tier": "DAILY", "next_track_at": NOW.replace(tzinfo=None)}, "no time zone"),
+    ],
+)
+def test_a_bad_update_is_named_and_writes_nothing(watchlist: WatchlistHook, update: dict, reason: str) -> None:
+    watchlist.add_to_watchlist("b")
+    good = {"video_id": "b", "tracking_tier": "WEEKLY", "next_track_at": NOW}
+    with pytest.raises(BadInputError, match=reason):
+        watchlist.update_watchlist_schedule([good, update])
+    assert watchlist.tiers() == {"HOURLY": 1}
+
+
+def test_a_claim_takes_the_longest_overdue_of_its_tier_and_writes_back(
+    watchlist: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    watchlist.add_to_watchlist([due("new"), due("old", timedelta(hours=2)), due("daily", tier=Tier.DAILY)])
+    watchlist.add_to_watchlist(WatchlistEntry("later", next_track_at=datetime.now(UTC) + timedelta(hours=1)))
+    seen = datetime.now(UTC).replace(microsecond=0)
+    with watchlist.claim(Tier.HOURLY, 1) as claim:
+        assert [entry.video_id for entry in claim.entries] == ["old"]
+        absence = Absence(2, seen - timedelta(hours=1), None)
+        claim.reschedule([WatchlistEntry("old", Tier.WEEKLY, seen, NOW, anchor_at=seen, absence=absence)])
+    row = sql.execute(
+        "SELECT tracking_tier, last_tracked_at, next_track_at, anchor_at, missed_count, first_missed_at, gone_at"
+        " FROM watchlist WHERE video_id = 'old'"
+    ).fetchone()
+    assert row == ("WEEKLY", seen, NOW, seen, 2, seen - timedelta(hours=1), None)
+
+
+def test_two_claims_at_once_share_nothing(ghost_postgres: Connection, watchlist: WatchlistHook) -> None:
+    watchlist.add_to_watchlist([due(f"v{number}") for number in range(30)])
+    with WatchlistHook(connection=ghost_postgres) as other:
+        with watchlist.claim(Tier.HOURLY, 20) as mine, other.claim(Tier.HOURLY, 20) as theirs:
+            first, second = ({entry.video_id for entry in claim.entries} for claim in (mine, theirs))
+    assert (len(first), len(second)) == (20, 10)
+    assert not first & second
+
+
+def test_a_claim_that_fails_leaves_its_rows_due_and_free(watchlist: WatchlistHook) -> None:
+    watchlist.add_to_watchlist(due("a"))
+    with pytest.raises(RuntimeError), watchlist.claim(Tier.HOURLY, 5) as claim:
+        claim.reschedule([WatchlistEntry("a", next_track_at=NOW)])
+        raise RuntimeError
+    with watchlist.claim(Tier.HOURLY, 5) as again:
+        assert [entry.video_id for entry in again.entries] == ["a"]
+
+
+def test_a_claim_whose_connection_dies_writes_over_a_new_one(
+    watchlist: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    watchlist.add_to_watchlist([due("a"), due("b")])
+    seen = datetime.now(UTC)
+    with watchlist.claim(Tier.HOURLY, 5) as claim:
+        _end_claims(sql)
+        # somebody else gets to b first: what that one wrote stays
+        sql.execute("UPDATE watchlist SET last_tracked_at = %s, next_track_at = %s WHERE video_id = 'b'", (NOW, NOW))
+        claim.reschedule([WatchlistEntry(each, Tier.DAILY, seen, seen + timedelta(days=1)) for each in ("a", "b")])
+    rows = dict(sql.execute("SELECT video_id, last_tracked_at FROM watchlist").fetchall())
+    assert rows == {"a": seen, "b": NOW}
+
+
+def test_a_claim_that_loses_its_connection_with_nothing_to_write_says_so(
+    watchlist: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    watchlist.add_to_watchlist(due("a"))
+    with pytest.raises(DatabaseUnavailableError, match="middle of a claim"), watchlist.claim(Tier.HOURLY, 5):
+        _end_claims(sql)
+    assert watchlist.count() == 1  # and the hook goes on with a new connection
+
+
+def _end_claims(sql: psycopg.Connection) -> None:
+    sql.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND state = 'idle in transaction'"
+    )
+
+
+def test_postgresql_ends_a_claim_that_stays_idle_too_long(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
+    watchlist.add_to_watchlist(due("a"))
+    with watchlist.claim(Tier.HOURLY, 5, deadline=timedelta(seconds=7)):
+        limits = sql.execute(
+            "SELECT pg_blocking_pids(0), (SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction')"
+        ).fetchone()
+        assert limits == ([], 1)
+        with watchlist.database._connected().cursor() as cursor:
+            names = ("idle_in_transaction_session_timeout", "statement_timeout")
+            assert [cursor.execute(f"SHOW {name}").fetchone() for name in names] == [{name: "67s"} for name in names]
+    with watchlist.database._connected().cursor() as cursor:
+        assert cursor.execute("SHOW statement_timeout").fetchone() == {"statement_timeout": "0"}
+
+
+def test_a_claim_reads_the_index_among_a_million_rows(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
+    sql.execute(
+        "INSERT INTO watchlist (video_id, tracking_tier, next_track_at)"
+        " SELECT 'v' || i, (ARRAY['HOURLY', 'DAILY', 'WEEKLY'])[1 + i % 3], now() - (i % 10000) * INTERVAL '1 second'"
+        " FROM generate_series(1, 1000000) AS i"
+    )
+    sql.execute("ANALYZE watchlist")
+    from ghost_tracking.sql import queries
+
+    statement = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + queries()["due_of_tier"]
+    with sql.transaction():
+        cursor = sql.execute(statement, {"tier": "DAILY", "batch_size": 1000, "now": None})
+        (plan,) = cursor.fetchone()
+    text = str(plan)
+    assert "watchlist_due" in text
+    assert "Seq Scan" not in text
+    assert "'Sort'" not in text
+
+
+def test_due_counts_by_tier_and_lateness(watchlist: WatchlistHook) -> None:
+    hour = timedelta(hours=1)
+    watchlist.add_to_watchlist([due("h", 2 * hour), due("d", 24 * hour, Tier.DAILY), due("w", hour, Tier.WEEKLY)])
+    counts = watchlist.due()
+    assert {tier: sum(classes) for tier, classes in counts.items()} == dict.fromkeys(Tier, 1)
+    position = {tier: classes.index(1) for tier, classes in counts.items()}
+    assert position[Tier.HOURLY] > position[Tier.DAILY] > position[Tier.WEEKLY]
+
+
+def test_monitoring_queries(watchlist: WatchlistHook) -> None:
+    watchlist.add_to_watchlist([due("a", timedelta(hours=3)), due("b"), due("c", timedelta(minutes=-30))])
+    watchlist.add_to_watchlist(WatchlistEntry("d", Tier.WEEKLY, next_track_at=datetime.now(UTC) + timedelta(days=2)))
+    assert watchlist.count() == 4
+    assert watchlist.tiers() == {"HOURLY": 3, "WEEKLY": 1}
+    assert watchlist.backlog() == 1
+    assert [row["video_id"] for row in watchlist.next_ten()] == ["a", "b", "c"]
+    assert watchlist.next_due_at() < datetime.now(UTC) - timedelta(hours=2)
+
+
+def test_the_janitor_deletes_metadata_by_discovery_and_never_the_watchlist(
+    watchlist: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    for video_id in ("old", "edge", "new", "unwatched"):
+        watchlist.ingest_video_metadata({"id": video_id, "published_at": "2009-01-01T00:00:00Z"})
+    watchlist.add_to_watchlist(["old", "edge", "new"])
+    ages = {"old": "7 days 1 second", "edge": "6 days 23:59", "new": "0", "unwatched": "8 days"}
+    for video_id, age in ages.items():
+        sql.execute("UPDATE videos SET discovered_at = now() - %s::interval WHERE id = %s", (age, video_id))
+    dry = watchlist.run_janitor(dry_run=True)
+    assert (dry.deleted, dry.unwatched, dry.kept) == (2, 1, 2)
+    assert sql.execute("SELECT count(*) FROM videos").fetchone() == (4,)
+    done = watchlist.run_janitor(batch_size=1)
+    assert (done.deleted, done.kept) == (2, 2)
+    assert sql.execute("SELECT id FROM videos ORDER BY id").fetchall() == [("edge",), ("new",)]
+    assert watchlist.count() == 3
+    assert watchlist.run_janitor().deleted == 0
+
+
+def test_watermarks_never_go_back(watchlist: WatchlistHook) -> None:
+    watchlist.advance_watermarks({"a": NOW, "b": NOW})
+    watchlist.advance_watermarks({"a": NOW - timedelta(hours=1), "b": NOW + timedelta(hours=1)})
+    assert watchlist.watermarks(["a", "b", "c"]) == {"a": NOW, "b": NOW + timedelta(hours=1)}
