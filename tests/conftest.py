@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from airflow.sdk import Connection
+
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack.postgres import Postgres
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from airflow.sdk import Connection
+
 from ghost_tracking.core.absence import Absence
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
@@ -42,7 +43,7 @@ def test_the_specifications_example_calls_work(watchlist: WatchlistHook) -> None
 
 def test_adding_and_ingesting_again_changes_nothing(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
     for title in ("first", "second"):
-        watchlist.ingest_video_metadata([{"id": "a", "title": title, "tags": ["x", "ÿ\"{,}"]}])
+        watchlist.ingest_video_metadata([{"id": "a", "title": title, "tags": ["x", 'ÿ"{,}']}])
         watchlist.add_to_watchlist(["a", "a", "b"])
     assert sql.execute("SELECT title, tags FROM videos").fetchall() == [("first", ["x", 'ÿ"{,}'])]
     assert watchlist.count() == 2
@@ -106,9 +107,7 @@ def test_a_claim_that_fails_leaves_its_rows_due_and_free(watchlist: WatchlistHoo
         assert [entry.video_id for entry in again.entries] == ["a"]
 
 
-def test_a_claim_whose_connection_dies_writes_over_a_new_one(
-    watchlist: WatchlistHook, sql: psycopg.Connection
-) -> None:
+def test_a_claim_whose_connection_dies_writes_over_a_new_one(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
     watchlist.add_to_watchlist([due("a"), due("b")])
     seen = datetime.now(UTC)
     with watchlist.claim(Tier.HOURLY, 5) as claim:

@@ -1,0 +1,138 @@
+"""Migrations on empty databases and on those that hold data, and the way from an old tracker."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import psycopg
+import pytest
+from airflow.sdk import Connection
+
+from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.sql import queries
+
+OLD_TRACKER = """
+    CREATE TABLE videos (
+        id VARCHAR(20) PRIMARY KEY, title TEXT, published_at TIMESTAMP, tags TEXT[], view_count BIGINT NOT NULL,
+        last_updated_at TIMESTAMP
+    );
+    INSERT INTO videos VALUES
+        ('old_one', 'One', '2026-01-15 10:00', '{a}', 12, '2026-02-01 08:30'),
+        ('old_two', 'Two', NULL, NULL, 0, NULL);
+"""
+SPECIFICATION = """
+    CREATE TABLE watchlist (
+        video_id VARCHAR(20) PRIMARY KEY, tracking_tier VARCHAR(20) DEFAULT 'HOURLY', last_tracked_at TIMESTAMP,
+        next_track_at TIMESTAMP NOT NULL, created_at TIMESTAMP DEFAULT NOW()
+    );
+    INSERT INTO watchlist VALUES ('kept', NULL, NULL, '2026-01-15 10:00', NULL), ('low', 'daily', NULL, '2026-01-15', NULL);
+"""
+
+
+def session_on(connection: Connection) -> psycopg.Connection:
+    return psycopg.connect(host=connection.host, user="postgres", dbname=connection.schema, autocommit=True)
+
+
+def test_an_empty_database_is_set_up_once(empty_database: Connection) -> None:
+    with WatchlistHook(connection=empty_database) as hook:
+        version = hook.migrate()
+        assert hook.migrate() == version
+        assert hook.count() == 0
+
+
+def test_many_tasks_may_set_it_up_at_once(empty_database: Connection) -> None:
+    def migrate(_: int) -> str:
+        with WatchlistHook(connection=empty_database) as hook:
+            return hook.migrate()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(migrate, range(6)))) == 1
+
+
+def test_data_that_is_there_is_kept_and_naive_times_are_utc(empty_database: Connection) -> None:
+    with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
+        sql.execute("SET timezone = 'Asia/Tokyo'")
+        sql.execute(OLD_TRACKER + SPECIFICATION)
+        hook.migrate()
+        rows = sql.execute("SELECT video_id, tracking_tier, next_track_at FROM watchlist ORDER BY video_id").fetchall()
+        assert rows == [
+            ("kept", "HOURLY", datetime(2026, 1, 15, 10, tzinfo=UTC)),
+            ("low", "DAILY", datetime(2026, 1, 15, tzinfo=UTC)),
+        ]
+        assert sql.execute("SELECT published_at FROM videos WHERE id = 'old_one'").fetchone() == (
+            datetime(2026, 1, 15, 10, tzinfo=UTC),
+        )
+        # the hunter does not fill the old tracker's own columns
+        assert hook.ingest_video_metadata({"id": "fresh", "title": "Fresh"}) == ["fresh"]
+        assert sql.execute("SELECT view_count FROM videos WHERE id = 'old_one'").fetchone() == (12,)
+        # metadata that was there before counts as discovered now, so a week is left to adopt it
+        assert hook.run_janitor().deleted == 0
+
+
+def test_an_old_trackers_videos_are_adopted_once(empty_database: Connection) -> None:
+    with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
+        sql.execute(OLD_TRACKER)
+        hook.migrate()
+        assert hook.adopt_old_videos() == 2
+        assert hook.adopt_old_videos() == 0
+        rows = sql.execute(
+            "SELECT video_id, tracking_tier, last_tracked_at, anchor_at, next_track_at <= now() FROM watchlist"
+            " ORDER BY video_id"
+        ).fetchall()
+        assert rows == [
+            (
+                "old_one",
+                "DAILY",
+                datetime(2026, 2, 1, 8, 30, tzinfo=UTC),
+                datetime(2026, 1, 15, 10, tzinfo=UTC),
+                True,
+            ),
+            ("old_two", "DAILY", None, None, True),
+        ]
+
+
+def test_adopting_without_an_old_tracker_says_so(watchlist: WatchlistHook) -> None:
+    with pytest.raises(BadInputError, match="last_updated_at"):
+        watchlist.adopt_old_videos()
+
+
+def test_a_schema_of_the_future_is_left_alone(empty_database: Connection) -> None:
+    with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
+        hook.migrate()
+        sql.execute("UPDATE ghost_schema_version SET version_num = '9999'")
+        with pytest.raises(ConfigurationError, match="install the newer Ghost Tracking"):
+            hook.migrate()
+
+
+def test_a_database_without_the_right_to_create_is_named(empty_database: Connection) -> None:
+    with session_on(empty_database) as sql:
+        sql.execute("CREATE ROLE visitor LOGIN")
+        try:
+            visitor = Connection(
+                conn_id="ghost_postgres",
+                conn_type="postgres",
+                host=empty_database.host,
+                login="visitor",
+                schema=empty_database.schema,
+            )
+            with WatchlistHook(connection=visitor) as hook, pytest.raises(ConfigurationError, match="ghost_postgres"):
+                hook.migrate()
+        finally:
+            sql.execute("DROP ROLE visitor")
+
+
+def test_a_connection_that_leads_nowhere_is_named_without_its_password() -> None:
+    nowhere = Connection(
+        conn_id="ghost_postgres", conn_type="postgres", host="127.0.0.1", port=1, login="x", password="s3cret"
+    )
+    with WatchlistHook(connection=nowhere) as hook, pytest.raises(DatabaseUnavailableError) as caught:
+        hook.count()
+    assert "ghost_postgres" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_every_query_has_a_name_of_its_own_and_a_purpose() -> None:
+    assert len(queries()) > 25
+    for name, text in queries().items():
+        assert text.startswith("-- "), name
+        assert text.endswith(";"), name
