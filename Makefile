@@ -3,7 +3,8 @@
 PY := .venv/bin/python
 # The API key reaches `make run` and nothing else.
 CLEAN := env -u YOUTUBE_API_KEY
-STACK := PYTHONPATH=include $(PY) -m local_stack
+# `exec` leaves no shell between make and the supervisor, which gets make's signals.
+STACK := exec env PYTHONPATH=include
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test lint format bench lock clean
@@ -15,10 +16,10 @@ install: ## make .venv from requirements.lock, if it is not up to date
 	@sh include/local_stack/install.sh
 
 run: install ## start everything: PostgreSQL, Airflow, the DAGs; ctrl-C stops it (state in .run/)
-	@$(STACK) run
+	@$(STACK) $(PY) -m local_stack run
 
 demo: install ## prove it end to end: hunter, tracker, janitor, and tracking that outlives the metadata
-	@$(CLEAN) $(STACK) demo
+	@$(STACK) -u YOUTUBE_API_KEY $(PY) -m local_stack demo
 
 test: lint ## lint, then all tests
 	$(CLEAN) $(PY) -m pytest

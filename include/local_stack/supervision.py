@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from local_stack.airflow_config import API_KEY_VARIABLE
 from local_stack.errors import StackError
-from local_stack.signals import EndingSignals, Parent, StopRequested
+from local_stack.signals import EndingSignals, Make, StopRequested
 from local_stack.stack import LocalStack
 from local_stack.terminal import Terminal
 
@@ -30,7 +30,7 @@ def supervise(stack: LocalStack, work: Work, terminal: Terminal, *, stopped_code
     try:
         try:
             signals.install()
-            Parent().watch()
+            Make().watch()
             code = work()
         finally:
             signals.hold()

@@ -1,0 +1,138 @@
+"""The Makefile, the installer and the compose file: what can be held without running a stack or Docker."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+
+from local_stack.layout import PROJECT
+
+MAKEFILE = (PROJECT / "Makefile").read_text()
+
+
+def test_make_lists_every_target():
+    listed = subprocess.run(["make", "-s"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)
+
+    assert phony is not None
+    assert re.findall(r"^  make (\w+)", listed, re.MULTILINE) == phony[1].split()
+
+
+@pytest.fixture
+def bare_path(tmp_path):
+    """A PATH with what every system has, and no Python."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sh", "dirname", "cmp", "grep", "sed", "cat"):
+        found = shutil.which(name)
+        assert found
+        (folder / name).symlink_to(found)
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    folder = tmp_path / "checkout"
+    (folder / "include/local_stack").mkdir(parents=True)
+    shutil.copy(PROJECT / "include/local_stack/install.sh", folder / "include/local_stack")
+    shutil.copy(PROJECT / "requirements.lock", folder)
+    return folder
+
+
+def install(checkout, path):
+    return subprocess.run(
+        ["sh", "include/local_stack/install.sh"],
+        cwd=checkout,
+        env={"PATH": str(path), "HOME": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def fake_python(folder, answers):
+    program = folder / "python3"
+    cases = "".join(f"*{text}*) exit {code};; " for text, code in answers.items())
+    program.write_text(f'#!/bin/sh\ncase "$*" in {cases} esac\n')
+    program.chmod(0o755)
+
+
+def test_without_python_the_installer_says_so_in_one_line(checkout, bare_path):
+    result = install(checkout, bare_path)
+
+    assert result.returncode == 1
+    assert result.stderr.startswith("Ghost Tracking needs Python 3.11")
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_old_python_is_passed_over(checkout, bare_path):
+    fake_python(bare_path, {"version_info": 1})
+
+    assert "none was found" in install(checkout, bare_path).stderr
+
+
+def test_a_python_without_venv_is_told_from_none(checkout, bare_path):
+    fake_python(bare_path, {"version_info": 0, "ensurepip": 1})
+    result = install(checkout, bare_path)
+
+    assert result.returncode == 1
+    assert "python3-venv" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_an_installed_lock_is_not_installed_again(checkout, bare_path):
+    (checkout / ".venv/bin").mkdir(parents=True)
+    fake_python(bare_path, {"version_info": 0})
+    (bare_path / "python3").rename(checkout / ".venv/bin/python")
+    shutil.copy(checkout / "requirements.lock", checkout / ".venv/installed.lock")
+    result = install(checkout, bare_path)
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.fixture
+def compose():
+    return yaml.safe_load((PROJECT / "docker-compose.yaml").read_text())
+
+
+def test_the_compose_file_publishes_on_loopback_only(compose):
+    ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
+
+    assert ports
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_compose_file_takes_every_secret_from_the_env_file():
+    text = (PROJECT / "docker-compose.yaml").read_text()
+    needed = set(re.findall(r"\$\{(\w+):\?", text))
+    offered = {
+        line.partition("=")[0]: line.partition("=")[2]
+        for line in (PROJECT / ".env.example").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+
+    assert needed == set(offered)
+    assert set(offered.values()) == {""}, "the example must not bring passwords along"
+    assert set(re.findall(r"\$\{(\w+)\}", text)) <= needed
+
+
+def test_only_the_scheduler_knows_the_api_key(compose):
+    knowing = [
+        name
+        for name, service in compose["services"].items()
+        if "YOUTUBE_API_KEY" in str(service.get("environment", {}))
+    ]
+
+    assert knowing == ["scheduler"]
+
+
+def test_the_key_reaches_no_recipe_but_run():
+    recipes = [line for line in MAKEFILE.splitlines() if line.startswith("\t")]
+    starting = [line for line in recipes if re.search(r"local_stack (run|demo)|pytest|-m bench", line)]
+    knowing = [line for line in starting if "$(CLEAN)" not in line and "-u YOUTUBE_API_KEY" not in line]
+
+    assert knowing == ["\t@$(STACK) $(PY) -m local_stack run"]
+    assert os.access(PROJECT / ".ci/run", os.X_OK)
