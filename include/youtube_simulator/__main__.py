@@ -11,7 +11,7 @@ from typing import Any
 
 from .clock import as_utc
 from .quota import Bucket
-from .replay import ReplayError, load_replay
+from .replay import ReplayError
 from .server import SimulatorServer
 from .simulator import Simulator
 from .state import StateError, Universe, agree, load, save, write_whole
@@ -70,8 +70,7 @@ def _simulator(options: argparse.Namespace, universe: Universe) -> Simulator:
         limits={bucket: limit for bucket, limit in limits.items() if limit is not None},
     )
     if options.replay is not None:
-        channel = simulator.world.replay_channel
-        simulator.world.add_replay(load_replay(options.replay, channel, start=options.replay_start))
+        simulator.replay(options.replay, start=options.replay_start)
     return simulator
 
 

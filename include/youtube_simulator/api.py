@@ -10,7 +10,7 @@ from . import errors, search
 from .identity import etag, mix
 from .journal import ServedReading
 from .quirks import Quirks
-from .quota import Bucket
+from .quota import ENDPOINT_BUCKETS, Bucket
 from .request import Request
 from .resources import Json, Resources
 from .videos import Channel, Video
@@ -41,11 +41,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method of the API: its name, the bucket that it draws on, what answers it."""
+    """A method of the API: its name, and what answers it."""
 
     endpoint: str
-    bucket: Bucket
     answer: Callable[["Api", Request, datetime], Answer]
+
+    @property
+    def bucket(self) -> Bucket:
+        """The bucket that a call draws on."""
+        return ENDPOINT_BUCKETS[self.endpoint]
 
 
 class Api:
@@ -63,12 +67,6 @@ class Api:
         found = (self.world.public(video_id, now) for video_id in ids)
         return [video for video in found if video is not None]
 
-    def _listing(self, kind: str, items: list[Json], **fields: Any) -> Json:
-        body: Json = {"kind": kind, "etag": etag(kind, *(item.get("etag") for item in items)), **fields}
-        if items or not self.quirks.omit_empty_items:
-            body["items"] = items
-        return body
-
     def batch_get_stats(self, request: Request, now: datetime) -> Answer:
         """videos.batchGetStats: the statistics of up to 50 ids; unknown ones are left out."""
         parts = request.parts(_STATS_PARTS)
@@ -84,7 +82,7 @@ class Api:
             served.append(
                 ServedReading(video.id, now, *reading, video.published_at(resources.origin), request.endpoint)
             )
-        body = self._listing("youtube#batchGetStatsResponse", items)
+        body = _listing("youtube#batchGetStatsResponse", items)
         if self.quirks.summary:
             body["summary"] = _summary(ids, {video.id for video in videos})
         return Answer(body, served if "statistics" in parts else [])
@@ -106,7 +104,7 @@ class Api:
         readings = [self.world.reading(video, now) for video in videos]
         items = [resources.video(video, reading, parts) for video, reading in zip(videos, readings, strict=True)]
         info = {"totalResults": total, "resultsPerPage": len(videos)}
-        body = self._listing("youtube#videoListResponse", items, **links, pageInfo=info)
+        body = _listing("youtube#videoListResponse", items, **links, pageInfo=info)
         if "statistics" not in parts:
             return Answer(body)
         served = [
@@ -146,7 +144,7 @@ class Api:
         ]
         links = page.links(more=len(known) > page.stop)
         info = {"totalResults": total, "resultsPerPage": page.size}
-        return Answer(self._listing("youtube#playlistItemListResponse", items, **links, pageInfo=info))
+        return Answer(_listing("youtube#playlistItemListResponse", items, **links, pageInfo=info))
 
     def _playlist(self, playlist: str, now: datetime) -> tuple[Channel, Iterator[Video], int]:
         channel = self.world.channel("UC" + playlist[2:]) if playlist.startswith("UU") else None
@@ -173,7 +171,7 @@ class Api:
         resources = self._resources(now)
         items = [resources.channel(channel, parts) for channel in found if channel is not None]
         info = {"totalResults": len(items), "resultsPerPage": len(items) or 5}
-        body = self._listing("youtube#channelListResponse", items, pageInfo=info)
+        body = _listing("youtube#channelListResponse", items, pageInfo=info)
         if not items:
             body.pop("items", None)
         return Answer(body)
@@ -191,7 +189,7 @@ class Api:
         resources = self._resources(now)
         items = [resources.search_result(video, parts) for video in shown]
         total = mix(sum(map(ord, "".join(query.words))) + page.start + int(now.timestamp()) // 600) % 1_000_000
-        body = self._listing(
+        body = _listing(
             "youtube#searchListResponse",
             items,
             **page.links(more=more),
@@ -199,6 +197,10 @@ class Api:
             pageInfo={"totalResults": total, "resultsPerPage": page.size},
         )
         return Answer(body)
+
+
+def _listing(kind: str, items: list[Json], **fields: Any) -> Json:
+    return {"kind": kind, "etag": etag(kind, *(item["etag"] for item in items)), **fields, "items": items}
 
 
 def _summary(asked: list[str], found: set[str]) -> Json:
@@ -221,9 +223,9 @@ def _disordered(videos: Iterator[Item]) -> Iterator[Item]:
 
 
 ROUTES = {
-    "videos:batchGetStats": Route("videos.batchGetStats", Bucket.STATISTICS, Api.batch_get_stats),
-    "videos": Route("videos.list", Bucket.GENERAL, Api.videos),
-    "playlistItems": Route("playlistItems.list", Bucket.GENERAL, Api.playlist_items),
-    "channels": Route("channels.list", Bucket.GENERAL, Api.channels),
-    "search": Route("search.list", Bucket.SEARCH, Api.search),
+    "videos:batchGetStats": Route("videos.batchGetStats", Api.batch_get_stats),
+    "videos": Route("videos.list", Api.videos),
+    "playlistItems": Route("playlistItems.list", Api.playlist_items),
+    "channels": Route("channels.list", Api.channels),
+    "search": Route("search.list", Api.search),
 }

@@ -142,10 +142,11 @@ class Control:
     def sources(self) -> Json:
         """Give channels and playlists that a list of sources can name; they depend on the seed only."""
         world = self.simulator.world
+        channels = world.channels() + ((world.replay_channel,) if world.replayed() else ())
         return {
             "channels": [
                 {"id": channel.id, "title": channel.title, "handle": f"@{channel.handle}", "rate": channel.rate}
-                for channel in world.channels()
+                for channel in channels
             ],
             "playlists": [{"id": playlist.id, "title": playlist.title} for playlist in world.playlists()],
         }
@@ -216,21 +217,29 @@ class Control:
 
     def delete(self, order: Json) -> Json:
         """Take the videos of `ids` down."""
-        _only(order, "ids")
-        self.simulator.world.delete(order["ids"])
-        return {"deleted": len(order["ids"])}
+        ids = _ids(order)
+        self.simulator.world.delete(ids)
+        return {"deleted": len(ids)}
 
     def restore(self, order: Json) -> Json:
         """Make the videos of `ids` public again."""
-        _only(order, "ids")
-        self.simulator.world.restore(order["ids"])
-        return {"returned": len(order["ids"])}
+        ids = _ids(order)
+        self.simulator.world.restore(ids)
+        return {"returned": len(ids)}
 
 
 def _only(order: Json, *names: str) -> None:
     unknown = sorted(set(order) - set(names))
     if unknown:
         raise ValueError(f"unknown: {', '.join(unknown)}; known: {', '.join(sorted(names))}")
+
+
+def _ids(order: Json) -> list[str]:
+    _only(order, "ids")
+    ids = order["ids"]
+    if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+        raise ValueError("ids is a list of strings")
+    return ids
 
 
 def _moment(text: str) -> datetime:

@@ -61,8 +61,9 @@ def _malform_one(items: list[Any], fault: Fault) -> set[str]:
 
 
 def _id_of(item: Json) -> str:
-    identity = item.get("id")
-    return identity if isinstance(identity, str) else ""
+    """Give the id of the video that an item is about, in any kind of listing."""
+    identity = item.get("contentDetails", {}).get("videoId") or item.get("id")
+    return str(identity.get("videoId") if isinstance(identity, dict) else identity)
 
 
 def malformed(item: Json, form: MalformedForm) -> Json | None:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from random import Random
 from typing import Any
 
+from .quota import ENDPOINT_BUCKETS
+
 
 class FaultKind(StrEnum):
     """What can go wrong; the comment says which further fields of a Fault it reads."""
@@ -76,6 +78,10 @@ class Fault:
         """Accept plain strings for the kind and the form; raise ValueError for what makes no sense."""
         self.kind = FaultKind(self.kind)
         self.form = MalformedForm(self.form)
+        if self.endpoint is not None and self.endpoint not in ENDPOINT_BUCKETS:
+            raise ValueError(f"unknown endpoint {self.endpoint}; known: {', '.join(ENDPOINT_BUCKETS)}")
+        if (self.count is not None and self.count < 1) or self.skip < 0:
+            raise ValueError("count is at least 1, skip at least 0")
         if self.kind is FaultKind.POISON and not self.video_id:
             raise ValueError("a poison fault needs a video_id")
         if not 0.0 <= self.probability <= 1.0 or not 0.0 <= self.share <= 1.0:

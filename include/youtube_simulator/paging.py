@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeVar
 Item = TypeVar("Item")
 _OFFSET_TAG, _DIRECTION_TAG = 0x08, 0x10
 _FORWARD, _BACKWARD = 0, 1
+_FARTHEST = 10_000_000
 
 
 class BadPageTokenError(ValueError):
@@ -63,6 +64,6 @@ def decode(token: str | None, size: int) -> Page:
     for position, byte in enumerate(message[1:-2]):
         offset |= (byte & 0x7F) << (7 * position)
     backward = message[-1:] == bytes([_BACKWARD])
-    if len(message) < 4 or encode(offset, backward=backward) != token:
+    if len(message) < 4 or offset > _FARTHEST or encode(offset, backward=backward) != token:
         raise BadPageTokenError
     return Page(max(0, offset - size) if backward else offset, size)

@@ -17,6 +17,13 @@ class Bucket(StrEnum):
     GENERAL = "general"
 
 
+ENDPOINT_BUCKETS = {
+    "videos.batchGetStats": Bucket.STATISTICS,
+    "videos.list": Bucket.GENERAL,
+    "playlistItems.list": Bucket.GENERAL,
+    "channels.list": Bucket.GENERAL,
+    "search.list": Bucket.SEARCH,
+}
 DEFAULT_LIMITS = {Bucket.STATISTICS: 10_000, Bucket.SEARCH: 100, Bucket.GENERAL: 10_000}
 
 

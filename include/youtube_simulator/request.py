@@ -2,10 +2,11 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from . import errors, paging
+from .clock import as_utc
 from .paging import BadPageTokenError, Page
 
 IDS_A_CALL = 50
@@ -63,9 +64,6 @@ class Request:
         if text is None:
             return None
         try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
+            return as_utc(datetime.fromisoformat(text))
+        except (ValueError, OverflowError):
             raise errors.invalid_value(name, text) from None
-        if moment.tzinfo is None:
-            raise errors.invalid_value(name, text)
-        return moment.astimezone(UTC)

@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from io import BufferedReader
 from socketserver import BaseRequestHandler, TCPServer, ThreadingMixIn
 from types import TracebackType
@@ -29,7 +30,6 @@ _LONGEST_LINE = 65_536
 _LONGEST_BODY = 4_000_000
 _GZIP_FROM_BYTES = 400
 _CLOSING_SECONDS = 3.0
-_REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed"}
 _log = logging.getLogger(__name__)
 
 
@@ -41,9 +41,9 @@ class _BadRequestError(Exception):
 class _HttpRequest:
     method: str
     path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes
+    query: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def keeps_alive(self) -> bool:
@@ -58,7 +58,7 @@ def _read_request(stream: BufferedReader) -> _HttpRequest | None:
     words = line.decode("latin-1").split()
     if len(words) != 3 or not words[2].startswith("HTTP/1."):
         raise _BadRequestError
-    headers: dict[str, str] = {}
+    headers = {"connection": "close"} if words[2] == "HTTP/1.0" else {}
     for raw in iter(lambda: stream.readline(_LONGEST_LINE), b""):
         if raw in (b"\r\n", b"\n"):
             break
@@ -121,7 +121,7 @@ class _Handler(BaseRequestHandler):
     def _send(self, reply: Reply, *, zipped: bool, keep: bool) -> None:
         body = reply.body
         lines = [
-            f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Status')}",
+            f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
             f"Content-Type: {reply.content_type}",
             f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S GMT', time.gmtime())}",
             "Server: ESF",

@@ -4,7 +4,8 @@ import hmac
 import json
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from . import effects, errors
@@ -15,7 +16,9 @@ from .faults import Fault, FaultKind, FaultPlan
 from .journal import Journal, ServedCall
 from .quirks import Quirks
 from .quota import Bucket, QuotaLedger
+from .replay import load_replay
 from .request import Request
+from .videos import ReplayedVideo
 from .world import World
 
 JSON_TYPE = "application/json; charset=UTF-8"
@@ -85,6 +88,14 @@ class Simulator:
         self.latency_ms = latency_ms
         self.api = Api(self.world, self.quirks)
         self._key = key
+
+    def replay(
+        self, path: Path, *, shift: timedelta = timedelta(0), start: datetime | None = None
+    ) -> list[ReplayedVideo]:
+        """Serve the recorded series of a CSV file too; see load_replay for `shift` and `start`."""
+        videos = load_replay(path, self.world.replay_channel, shift=shift, start=start)
+        self.world.add_replay(videos)
+        return videos
 
     def answer(self, path: str, request: Request) -> Reply:
         """Answer a call to `path` (below /youtube/v3/), writing it into the journal.

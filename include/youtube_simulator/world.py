@@ -43,6 +43,10 @@ def current_hour(now: datetime | None = None) -> datetime:
     return as_utc(now or datetime.now(UTC)).replace(minute=0, second=0, microsecond=0)
 
 
+def _whole_second(moment: datetime) -> datetime:
+    return as_utc(moment).replace(microsecond=0)
+
+
 class World:
     """A deterministic universe of channels and videos around an origin."""
 
@@ -71,7 +75,7 @@ class World:
         self.videos_per_hour = videos_per_hour
         self.history_days = history_days
         self.fraction_share = fraction_share
-        self._origin = as_utc(origin) if origin is not None else current_hour()
+        self._origin = current_hour() if origin is None else _whole_second(origin)
         self._first_hour = -math.ceil(history_days * _HOURS_A_DAY)
         self._ids = VideoIds(seed)
         self._noise = mix(seed * _STEP + 1)
@@ -91,12 +95,12 @@ class World:
         return self._origin
 
     def set_origin(self, origin: datetime) -> None:
-        """Move the origin to `origin` (aware): every invented video moves along, ids stay as they are."""
-        self._origin = as_utc(origin)
+        """Move the origin to `origin` (aware; a whole second): every invented video moves along, ids stay."""
+        self._origin = _whole_second(origin)
 
     def shift_origin(self, delta: timedelta) -> datetime:
         """Move the origin by `delta` (minus 8 days: every video becomes 8 days older) and give the new one."""
-        self._origin += delta
+        self._origin = _whole_second(self._origin + delta)
         return self._origin
 
     def channels(self) -> tuple[Channel, ...]:
