@@ -12,27 +12,26 @@ from local_stack.stack import LocalStack
 from local_stack.supervision import supervise, take_api_key
 from local_stack.terminal import Terminal
 
-DAGS = ("ghost_hunter", "ghost_tracker", "ghost_janitor")
-FIRST_RUN_SECONDS = 170.0
+HUNTER, TRACKER, JANITOR = DAGS = ("ghost_hunter", "ghost_tracker", "ghost_janitor")
 POLL_SECONDS = 2.0
+
+EndedRuns = dict[tuple[str, str], str]
 
 
 def run(state: Path) -> int:
     """Start a stack and stay with it until a signal comes; exit code 1 when something failed."""
     terminal = Terminal()
-    api_key = take_api_key()
-    stack = LocalStack(state, api_key=api_key, report=terminal.step)
+    stack = LocalStack(state, api_key=take_api_key(), report=terminal.step)
 
     def work() -> int:
         with terminal.busy("Starting"):
             stack.start()
             stack.wait_for_dags(DAGS)
         _introduce(stack, terminal)
-        reader = ResultsReader(stack.ghost_dsn, stack.vault)
-        with terminal.busy("Waiting for the first results"):
-            _first_results(stack, reader, terminal)
-        _show_results(reader, terminal)
-        _follow(stack, reader, terminal)
+        ended = _ended_runs(stack)
+        for dag_id in DAGS:
+            stack.unpause(dag_id)
+        Follower(stack, terminal, ended).follow()
 
     return supervise(stack, work, terminal, stopped_code=lambda _: 0)
 
@@ -46,61 +45,56 @@ def _introduce(stack: LocalStack, terminal: Terminal) -> None:
     terminal.say(f"Ghost Tracking is up after {terminal.seconds:.0f} s.", style="bold green")
     terminal.say(f"  Airflow     {stack.airflow_url}   user {stack.user}   password {stack.password}", style="bold")
     terminal.say(f"  YouTube     {youtube}")
+    terminal.say(f"  Sources     {stack.sources_file}")
     terminal.say(f"  Vault       {stack.vault}")
     terminal.say(f'  PostgreSQL  psql "{stack.ghost_dsn}"')
     terminal.say(f"  Logs        {stack.logs_dir}")
+    terminal.say("  ctrl-C stops everything; the next make run goes on with the same data.")
     terminal.say()
 
 
-def _first_results(stack: LocalStack, reader: ResultsReader, terminal: Terminal) -> None:
-    """Let the DAGs loose; the first time, run hunter and tracker at once instead of at their next hour."""
-    for dag_id in DAGS:
-        stack.unpause(dag_id)
-    if reader.read().any:
-        return
-    for dag_id in DAGS[:2]:
-        state = stack.wait_for_run(dag_id, stack.trigger(dag_id), timeout=FIRST_RUN_SECONDS)
-        terminal.event(_run_line(stack, dag_id, state), style=None if state == "success" else "bold red")
+class Follower:
+    """Prints a line whenever a run has ended or the counts have changed."""
+
+    def __init__(self, stack: LocalStack, terminal: Terminal, seen: EndedRuns) -> None:
+        self._stack = stack
+        self._terminal = terminal
+        self._reader = ResultsReader(stack.ghost_dsn, stack.vault)
+        self._seen = set(seen)
+        self._last: Results | None = None
+
+    def follow(self) -> NoReturn:
+        """Stay until an exception comes: a signal, or a component that died."""
+        first = self._terminal.busy("Waiting for the first results")
+        with first:
+            while not self._look().any:
+                time.sleep(POLL_SECONDS)
+        self._terminal.say(f'          python: pandas.read_parquet("{self._reader.metrics}")', style="bold")
+        while True:
+            time.sleep(POLL_SECONDS)
+            self._look()
+
+    def _look(self) -> Results:
+        self._stack.check()
+        ended = _ended_runs(self._stack)
+        for run in ended.keys() - self._seen:
+            self._tell(run[0], failed=ended[run] == "failed")
+        self._seen |= ended.keys()
+        results = self._reader.read()
+        if results != self._last and results.any:
+            more = results.points - self._last.points if self._last else 0
+            self._terminal.event(f"{results}{f' ({more:+,})' if more else ''}")
+        self._last = results
+        return results
+
+    def _tell(self, dag_id: str, *, failed: bool) -> None:
+        if failed:
+            self._terminal.event(f"{dag_id} failed: see {self._stack.airflow_url}/dags/{dag_id}", style="bold red")
+        else:
+            self._terminal.event(f"{dag_id} succeeded")
 
 
-def _show_results(reader: ResultsReader, terminal: Terminal) -> None:
-    results = reader.read()
-    terminal.event(str(results), style="bold")
-    if results.any:
-        terminal.say(f'          python: pandas.read_parquet("{reader.metrics}")')
-    terminal.say("          ctrl-C stops everything; the next make run goes on with the same data.")
-
-
-def _follow(stack: LocalStack, reader: ResultsReader, terminal: Terminal) -> NoReturn:
-    """Print a line whenever a run has ended or the counts have changed. Ends only by an exception."""
-    seen = set(_ended_runs(stack))
-    last = reader.read()
-    while True:
-        time.sleep(POLL_SECONDS)
-        stack.check()
-        ended = _ended_runs(stack)
-        results = reader.read()
-        for run in ended.keys() - seen:
-            failed = ended[run] == "failed"
-            terminal.event(_run_line(stack, run[0], ended[run]), style="bold red" if failed else None)
-        if results != last:
-            terminal.event(f"{results}{_difference(results, last)}")
-        seen |= ended.keys()
-        last = results
-
-
-def _difference(now: Results, before: Results) -> str:
-    more = now.points - before.points
-    return f" ({more:+,})" if more else ""
-
-
-def _run_line(stack: LocalStack, dag_id: str, state: str) -> str:
-    if state == "failed":
-        return f"{dag_id} failed: see {stack.airflow_url}/dags/{dag_id}"
-    return f"{dag_id} succeeded"
-
-
-def _ended_runs(stack: LocalStack) -> dict[tuple[str, str], str]:
+def _ended_runs(stack: LocalStack) -> EndedRuns:
     """The latest ended runs with their state; empty when Airflow is too busy to answer."""
     try:
         answer: dict[str, Any] = stack.api(

@@ -6,30 +6,37 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
 
 from local_stack.errors import StackError
 from local_stack.layout import PROJECT
 from local_stack.ports import LOOPBACK
-from local_stack.processes import Component
+from local_stack.processes import Component, tail
 
 READY_SECONDS = 30.0
+CHANNELS = 12
 
 
 class Simulator:
-    """One simulator process and where it answers."""
+    """One simulator process, where it answers, and what there is to hunt in it."""
 
-    def __init__(self, folder: Path, *, port: int, seed: int, log: Path, env: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, *, port: int, seed: int | None, log: Path, env: Mapping[str, str]) -> None:
         self.url = f"http://{LOOPBACK}:{port}/"
-        self._ready_file = folder / "ready.json"
+        self.sources_file = folder / "sources.yaml"
+        self._ready_file = folder / "ready"
         command = [
             *(sys.executable, "-m", "youtube_simulator"),
             *("--port", str(port)),
-            *("--seed", str(seed)),
             *("--state-file", str(folder / "state.json")),
             *("--ready-file", str(self._ready_file)),
+            *(("--seed", str(seed)) if seed is not None else ()),
         ]
         include = PROJECT / "include"
         self.component = Component("simulator", command, log=log, env={**env, "PYTHONPATH": str(include)}, cwd=include)
+        self._client = httpx.Client(base_url=self.url, timeout=30.0, trust_env=False)
 
     def start(self) -> None:
         """Start the process; `wait` tells when it answers."""
@@ -37,10 +44,31 @@ class Simulator:
         self.component.start()
 
     def wait(self) -> None:
-        """Wait until the simulator has written its ready file."""
+        """Wait until the simulator answers, and write down what there is to hunt in its universe."""
         deadline = time.monotonic() + READY_SECONDS
         while not self._ready_file.exists():
             self.component.check()
             if time.monotonic() > deadline:
-                raise StackError(f"the simulator was not ready within {READY_SECONDS:.0f} s: {self.component.log}")
+                raise StackError(f"the simulator was not ready in {READY_SECONDS:.0f} s:\n{tail(self.component.log)}")
             time.sleep(0.05)
+        self._write_sources()
+
+    def control(self, method: str, path: str, json: Any = None, **params: Any) -> Any:
+        """Ask or order something through the simulator's control API; raises StackError for a refusal."""
+        response = self._client.request(method, f"_control/{path}", json=json, params=params)
+        if response.is_error:
+            raise StackError(f"the simulator refused {path}: {response.text}")
+        return response.json()
+
+    def close(self) -> None:
+        """Close the connections to the control API."""
+        self._client.close()
+
+    def _write_sources(self) -> None:
+        """One of each kind of source; ids depend on the simulator's seed only."""
+        offered = self.control("GET", "sources")
+        sources: list[dict[str, Any]] = [{"channel": channel["id"]} for channel in offered["channels"][:CHANNELS]]
+        sources += [{"playlist": playlist["id"]} for playlist in offered["playlists"][:1]]
+        sources += [{"search": "night trains"}, {"chart": "mostPopular", "region": "US", "pages": 2}]
+        note = "# Written by the local stack at each start: sources in the simulator's universe.\n"
+        self.sources_file.write_text(note + yaml.safe_dump(sources, sort_keys=False))

@@ -46,7 +46,6 @@ AIRFLOW_PORT = 8080
 SIMULATOR_PORT = 8765
 READY_SECONDS = 150.0
 FINISHED = ("success", "failed")
-SEED = 20260115
 NO_KEY = "simulator-asks-for-none"
 
 T = TypeVar("T")
@@ -70,7 +69,7 @@ class LocalStack:
         *,
         api_key: str | None = None,
         fresh: bool = False,
-        seed: int = SEED,
+        seed: int | None = None,
         simulate: bool = True,
         dags_folder: Path | None = None,
         plugins_folder: Path | None = None,
@@ -84,7 +83,7 @@ class LocalStack:
 
         api_key: a key for YouTube's own API; without one the simulator stands in, unless `simulate` is off.
         fresh: forget what the state folder holds.
-        seed: the simulator's world.
+        seed: settles the simulator's universe, at the first start only.
         env, config: environment variables and airflow.cfg sections on top of the stack's own.
         report: told each step of the start.
         grace: seconds that processes get to end by themselves before they are killed.
@@ -141,6 +140,15 @@ class LocalStack:
         """The simulator's address with a slash at the end, or None when YouTube itself is asked."""
         return self._simulator.url if self._simulator else None
 
+    def simulator_control(self, method: str, path: str, json: Any = None, **params: Any) -> Any:
+        """Ask or order something through the simulator's control API: `("POST", "origin", {"shift_seconds": -60})`."""
+        return self._started(self._simulator).control(method, path, json, **params)
+
+    @property
+    def sources_file(self) -> Path:
+        """What to hunt: the simulator's universe, or what the project's file says."""
+        return self._simulator.sources_file if self._simulator else PROJECT / "include" / "sources.yaml"
+
     @property
     def vault(self) -> Path:
         """The vault's folder."""
@@ -154,11 +162,10 @@ class LocalStack:
     @property
     def environment(self) -> dict[str, str]:
         """The environment that Airflow's components run in: enough for its command line too."""
-        sources = self._sources_file
         return {
             **clean_environment(self.state),
             POOL_VARIABLE: "ghost_tracker",
-            **({SOURCES_VARIABLE: str(sources)} if sources else {}),
+            SOURCES_VARIABLE: str(self.sources_file),
             **self._extra_env,
         }
 
@@ -191,8 +198,9 @@ class LocalStack:
         """
         if not self._lock.held:
             return
-        if self._api:
-            self._api.close()
+        for client in (self._api, self._simulator):
+            if client is not None:
+                client.close()
         for component in self.processes.values():
             component.expected = False
         # Tasks report to the API server and work in the database: those go last.
@@ -284,11 +292,45 @@ class LocalStack:
                     return state
         raise AssertionError("unreachable")
 
+    def run_soon(self, dag_id: str, patience: float = 8.0) -> str:
+        """Unpause a DAG and give the id of its next run: the one that its schedule owes, or else a manual one.
+
+        With `catchup=False` Airflow makes the run of the last slot as soon as a DAG is unpaused, unless there is
+        one; a manual run beside it would only wait for it.
+        """
+        before = self._newest_run(dag_id)
+        self.unpause(dag_id)
+        with contextlib.suppress(StackError):
+            for _ in self._polls(patience if before is None else 0.0, f"no run of {dag_id}"):
+                newest = self._newest_run(dag_id)
+                if newest is not None:
+                    return newest
+        return self.trigger(dag_id)
+
+    def wait_until_idle(self, dag_id: str, timeout: float = 120.0) -> None:
+        """Wait until no run of a DAG is queued or running."""
+        for _ in self._polls(timeout, f"{dag_id} still has runs under way"):
+            if not self.api("GET", f"dags/{dag_id}/dagRuns", state=["queued", "running"], limit=1)["dag_runs"]:
+                return
+
+    def explain(self, dag_id: str, run_id: str) -> str:
+        """Which tasks of a run failed, with the end of their logs."""
+        instances = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", state=["failed"], limit=5)
+        parts = []
+        for task in instances["task_instances"]:
+            log = self.task_log(dag_id, run_id, task["task_id"], task["try_number"], task["map_index"])
+            parts.append(f"{task['task_id']} {task['map_index']}:\n{chr(10).join(log.splitlines()[-processes.TAIL :])}")
+        return "\n".join(parts) or f"no task of it failed; see {self.airflow_url}/dags/{dag_id}/runs/{run_id}"
+
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """The log of one task instance as plain text."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         content = self.api("GET", path, map_index=map_index)["content"]
-        return "\n".join(row["event"] if isinstance(row, dict) else str(row) for row in content)
+        return "\n".join(_log_line(row) for row in content)
+
+    def _newest_run(self, dag_id: str) -> str | None:
+        runs = self.api("GET", f"dags/{dag_id}/dagRuns", order_by="-run_after", limit=1)["dag_runs"]
+        return runs[0]["dag_run_id"] if runs else None
 
     # The start, step by step
 
@@ -402,10 +444,6 @@ class LocalStack:
         schema: str = read_settings(self._settings_file).connection("ghost_postgres")["schema"]
         return schema
 
-    @property
-    def _sources_file(self) -> Path | None:
-        return PROJECT / "include" / "sources.yaml"
-
     def _port(self, name: str, preferred: int) -> int:
         """The port of the last start or the usual one, or another if those are taken."""
         try:
@@ -447,3 +485,11 @@ class LocalStack:
         if part is None:
             raise StackError("the stack has not been started")
         return part
+
+
+def _log_line(row: Any) -> str:
+    """One entry of a task's log; an error with the exceptions that it was made of."""
+    if not isinstance(row, dict):
+        return str(row)
+    details = [f"{each['exc_type']}: {each['exc_value']}" for each in row.get("error_detail") or ()]
+    return "\n".join([row["event"], *details])
