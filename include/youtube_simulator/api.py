@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from . import errors, search
+from .growth import Reading
 from .identity import etag, mix
 from .journal import ServedReading
 from .quirks import Quirks
@@ -74,18 +75,15 @@ class Api:
         if not ids:
             raise errors.missing_parameter("id")
         resources, iso = self._resources(now), self.quirks.duration == "iso"
-        items, served = [], []
         videos = self._public(ids, now)
-        for video in videos:
-            reading = self.world.reading(video, now)
-            items.append(resources.video_stats(video, reading, parts, iso=iso))
-            served.append(
-                ServedReading(video.id, now, *reading, video.published_at(resources.origin), request.endpoint)
-            )
+        readings = [self.world.reading(video, now) for video in videos]
+        pairs = zip(videos, readings, strict=True)
+        items = [resources.video_stats(video, reading, parts, iso=iso) for video, reading in pairs]
         body = _listing("youtube#batchGetStatsResponse", items)
         if self.quirks.summary:
             body["summary"] = _summary(ids, {video.id for video in videos})
-        return Answer(body, served if "statistics" in parts else [])
+        served = zip(videos, readings, strict=True) if "statistics" in parts else ()
+        return Answer(body, _served(served, resources, "videos.batchGetStats"))
 
     def videos(self, request: Request, now: datetime) -> Answer:
         """videos.list: by ids, or a page of a region's chart of popular videos."""
@@ -105,13 +103,8 @@ class Api:
         items = [resources.video(video, reading, parts) for video, reading in zip(videos, readings, strict=True)]
         info = {"totalResults": total, "resultsPerPage": len(videos)}
         body = _listing("youtube#videoListResponse", items, **links, pageInfo=info)
-        if "statistics" not in parts:
-            return Answer(body)
-        served = [
-            ServedReading(video.id, now, *reading, video.published_at(resources.origin), request.endpoint)
-            for video, reading in zip(videos, readings, strict=True)
-        ]
-        return Answer(body, served)
+        served = zip(videos, readings, strict=True) if "statistics" in parts else ()
+        return Answer(body, _served(served, resources, "videos.list"))
 
     def _chart(self, request: Request, chart: str, now: datetime) -> tuple[list[Video], dict[str, str], int]:
         if chart != "mostPopular":
@@ -197,6 +190,14 @@ class Api:
             pageInfo={"totalResults": total, "resultsPerPage": page.size},
         )
         return Answer(body)
+
+
+def _served(pairs: Iterable[tuple[Video, Reading]], resources: Resources, endpoint: str) -> list[ServedReading]:
+    """Give what the journal keeps of the readings that go out."""
+    return [
+        ServedReading(video.id, resources.now, *reading, video.published_at(resources.origin), endpoint)
+        for video, reading in pairs
+    ]
 
 
 def _listing(kind: str, items: list[Json], **fields: Any) -> Json:

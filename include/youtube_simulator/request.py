@@ -1,4 +1,4 @@
-"""A call as the API understands it: its endpoint and its parameters, checked as the API checks them."""
+"""A call as the API understands it: its path and its parameters, checked as the API checks them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ KeyPlace = Literal["header", "query", "none"]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call: parameters with all their values, without the key."""
+    """One call: its path below /youtube/v3/, its parameters with all their values, without the key."""
 
-    endpoint: str
+    path: str
     params: dict[str, list[str]]
     key: str | None = field(default=None, repr=False)
     key_place: KeyPlace = "none"

@@ -83,7 +83,7 @@ def _api_request(http: _HttpRequest) -> Request | None:
     in_query = next(iter(params.pop("key", [])), None)
     key = http.headers.get("x-goog-api-key") or in_query
     place: KeyPlace = "header" if http.headers.get("x-goog-api-key") else "query" if in_query else "none"
-    return Request(http.path, params, key, place)
+    return Request(http.path.removeprefix(API_PREFIX), params, key, place)
 
 
 class _Handler(BaseRequestHandler):
@@ -165,7 +165,7 @@ class _TcpServer(ThreadingMixIn, TCPServer):
         request = _api_request(http)
         if request is None:
             return json_reply({"error": {"code": 405, "message": "Method Not Allowed", "errors": []}}, 405)
-        return self.simulator.answer(http.path.removeprefix(API_PREFIX), request)
+        return self.simulator.answer(request)
 
     def opened(self, connection: socket.socket) -> None:
         with self._changed:

@@ -97,12 +97,12 @@ class Simulator:
         self.world.add_replay(videos)
         return videos
 
-    def answer(self, path: str, request: Request) -> Reply:
-        """Answer a call to `path` (below /youtube/v3/), writing it into the journal.
+    def answer(self, request: Request) -> Reply:
+        """Answer a call and write it into the journal.
 
         Raises ConnectionResetOrderedError when a fault wants that.
         """
-        route = ROUTES.get(path)
+        route = ROUTES.get(request.path)
         if route is None:
             return self._error_reply(errors.not_found())
         if self.latency_ms > 0:
