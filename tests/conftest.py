@@ -9,7 +9,10 @@ import pytest
 from airflow.sdk import Connection
 
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.hooks.youtube import YouTubeHook
 from local_stack.postgres import Postgres
+from real_parts import CANARY, connection_to, youtube_at
+from youtube_simulator import Simulator, SimulatorServer, serve
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +25,6 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield str(server.socket_folder)
     finally:
         server.stop(grace=5.0)
-
-
-def connection_to(socket_folder: str, database: str) -> Connection:
-    """An Airflow connection as a deployment would define it."""
-    return Connection(
-        conn_id="ghost_postgres", conn_type="postgres", host=socket_folder, login="postgres", schema=database
-    )
 
 
 @pytest.fixture(scope="session")
@@ -77,3 +73,19 @@ def sql(ghost_postgres: Connection) -> Iterator[psycopg.Connection]:
         host=ghost_postgres.host, user="postgres", dbname=ghost_postgres.schema, autocommit=True
     ) as session:
         yield session
+
+
+@pytest.fixture
+def server() -> Iterator[SimulatorServer]:
+    """A YouTube of its own, which accepts one key only."""
+    with serve(Simulator(seed=7, channels=40, videos_per_hour=60, history_days=10, key=CANARY)) as server:
+        yield server
+        server.simulator.faults.clear()
+
+
+@pytest.fixture
+def youtube(server: SimulatorServer) -> Iterator[YouTubeHook]:
+    """The hook under test, without a purse."""
+    hook = YouTubeHook(connection=youtube_at(server), timeout=5)
+    yield hook
+    hook.close()

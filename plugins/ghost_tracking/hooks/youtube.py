@@ -1,5 +1,6 @@
 """YouTubeHook: the counts and metadata of videos, and the ways to find new ones, from YouTube's Data API v3."""
 
+import functools
 import http.client
 import re
 import socket
@@ -11,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import httplib2
 from airflow.sdk import BaseHook, Connection
@@ -42,9 +44,12 @@ _KEY_HEADER = "x-goog-api-key"
 _ATTEMPTS = 4
 _LONGEST_WAIT = 30.0
 _OUR_FAULT = {"invalidfilters", "missingrequiredparameter", "invalidpagetoken", "unknownpart"}
+_BUCKETS = {("videos", "batchGetStats"): Bucket.STATISTICS, ("search", "list"): Bucket.SEARCH}
+_STATS_PARTS = "id,snippet,statistics"
 _SEARCH_SECONDS = "%Y-%m-%dT%H:%M:%SZ"
 
 Item = TypeVar("Item", Reading, Video)
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -81,15 +86,19 @@ class _Http(httplib2.Http):  # type: ignore[misc]  # httplib2 has no types
     not followed, since it would take the key along to wherever it points.
     """
 
-    def __init__(self, key: str | None, timeout: float) -> None:
+    def __init__(self, key: str, timeout: float, *, in_query: bool = False) -> None:
         super().__init__(timeout=timeout)
         self.follow_redirects = False
         self.pay: Callable[[], None] = lambda: None
+        self._aborted = False
         self._key = key
+        self._in_query = in_query
 
     def request(self, uri: str, method: str = "GET", body: Any = None, headers: Any = None, **options: Any) -> Any:
         headers = dict(headers or {})
-        if self._key is not None:
+        if self._in_query:  # added here and not by the Google client, which logs its URLs
+            uri += f"{'&' if '?' in uri else '?'}key={quote(self._key)}"
+        else:
             headers[_KEY_HEADER] = self._key
         return super().request(uri, method=method, body=body, headers=headers, **options)
 
@@ -98,14 +107,21 @@ class _Http(httplib2.Http):  # type: ignore[misc]  # httplib2 has no types
             send = conn.request
 
             def paid(*args: Any, **kwargs: Any) -> Any:
+                if self._aborted:
+                    raise ConnectionAbortedError("the time of the batch is over")
                 self.pay()
                 return send(*args, **kwargs)
 
             conn.request = paid
-        return super()._conn_request(conn, *arguments)
+        try:
+            return super()._conn_request(conn, *arguments)
+        finally:
+            if self._aborted:
+                conn.close()  # httplib2 may have connected again, unseen by who aborted
 
     def abort(self) -> None:
-        """End a request under way in another thread: closing would not wake it."""
+        """End a request under way in another thread for good: closing would not wake it."""
+        self._aborted = True
         for connection in list(self.connections.values()):
             if connection.sock is not None:
                 with suppress(OSError):
@@ -276,20 +292,21 @@ class YouTubeHook(BaseHook):
         if self.purse is not None and not self.purse.holds(Bucket.STATISTICS):
             return self._one_call_of_list(ids)
         try:
-            body = self._call("videos", "batchGetStats", Bucket.STATISTICS, part=_STATS_PARTS, id=list(ids))
+            answer = self._tried(
+                lambda: _read(self._call("videos", "batchGetStats", part=_STATS_PARTS, id=list(ids)), ids, read_counts)
+            )
         except QuotaExhaustedError:
             return self._one_call_of_list(ids)
-        answer = _read(body, ids, read_counts)
         answer.unconfirmed, answer.missing = answer.missing, set()
         return answer
 
     def _one_call_of_list(self, ids: Sequence[str]) -> Answer[Reading]:
         parts = "snippet,statistics,liveStreamingDetails"
-        return _read(self._call("videos", "list", Bucket.GENERAL, part=parts, id=",".join(ids)), ids, read_counts)
+        return self._tried(lambda: _read(self._call("videos", "list", part=parts, id=",".join(ids)), ids, read_counts))
 
     def _one_call_of_metadata(self, ids: Sequence[str]) -> Answer[Video]:
         parts = "snippet,statistics,contentDetails,liveStreamingDetails"
-        return _read(self._call("videos", "list", Bucket.GENERAL, part=parts, id=",".join(ids)), ids, read_video)
+        return self._tried(lambda: _read(self._call("videos", "list", part=parts, id=",".join(ids)), ids, read_video))
 
     def _confirm(self, answer: Answer[Reading]) -> None:
         """Ask `videos.list` for what `batchGetStats` did not return: only what both lack is missing."""
@@ -298,8 +315,8 @@ class YouTubeHook(BaseHook):
         answer.unconfirmed, confirmed.unanswered = confirmed.unanswered, set()
         answer.add(confirmed)
 
-    def _call(self, resource: str, method: str, bucket: Bucket, **parameters: Any) -> dict[str, Any]:
-        """One answer, after as many tries as it takes, within the deadline."""
+    def _tried(self, call: Callable[[], Result]) -> Result:
+        """What a call answers, after as many tries as it takes, within the deadline."""
         retrying = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, YouTubeFaultError | RateLimitedError)),
             stop=stop_after_attempt(_ATTEMPTS),
@@ -307,9 +324,11 @@ class YouTubeHook(BaseHook):
             sleep=self._sleep,
             reraise=True,
         )
-        return retrying(self._try_call, resource, method, bucket, parameters)
+        return retrying(call)
 
-    def _try_call(self, resource: str, method: str, bucket: Bucket, parameters: dict[str, Any]) -> dict[str, Any]:
+    def _call(self, resource: str, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send one request, and read the body of its answer."""
+        bucket = _BUCKETS.get((resource, method), Bucket.GENERAL)
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
             raise YouTubeFaultError("there was no time left for this call")
@@ -397,7 +416,7 @@ class YouTubeHook(BaseHook):
 
     def _uploads_playlist_of(self, channel: str) -> str:
         by = {"id": channel} if is_channel_id(channel) else {"forHandle": channel}
-        body = self._call("channels", "list", Bucket.GENERAL, part="contentDetails", **by)
+        body = self._tried(lambda: self._call("channels", "list", part="contentDetails", **by))
         for item in _items(body):
             playlist = (item.get("contentDetails") or {}).get("relatedPlaylists", {}).get("uploads")
             if playlist:
@@ -413,10 +432,9 @@ class YouTubeHook(BaseHook):
     ) -> Iterator[list[Found]]:
         """What is new on each page. Ends at the last page, at an empty one, and at one that repeats only known ids."""
         seen: set[str] = set()
-        bucket = Bucket.SEARCH if resource == "search" else Bucket.GENERAL
         token: str | None = None
         for _ in range(pages):
-            body = self._call(resource, "list", bucket, **parameters, pageToken=token)
+            body = self._tried(functools.partial(self._call, resource, "list", **parameters, pageToken=token))
             found = [each for item in _items(body) if (each := read(item)) is not None]
             page = list({each.video_id: each for each in found if each.video_id not in seen}.values())
             if not page:
@@ -433,12 +451,11 @@ class YouTubeHook(BaseHook):
         """This thread's own connection and resource objects: httplib2 mixes up the answers of shared ones."""
         if not hasattr(self._local, "resources"):
             endpoint, key, in_query = self._endpoint
-            connection = _Http(None if in_query else key, self._timeout)
+            connection = _Http(key, self._timeout, in_query=in_query)
             service = build(
                 "youtube",
                 "v3",
                 http=connection,
-                developerKey=key if in_query else None,
                 client_options={"api_endpoint": endpoint} if endpoint else None,
                 static_discovery=True,
                 cache_discovery=False,
@@ -503,9 +520,6 @@ class YouTubeHook(BaseHook):
         for connection in opened:
             connection.abort()
         self.close()
-
-
-_STATS_PARTS = "id,snippet,statistics"
 
 
 def _result(future: Future[Answer[Item]] | None, ids: Sequence[str]) -> Answer[Item]:

@@ -1,0 +1,413 @@
+"""The YouTube hook: the real Google client against a real HTTP server, with everything that can go wrong."""
+
+import logging
+import time
+import traceback
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from airflow.sdk import Connection
+
+from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.errors import (
+    CallRejectedError,
+    ConfigurationError,
+    GhostTrackingError,
+    NotFoundError,
+    QuotaExhaustedError,
+    TransientError,
+    YouTubeFaultError,
+    YouTubeKeyError,
+)
+from ghost_tracking.hooks.youtube import YouTubeHook
+from real_parts import CANARY, youtube_at
+from youtube_simulator import SimulatorServer
+
+STATS, LIST = "videos.batchGetStats", "videos.list"
+
+
+def some_ids(server: SimulatorServer, number: int, *, alive: bool = True) -> list[str]:
+    world, now = server.simulator.world, server.simulator.clock.now()
+    videos = [v for v in world.newest(now, now - timedelta(days=9)) if world.available(v, now) or not alive]
+    return [video.id for video in videos[:number]]
+
+
+@pytest.fixture
+def ids(server: SimulatorServer) -> list[str]:
+    return some_ids(server, 120)
+
+
+def calls(server: SimulatorServer) -> dict[str, int]:
+    return server.simulator.journal.counts()["endpoint"]
+
+
+def test_counts_are_what_was_served_stamped_with_the_whole_second(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
+) -> None:
+    server.simulator.clock.freeze()
+    answer = youtube.statistics(ids)
+    assert set(answer.found) == set(ids)
+    assert not (answer.missing)
+    assert not (answer.malformed)
+    assert not (answer.unconfirmed)
+    assert not (answer.unanswered)
+    assert not (answer.failures)
+    served = {reading.video_id: reading for reading in server.simulator.journal.readings()}
+    for video_id, reading in answer.found.items():
+        expected = served[video_id]
+        assert (reading.views, reading.likes, reading.comments) == (expected.views, expected.likes, expected.comments)
+        assert reading.published_at == expected.published_at
+        assert reading.observed_at.microsecond == 0
+        assert abs(reading.observed_at - datetime.now(UTC)) < timedelta(seconds=5)
+    assert calls(server) == {STATS: 3}
+    assert server.simulator.journal.counts()["key_place"] == {"header": 3}
+
+
+def test_hidden_counts_are_null_and_never_zero(youtube: YouTubeHook, server: SimulatorServer) -> None:
+    found = youtube.statistics(some_ids(server, 2000)).found.values()
+    assert 0 < sum(reading.likes is None for reading in found) < len(found) * 0.1
+    assert 0 < sum(reading.comments is None for reading in found) < len(found) * 0.1
+
+
+def test_only_what_videos_list_lacks_too_is_missing(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
+) -> None:
+    server.simulator.world.delete(ids[:3])
+    server.simulator.faults.add("share_missing", endpoint=STATS, share=0.3)
+    answer = youtube.statistics(ids)
+    assert answer.missing == set(ids[:3])
+    assert set(answer.found) == set(ids[3:])
+
+
+def test_a_whole_batch_missing_from_one_endpoint_is_read_from_the_other(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
+) -> None:
+    server.simulator.faults.add("batch_missing", endpoint=STATS, count=1)
+    server.simulator.quirks.omit_empty_items = True
+    answer = youtube.statistics(ids[:50])
+    assert set(answer.found) == set(ids[:50])
+    assert calls(server) == {STATS: 1, LIST: 1}
+
+
+def test_what_is_known_to_be_gone_costs_no_second_call(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
+) -> None:
+    server.simulator.world.delete(ids[:1])
+    assert youtube.statistics(ids[:10], gone=ids[:1]).missing == {ids[0]}
+    assert calls(server) == {STATS: 1}
+
+
+def test_the_overflow_goes_to_videos_list(server: SimulatorServer, ids: list[str]) -> None:
+    purse = Purse({Bucket.STATISTICS: 1, Bucket.GENERAL: 5})
+    youtube = YouTubeHook(connection=youtube_at(server), purse=purse, threads=1)
+    assert set(youtube.statistics(ids).found) == set(ids)
+    assert calls(server) == {STATS: 1, LIST: 2}
+    assert purse.left == {Bucket.GENERAL: 3}
+    youtube.close()
+
+
+def test_a_bucket_that_empties_in_the_middle_leaves_the_rest_unanswered(
+    server: SimulatorServer, ids: list[str]
+) -> None:
+    server.simulator.faults.add("bucket_empties", endpoint=STATS, skip=1)
+    purse = Purse({Bucket.STATISTICS: 10})
+    youtube = YouTubeHook(connection=youtube_at(server), purse=purse, threads=1)
+    answer = youtube.statistics(ids)
+    assert len(answer.found) == 50
+    assert len(answer.unanswered) == 70
+    assert all(isinstance(failure, QuotaExhaustedError) for failure in answer.failures)
+    assert purse.exhausted == {Bucket.STATISTICS}
+    assert calls(server)[STATS] == 2  # no retries: the first refusal settles it
+    youtube.close()
+
+
+def test_an_empty_purse_sends_nothing(server: SimulatorServer, ids: list[str]) -> None:
+    youtube = YouTubeHook(connection=youtube_at(server), purse=Purse())
+    answer = youtube.statistics(ids)
+    assert answer.unanswered == set(ids)
+    assert calls(server) == {}
+    youtube.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "http_error", "status": 500},
+        {"kind": "http_error", "status": 503},
+        {"kind": "html_ok"},
+        {"kind": "html_bad_gateway"},
+        {"kind": "truncated_json"},
+        {"kind": "not_an_object"},
+        {"kind": "reset"},
+        {"kind": "rate_limited", "retry_after": 0.1},
+        {"kind": "user_rate_limited", "status": 403},
+        {"kind": "malformed_item", "form": "foreign_id"},
+    ],
+    ids=lambda fault: "-".join(str(value) for value in fault.values()),
+)
+def test_what_fails_in_passing_is_asked_again_and_paid_again(
+    server: SimulatorServer, ids: list[str], fault: dict
+) -> None:
+    server.simulator.faults.add(**fault, endpoint=STATS, count=1)
+    purse = Purse({Bucket.STATISTICS: 10, Bucket.GENERAL: 10})
+    youtube = YouTubeHook(connection=youtube_at(server), purse=purse, threads=1, timeout=5)
+    answer = youtube.statistics(ids[:50])
+    assert set(answer.found) == set(ids[:50])
+    assert purse.spent[Bucket.STATISTICS] == calls(server)[STATS] == 2
+    youtube.close()
+
+
+def test_what_goes_on_failing_is_reported_and_stops_no_other_call(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
+) -> None:
+    server.simulator.faults.add("http_error", status=503, video_id=ids[0])
+    answer = youtube.statistics(ids)
+    assert len(answer.found) == 70
+    assert answer.unanswered == set(ids[:50])
+    assert isinstance(answer.failures[0], YouTubeFaultError)
+
+
+def test_retry_after_is_obeyed(youtube: YouTubeHook, server: SimulatorServer, ids: list[str]) -> None:
+    server.simulator.faults.add("rate_limited", retry_after=1.5, count=1)
+    started = time.monotonic()
+    assert youtube.statistics(ids[:5]).found
+    assert time.monotonic() - started >= 1.5
+
+
+def test_a_server_that_never_answers_is_given_up_at_the_deadline(server: SimulatorServer, ids: list[str]) -> None:
+    server.simulator.faults.add("hang", video_id=ids[0])
+    youtube = YouTubeHook(connection=youtube_at(server), threads=2, timeout=60)
+    started = time.monotonic()
+    answer = youtube.statistics(ids, within=timedelta(seconds=1.5))
+    assert time.monotonic() - started < 10
+    assert answer.unanswered == set(ids[:50])
+    assert len(answer.found) == 70
+    server.simulator.faults.clear()
+    assert len(youtube.statistics(ids).found) == 120  # and the hook works on
+    youtube.close()
+
+
+@pytest.mark.parametrize("form", ["text_count", "negative_count", "bad_publish_time"])
+def test_one_malformed_item_is_set_aside_alone(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str], form: str
+) -> None:
+    server.simulator.faults.add("malformed_item", form=form, video_id=ids[3])
+    answer = youtube.statistics(ids)
+    assert set(answer.malformed) == {ids[3]}
+    assert len(answer.found) == 119
+
+
+@pytest.mark.parametrize("form", ["no_id", "not_an_object"])
+def test_an_item_that_is_nobodys_is_looked_for_again(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str], form: str
+) -> None:
+    server.simulator.faults.add("malformed_item", form=form, video_id=ids[3], endpoint=STATS)
+    assert set(youtube.statistics(ids).found) == set(ids)
+
+
+def test_a_rejected_call_is_cut_down_to_the_bad_id(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
+) -> None:
+    server.simulator.faults.add("poison", video_id=ids[17])
+    answer = youtube.statistics(ids)
+    assert set(answer.malformed) == {ids[17]}
+    assert len(answer.found) == 119
+    assert calls(server)[STATS] < 20
+
+
+@pytest.mark.parametrize("kind", ["api_key_invalid", "key_invalid", "key_blocked", "access_not_configured"])
+def test_a_bad_key_fails_at_once_and_names_the_connection(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str], kind: str
+) -> None:
+    server.simulator.faults.add(kind)
+    with pytest.raises(YouTubeKeyError, match="youtube_default"):
+        youtube.statistics(ids[:50])
+    assert sum(calls(server).values()) == 1
+
+
+def test_a_wrong_key_and_none_at_all(server: SimulatorServer, ids: list[str]) -> None:
+    with pytest.raises(YouTubeKeyError, match="youtube_default"):
+        YouTubeHook(connection=youtube_at(server, password="wrong")).statistics(ids)
+    with pytest.raises(ConfigurationError, match="no password"):
+        YouTubeHook(connection=youtube_at(server, password="")).statistics(ids)
+
+
+def test_the_key_may_travel_in_the_url_where_a_proxy_drops_headers(server: SimulatorServer, ids: list[str]) -> None:
+    youtube = YouTubeHook(connection=youtube_at(server, extra='{"key_in": "query"}'))
+    assert youtube.statistics(ids[:5]).found
+    assert server.simulator.journal.counts()["key_place"] == {"query": 1}
+    youtube.close()
+
+
+def test_the_key_appears_in_no_error_and_no_log(
+    server: SimulatorServer, ids: list[str], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    passing = ["http_error", "html_ok", "reset"]
+    final = ["api_key_invalid", "daily_limit", "poison"]
+    for key_in, kinds in (("header", [*passing, *final]), ("query", ["http_error", *final])):
+        youtube = YouTubeHook(connection=youtube_at(server, extra=f'{{"key_in": "{key_in}"}}'))
+        for kind in kinds:
+            server.simulator.faults.clear()
+            server.simulator.faults.add(kind, **({"video_id": ids[0]} if kind == "poison" else {}))
+            try:
+                said = str(youtube.statistics(ids[:3]))
+            except GhostTrackingError as error:
+                said = "".join(traceback.format_exception(error)) + repr(error) + repr(error.__context__)
+            assert CANARY not in said
+        assert CANARY not in repr(youtube)
+        youtube.close()
+    assert "batchGetStats" in caplog.text  # the Google client logs its URLs
+    assert CANARY not in caplog.text
+    out, err = capfd.readouterr()
+    assert CANARY not in out + err
+
+
+def test_a_redirect_takes_the_key_nowhere(server: SimulatorServer) -> None:
+    from ghost_tracking.hooks.youtube import _Http
+
+    assert _Http("key", 1).follow_redirects is False
+
+
+def test_metadata_comes_with_the_first_reading(youtube: YouTubeHook, server: SimulatorServer, ids: list[str]) -> None:
+    server.simulator.quirks.fractions = True
+    answer = youtube.metadata(ids)
+    assert set(answer.found) == set(ids)
+    video = answer.found[ids[0]]
+    expected = server.simulator.world.find(ids[0])
+    assert video.title == expected.title
+    assert video.published_at == server.simulator.world.published_at(expected)
+    assert video.channel_id.startswith("UC")
+    assert video.duration > timedelta(0)
+    assert video.reading.views is not None
+
+
+def test_a_premiere_tells_when_it_starts_only_to_videos_list(youtube: YouTubeHook, server: SimulatorServer) -> None:
+    candidates = some_ids(server, 3000)
+    upcoming = [v.id for v in youtube.metadata(candidates).found.values() if v.reading.awaits_start]
+    assert upcoming, "the universe has premieres that have not started"
+    reading = youtube.statistics(upcoming[:1], upcoming=upcoming[:1]).found[upcoming[0]]
+    assert reading.awaits_start
+    assert reading.starts_at > datetime.now(UTC)
+
+
+def published(server: SimulatorServer, after: datetime, before: datetime, channel: str | None = None) -> set[str]:
+    world, now = server.simulator.world, server.simulator.clock.now()
+    return {v.id for v in world.published(after, before, channel) if world.available(v, now)}
+
+
+@pytest.fixture
+def window(server: SimulatorServer) -> tuple[datetime, datetime]:
+    end = server.simulator.clock.now().replace(minute=0, second=0, microsecond=0)
+    return end - timedelta(hours=36), end
+
+
+def busiest(server: SimulatorServer, window: tuple[datetime, datetime]) -> str:
+    return max(server.simulator.world.channel_ids(), key=lambda each: len(published(server, *window, each)))
+
+
+@pytest.mark.parametrize("disorder", [False, True])
+def test_uploads_of_a_window(youtube: YouTubeHook, server: SimulatorServer, window: tuple, disorder: bool) -> None:
+    channel = busiest(server, window)
+    server.simulator.quirks.uploads_disorder = disorder
+    assert {each.video_id for each in youtube.uploads(channel, *window)} >= published(server, *window, channel)
+    assert all(window[0] <= each.published_at < window[1] for each in youtube.uploads(channel, *window))
+
+
+def test_uploads_of_a_handle(youtube: YouTubeHook, server: SimulatorServer, window: tuple) -> None:
+    channel = server.simulator.world.channel(busiest(server, window))
+    by_handle = youtube.uploads(f"@{channel.handle}", *window)
+    assert by_handle == youtube.uploads(channel.id, *window)
+
+
+def test_an_hour_of_uploads_takes_one_or_two_calls(
+    youtube: YouTubeHook, server: SimulatorServer, window: tuple
+) -> None:
+    youtube.uploads(busiest(server, window), window[1] - timedelta(hours=1), window[1])
+    assert calls(server)["playlistItems.list"] <= 2
+
+
+def test_a_channel_or_playlist_that_is_gone_is_not_found(youtube: YouTubeHook, window: tuple) -> None:
+    with pytest.raises(NotFoundError):
+        youtube.uploads("UC" + "x" * 22, *window)
+    with pytest.raises(NotFoundError):
+        youtube.playlist("PLx_this_is_no_playlist")
+
+
+def test_a_playlist_whole_and_by_window(youtube: YouTubeHook, server: SimulatorServer, window: tuple) -> None:
+    playlist = server.simulator.world.playlist_ids()[0]
+    everything = youtube.playlist(playlist)
+    assert len({each.video_id for each in everything}) == len(everything) > 0
+    some = youtube.playlist(playlist, *window)
+    assert {e.video_id for e in some} == {e.video_id for e in everything if window[0] <= e.published_at < window[1]}
+
+
+@pytest.mark.parametrize("repeats", [False, True])
+def test_a_search_ends_where_its_pages_repeat(
+    youtube: YouTubeHook, server: SimulatorServer, window: tuple, repeats: bool
+) -> None:
+    server.simulator.quirks.search_repeats = repeats
+    start = window[1] - timedelta(hours=2)
+    found = youtube.search(start, window[1], pages=20)
+    assert {each.video_id for each in found} == published(server, start, window[1])
+    assert calls(server)["search.list"] <= 5
+
+
+def test_the_search_bucket_ends_with_an_answer_of_its_own(server: SimulatorServer, window: tuple) -> None:
+    from youtube_simulator import Bucket as SimulatedBucket
+
+    server.simulator.quota.set_limit(SimulatedBucket.SEARCH, 0)
+    purse = Purse({Bucket.SEARCH: 5})
+    youtube = YouTubeHook(connection=youtube_at(server), purse=purse)
+    with pytest.raises(QuotaExhaustedError, match="search"):
+        youtube.search(*window)
+    assert purse.spent[Bucket.SEARCH] == 1
+    youtube.close()
+
+
+def test_what_google_says_on_search_only_in_passing(
+    youtube: YouTubeHook, server: SimulatorServer, window: tuple
+) -> None:
+    server.simulator.faults.add("cannot_act", endpoint="search.list", count=1)
+    assert youtube.search(window[1] - timedelta(hours=1), window[1])
+
+
+def test_a_chart(youtube: YouTubeHook) -> None:
+    found = youtube.chart("US", pages=3)
+    assert 50 < len({each.video_id for each in found}) <= 150
+
+
+def test_a_mistake_of_ours_is_not_taken_for_a_bad_id(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
+) -> None:
+    for video_id in ids[:4]:
+        server.simulator.faults.add("poison", video_id=video_id)
+    with pytest.raises(CallRejectedError):
+        youtube.statistics(ids[:4])
+
+
+def test_a_missing_connection_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="'no_such_connection' is not defined"):
+        YouTubeHook("no_such_connection").statistics(["a"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "url"),
+    [
+        ({}, None),
+        ({"host": "http://127.0.0.1:8765/"}, "http://127.0.0.1:8765/"),
+        ({"host": "http://127.0.0.1", "port": 8765}, "http://127.0.0.1:8765/"),
+        ({"host": "127.0.0.1", "port": 8765}, "http://127.0.0.1:8765/"),
+        ({"host": "youtube.example", "schema": "https"}, "https://youtube.example/"),
+    ],
+)
+def test_the_endpoint_of_a_connection(fields: dict, url: str | None) -> None:
+    connection = Connection(conn_id="youtube_default", conn_type="youtube", password="k", **fields)
+    assert YouTubeHook(connection=connection)._endpoint == (url, "k", False)
+
+
+def test_a_connection_that_is_refused_is_an_error_in_passing() -> None:
+    nowhere = Connection(conn_id="youtube_default", conn_type="youtube", password="k", host="http://127.0.0.1:1/")
+    answer = YouTubeHook(connection=nowhere).statistics(["a"], within=timedelta(seconds=2))
+    assert answer.unanswered == {"a"}
+    assert isinstance(answer.failures[0], TransientError)

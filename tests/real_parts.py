@@ -1,0 +1,20 @@
+"""Airflow connections to the real parts that tests meet."""
+
+from airflow.sdk import Connection
+from youtube_simulator import SimulatorServer
+
+CANARY = "AIzaCanary_Key_that_must_appear_nowhere"
+"""The API key of all tests: found anywhere else, it has leaked."""
+
+
+def connection_to(socket_folder: str, database: str) -> Connection:
+    """A database, as a deployment would define it."""
+    return Connection(
+        conn_id="ghost_postgres", conn_type="postgres", host=socket_folder, login="postgres", schema=database
+    )
+
+
+def youtube_at(server: SimulatorServer, **fields: str) -> Connection:
+    """A simulated YouTube; `fields` are those of a connection."""
+    given = {"conn_id": "youtube_default", "conn_type": "youtube", "host": server.url, "password": CANARY}
+    return Connection(**given | fields)
