@@ -96,6 +96,7 @@ class AirflowConfig:
                 "workers": "1",
                 "secret_key": self.state.secret("api_secret_key"),
                 "instance_name": "Ghost Tracking",
+                "log_fetch_timeout_sec": "1",  # running tasks' logs are looked for at a server that we don't start
             },
             "api_auth": {"jwt_secret": self.state.secret("jwt_secret")},
             "scheduler": {

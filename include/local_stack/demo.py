@@ -78,7 +78,7 @@ class Demonstration:
         hunters_readings = self._journal()["total"]
 
         self._step("an hour passes", lambda: self._pass(AN_HOUR))
-        tracked = self._step("tracker asks for all that is due", lambda: self._run(TRACKER))
+        tracked = self._step("tracker tracks what is due", lambda: self._run(TRACKER))
         _expect(tracked.points > hunted.points, "the tracker brought no new point")
 
         self._step("eight days pass", lambda: self._pass(EIGHT_DAYS))
@@ -87,7 +87,7 @@ class Demonstration:
         _expect(cleaned.watchlist == tracked.watchlist, "the janitor touched the watchlist")
         _expect(cleaned.points == tracked.points, "the vault lost or won points while the janitor ran")
 
-        last = self._step("tracker goes on without metadata", lambda: self._run(TRACKER))
+        last = self._step("tracker tracks on", lambda: self._run(TRACKER))
         _expect(last.videos == 0, "videos came back without a hunter")
         _expect(last.points > cleaned.points, "the tracker brought no new point once the metadata was gone")
         return self._steps, self._compare(hunters_readings)
@@ -154,7 +154,7 @@ def _set_back(connection: psycopg.Connection, table: str, time: timedelta) -> No
 
 
 def _table(steps: list[Step]) -> Table:
-    table = Table("Step", "Seconds", "videos", "watchlist", "Points in the vault")
+    table = Table("Step", "s", "videos", "watchlist", "points in the vault")
     for column in table.columns[1:]:
         column.justify = "right"
     before = 0

@@ -131,9 +131,15 @@ def end(processes: Iterable[psutil.Process], grace: float) -> None:
         for process in remaining:
             with contextlib.suppress(psutil.Error):
                 process.kill() if kill else process.terminate()
-        _, remaining = psutil.wait_procs(remaining, timeout=seconds)
-        if not remaining:
-            return
+        remaining = _wait(remaining, seconds)
+
+
+def _wait(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Those that still live after that time."""
+    deadline = time.monotonic() + seconds
+    while (living := [process for process in processes if alive(process)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return living
 
 
 def stop(components: Mapping[Component, float]) -> None:
@@ -208,7 +214,7 @@ def end_everything(state: StateFolder, grace: float) -> list[str]:
     """
     names: list[str] = []
     deadline = time.monotonic() + grace + 15.0
-    while (processes := [process for process in belonging_to(state) if _alive(process)]) and (
+    while (processes := [process for process in belonging_to(state) if alive(process)]) and (
         time.monotonic() < deadline
     ):
         names.extend(_name(process) for process in processes)
@@ -217,7 +223,8 @@ def end_everything(state: StateFolder, grace: float) -> list[str]:
     return names
 
 
-def _alive(process: psutil.Process) -> bool:
+def alive(process: psutil.Process) -> bool:
+    """Whether a process lives; a zombie does not, though its id is still taken."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

@@ -25,7 +25,7 @@ class Results:
 
     def __str__(self) -> str:
         return (
-            f"{self.videos or 0:,} videos found · {self.watchlist or 0:,} on the watchlist"
+            f"metadata of {self.videos or 0:,} videos · {self.watchlist or 0:,} on the watchlist"
             f" · {self.points:,} points in the vault"
         )
 

@@ -77,7 +77,7 @@ class LocalStack:
         env: Mapping[str, str] | None = None,
         config: ConfigSections | None = None,
         report: Callable[[str], None] | None = None,
-        grace: float = 10.0,
+        grace: float = 6.0,
     ) -> None:
         """Describe a stack; nothing happens before `start`.
 
@@ -205,7 +205,7 @@ class LocalStack:
             component.expected = False
         # Tasks report to the API server and work in the database: those go last.
         self._stop({"scheduler": self.grace, "dag-processor": 3.0, "triggerer": 1.0})
-        self._stop({"api-server": 4.0, "simulator": 3.0})
+        self._stop({"api-server": 2.0, "simulator": 3.0})
         if self._postgres:
             self._postgres.stop(self.grace)
         processes.end_everything(self.state, 0.5)

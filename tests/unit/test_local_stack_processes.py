@@ -90,7 +90,7 @@ def test_stopping_a_component_ends_its_children_too(component):
 
     processes.stop({parent: 0.5})
 
-    assert not any(process.is_running() for process in family)
+    assert not any(map(processes.alive, family))
 
 
 def test_what_a_killed_supervisor_left_is_found_by_its_mark(component, state):
@@ -102,7 +102,7 @@ def test_what_a_killed_supervisor_left_is_found_by_its_mark(component, state):
 
     assert [process.pid for process in processes.belonging_to(state)] == [child.pid]
     assert len(processes.end_everything(state, 1.0)) == 1
-    assert not child.is_running()
+    assert not processes.alive(child)
 
 
 def test_another_stacks_processes_are_left_alone(component, tmp_path):
