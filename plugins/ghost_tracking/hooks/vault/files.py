@@ -1,5 +1,10 @@
 """The vault's Parquet files: the one schema, bytes to tables and back, and how tables merge.
 
+A published file grows at its end: a publication leaves all bytes as they are, the old footer too, and adds a row
+group and a new footer. That matters to readers that open a path more than once, for its size, its footer and its
+data (pandas does, DuckDB and polars do). When the file was replaced in between, what they learned from the old one
+holds for the new one, and they get the old content whole.
+
 Everything is read from bytes in memory: one version of a file, whatever happens to it meanwhile, and whatever
 goes wrong here is the file's fault and not the disk's.
 """
@@ -35,7 +40,43 @@ KEY: Final = ("video_id", "timestamp")
 
 _PARTS_KEY = "ghost_tracking.parts"
 _ROW_GROUP = 128 * 1024
+_MOST_ROW_GROUPS = 64
+"""More than there need be are slow: the file is then sorted into few. A publication every 5 minutes makes 12."""
+
 _BROKEN = (pa.ArrowException, OSError, ValueError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is in a file: its row groups, each sorted by key and no key in two, and the parts merged into it.
+
+    `gaps` are the bytes behind each row group that belong to none: footers of the file's former versions.
+    """
+
+    groups: tuple[pa.Table, ...] = ()
+    parts: frozenset[str] = frozenset()
+    gaps: tuple[bytes, ...] = ()
+
+    @property
+    def table(self) -> pa.Table:
+        """All points."""
+        return pa.concat_tables([SCHEMA.empty_table(), *self.groups])
+
+    @property
+    def is_sorted(self) -> bool:
+        """Whether the file as a whole is sorted by key, in few row groups, as a sealed one is."""
+        borders = [_key(group, row) for group in self.groups if group.num_rows for row in (0, -1)]
+        return len(self.groups) <= _few(self.groups) and borders == sorted(borders)
+
+    def with_points(self, points: pa.Table, parts: Collection[str]) -> "Content":
+        """With one more row group, of points whose keys are new, and with this list of parts."""
+        groups = (*self.groups, points) if points.num_rows else self.groups
+        grown = Content(groups, frozenset(parts), self.gaps)
+        return grown.sorted() if len(grown.groups) > _few(grown.groups) + _MOST_ROW_GROUPS else grown
+
+    def sorted(self) -> "Content":
+        """The same points in as few row groups as there can be."""
+        return Content((sort(self.table),), self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +97,29 @@ def table_of(points: Sequence[MetricPoint]) -> pa.Table:
         raise BadInputError(f"These points do not fit the vault's schema: {error}") from error
 
 
+def sort(table: pa.Table) -> pa.Table:
+    """The rows sorted by video_id and timestamp; rows with the same key stay in their order."""
+    return table.take(_key_order(table))
+
+
 def merge(tables: Iterable[pa.Table]) -> pa.Table:
-    """All rows sorted by video_id and timestamp, each key once: the row of the earliest table that has it."""
-    together = pa.concat_tables(tables)
-    # A stable sort: among equal keys the order of the tables stays.
-    together = together.take(pc.sort_indices(together, sort_keys=[(name, "ascending") for name in KEY]))
-    if together.num_rows < 2:
-        return together
-    same = [_equal_to_previous(together[name].combine_chunks()) for name in KEY]
-    first = pc.invert(pc.and_(*same))
-    return together.filter(pa.concat_arrays([pa.array([True]), first]))
+    """All rows sorted by key, each key once: the row of the earliest table that has it."""
+    together = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    return together.take(_first_of_each_key(together))
 
 
-def encode(table: pa.Table, parts: Collection[str] = ()) -> bytes:
-    """A Parquet file that Spark 3.5, DuckDB, polars and pandas read; `parts` goes into its footer.
+def without(table: pa.Table, known: pa.Table) -> pa.Table:
+    """The rows of `table`, which has each key once, whose key is not in `known`; sorted by key."""
+    keys = pa.concat_tables([known.select(KEY), table.select(KEY)])
+    first = _first_of_each_key(keys)
+    return table.take(pc.subtract(first.filter(pc.greater_equal(first, known.num_rows)), known.num_rows))
+
+
+def encode(content: Content) -> bytes:
+    """A Parquet file that Spark 3.5, DuckDB, polars and pandas read; the same content gives the same bytes.
 
     Raises `SchemaDriftError` for a table of another schema.
     """
-    _require_schema(table.schema)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
@@ -86,35 +132,44 @@ def encode(table: pa.Table, parts: Collection[str] = ()) -> bytes:
         write_page_checksum=True,
         store_schema=False,
     ) as writer:
-        writer.write_table(_checked(table), row_group_size=_ROW_GROUP)
-        if parts:
-            writer.add_key_value_metadata({_PARTS_KEY: json.dumps(sorted(parts))})
+        no_gaps = (b"",) * (len(content.groups) - len(content.gaps))
+        for group, gap in zip(content.groups, content.gaps + no_gaps, strict=True):
+            _require_schema(group.schema)
+            # In one piece: where chunks end decides where pages end.
+            writer.write_table(_checked(group).combine_chunks(), row_group_size=_ROW_GROUP)
+            sink.write(gap)
+        writer.add_key_value_metadata({_PARTS_KEY: json.dumps(sorted(content.parts))})
     return bytes(sink.getvalue())
 
 
-def decode(data: bytes, partition: Partition) -> tuple[pa.Table, frozenset[str]]:
-    """The points of a file, and the parts that were merged into it.
+def decode(data: bytes, partition: Partition) -> Content:
+    """What is in a file.
 
     Raises `UnreadableFileError` for what is no intact Parquet file or holds points of another hour, and
     `SchemaDriftError` for other columns.
     """
     with _naming_damage():
         file = _opened(data)
-        table = _checked(file.read())
-        _require_hour(table, partition)
-        return table, _parts(file.metadata)
+        groups = [_checked(file.read_row_group(number)) for number in range(file.num_row_groups)]
+        for group in groups:
+            _require_hour(group, partition)
+        return Content(tuple(groups), _parts(file.metadata), tuple(_gaps(data, file.metadata)))
 
 
-def read(data: bytes, columns: Sequence[str] = COLUMNS, video_ids: Sequence[str] | None = None) -> pa.Table:
-    """The points of a file, of these videos (None: all) and with these columns; raises as `decode` does."""
+def read(data: bytes, columns: Sequence[str], video_ids: Sequence[str] | None = None) -> pa.Table:
+    """The points of a file, of these videos (None: all) and with these columns, the key's among them, sorted by key.
+
+    Raises as `decode` does.
+    """
     with _naming_damage():
         file = _opened(data)
         if video_ids is None:
-            return _checked(file.read(columns=columns)).select(columns)
-        groups = [g for g in range(file.num_row_groups) if _may_hold(file.metadata.row_group(g), video_ids)]
-        table = _checked(file.read_row_groups(groups, columns=list({*columns, "video_id"})))
-        table = table.filter(pc.is_in(table["video_id"], pa.array(video_ids, pa.string())))
-        return table.select(columns)
+            table = _checked(file.read(columns=columns))
+        else:
+            groups = [g for g in range(file.num_row_groups) if _may_hold(file.metadata.row_group(g), video_ids)]
+            table = _checked(file.read_row_groups(groups, columns=columns))
+            table = table.filter(pc.is_in(table["video_id"], pa.array(video_ids, pa.string())))
+        return (sort(table) if file.num_row_groups > 1 else table).select(columns)
 
 
 def read_footer(data: bytes) -> Footer:
@@ -172,8 +227,31 @@ def _require_hour(table: pa.Table, partition: Partition) -> None:
         raise UnreadableFileError(f"holds points of another hour than {partition}")
 
 
+def _key_order(table: pa.Table) -> pa.Array:
+    return pc.sort_indices(table, sort_keys=[(name, "ascending") for name in KEY])  # a stable sort
+
+
+def _first_of_each_key(table: pa.Table) -> pa.Array:
+    """The numbers of the rows with a key that no row before them has, in the order of the keys."""
+    order = _key_order(table)
+    if len(order) < 2:
+        return order
+    same = [_equal_to_previous(table[name].take(order).combine_chunks()) for name in KEY]
+    return order.filter(pa.concat_arrays([pa.array([True]), pc.invert(pc.and_(*same))]))
+
+
 def _equal_to_previous(column: pa.Array) -> pa.Array:
     return pc.equal(column.slice(1), column.slice(0, len(column) - 1))
+
+
+def _few(groups: Sequence[pa.Table]) -> int:
+    """Into how few row groups these can be written."""
+    rows = sum(int(group.num_rows) for group in groups)
+    return -(-rows // _ROW_GROUP)
+
+
+def _key(table: pa.Table, row: int) -> tuple[Any, ...]:
+    return tuple(table[name][row].as_py() for name in KEY)
 
 
 def _parts(metadata: pq.FileMetaData) -> frozenset[str]:
@@ -185,6 +263,20 @@ def _may_hold(group: pq.RowGroupMetaData, video_ids: Sequence[str]) -> bool:
     if statistics is None or not statistics.has_min_max:
         return True
     return any(statistics.min <= video_id <= statistics.max for video_id in video_ids)
+
+
+def _gaps(data: bytes, metadata: pq.FileMetaData) -> Iterator[bytes]:
+    spans = [_span(metadata.row_group(number)) for number in range(metadata.num_row_groups)]
+    next_starts = [*(start for start, _ in spans[1:]), len(data)]
+    for (_, end), next_start in zip(spans, next_starts, strict=False):
+        yield data[end:next_start]
+
+
+def _span(group: pq.RowGroupMetaData) -> tuple[int, int]:
+    """Where a row group begins and ends in its file."""
+    columns = [group.column(number) for number in range(group.num_columns)]
+    starts = [c.dictionary_page_offset or c.data_page_offset for c in columns]
+    return min(starts), max(s + c.total_compressed_size for s, c in zip(starts, columns, strict=True))
 
 
 def _newest(metadata: pq.FileMetaData) -> dt.datetime | None:

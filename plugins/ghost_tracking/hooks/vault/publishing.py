@@ -42,8 +42,7 @@ _Work = Callable[[Partition], PublishReport]
 class _Published:
     """What stands in an hour's `stats.parquet`; `broken` holds the bytes of one that cannot be read, and why."""
 
-    table: pa.Table
-    parts: frozenset[str]
+    content: files.Content
     version: Version | None
     broken: tuple[bytes, str] | None = None
 
@@ -73,7 +72,7 @@ class Publisher:
         table = files.merge([files.table_of(points)])
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:12]}"
         key = layout.part(partition, name)
-        self._storage.put(key, files.encode(table))
+        self._storage.put(key, files.encode(files.Content((table,))))
         return StagedPart(partition, key, table.num_rows)
 
     def publish(self, partitions: Collection[Partition] | None) -> PublishReport:
@@ -131,50 +130,55 @@ class Publisher:
         return not footer.parts.issuperset(names)
 
     def _merge_new(self, partition: Partition) -> PublishReport:
-        return self._merge(partition, every_part=False)
+        return self._merge(partition, closing=False)
 
     def _merge_all(self, partition: Partition) -> PublishReport:
-        return self._merge(partition, every_part=True)
+        return self._merge(partition, closing=True)
 
-    def _merge(self, partition: Partition, *, every_part: bool) -> PublishReport:
+    def _merge(self, partition: Partition, *, closing: bool) -> PublishReport:
         for _ in range(_ATTEMPTS - 1):
             try:
-                return self._merge_once(partition, every_part=every_part)
+                return self._merge_once(partition, closing=closing)
             except FileChangedError:
                 log.warning("%s was replaced under its lock: merging anew", partition)
-        return self._merge_once(partition, every_part=every_part)
+        return self._merge_once(partition, closing=closing)
 
-    def _merge_once(self, partition: Partition, *, every_part: bool) -> PublishReport:
+    def _merge_once(self, partition: Partition, *, closing: bool) -> PublishReport:
+        """Merge parts that the footer does not list; when `closing` the hour, every part, and sort the whole file."""
         published = self._read_published(partition)
+        before = published.content
         names = part_names(self._storage, partition)
-        parts = self._read_parts(partition, [n for n in names if every_part or n not in published.parts])
+        parts = self._read_parts(partition, [n for n in names if closing or n not in before.parts])
         found = PublishReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
-        merged = files.merge([published.table, *parts.tables.values()])
-        added = merged.num_rows - published.table.num_rows
-        unlisted = [name for name in parts.tables if name not in published.parts]
-        if not (added or unlisted):
+        fresh = files.without(files.merge(parts.tables.values()), before.table)
+        unlisted = parts.tables.keys() - before.parts
+        if not (fresh.num_rows or unlisted or (closing and not before.is_sorted)):
             return self._with_broken(partition, published, found)
-        listed = {*parts.tables, *(name for name in names if name in published.parts)}
-        data = files.encode(merged, listed)
-        found = self._with_broken(partition, published, found, rebuilt_rows=merged.num_rows)
+        after = before.with_points(fresh, {*parts.tables, *before.parts.intersection(names)})
+        data = files.encode(after.sorted() if closing else after)
+        found = self._with_broken(partition, published, found, rebuilt_rows=fresh.num_rows)
         self._storage.replace(layout.stats(partition), data, expecting=published.version)
-        return replace(found, written=(partition,), points_added=added, parts_merged=len(unlisted), bytes=len(data))
+        return replace(
+            found,
+            written=(partition,),
+            points_added=fresh.num_rows,
+            parts_merged=len(unlisted),
+            bytes=len(data),
+        )
 
     def _read_published(self, partition: Partition) -> _Published:
-        nothing = files.SCHEMA.empty_table()
         key = layout.stats(partition)
         try:
             blob = self._storage.read(key)
         except FileNotFoundError:
-            return _Published(nothing, frozenset(), None)
+            return _Published(files.Content(), None)
         try:
-            table, parts = files.decode(blob.data, partition)
+            return _Published(files.decode(blob.data, partition), blob.version)
         except SchemaDriftError as error:
             # Intact, so of another version of this program: not ours to replace.
             raise SchemaDriftError(f"{key} has {error.message}", key=key) from error
         except UnreadableFileError as error:
-            return _Published(nothing, frozenset(), blob.version, broken=(blob.data, error.message))
-        return _Published(table, parts, blob.version)
+            return _Published(files.Content(), blob.version, broken=(blob.data, error.message))
 
     def _with_broken(
         self, partition: Partition, published: _Published, report: PublishReport, rebuilt_rows: int = 0
@@ -207,7 +211,7 @@ class Publisher:
         for name in names:
             key = layout.part(partition, name)
             try:
-                parts.tables[name], _ = files.decode(self._storage.read(key).data, partition)
+                parts.tables[name] = self._table(key, partition)
             except UnreadableFileError as error:
                 aside = layout.quarantined(partition, name)
                 self._storage.move(key, aside)
@@ -225,8 +229,8 @@ class Publisher:
         """Delete the parts whose points all stand in the published file, read back; None when not all do."""
         names = part_names(self._storage, partition)
         try:
-            published = self._decoded(layout.stats(partition), partition)
-            parts = [self._decoded(layout.part(partition, name), partition) for name in names]
+            published = self._table(layout.stats(partition), partition)
+            parts = [self._table(layout.part(partition, name), partition) for name in names]
         except (UnreadableFileError, OSError):
             return None if names else 0
         if files.merge([published, *parts]).num_rows != published.num_rows:
@@ -235,8 +239,8 @@ class Publisher:
         self._storage.delete(layout.part(partition, name) for name in names)
         return len(names)
 
-    def _decoded(self, key: str, partition: Partition) -> pa.Table:
-        return files.decode(self._storage.read(key).data, partition)[0]
+    def _table(self, key: str, partition: Partition) -> pa.Table:
+        return files.decode(self._storage.read(key).data, partition).table
 
 
 def staged_hours(storage: FolderStorage) -> list[Partition]:

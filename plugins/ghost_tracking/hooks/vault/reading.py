@@ -31,7 +31,7 @@ def read_metrics(
     if unknown := [name for name in chosen if name not in COLUMNS]:
         raise BadInputError(f"The vault has no column {unknown[0]!r}, only {', '.join(COLUMNS)}")
     ids = None if video_ids is None else sorted(set(video_ids))
-    needed = list(dict.fromkeys([*chosen, "timestamp"]))
+    needed = list(dict.fromkeys([*chosen, *files.KEY]))
     schema = pa.schema([files.SCHEMA.field(name) for name in needed])
     tables = [schema.empty_table()]
     for partition in published_hours(storage, start, end):
@@ -43,7 +43,7 @@ def read_metrics(
 
 def read_history(storage: FolderStorage, video_id: str, start: datetime | None, end: datetime | None) -> pd.DataFrame:
     """All points of one video in [start, end), sorted by time."""
-    # Hours follow each other, and within an hour the points of one video are sorted by time.
+    # Hours come in order, and within an hour one video's points do.
     return read_metrics(storage, start, end, [video_id], None)
 
 
