@@ -66,24 +66,28 @@ def ghost_hunter():
         interval = (context.get("data_interval_start"), context.get("data_interval_end"))
         return {"run_type": context["dag_run"].run_type, "interval": interval, "form": dict(context["params"])}
 
-    @task(multiple_outputs=True, execution_timeout=timedelta(minutes=5))
-    def plan() -> dict:
+    @task(execution_timeout=timedelta(minutes=5))
+    def plan() -> list:
         """Read and check what to hunt, and share it out."""
         from ghost_tracking.tasks import hunter
 
-        return hunter.plan(**assignment())
+        context = get_current_context()
+        planned = hunter.plan(**assignment())
+        context["ti"].xcom_push(key="why", value=planned["why"])
+        return planned["batches"]
 
     @task(
         map_index_template="{{ ghost_label }}",
+        # mapped tasks take none of a docstring
+        doc_md="Find videos, write their metadata and schedule, stage their first points.",
         outlets=[Asset(settings.VIDEOS_ASSET)],
         execution_timeout=timedelta(minutes=45),
     )
-    def hunt(token: dict, vault: str) -> dict:
-        """Find videos, write their metadata and schedule, stage their first points."""
+    def hunt(token: dict) -> dict:
         from ghost_tracking.tasks import hunter
 
         context = get_current_context()
-        return hunter.hunt(token, vault, **assignment(), label=lambda label: context.update(ghost_label=label))
+        return hunter.hunt(token, **assignment(), label=lambda label: context.update(ghost_label=label))
 
     @task(trigger_rule="all_done", outlets=[Asset(settings.METRICS_ASSET)], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
@@ -93,15 +97,15 @@ def ghost_hunter():
         return publishing.publish()
 
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
-    def verdict(planned: dict, reports: list | None) -> dict:
+    def verdict(why: str, reports: list | None) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import hunter
 
-        return hunter.verdict(planned, reports)
+        return hunter.verdict(why, reports)
 
     planned = plan()
-    hunted = hunt.partial(vault=planned["vault"]).expand(token=planned["batches"])
-    hunted >> publish() >> verdict(planned, hunted)
+    hunted = hunt.expand(token=planned)
+    hunted >> publish() >> verdict(planned["why"], hunted)
 
 
 ghost_hunter()

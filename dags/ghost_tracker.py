@@ -30,25 +30,28 @@ from ghost_tracking import settings
     doc_md=__doc__,
 )
 def ghost_tracker():
-    @task(multiple_outputs=True, execution_timeout=timedelta(minutes=5))
-    def plan() -> dict:
+    @task(execution_timeout=timedelta(minutes=5))
+    def plan() -> list:
         """Count what is due and what the quota allows, and cut it into batches."""
         from ghost_tracking.tasks import tracker
 
-        return tracker.plan(get_current_context()["dag_run"].run_type)
+        context = get_current_context()
+        planned = tracker.plan(context["dag_run"].run_type)
+        context["ti"].xcom_push(key="why", value=planned["why"])
+        return planned["batches"]
 
     @task(
         retries=0,
         pool=settings.tracker_pool(),
         map_index_template="{{ ghost_label }}",
+        doc_md="Claim a batch, ask YouTube, stage the points, reschedule.",  # mapped tasks take none of a docstring
         execution_timeout=timedelta(minutes=15),
     )
-    def track(token: dict, vault: str) -> dict:
-        """Claim a batch, ask YouTube, stage the points, reschedule."""
+    def track(token: dict) -> dict:
         from ghost_tracking.tasks import tracker
 
         context = get_current_context()
-        return tracker.track(token, vault, lambda label: context.update(ghost_label=label))
+        return tracker.track(token, lambda label: context.update(ghost_label=label))
 
     @task(trigger_rule="all_done", outlets=[Asset(settings.METRICS_ASSET)], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
@@ -58,15 +61,15 @@ def ghost_tracker():
         return publishing.publish()
 
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
-    def verdict(planned: dict, reports: list | None) -> dict:
+    def verdict(why: str, reports: list | None) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import tracker
 
-        return tracker.verdict(planned, reports)
+        return tracker.verdict(why, reports)
 
     planned = plan()
-    tracked = track.partial(vault=planned["vault"]).expand(token=planned["batches"])
-    tracked >> publish() >> verdict(planned, tracked)
+    tracked = track.expand(token=planned)
+    tracked >> publish() >> verdict(planned["why"], tracked)
 
 
 ghost_tracker()

@@ -25,7 +25,8 @@ SPECIFICATION = """
         video_id VARCHAR(20) PRIMARY KEY, tracking_tier VARCHAR(20) DEFAULT 'HOURLY', last_tracked_at TIMESTAMP,
         next_track_at TIMESTAMP NOT NULL, created_at TIMESTAMP DEFAULT NOW()
     );
-    INSERT INTO watchlist VALUES ('kept', NULL, NULL, '2026-01-15 10:00', NULL), ('low', 'daily', NULL, '2026-01-15', NULL);
+    INSERT INTO watchlist VALUES
+        ('kept', NULL, NULL, '2026-01-15 10:00', NULL), ('low', 'daily', NULL, '2026-01-15', NULL);
 """
 
 

@@ -91,18 +91,26 @@ def test_a_claim_takes_the_longest_overdue_of_its_tier_and_writes_back(
 
 def test_two_claims_at_once_share_nothing(ghost_postgres: Connection, watchlist: WatchlistHook) -> None:
     watchlist.add_to_watchlist([due(f"v{number}") for number in range(30)])
-    with WatchlistHook(connection=ghost_postgres) as other:
-        with watchlist.claim(Tier.HOURLY, 20) as mine, other.claim(Tier.HOURLY, 20) as theirs:
-            first, second = ({entry.video_id for entry in claim.entries} for claim in (mine, theirs))
+    with (
+        WatchlistHook(connection=ghost_postgres) as other,
+        watchlist.claim(Tier.HOURLY, 20) as mine,
+        other.claim(Tier.HOURLY, 20) as theirs,
+    ):
+        first, second = ({entry.video_id for entry in claim.entries} for claim in (mine, theirs))
     assert (len(first), len(second)) == (20, 10)
     assert not first & second
 
 
 def test_a_claim_that_fails_leaves_its_rows_due_and_free(watchlist: WatchlistHook) -> None:
     watchlist.add_to_watchlist(due("a"))
-    with pytest.raises(RuntimeError), watchlist.claim(Tier.HOURLY, 5) as claim:
-        claim.reschedule([WatchlistEntry("a", next_track_at=NOW)])
-        raise RuntimeError
+
+    def fail() -> None:
+        with watchlist.claim(Tier.HOURLY, 5) as claim:
+            claim.reschedule([WatchlistEntry("a", next_track_at=NOW)])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     with watchlist.claim(Tier.HOURLY, 5) as again:
         assert [entry.video_id for entry in again.entries] == ["a"]
 

@@ -20,7 +20,14 @@ from airflow.sdk.exceptions import AirflowException
 from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 from more_itertools import chunked
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_any,
+    stop_when_event_set,
+)
 
 from ghost_tracking import settings
 from ghost_tracking.core.answers import classify
@@ -316,15 +323,27 @@ class YouTubeHook(BaseHook):
         answer.add(confirmed)
 
     def _tried(self, call: Callable[[], Result]) -> Result:
-        """What a call answers, after as many tries as it takes, within the deadline."""
-        retrying = Retrying(
+        """What a call answers, after as many tries as it takes and the purse pays for, within the deadline."""
+        failures: list[TransientError] = []
+        unpaid = threading.Event()
+
+        def attempt() -> Result:
+            try:
+                return call()
+            except QuotaExhaustedError as error:
+                unpaid.set()
+                raise failures[-1] if failures else error from None  # why it had to be tried again says more
+            except (YouTubeFaultError, RateLimitedError) as error:
+                failures.append(error)
+                raise
+
+        return Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, YouTubeFaultError | RateLimitedError)),
-            stop=stop_after_attempt(_ATTEMPTS),
+            stop=stop_any(stop_after_attempt(_ATTEMPTS), stop_when_event_set(unpaid)),
             wait=self._pause,
             sleep=self._sleep,
             reraise=True,
-        )
-        return retrying(call)
+        )(attempt)
 
     def _call(self, resource: str, method: str, **parameters: Any) -> dict[str, Any]:
         """Send one request, and read the body of its answer."""

@@ -65,7 +65,7 @@ class Haul:
 
 @task_body
 def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form: Mapping[str, Any]) -> dict[str, Any]:
-    """Check what to hunt and share it out: `batches` (tokens of mapped tasks), `vault` and `why`."""
+    """Check what to hunt and share it out: `batches` (a token for each mapped task) and `why`."""
     settings = read_settings()
     sources, origin = _sources(form)
     assignment = _assignment(run_type, interval, form)
@@ -82,10 +82,9 @@ def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form:
     return {
         # the tasks read the sources again, and the digest tells them whether they are still the same
         "batches": [
-            {"number": number, "of": batches, "digest": _digest(sources), "end": window.end.isoformat()}
+            {"number": number, "of": batches, "digest": _digest(sources), "end": window.end.isoformat(), "vault": vault}
             for number in range(batches)
         ],
-        "vault": vault,
         "why": why,
     }
 
@@ -93,7 +92,6 @@ def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form:
 @task_body
 def hunt(
     token: Mapping[str, Any],
-    vault_identity: str,
     run_type: str,
     interval: tuple[datetime | None, datetime | None],
     form: Mapping[str, Any],
@@ -111,7 +109,7 @@ def hunt(
     assignment = _assignment(run_type, interval, form, now=parse_instant(token["end"]))
     mine = [source for source in sources if assignment.all_sources or source.windowed][token["number"] :: token["of"]]
     vault = ParquetVaultHook()
-    vault.check_identity(vault_identity)
+    vault.check_identity(token["vault"])
     with WatchlistHook(budgets=settings.quota) as watchlist:
         purse = Purse(refill=lambda bucket: watchlist.quota.reserve(bucket, _RESERVED_AT_A_TIME))
         with calling_youtube(watchlist.quota, purse, settings) as youtube:
@@ -282,7 +280,7 @@ def _raise_failures(haul: Haul) -> None:
         raise TransientError(f"{len(passing)} sources failed and are hunted again next time; {label}: {error.message}")
 
 
-def verdict(planned: Mapping[str, Any], reports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
+def verdict(why: str, reports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
     """What the run did in all. Airflow runs this task only when nothing before it has failed."""
     done = [report for report in reports or [] if report]
     totals = {name: sum(report[name] for report in done) for name in ("found", "new", "known", "refused", "left")}
@@ -290,7 +288,7 @@ def verdict(planned: Mapping[str, Any], reports: Iterable[Mapping[str, Any]] | N
     for reason in failed:
         log.warning("A source failed: %s", reason)
     message = (
-        f"{planned['why']}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
+        f"{why}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
         f"{totals['refused']:,} refused. {len(failed)} sources failed."
     )
     log.info(message)

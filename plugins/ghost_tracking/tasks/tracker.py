@@ -24,7 +24,7 @@ _SHOWN = 20
 
 @task_body
 def plan(run_type: str) -> dict[str, Any]:
-    """Share out what is due, within what the quota allows: `batches` (tokens of mapped tasks), `vault` and `why`."""
+    """Share out what is due, within what the quota allows: `batches` (a token for each mapped task) and `why`."""
     if run_type == "backfill":
         return _planned("A backfill tracks nothing: YouTube gives counts of the present only, and none is invented.")
     settings = read_settings()
@@ -35,7 +35,7 @@ def plan(run_type: str) -> dict[str, Any]:
     total = sum(sum(counts) for counts in due.values())
     if total == 0:
         when = f"the next video is due at {next_due_at:%Y-%m-%d %H:%M} UTC" if next_due_at else "the watchlist is empty"
-        return _planned(f"Nothing is due: {when}.", vault=vault)
+        return _planned(f"Nothing is due: {when}.")
     shares = share_out(due, min(_affordable(left, settings), settings.tracker_videos_a_run))
     batches = make_batches(shares, settings.tracker_parallel_tasks)
     taken = sum(shares.values())
@@ -47,7 +47,7 @@ def plan(run_type: str) -> dict[str, Any]:
 
 def _planned(why: str, batches: Iterable[Batch] = (), vault: str | None = None) -> dict[str, Any]:
     log.info(why)
-    return {"batches": [batch.as_dict() for batch in batches], "vault": vault, "why": why}
+    return {"batches": [batch.as_dict() | {"vault": vault} for batch in batches], "why": why}
 
 
 def _affordable(left: Mapping[Bucket, int], settings: Settings) -> int:
@@ -57,14 +57,14 @@ def _affordable(left: Mapping[Bucket, int], settings: Settings) -> int:
 
 
 @task_body
-def track(token: Mapping[str, Any], vault_identity: str, label: Label) -> dict[str, Any]:
+def track(token: Mapping[str, Any], label: Label) -> dict[str, Any]:
     """Claim a batch, ask YouTube, stage the points, reschedule. What it leaves undone is due in the next run.
 
     Raises a TransientError after everything that was answered is safe, so that the run's colour tells the truth.
     """
     batch, settings = Batch.from_dict(token), read_settings()
     vault = ParquetVaultHook()
-    vault.check_identity(vault_identity)
+    vault.check_identity(token["vault"])
     label(f"{batch.tier}: {batch.limit:,} videos")
     with WatchlistHook(budgets=settings.quota) as watchlist:
         purse, limit = _reserve(watchlist.quota, batch.limit, settings)
@@ -102,7 +102,7 @@ def _reserve(ledger: QuotaLedger, videos: int, settings: Settings) -> tuple[Purs
     a fifth of the videos is missing; what is not needed goes back.
     """
     needed = calls_for(videos)
-    again = 2 + needed // 10
+    again = 4 + needed // 10
     statistics = ledger.reserve(Bucket.STATISTICS, needed + again)
     overflow = max(0, needed - statistics)
     confirming = 1 + calls_for(videos // 5)
@@ -137,21 +137,21 @@ def _raise_failures(answer: Answer[Reading], outcome: Outcome) -> None:
     failures = [error for error in answer.failures if not isinstance(error, QuotaExhaustedError)]
     if failures:
         raise TransientError(
-            f"{len(failures)} calls failed, {len(answer.unanswered):,} videos stay due; the first: {failures[0].message}"
+            f"{len(failures)} calls failed, {len(answer.unanswered):,} videos stay due: {failures[0].message}"
         )
     if outcome.is_fault:
         raise YouTubeFaultError(
-            f"{len(answer.missing):,} of the batch's videos were missing at once: taken for a fault of YouTube, none is "
-            "marked gone"
+            f"{len(answer.missing):,} of the batch's videos were missing at once: "
+            "taken for a fault of YouTube, none is marked gone"
         )
 
 
-def verdict(planned: Mapping[str, Any], reports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
+def verdict(why: str, reports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
     """What the run did in all. Airflow runs this task only when nothing before it has failed."""
     done = [report for report in reports or [] if report]
     totals = {
         name: sum(report[name] for report in done) for name in ("tracked", "missing", "gone", "refused", "left_due")
     }
-    message = f"{planned['why']} Tracked {totals['tracked']:,}." if done else planned["why"]
+    message = f"{why} Tracked {totals['tracked']:,}." if done else why
     log.info(message)
     return {"message": message, **totals}

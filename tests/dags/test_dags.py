@@ -1,0 +1,116 @@
+"""The DAG files: they parse light, wire what the design says, and can be explained."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+DAG_IDS = ["ghost_hunter", "ghost_janitor", "ghost_tracker"]
+HEAVY = ("pandas", "pyarrow", "googleapiclient", "psycopg", "psycopg2", "duckdb", "numpy", "httplib2", "alembic")
+
+SURVEY = """
+import json, sys, warnings
+warnings.simplefilter("error", category=DeprecationWarning)
+sys.path.insert(0, sys.argv[1])
+before = set(sys.modules)
+import airflow.sdk
+light = set(sys.modules)
+sys.path.insert(0, sys.argv[2])
+from importlib import import_module
+dags = {}
+for name in ("ghost_hunter", "ghost_janitor", "ghost_tracker"):
+    dag = getattr(import_module(name), name)()
+    dags[dag.dag_id] = dag
+print(json.dumps({
+    "loaded": sorted(set(sys.modules) - light),
+    "dags": {dag_id: {
+        "doc": dag.doc_md,
+        "descriptions": [getattr(dag.params.get_param(name), "description", None) for name in dag.params],
+        "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "timeout": str(dag.dagrun_timeout),
+        "timetable": type(dag.timetable).__name__,
+        "tasks": {task.task_id: {
+            "rule": task.trigger_rule.value, "upstream": sorted(task.upstream_task_ids),
+            "timeout": str(getattr(task, "execution_timeout", None) or task.partial_kwargs.get("execution_timeout")),
+            "retries": task.retries, "pool": task.pool,
+            "doc": (getattr(task, "doc_md", None) or (task.partial_kwargs.get("doc_md")
+                    if hasattr(task, "partial_kwargs") else None)),
+        } for task in dag.tasks},
+    } for dag_id, dag in dags.items()},
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def survey() -> dict:
+    """What a fresh interpreter sees of the DAG files."""
+    run = subprocess.run(
+        [sys.executable, "-c", SURVEY, str(ROOT / "plugins"), str(ROOT / "dags")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def test_the_three_dags_are_there(survey: dict) -> None:
+    assert sorted(survey["dags"]) == DAG_IDS
+    assert sorted(path.stem for path in (ROOT / "dags").glob("*.py")) == DAG_IDS
+
+
+def test_parsing_imports_nothing_heavy(survey: dict) -> None:
+    assert [name for name in survey["loaded"] if name.split(".")[0] in HEAVY] == []
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_every_dag_and_task_is_bounded_and_explained(survey: dict, dag_id: str) -> None:
+    dag = survey["dags"][dag_id]
+    assert len(dag["doc"]) > 200
+    assert (dag["catchup"], dag["max_active_runs"]) == (False, 1)
+    assert dag["timeout"] != "None"
+    assert None not in dag["descriptions"]
+    for task_id, task in dag["tasks"].items():
+        assert task["timeout"] != "None", task_id
+        assert task["doc"], task_id
+
+
+@pytest.mark.parametrize("mapped", [("ghost_tracker", "track"), ("ghost_hunter", "hunt")])
+def test_the_runs_colour_tells_the_truth(survey: dict, mapped: tuple[str, str]) -> None:
+    dag_id, work = mapped
+    tasks = survey["dags"][dag_id]["tasks"]
+    assert set(tasks) == {"plan", work, "publish", "verdict"}
+    assert (tasks["publish"]["rule"], tasks["publish"]["upstream"]) == ("all_done", [work])
+    assert (tasks["verdict"]["rule"], tasks["verdict"]["upstream"]) == (
+        "none_failed",
+        sorted(["plan", "publish", work]),
+    )
+
+
+def test_what_track_leaves_undone_is_the_next_runs(survey: dict) -> None:
+    track = survey["dags"]["ghost_tracker"]["tasks"]["track"]
+    assert (track["retries"], track["pool"]) == (0, "default_pool")
+
+
+def test_the_hunter_has_windows(survey: dict) -> None:
+    assert survey["dags"]["ghost_hunter"]["timetable"] == "CronDataIntervalTimetable"
+
+
+def test_the_core_is_pure() -> None:
+    code = (
+        "import pkgutil, sys, importlib, ghost_tracking.core as core\n"
+        "for each in pkgutil.iter_modules(core.__path__): importlib.import_module(f'{core.__name__}.{each.name}')\n"
+        "impure = 'airflow', 'psycopg', 'pyarrow', 'pandas', 'googleapiclient', 'httplib2'\n"
+        "print([name for name in impure if name in sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT / "plugins",
+        env={"PYTHONPATH": "."},
+    )
+    assert run.stdout.strip() == "[]"

@@ -1,0 +1,439 @@
+"""The bodies of the tasks, called as plain functions on a real database, a real YouTube over HTTP and a real vault."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pytest
+import yaml
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowFailException
+
+from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.core.tiers import Tier
+from ghost_tracking.errors import TransientError, YouTubeFaultError
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.tasks import hunter, janitor, publishing, tracker
+from real_parts import youtube_at
+from youtube_simulator import Bucket, SimulatorServer
+
+NO_INTERVAL = (None, None)
+
+
+@dataclass
+class Deployment:
+    """Connections, Variables and files as the tasks find them."""
+
+    server: SimulatorServer
+    vault: Path
+    sources: Path
+    set_settings: Callable[..., None]
+
+    def hunt(self, form: dict[str, Any], run_type: str = "manual", interval: tuple = NO_INTERVAL) -> dict[str, Any]:
+        """A whole hunter run."""
+        planned = hunter.plan(run_type, interval, form)
+        self.labels: list[str] = []
+        reports = [hunter.hunt(token, run_type, interval, form, self.labels.append) for token in planned["batches"]]
+        publishing.publish()
+        return hunter.verdict(planned["why"], reports)
+
+    def track(self) -> dict[str, Any]:
+        """A whole tracker run."""
+        planned = tracker.plan("scheduled")
+        assert len(json.dumps(planned)) < 10_000
+        self.labels = []
+        reports = [tracker.track(token, self.labels.append) for token in planned["batches"]]
+        publishing.publish()
+        return tracker.verdict(planned["why"], reports)
+
+    def points(self) -> pd.DataFrame:
+        """The vault, as an analyst reads it."""
+        return pd.read_parquet(self.vault / "metrics")
+
+    def alive(self, number: int) -> list[str]:
+        """Ids of recent videos that are there."""
+        world, now = self.server.simulator.world, self.server.simulator.clock.now()
+        return [v.id for v in world.newest(now, now - timedelta(days=9)) if world.available(v, now)][:number]
+
+
+@pytest.fixture
+def deployment(
+    server: SimulatorServer, ghost_postgres: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Deployment:
+    vault, sources = tmp_path / "vault", tmp_path / "sources.yaml"
+    for name, connection in (("GHOST_POSTGRES", ghost_postgres), ("YOUTUBE_DEFAULT", youtube_at(server))):
+        fields = ("conn_type", "host", "login", "password", "schema", "port", "extra")
+        given = {field: getattr(connection, field) for field in fields if getattr(connection, field) is not None}
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(given))
+    monkeypatch.setenv("AIRFLOW_CONN_GHOST_VAULT", json.dumps({"conn_type": "fs", "extra": {"path": str(vault)}}))
+    monkeypatch.setenv("GHOST_SOURCES_FILE", str(sources))
+
+    def set_settings(**settings: Any) -> None:
+        monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", json.dumps(settings))
+
+    set_settings()
+    return Deployment(server, vault, sources, set_settings)
+
+
+def published(server: SimulatorServer, start: datetime, end: datetime, channels: list[str]) -> set[str]:
+    world, now = server.simulator.world, server.simulator.clock.now()
+    return {v.id for c in channels for v in world.published(start, end, c) if world.available(v, now)}
+
+
+def one(sql: psycopg.Connection, query: str, *parameters: object) -> tuple | None:
+    """The first row of a query."""
+    return sql.execute(query, parameters).fetchone()
+
+
+def still_due(sql: psycopg.Connection) -> int:
+    return one(sql, "SELECT count(*) FROM watchlist WHERE next_track_at <= now()")[0]
+
+
+def on_watchlist(sql: psycopg.Connection) -> set[str]:
+    return {video_id for (video_id,) in sql.execute("SELECT video_id FROM watchlist")}
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def last_hours(server: SimulatorServer) -> datetime:
+    """The end of the last complete hour."""
+    return server.simulator.clock.now().replace(minute=0, second=0, microsecond=0)
+
+
+def write_sources(deployment: Deployment, *sources: dict[str, Any]) -> None:
+    deployment.sources.write_text(yaml.safe_dump({"sources": list(sources)}), encoding="utf-8")
+
+
+def test_a_window_is_hunted_exactly_and_twice_changes_nothing(
+    deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection, last_hours: datetime
+) -> None:
+    channels = server.simulator.world.channel_ids()
+    write_sources(deployment, *({"channel": channel} for channel in channels))
+    interval = (last_hours - 3 * HOUR, last_hours)
+    first = deployment.hunt({}, "backfill", interval)
+    expected = published(server, *interval, channels)
+    assert on_watchlist(sql) == expected
+    assert (first["new"], first["failed"]) == (len(expected), [])
+    points = deployment.points()
+    assert set(points["video_id"]) == expected
+    assert len(points) == len(expected)
+    second = deployment.hunt({}, "backfill", interval)
+    assert (second["new"], second["known"]) == (0, len(expected))
+    assert len(deployment.points()) == len(expected)
+    assert sql.execute("SELECT count(*) FROM videos").fetchone() == (len(expected),)
+    assert sql.execute("SELECT count(*) FROM hunter_watermarks").fetchone() == (0,)
+
+
+def test_a_scheduled_run_covers_what_was_missed_and_moves_watermarks(
+    deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection, last_hours: datetime
+) -> None:
+    channels = server.simulator.world.channel_ids()[:5]
+    write_sources(deployment, *({"channel": channel} for channel in channels))
+    deployment.hunt({}, "scheduled", (last_hours - 9 * HOUR, last_hours - 8 * HOUR))
+    deployment.hunt({}, "scheduled", (last_hours - HOUR, last_hours))  # the scheduler was down for seven hours
+    assert on_watchlist(sql) == published(server, last_hours - 9 * HOUR, last_hours, channels)
+    assert sql.execute("SELECT DISTINCT hunted_until FROM hunter_watermarks").fetchall() == [(last_hours,)]
+
+
+def test_a_channel_that_is_gone_stops_no_other(
+    deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection, last_hours: datetime
+) -> None:
+    gone, channel = "UC" + "x" * 22, server.simulator.world.channel_ids()[0]
+    write_sources(deployment, {"channel": gone}, {"channel": channel})
+    interval = (last_hours - 24 * HOUR, last_hours)
+    summary = deployment.hunt({}, "scheduled", interval)
+    assert on_watchlist(sql) == published(server, *interval, [channel])
+    assert len(summary["failed"]) == 1
+    assert gone in summary["failed"][0]
+    assert "1 failed" in deployment.labels[-1]
+    (key,) = sql.execute("SELECT source FROM hunter_watermarks").fetchall()
+    assert channel in key[0]  # the one that failed is hunted from where it was
+
+
+def test_every_kind_of_source(deployment: Deployment, server: SimulatorServer, last_hours: datetime) -> None:
+    world = server.simulator.world
+    a, b = deployment.alive(2)
+    write_sources(
+        deployment,
+        {"channel": world.channel_ids()[0]},
+        {"search": "the", "region": "US", "pages": 1},
+        {"playlist": world.playlist_ids()[0], "every": True},
+        {"chart": "mostPopular", "region": "GB", "pages": 1},
+        {"videos": [a, f"https://youtu.be/{b}"]},
+    )
+    summary = deployment.hunt({}, "scheduled", (last_hours - HOUR, last_hours))
+    assert summary["failed"] == []
+    assert summary["new"] > 50
+    assert {a, b} <= set(deployment.points()["video_id"])
+
+
+def test_one_off_videos_from_the_form(deployment: Deployment, sql: psycopg.Connection) -> None:
+    ids = deployment.alive(3)
+    form = {"videos": [ids[0], f"https://www.youtube.com/watch?v={ids[1]}&t=4", "doesnotexis"]}
+    summary = deployment.hunt(form)
+    assert on_watchlist(sql) == set(ids[:2])
+    assert (summary["new"], summary["refused"]) == (2, 1)
+    assert sql.execute("SELECT count(*) FROM hunter_watermarks").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        ({"videos": ["https://example.com/x"]}, "neither a video id nor the URL"),
+        ({"sources": [{"chanel": "UCx"}]}, "source 1: names none of"),
+        ({"sources": [{"channel": "nonsense"}, {"search": ""}]}, "source 2: search"),
+        ({"videos": ["abc"], "window_start": "2026-01-02T00:00:00Z", "window_end": "2026-01-01T00:00:00Z"}, "empty"),
+        ({"videos": ["abc"], "window_start": "2026-01-02T00:00:00"}, "no time zone"),
+    ],
+)
+def test_bad_forms_fail_at_once_and_say_why(deployment: Deployment, form: dict[str, Any], reason: str) -> None:
+    with pytest.raises(AirflowFailException, match=reason):
+        hunter.plan("manual", NO_INTERVAL, form)
+
+
+def test_nothing_to_hunt_says_where_to_write_it(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AirflowFailException, match=r"sources\.yaml cannot be read"):
+        hunter.plan("scheduled", NO_INTERVAL, {})
+
+
+def test_a_source_that_fails_in_passing_makes_the_run_red_after_the_others(
+    deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection, last_hours: datetime
+) -> None:
+    write_sources(deployment, {"videos": deployment.alive(2)}, {"search": "the"})
+    server.simulator.faults.add("http_error", endpoint="search.list")
+    with pytest.raises(TransientError, match="search the"):
+        deployment.hunt({}, "scheduled", (last_hours - HOUR, last_hours))
+    assert sql.execute("SELECT count(*) FROM watchlist").fetchone() == (2,)
+
+
+def test_an_empty_search_bucket_is_reported_and_ends_nothing(
+    deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection, last_hours: datetime
+) -> None:
+    deployment.set_settings(quota_search=0)
+    write_sources(deployment, {"search": "the"}, {"videos": deployment.alive(1)})
+    summary = deployment.hunt({}, "scheduled", (last_hours - HOUR, last_hours))
+    assert "quota" in summary["failed"][0]
+    assert summary["new"] == 1
+    assert server.simulator.journal.counts()["bucket"].get("search", 0) == 0
+
+
+@pytest.fixture
+def tracked(deployment: Deployment) -> list[str]:
+    """Sixty videos on the watchlist, all due."""
+    ids = deployment.alive(60)
+    with WatchlistHook() as watchlist:
+        watchlist.add_to_watchlist(ids)
+    return ids
+
+
+def test_what_the_simulator_served_is_in_the_vault(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
+) -> None:
+    summary = deployment.track()
+    assert summary["tracked"] == 60
+    assert deployment.labels[-1] == "HOURLY: 60 tracked"
+    served = pd.DataFrame(server.simulator.journal.readings()).set_index("video_id").sort_index()
+    points = deployment.points().set_index("video_id").sort_index()
+    for column in ("views", "likes", "comments"):
+        assert points[column].astype("Int64").equals(served[column].astype("Int64"))
+    assert (points["published_at"] == served["published_at"]).all()
+    assert sql.execute(
+        "SELECT count(*) FROM watchlist WHERE next_track_at > now() AND anchor_at IS NOT NULL"
+    ).fetchone() == (60,)
+    assert "Nothing is due: the next video is due at" in deployment.track()["message"]
+
+
+def test_the_quota_that_was_sent_is_in_the_ledger(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
+) -> None:
+    server.simulator.faults.add("http_error", count=2)
+    deployment.track()
+    ledger = dict(sql.execute("SELECT bucket, spent FROM quota_ledger").fetchall())
+    sent = server.simulator.journal.counts()["bucket"]
+    assert {bucket: spent for bucket, spent in ledger.items() if spent} == sent
+
+
+def test_an_empty_bucket_ends_the_run_cleanly_and_leaves_the_rest_due(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
+) -> None:
+    for bucket in (Bucket.STATISTICS, Bucket.GENERAL):
+        server.simulator.quota.set_limit(bucket, 0)
+    assert deployment.track()["left_due"] == 60
+    assert "quota is used up" in deployment.track()["message"]
+    assert still_due(sql) == 60
+
+
+def test_calls_that_fail_leave_their_videos_due_and_say_so(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
+) -> None:
+    server.simulator.faults.add("http_error", video_id=tracked[0])
+    with pytest.raises(TransientError, match="1 calls failed, 50 videos stay due"):
+        deployment.track()
+    assert publishing.publish()["points_added"] == 10
+    assert still_due(sql) == 50
+
+
+def test_one_malformed_item_is_set_aside_and_rescheduled(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
+) -> None:
+    server.simulator.faults.add("malformed_item", video_id=tracked[7])
+    assert deployment.track()["refused"] == 1
+    assert "1 refused" in deployment.labels[-1]
+    assert len(deployment.points()) == 59
+    assert still_due(sql) == 0
+
+
+def test_a_fifth_missing_is_a_fault_of_youtube_and_marks_none_gone(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
+) -> None:
+    server.simulator.faults.add("share_missing", share=0.9)
+    with pytest.raises(YouTubeFaultError, match="none is marked gone"):
+        deployment.track()
+    assert sql.execute("SELECT count(gone_at), max(missed_count) FROM watchlist").fetchone() == (0, 0)
+    assert still_due(sql) == 0
+
+
+def test_a_video_goes_and_returns(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
+) -> None:
+    gone = tracked[0]
+    server.simulator.world.delete([gone])
+    states = []
+    for _ in range(4):
+        deployment.track()
+        states.append(
+            sql.execute(
+                "SELECT missed_count, gone_at IS NOT NULL FROM watchlist WHERE video_id = %s", (gone,)
+            ).fetchone()
+        )
+        sql.execute(
+            "UPDATE watchlist SET next_track_at = now() - INTERVAL '1 second',"
+            " first_missed_at = first_missed_at - INTERVAL '12 hours' WHERE video_id = %s",
+            (gone,),
+        )
+    assert states == [(1, False), (2, False), (3, True), (4, True)]
+    server.simulator.world.restore([gone])
+    deployment.track()
+    assert sql.execute(
+        "SELECT missed_count, gone_at, first_missed_at FROM watchlist WHERE video_id = %s", (gone,)
+    ).fetchone() == (
+        None,
+        None,
+        None,
+    )
+    assert gone in set(deployment.points()["video_id"])
+
+
+def test_a_bad_key_fails_for_good_and_names_the_connection(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str]
+) -> None:
+    deployment.set_settings(youtube_threads=1)
+    server.simulator.faults.add("api_key_invalid")
+    with pytest.raises(AirflowFailException, match="youtube_default"):
+        deployment.track()
+    assert sum(server.simulator.journal.counts()["endpoint"].values()) == 1
+
+
+def test_a_backfill_of_the_tracker_does_nothing_and_says_why(deployment: Deployment, tracked: list[str]) -> None:
+    planned = tracker.plan("backfill")
+    assert planned["batches"] == []
+    assert "none is invented" in planned["why"]
+
+
+def test_a_worker_that_sees_another_vault_says_so(
+    deployment: Deployment, tracked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = tracker.plan("scheduled")
+    elsewhere = tmp_path / "elsewhere"
+    ParquetVaultHook(root=elsewhere).identity(create=True)
+    monkeypatch.setenv("AIRFLOW_CONN_GHOST_VAULT", json.dumps({"conn_type": "fs", "extra": {"path": str(elsewhere)}}))
+    with pytest.raises(AirflowFailException, match="mount the same folder on every worker"):
+        tracker.track(planned["batches"][0], print)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"), [('{"quota_serch": 1}', "quota_serch"), ("[1]", "ghost_settings"), ("{", "no JSON object")]
+)
+def test_bad_settings_are_named(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, settings: str, reason: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", settings)
+    with pytest.raises(AirflowFailException, match=reason):
+        tracker.plan("scheduled")
+
+
+@pytest.mark.parametrize("name", ["GHOST_POSTGRES", "GHOST_VAULT"])
+def test_a_missing_connection_is_said_in_one_sentence(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(f"AIRFLOW_CONN_{name}")
+    with pytest.raises(AirflowFailException, match=name.lower()):
+        tracker.plan("scheduled")
+
+
+def test_tracking_goes_on_after_the_janitor_has_emptied_videos(
+    deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection
+) -> None:
+    ids = deployment.alive(30)
+    deployment.hunt({"videos": ids})
+    server.simulator.world.shift_origin(timedelta(days=-8))
+    sql.execute("UPDATE videos SET discovered_at = discovered_at - INTERVAL '8 days'")
+    sql.execute(
+        "UPDATE watchlist SET next_track_at = next_track_at - INTERVAL '8 days',"
+        " last_tracked_at = last_tracked_at - INTERVAL '8 days', anchor_at = anchor_at - INTERVAL '8 days'"
+    )
+    dry = janitor.clean(dry_run=True, retention_days=None)
+    assert (dry["deleted"], dry["dry_run"]) == (30, True)
+    cleaned = janitor.clean(dry_run=False, retention_days=None)
+    assert (cleaned["deleted"], cleaned["kept"], cleaned["watched"]) == (30, 0, 30)
+    assert "30 videos" in janitor.verdict(cleaned, janitor.seal(dry_run=False))["message"]
+    time.sleep(1.1)  # two readings of one second would be one point
+    summary = deployment.track()
+    assert summary["tracked"] + summary["missing"] == 30
+    assert sql.execute("SELECT DISTINCT tracking_tier FROM watchlist WHERE first_missed_at IS NULL").fetchall() == [
+        ("WEEKLY",)
+    ]
+    assert len(deployment.points()) == 30 + summary["tracked"]
+
+
+def test_a_premiere_is_anchored_when_it_starts(
+    deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection
+) -> None:
+    now = datetime.now(UTC)
+    with WatchlistHook() as watchlist:
+        ids = deployment.alive(3000)
+        deployment.hunt({"videos": ids})
+        upcoming = sql.execute("SELECT video_id, anchor_at FROM watchlist WHERE awaits_start").fetchall()
+        assert upcoming
+        video_id, scheduled = upcoming[0]
+        assert scheduled > now
+        sql.execute("UPDATE watchlist SET next_track_at = now() + INTERVAL '1 day' WHERE NOT awaits_start")
+        server.simulator.clock.set_offset(scheduled - now + timedelta(hours=3))
+        sql.execute("UPDATE watchlist SET next_track_at = now() WHERE video_id = %s", (video_id,))
+        deployment.track()
+        (awaits, anchor) = sql.execute(
+            "SELECT awaits_start, anchor_at FROM watchlist WHERE video_id = %s", (video_id,)
+        ).fetchone()
+        assert not awaits
+        assert abs(anchor - scheduled) < timedelta(hours=3)
+        assert watchlist.count() > 100
+
+
+def test_an_entry_can_be_due_in_every_tier_at_once(deployment: Deployment) -> None:
+    ids = deployment.alive(3)
+    with WatchlistHook() as watchlist:
+        due = datetime.now(UTC) - timedelta(minutes=1)
+        watchlist.add_to_watchlist(
+            WatchlistEntry(video_id, tier, next_track_at=due) for video_id, tier in zip(ids, Tier, strict=True)
+        )
+    assert deployment.track()["tracked"] == 3
+    assert sorted(label.split(":")[0] for label in deployment.labels) == sorted([*Tier] * 2)
