@@ -41,6 +41,7 @@ from ghost_tracking.errors import (
     GhostTrackingError,
     MalformedItemError,
     NotFoundError,
+    PermanentError,
     QuotaExhaustedError,
     RateLimitedError,
     TransientError,
@@ -380,8 +381,19 @@ class YouTubeHook(BaseHook):
         answer: Answer[Item] = Answer()
         if not ids:
             return answer
+        stopped = threading.Event()
+
+        def ask(chunk: Sequence[str]) -> Answer[Item]:
+            if stopped.is_set():
+                return Answer(unanswered=set(chunk))
+            try:
+                return self._ask_or_halve(one_call, chunk)
+            except PermanentError:
+                stopped.set()  # before the next call of this thread, which would fail as well
+                raise
+
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix="youtube")
-        chunks = {executor.submit(self._ask_or_halve, one_call, chunk): chunk for chunk in chunked(ids, IDS_PER_CALL)}
+        chunks = {executor.submit(ask, chunk): chunk for chunk in chunked(ids, IDS_PER_CALL)}
         try:
             for future, chunk in self._as_they_come(chunks):
                 answer.add(_result(future, chunk))
