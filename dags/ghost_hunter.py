@@ -56,6 +56,12 @@ from ghost_tracking import settings
             title="Published before",
             description="End of the window. Empty: now.",
         ),
+        "adopt_old_videos": Param(
+            False,
+            type="boolean",
+            title="Adopt an old tracker's videos",
+            description="Put every video of the table `videos` on the watchlist, and hunt nothing. Can be run twice.",
+        ),
     },
     tags=["ghost_tracking"],
     doc_md=__doc__,

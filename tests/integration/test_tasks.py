@@ -185,6 +185,14 @@ def test_one_off_videos_from_the_form(deployment: Deployment, sql: psycopg.Conne
     assert sql.execute("SELECT count(*) FROM hunter_watermarks").fetchone() == (0,)
 
 
+def test_an_old_trackers_videos_are_adopted_from_the_form(deployment: Deployment, sql: psycopg.Connection) -> None:
+    sql.execute("ALTER TABLE videos ADD COLUMN last_updated_at TIMESTAMP")
+    sql.execute("INSERT INTO videos (id, last_updated_at) VALUES ('old_one', now()), ('old_two', NULL)")
+    assert "Adopted 2 videos" in deployment.hunt({"adopt_old_videos": True})["message"]
+    assert "Adopted 0 videos" in deployment.hunt({"adopt_old_videos": True})["message"]
+    assert on_watchlist(sql) == {"old_one", "old_two"}
+
+
 @pytest.mark.parametrize(
     ("form", "reason"),
     [

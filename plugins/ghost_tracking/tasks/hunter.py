@@ -67,6 +67,8 @@ class Haul:
 def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form: Mapping[str, Any]) -> dict[str, Any]:
     """Check what to hunt and share it out: `batches` (a token for each mapped task) and `why`."""
     settings = read_settings()
+    if form.get("adopt_old_videos"):
+        return {"batches": [], "why": _adopt()}
     sources, origin = _sources(form)
     assignment = _assignment(run_type, interval, form)
     with WatchlistHook(budgets=settings.quota) as watchlist:
@@ -120,6 +122,16 @@ def hunt(
     label(_label(report))
     _raise_failures(haul)
     return report
+
+
+def _adopt() -> str:
+    """Put the videos of an old tracker's table on the watchlist, and say how many."""
+    with WatchlistHook() as watchlist:
+        watchlist.migrate()
+        adopted = watchlist.adopt_old_videos()
+        message = f"Adopted {adopted:,} videos of the old tracker; {watchlist.count():,} are tracked now"
+    log.info(message)
+    return message
 
 
 def _sources(form: Mapping[str, Any]) -> tuple[list[Source], str]:
