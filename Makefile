@@ -4,10 +4,10 @@ PY := .venv/bin/python
 # The API key reaches `make run` and nothing else.
 CLEAN := env -u YOUTUBE_API_KEY
 # `exec` leaves no shell between make and the supervisor, which gets make's signals.
-STACK := exec env PYTHONPATH=include
+STACK := PYTHONPATH=include $(PY) -m local_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test lint format bench lock clean
+.PHONY: help install run airflow demo test lint format bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -16,10 +16,13 @@ install: ## make .venv from requirements.lock, if it is not up to date
 	@sh include/local_stack/install.sh
 
 run: install ## start everything: PostgreSQL, Airflow, the DAGs; ctrl-C stops it (state in .run/)
-	@$(STACK) $(PY) -m local_stack run
+	@exec env $(STACK) run
+
+airflow: install ## Airflow's command line beside a running stack, such as: make airflow ARGS="dags list"
+	@exec $(CLEAN) $(STACK) airflow $(ARGS)
 
 demo: install ## prove it end to end: hunter, tracker, janitor, and tracking that outlives the metadata
-	@$(STACK) -u YOUTUBE_API_KEY $(PY) -m local_stack demo
+	@exec $(CLEAN) $(STACK) demo
 
 test: lint ## lint, then all tests
 	$(CLEAN) $(PY) -m pytest

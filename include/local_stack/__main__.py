@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -17,14 +18,32 @@ def main(arguments: list[str] | None = None) -> int:
     run.add_argument("--state", type=Path, default=PROJECT / ".run", help="the state folder")
     demo = commands.add_parser("demo", help="run the whole way of the data once, and check it")
     demo.add_argument("--state", type=Path, default=PROJECT / ".demo", help="the state folder, made anew")
+    airflow = commands.add_parser("airflow", help="Airflow's own command line, beside a running stack")
+    airflow.add_argument("--state", type=Path, default=PROJECT / ".run", help="the state folder")
+    airflow.add_argument("arguments", nargs=argparse.REMAINDER, help="such as: dags list")
     chosen = parser.parse_args(arguments)
     if chosen.command == "run":
         from local_stack.run import run as start
 
         return start(chosen.state)
+    if chosen.command == "airflow":
+        return _airflow(chosen.state, chosen.arguments)
     from local_stack.demo import demo as prove
 
     return prove(chosen.state)
+
+
+def _airflow(state: Path, arguments: list[str]) -> int:
+    """Replace this process by Airflow's command line with the stack's configuration."""
+    from local_stack.airflow_config import command_line_environment
+    from local_stack.layout import StateFolder
+
+    folder = StateFolder(state.resolve())
+    if not folder.environment.exists():
+        print(f"There is no stack in {folder.root}: start it with make run", file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", "airflow", *arguments]
+    return os.execve(sys.executable, command, command_line_environment(folder))  # noqa: S606
 
 
 if __name__ == "__main__":

@@ -140,6 +140,13 @@ def clean_environment(state: StateFolder, extra: Mapping[str, str] | None = None
     }
 
 
+def command_line_environment(state: StateFolder) -> dict[str, str]:
+    """The environment for Airflow's command line beside a stack; without the mark: it does not belong to it."""
+    environment = clean_environment(state, json.loads(state.environment.read_text()))
+    del environment[MARK]
+    return environment
+
+
 def component_commands() -> dict[str, list[str]]:
     """The commands of Airflow's components.
 

@@ -42,6 +42,11 @@ class StateFolder:
         return self.root / "airflow"
 
     @property
+    def environment(self) -> Path:
+        """Environment variables that Airflow's components got beside their configuration."""
+        return self.airflow_home / "environment.json"
+
+    @property
     def postgres(self) -> Path:
         """PostgreSQL's data directory."""
         return self.root / "postgres"

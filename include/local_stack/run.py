@@ -49,6 +49,7 @@ def _introduce(stack: LocalStack, terminal: Terminal) -> None:
     terminal.say(f"  Vault       {stack.vault}")
     terminal.say(f'  PostgreSQL  psql "{stack.ghost_dsn}"')
     terminal.say(f"  Logs        {stack.logs_dir}")
+    terminal.say('  CLI         make airflow ARGS="dags list"')
     terminal.say("  ctrl-C stops everything; the next make run goes on with the same data.")
     terminal.say()
 

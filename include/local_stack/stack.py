@@ -33,7 +33,7 @@ from local_stack.airflow_config import (
 )
 from local_stack.airflow_settings import Entity, read_settings
 from local_stack.errors import NoAnswerError, StackError
-from local_stack.layout import PROJECT, StateFolder
+from local_stack.layout import PROJECT, StateFolder, write_private
 from local_stack.lock import SupervisorLock
 from local_stack.ports import choose_port
 from local_stack.postgres import PORT as POSTGRES_PORT
@@ -161,13 +161,12 @@ class LocalStack:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment that Airflow's components run in: enough for its command line too."""
-        return {
-            **clean_environment(self.state),
-            POOL_VARIABLE: "ghost_tracker",
-            SOURCES_VARIABLE: str(self.sources_file),
-            **self._extra_env,
-        }
+        """The environment that Airflow's components run in."""
+        return {**clean_environment(self.state), **self._ghost_environment}
+
+    @property
+    def _ghost_environment(self) -> dict[str, str]:
+        return {POOL_VARIABLE: "ghost_tracker", SOURCES_VARIABLE: str(self.sources_file), **self._extra_env}
 
     # Life
 
@@ -375,6 +374,7 @@ class LocalStack:
             extra=self._extra_config,
         )
         self._config.write()
+        write_private(self.state.environment, json.dumps(self._ghost_environment))  # for `airflow_environment`
         self._lock.tell(pid=psutil.Process().pid, url=self._config.url)
 
     def _migrate(self) -> None:
