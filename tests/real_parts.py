@@ -1,6 +1,10 @@
 """Airflow connections to the real parts that tests meet."""
 
+from pathlib import Path
+
+import pytest
 from airflow.sdk import Connection
+
 from youtube_simulator import SimulatorServer
 
 CANARY = "AIzaCanary_Key_that_must_appear_nowhere"
@@ -18,3 +22,11 @@ def youtube_at(server: SimulatorServer, **fields: str) -> Connection:
     """A simulated YouTube; `fields` are those of a connection."""
     given = {"conn_id": "youtube_default", "conn_type": "youtube", "host": server.url, "password": CANARY}
     return Connection(**given | fields)
+
+
+def recorded(name: str) -> Path:
+    """A file of real recorded data; the test is skipped where it is not at hand, for it is no part of the product."""
+    file = Path(__file__).parents[2] / "shared" / "data" / name
+    if not file.is_file():
+        pytest.skip(f"the recorded data is not here ({name})")
+    return file
