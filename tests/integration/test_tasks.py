@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pendulum
 import psycopg
 import pytest
 import yaml
@@ -118,7 +119,8 @@ def test_a_window_is_hunted_exactly_and_twice_changes_nothing(
 ) -> None:
     channels = server.simulator.world.channel_ids()
     write_sources(deployment, *({"channel": channel} for channel in channels))
-    interval = (last_hours - 3 * HOUR, last_hours)
+    # as Airflow passes it
+    interval = (pendulum.instance(last_hours - 3 * HOUR), pendulum.instance(last_hours))
     first = deployment.hunt({}, "backfill", interval)
     expected = published(server, *interval, channels)
     assert on_watchlist(sql) == expected
@@ -170,7 +172,8 @@ def test_every_kind_of_source(deployment: Deployment, server: SimulatorServer, l
         {"chart": "mostPopular", "region": "GB", "pages": 1},
         {"videos": [a, f"https://youtu.be/{b}"]},
     )
-    summary = deployment.hunt({}, "scheduled", (last_hours - HOUR, last_hours))
+    interval = (pendulum.instance(last_hours - HOUR), pendulum.instance(last_hours))  # as Airflow passes it
+    summary = deployment.hunt({}, "scheduled", interval)
     assert summary["failed"] == []
     assert summary["new"] > 50
     assert {a, b} <= set(deployment.points()["video_id"])

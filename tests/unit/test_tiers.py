@@ -111,6 +111,13 @@ def test_fractions_of_a_second_are_dropped_from_the_anchor() -> None:
     assert next_slot(published, datetime(2026, 1, 1, 1, tzinfo=UTC))[1] == datetime(2026, 1, 1, 2, tzinfo=UTC)
 
 
+def test_airflows_own_times_become_plain_ones() -> None:
+    moment = as_utc(pendulum.datetime(2026, 11, 23, 4, 0, 0, 5, tz="Europe/Berlin"))
+    assert type(moment) is datetime
+    assert moment == datetime(2026, 11, 23, 3, 0, 0, 5, tzinfo=UTC)
+    assert (moment - HOUR).tzinfo is UTC
+
+
 @pytest.mark.parametrize("naive", ["anchor", "after"])
 def test_naive_times_are_refused(naive: str) -> None:
     times = dict.fromkeys(("anchor", "after"), datetime(2026, 1, 1, tzinfo=UTC))

@@ -57,7 +57,11 @@ def next_slot(anchor: datetime, after: datetime) -> tuple[Tier, datetime]:
 
 
 def as_utc(moment: datetime) -> datetime:
-    """The same instant in UTC, where adding a timedelta means elapsed time. A naive time is a ValueError."""
+    """The same instant in UTC, where adding a timedelta means elapsed time. A naive time is a ValueError.
+
+    A plain datetime, also from a subclass with an arithmetic of its own, such as the pendulum times of Airflow.
+    """
     if moment.tzinfo is None or moment.utcoffset() is None:
         raise ValueError(f"{moment.isoformat()} has no time zone; pass an aware datetime")
-    return moment.astimezone(UTC)
+    utc = moment.astimezone(UTC)
+    return datetime.combine(utc.date(), utc.time(), tzinfo=UTC)
