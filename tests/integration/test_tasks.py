@@ -119,8 +119,7 @@ def test_a_window_is_hunted_exactly_and_twice_changes_nothing(
 ) -> None:
     channels = server.simulator.world.channel_ids()
     write_sources(deployment, *({"channel": channel} for channel in channels))
-    # as Airflow passes it
-    interval = (pendulum.instance(last_hours - 3 * HOUR), pendulum.instance(last_hours))
+    interval = (last_hours - 3 * HOUR, last_hours)
     first = deployment.hunt({}, "backfill", interval)
     expected = published(server, *interval, channels)
     assert on_watchlist(sql) == expected

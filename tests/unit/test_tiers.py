@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
+import pendulum
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghost_tracking.core.tiers import Tier, next_slot, tier_at
+from ghost_tracking.core.tiers import Tier, as_utc, next_slot, tier_at
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 SECOND = timedelta(seconds=1)
