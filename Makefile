@@ -31,7 +31,7 @@ lint: install ## ruff, mypy, and the compose file's schema
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
-	MYPYPATH=include:plugins $(PY) -m mypy --strict include/local_stack
+	MYPYPATH=include:plugins $(PY) -m mypy --strict include/local_stack include/youtube_simulator
 	$(PY) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 
 format: install ## let ruff put the code in order

@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="local_stack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start everything and stay until a signal comes")
-    run.add_argument("--state", type=Path, default=PROJECT / ".run", help="the state folder")
+    run.add_argument("--state", type=Path, help="the state folder (.run; with an API key .run/youtube)")
     demo = commands.add_parser("demo", help="run the whole way of the data once, and check it")
     demo.add_argument("--state", type=Path, default=PROJECT / ".demo", help="the state folder, made anew")
     airflow = commands.add_parser("airflow", help="Airflow's own command line, beside a running stack")

@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 
-for state in .run .demo; do
+for state in .run .run/youtube .demo; do
     pid=$(sed -n 's/.*"pid": \([0-9][0-9]*\).*/\1/p' "$state/lock" 2>/dev/null || true)
     if [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null; then
         echo "A stack is running (process $pid, state in $state): stop it first." >&2

@@ -51,6 +51,7 @@ class ResultsReader:
         return sorted(self.metrics.glob("date=*/hour=*/stats.parquet"))
 
     def _points(self, path: Path) -> int:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
@@ -59,7 +60,7 @@ class ResultsReader:
             if known is None or known[:2] != (status.st_mtime_ns, status.st_size):
                 rows: int = pq.read_metadata(path).num_rows
                 known = self._rows[path] = (status.st_mtime_ns, status.st_size, rows)
-        except OSError:  # replaced or folded away under our eyes: counted the next time
+        except (OSError, pa.ArrowException):  # folded away under our eyes, or broken: the janitor's business
             return 0
         return known[2]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from local_stack.errors import ApiError, NoAnswerError
+from local_stack.layout import PROJECT
 from local_stack.results import Results, ResultsReader
 from local_stack.stack import LocalStack
 from local_stack.supervision import supervise, take_api_key
@@ -18,10 +19,11 @@ POLL_SECONDS = 2.0
 EndedRuns = dict[tuple[str, str], str]
 
 
-def run(state: Path) -> int:
+def run(state: Path | None) -> int:
     """Start a stack and stay with it until a signal comes; exit code 1 when something failed."""
     terminal = Terminal()
-    stack = LocalStack(state, api_key=take_api_key(), report=terminal.step)
+    api_key = take_api_key()
+    stack = LocalStack(state or usual_state(api_key), api_key=api_key, report=terminal.step)
 
     def work() -> int:
         with terminal.busy("Starting"):
@@ -34,6 +36,11 @@ def run(state: Path) -> int:
         Follower(stack, terminal, ended).follow()
 
     return supervise(stack, work, terminal, stopped_code=lambda _: 0)
+
+
+def usual_state(api_key: str | None) -> Path:
+    """Where `make run` keeps its state: invented videos must never mix with YouTube's in one vault."""
+    return PROJECT / ".run" / "youtube" if api_key else PROJECT / ".run"
 
 
 def _introduce(stack: LocalStack, terminal: Terminal) -> None:

@@ -11,6 +11,7 @@ from local_stack.airflow_config import AirflowConfig, clean_environment
 from local_stack.airflow_settings import read_settings
 from local_stack.errors import StackError
 from local_stack.layout import PROJECT, StateFolder, write_private
+from local_stack.run import usual_state
 
 
 @pytest.fixture
@@ -155,3 +156,7 @@ def test_loopback_is_kept_from_proxies_beside_what_the_user_excluded(state, monk
     monkeypatch.setenv("NO_PROXY", "intranet")
 
     assert clean_environment(state)["NO_PROXY"] == "127.0.0.1,localhost,intranet"
+
+
+def test_invented_videos_and_youtubes_never_share_a_vault():
+    assert StateFolder(usual_state(None)).vault != StateFolder(usual_state("key")).vault
