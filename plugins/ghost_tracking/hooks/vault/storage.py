@@ -21,7 +21,7 @@ Version = tuple[int, int, int]
 """What tells one content of a key from the next: inode, time of change in nanoseconds, size."""
 
 _LOCK_POLL_SECONDS: Final = 0.05
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 20
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF}
 
@@ -178,8 +178,9 @@ class FolderStorage:
 
     def _install(self, source: Path, key: str) -> None:
         target = self.root / key
+        changed = {target.parent}
         for attempt in range(_ATTEMPTS):
-            self._make_folder(target.parent)
+            changed |= self._make_folder(target.parent)
             try:
                 source.replace(target)
                 break
@@ -187,15 +188,18 @@ class FolderStorage:
                 # A folder that just became empty was removed: make it again.
                 if attempt == _ATTEMPTS - 1 or not source.exists():
                     raise
-        _sync_folder(target.parent)
+        for folder in changed:
+            with suppress(FileNotFoundError):  # somebody has published, verified and removed the part already
+                _sync_folder(folder)
 
-    def _make_folder(self, folder: Path) -> None:
+    def _make_folder(self, folder: Path) -> set[Path]:
+        """Make `folder` and what is missing above it; the folders that have a new entry, to be synced."""
         if folder.is_dir():
-            return
-        self._make_folder(folder.parent)
+            return set()
+        changed = self._make_folder(folder.parent)
         with suppress(FileNotFoundError):  # its parent went meanwhile: the caller comes again
             folder.mkdir(exist_ok=True)
-            _sync_folder(folder.parent)
+        return {*changed, folder.parent}
 
     def _remove_empty(self, path: Path) -> None:
         for folder in path.relative_to(self.root).parents[:-1]:
