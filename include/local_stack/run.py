@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +17,7 @@ from local_stack.terminal import Terminal
 
 HUNTER, TRACKER, JANITOR = DAGS = ("ghost_hunter", "ghost_tracker", "ghost_janitor")
 POLL_SECONDS = 2.0
+PATIENCE_SECONDS = 90.0
 
 EndedRuns = dict[tuple[str, str], str]
 
@@ -73,10 +76,14 @@ class Follower:
 
     def follow(self) -> NoReturn:
         """Stay until an exception comes: a signal, or a component that died."""
-        first = self._terminal.busy("Waiting for the first results")
-        with first:
+        with self._terminal.busy("Waiting for the first results"):
+            late = self._terminal.seconds + PATIENCE_SECONDS
             while not self._look().any:
                 time.sleep(POLL_SECONDS)
+                if self._terminal.seconds > late:
+                    hunter = f"{self._stack.airflow_url}/dags/{HUNTER}"
+                    self._terminal.event(f"No results yet; what the hunter is doing: {hunter}")
+                    late = math.inf
         self._terminal.say(f'          python: pandas.read_parquet("{self._reader.metrics}")', style="bold")
         while True:
             time.sleep(POLL_SECONDS)
@@ -86,7 +93,7 @@ class Follower:
         self._stack.check()
         ended = _ended_runs(self._stack)
         for run in ended.keys() - self._seen:
-            self._tell(run[0], failed=ended[run] == "failed")
+            self._tell(*run, failed=ended[run] == "failed")
         self._seen |= ended.keys()
         results = self._reader.read()
         if results != self._last and results.any:
@@ -95,11 +102,14 @@ class Follower:
         self._last = results
         return results
 
-    def _tell(self, dag_id: str, *, failed: bool) -> None:
-        if failed:
-            self._terminal.event(f"{dag_id} failed: see {self._stack.airflow_url}/dags/{dag_id}", style="bold red")
-        else:
+    def _tell(self, dag_id: str, run_id: str, *, failed: bool) -> None:
+        if not failed:
             self._terminal.event(f"{dag_id} succeeded")
+            return
+        self._terminal.event(f"{dag_id} failed: {self._stack.airflow_url}/dags/{dag_id}", style="bold red")
+        with contextlib.suppress(ApiError, NoAnswerError):
+            for reason in self._stack.reasons(dag_id, run_id)[:5]:
+                self._terminal.say(f"          {reason}", style="red")
 
 
 def _ended_runs(stack: LocalStack) -> EndedRuns:

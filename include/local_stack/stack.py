@@ -314,18 +314,36 @@ class LocalStack:
 
     def explain(self, dag_id: str, run_id: str) -> str:
         """Which tasks of a run failed, with the end of their logs."""
-        instances = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", state=["failed"], limit=5)
         parts = []
-        for task in instances["task_instances"]:
+        for task in self._failed_tasks(dag_id, run_id):
             log = self.task_log(dag_id, run_id, task["task_id"], task["try_number"], task["map_index"])
-            parts.append(f"{task['task_id']} {task['map_index']}:\n{chr(10).join(log.splitlines()[-processes.TAIL :])}")
+            parts.append("\n".join([f"{task['task_id']} {task['map_index']}:", *log.splitlines()[-processes.TAIL :]]))
         return "\n".join(parts) or f"no task of it failed; see {self.airflow_url}/dags/{dag_id}/runs/{run_id}"
+
+    def reasons(self, dag_id: str, run_id: str) -> list[str]:
+        """One line for each exception that failed a task of a run."""
+        entries = [
+            (task["task_id"], each)
+            for task in self._failed_tasks(dag_id, run_id)
+            for row in self._log_rows(dag_id, run_id, task["task_id"], task["try_number"], task["map_index"])
+            for each in _exceptions(row)
+        ]
+        return list(dict.fromkeys(f"{task_id}: {text}" for task_id, text in entries))
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
         """The log of one task instance as plain text."""
+        rows = self._log_rows(dag_id, run_id, task_id, try_number, map_index)
+        return "\n".join(line for row in rows for line in [row["event"], *_exceptions(row)])
+
+    def _log_rows(self, dag_id: str, run_id: str, task_id: str, try_number: int, map_index: int) -> list[Any]:
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}"
         content = self.api("GET", path, map_index=map_index)["content"]
-        return "\n".join(_log_line(row) for row in content)
+        return [row if isinstance(row, dict) else {"event": str(row)} for row in content]
+
+    def _failed_tasks(self, dag_id: str, run_id: str) -> list[Any]:
+        answer = self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", state=["failed"], limit=5)
+        tasks: list[Any] = answer["task_instances"]
+        return tasks
 
     def _newest_run(self, dag_id: str) -> str | None:
         runs = self.api("GET", f"dags/{dag_id}/dagRuns", order_by="-run_after", limit=1)["dag_runs"]
@@ -487,9 +505,6 @@ class LocalStack:
         return part
 
 
-def _log_line(row: Any) -> str:
-    """One entry of a task's log; an error with the exceptions that it was made of."""
-    if not isinstance(row, dict):
-        return str(row)
-    details = [f"{each['exc_type']}: {each['exc_value']}" for each in row.get("error_detail") or ()]
-    return "\n".join([row["event"], *details])
+def _exceptions(row: Mapping[str, Any]) -> list[str]:
+    """The exceptions that an entry of a task's log reports."""
+    return [f"{each['exc_type']}: {each['exc_value']}" for each in row.get("error_detail") or ()]
