@@ -1,7 +1,10 @@
 """Airflow connections to the real parts that tests meet."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 from airflow.sdk import Connection
 
@@ -30,3 +33,16 @@ def recorded(name: str) -> Path:
     if not file.is_file():
         pytest.skip(f"the recorded data is not here ({name})")
     return file
+
+
+def make_due(sql: psycopg.Connection) -> int:
+    """Make every video on the watchlist due; returns how many."""
+    return sql.execute("UPDATE watchlist SET next_track_at = now() - INTERVAL '1 minute'").rowcount
+
+
+def eventually(condition: Callable[[], object], within: float = 30.0, every: float = 0.1) -> None:
+    """Wait until the condition holds; AssertionError when it does not in time."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(every)
