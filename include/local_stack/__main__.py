@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="run the whole way of the data once, and check it")
     demo.add_argument("--state", type=Path, default=PROJECT / ".demo", help="the state folder, made anew")
     airflow = commands.add_parser("airflow", help="Airflow's own command line, beside a running stack")
-    airflow.add_argument("--state", type=Path, default=PROJECT / ".run", help="the state folder")
+    airflow.add_argument("--state", type=Path, help="the state folder (the one that was started last)")
     airflow.add_argument("arguments", nargs=argparse.REMAINDER, help="such as: dags list")
     chosen = parser.parse_args(arguments)
     if chosen.command == "run":
@@ -33,17 +33,20 @@ def main(arguments: list[str] | None = None) -> int:
     return prove(chosen.state)
 
 
-def _airflow(state: Path, arguments: list[str]) -> int:
-    """Replace this process by Airflow's command line with the stack's configuration."""
+def _airflow(state: Path | None, arguments: list[str]) -> int:
+    """Replace this process by Airflow's command line with a stack's configuration."""
     from local_stack.airflow_config import command_line_environment
     from local_stack.layout import StateFolder
+    from local_stack.run import usual_state
 
-    folder = StateFolder(state.resolve())
-    if not folder.environment.exists():
-        print(f"There is no stack in {folder.root}: start it with make run", file=sys.stderr)
+    states = [state.resolve()] if state else [usual_state(None), usual_state("a key")]
+    found = [folder for folder in map(StateFolder, states) if folder.environment.exists()]
+    if not found:
+        print(f"There is no stack in {states[0]}: start it with make run", file=sys.stderr)
         return 1
+    latest = max(found, key=lambda folder: folder.environment.stat().st_mtime)
     command = [sys.executable, "-m", "airflow", *arguments]
-    return os.execve(sys.executable, command, command_line_environment(folder))  # noqa: S606
+    return os.execve(sys.executable, command, command_line_environment(latest))  # noqa: S606
 
 
 if __name__ == "__main__":
