@@ -92,6 +92,7 @@ def read_until(root: str, stop: str, way: str) -> int:
         assert seen.issubset(found), "a gap"
         seen.update(found)
         rounds += 1
+        time.sleep(0.005)
     return rounds
 
 
@@ -263,11 +264,11 @@ def test_publishers_writers_and_readers_interleave(children: Children, root: str
     writers = [children.start(stage_until, writer=n, ledger=str(ledger), **common) for n in range(2)]
     publishers = [children.start(publish_until, pause=0.15, **common) for _ in range(2)]
     readers = [children.start(read_until, way=way, **common) for way in WAYS]
-    wait_for(lambda: row_groups(root) >= 25, 30)
+    wait_for(lambda: row_groups(root) >= 15, 30)
     stop.touch()
 
     staged = sum(writer.result() for writer in writers)
-    assert sum(publisher.result() for publisher in publishers) > 20
+    assert sum(publisher.result() for publisher in publishers) > 10
     assert sum(reader.result() for reader in readers) > 20
     assert row_groups(root) <= 64  # more would have been sorted into few, under the readers' feet
     hook.publish()
@@ -355,7 +356,7 @@ def test_nothing_staged_is_lost_when_everybody_is_killed_at_random(
     reader = children.start(read_until, root=root, stop=str(stop), way="directory")
     own_reader = children.start(read_until, root=root, stop=str(stop), way="hook")
     dice = random.Random(11)
-    for attempt in range(40):
+    for attempt in range(30):
         victims = [
             children.start(stage_until, root=root, writer=attempt, ledger=str(ledger), stop=str(stop)),
             children.start(publish_until, root=root, stop=str(stop)),
