@@ -38,9 +38,13 @@ class ParquetVaultHook(BaseHook):
     (path) with the extra `{"path": "/folder"}`, or of type file or generic with the folder as host. Outside Airflow,
     `root="/folder"` or `connection=Connection(...)` stands for it.
 
-    Any number of processes may call any verb at any time. Readers of published files never meet an error, a
-    duplicate or a gap. All times are aware; what is returned is in UTC. Every verb raises `ConfigurationError`, in a
-    sentence that names what to mend, when there is no usable vault.
+    Any number of processes may call any verb at any time. The reading verbs never meet an error, a duplicate or a
+    gap because of it, and neither do pandas, DuckDB or polars while a published file grows. A file is rewritten as a
+    whole when its hour is sealed (once, unless late points come) or was published more than 64 times: a reader of
+    its path that has just then read the footer but not the data fails, and has to read again.
+
+    All times are aware; what is returned is in UTC. Every verb raises `ConfigurationError`, in a sentence that names
+    what to mend, when there is no usable vault.
 
     :param vault_conn_id: the connection that names the root
     :param root: the root itself, instead of a connection
