@@ -38,8 +38,8 @@ format: install ## let ruff put the code in order
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-bench: install ## measure
-	$(CLEAN) PYTHONPATH=plugins:include:tests $(PY) -m bench
+bench: install ## measure how fast it is; some of it: make bench ARGS="tracker vault"
+	$(CLEAN) PYTHONPATH=plugins:include:tests $(PY) -m bench $(ARGS)
 
 lock: install ## resolve the newest versions anew into requirements.lock
 	.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --upgrade \
