@@ -35,7 +35,7 @@ def _bench_staging(screen: Screen) -> None:
         vault = ParquetVaultHook(root=root)
         with screen.busy(f"a partition of {PARTITION:,} points") as tell:
             for number in range(PARTITION // CHUNK):
-                tell(f"{number * CHUNK:,} points")
+                tell(f"{number * CHUNK:,} staged")
                 vault.stage(Crowd(HOUR, CHUNK, seed=number).points())
             tell("publishing")
             published = vault.publish()
