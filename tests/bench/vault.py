@@ -57,7 +57,7 @@ def _bench_staging(screen: Screen) -> None:
                 staging.text("ms", scale=1000),
                 staging.over(bare),
             ],
-            ["processor time of that (encoding; the rest waits for the disk)", computing.text("ms", scale=1000), ""],
+            ["processor time of that (the rest waits for the disk)", computing.text("ms", scale=1000), ""],
         ],
     )
 
