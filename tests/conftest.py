@@ -1,8 +1,10 @@
 """Real parts for every test: an embedded PostgreSQL, a database of one's own, a YouTube that speaks HTTP."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -16,9 +18,20 @@ from youtube_simulator import Simulator, SimulatorServer, serve
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def short_lived_folder() -> Iterator[Path]:
+    """A folder for servers that run under another account when the tests run as root.
+
+    pytest's own folder will not do: each session that starts closes it to other accounts again.
+    """
+    with tempfile.TemporaryDirectory(prefix="ghost-tests-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def postgres(short_lived_folder: Path) -> Iterator[str]:
     """The folder of the socket of a PostgreSQL server that lives as long as the test session."""
-    folder = tmp_path_factory.mktemp("postgres")
+    folder = short_lived_folder / "postgres"
+    folder.mkdir()
     server = Postgres(folder / "data", log=folder / "log", env=dict(os.environ))
     try:
         server.start()

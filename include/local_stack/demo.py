@@ -105,8 +105,7 @@ class Demonstration:
         """One run through the scheduler. Paused again afterwards: nothing may run between two steps."""
         run_id = self._stack.run_soon(dag_id)
         state = self._stack.wait_for_run(dag_id, run_id, timeout=RUN_SECONDS)
-        self._stack.unpause(dag_id, paused=True)
-        self._stack.wait_until_idle(dag_id, timeout=RUN_SECONDS)
+        self._stack.rest(dag_id, timeout=RUN_SECONDS)
         if state != "success":
             raise CheckFailedError(f"run {run_id} of {dag_id} failed.\n{self._stack.explain(dag_id, run_id)}")
 

@@ -309,8 +309,20 @@ class LocalStack:
     def wait_until_idle(self, dag_id: str, timeout: float = 120.0) -> None:
         """Wait until no run of a DAG is queued or running."""
         for _ in self._polls(timeout, f"{dag_id} still has runs under way"):
-            if not self.api("GET", f"dags/{dag_id}/dagRuns", state=["queued", "running"], limit=1)["dag_runs"]:
+            if self._is_idle(dag_id):
                 return
+
+    def rest(self, dag_id: str, timeout: float = 120.0) -> None:
+        """Pause a DAG when no run of it is under way. A run that is queued when a DAG is paused would never start."""
+        for _ in self._polls(timeout, f"{dag_id} does not come to rest"):
+            self.wait_until_idle(dag_id, timeout)
+            self.unpause(dag_id, paused=True)
+            if self._is_idle(dag_id):
+                return
+            self.unpause(dag_id)
+
+    def _is_idle(self, dag_id: str) -> bool:
+        return not self.api("GET", f"dags/{dag_id}/dagRuns", state=["queued", "running"], limit=1)["dag_runs"]
 
     def explain(self, dag_id: str, run_id: str) -> str:
         """Which tasks of a run failed, with the end of their logs."""

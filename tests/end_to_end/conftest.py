@@ -1,6 +1,7 @@
 """One whole stack for all end-to-end tests: a real scheduler, its workers, PostgreSQL and a YouTube over HTTP."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -18,9 +19,9 @@ QUICK = {
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+def stack(short_lived_folder: Path) -> Iterator[LocalStack]:
     """The stack, with the canary as its API key, and all DAGs waiting for a trigger."""
-    with LocalStack(tmp_path_factory.mktemp("stack"), seed=11, config={"scheduler": QUICK}) as stack:
+    with LocalStack(short_lived_folder / "stack", seed=11, config={"scheduler": QUICK}) as stack:
         stack.wait_for_dags(DAGS)
         connection = stack.api("GET", "connections/youtube_default")
         stack.api("PATCH", "connections/youtube_default", connection | {"password": CANARY})
@@ -47,8 +48,7 @@ def run(stack: LocalStack) -> Callable[..., list[str]]:
         stack.unpause(dag_id)
         run_id = stack.trigger(dag_id, conf)
         stack.wait_for_run(dag_id, run_id, timeout=120)
-        stack.unpause(dag_id, paused=True)
-        stack.wait_until_idle(dag_id)
+        stack.rest(dag_id)
         after = {each: state for each, state in runs_of(stack, dag_id).items() if each not in before}
         bad = [each for each, state in after.items() if state != ends and (each == run_id or ends == "success")]
         assert not bad, "\n".join(stack.explain(dag_id, each) for each in bad)

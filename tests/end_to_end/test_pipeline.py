@@ -125,7 +125,7 @@ def backfill(stack: LocalStack, dag_id: str, start: datetime, end: datetime, *mo
         *more,
     )
     eventually(lambda: all(each["completed_at"] for each in backfills(stack, dag_id)), within=180)
-    stack.unpause(dag_id, paused=True)
+    stack.rest(dag_id)
     runs = stack.api("GET", f"dags/{dag_id}/dagRuns", run_type=["backfill"], limit=100)["dag_runs"]
     assert {each["state"] for each in runs} == {"success"}
     return runs

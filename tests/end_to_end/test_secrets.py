@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg import sql as statements
 
+from local_stack.errors import StackError
 from local_stack.stack import LocalStack
 from real_parts import CANARY, make_due
 
@@ -51,11 +52,10 @@ def one_run(stack: LocalStack, session: psycopg.Connection, dag_id: str, conf: d
     try:
         task = "hunt" if dag_id == "ghost_hunter" else "track"
         stack.wait_for_run(dag_id, run_id, timeout=20 if task == "hunt" else 120)
-    except Exception:
+    except StackError:
         # a failed hunt waits half a minute before it is tried again, and once is enough here
         stack.api("PATCH", f"dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
-    stack.unpause(dag_id, paused=True)
-    stack.wait_until_idle(dag_id)
+    stack.rest(dag_id)
 
 
 def files_with(root: Path, needle: bytes) -> list[Path]:
