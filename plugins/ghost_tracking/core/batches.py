@@ -71,13 +71,17 @@ def _in_proportion(counts: Mapping[Tier, int], budget: int) -> dict[Tier, int]:
 
 
 def make_batches(shares: Mapping[Tier, int], parallel_tasks: int) -> list[Batch]:
-    """Cut each tier's share into batches of nearly equal size, of one tier each."""
-    size = batch_size(sum(shares.values()), parallel_tasks)
+    """Cut each tier's share into batches of nearly equal size, of one tier each.
+
+    Tiers share the number of batches that all of the videos would take together, so that three tiers take no more
+    tasks than one; a tier with anything to do has one at least.
+    """
+    due = {tier: share for tier, share in shares.items() if share > 0}
+    total = sum(due.values())
+    numbers = _in_proportion(due, -(-total // batch_size(total, parallel_tasks))) if due else {}
     batches = []
-    for tier, share in shares.items():
-        if share <= 0:
-            continue
-        number = -(-share // size)
+    for tier, share in due.items():
+        number = max(numbers[tier], -(-share // LARGEST_BATCH))
         base, longer = divmod(share, number)
         batches += [Batch(tier, base + (index < longer)) for index in range(number)]
     return batches
