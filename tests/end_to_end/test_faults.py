@@ -17,6 +17,8 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from local_stack.stack import LocalStack
 from real_parts import eventually, make_due
 
+pytestmark = pytest.mark.faults
+
 GATE = 4242
 TRACKER = "ghost_tracker"
 

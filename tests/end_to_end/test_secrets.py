@@ -12,6 +12,8 @@ from psycopg import sql as statements
 from local_stack.stack import LocalStack
 from real_parts import CANARY, make_due
 
+pytestmark = pytest.mark.faults
+
 FAULTS: dict[str, dict[str, Any]] = {
     "a refused key": {"kind": "api_key_invalid"},
     "a blocked key": {"kind": "key_blocked"},

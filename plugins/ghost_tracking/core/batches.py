@@ -77,11 +77,14 @@ def make_batches(shares: Mapping[Tier, int], parallel_tasks: int) -> list[Batch]
     tasks than one; a tier with anything to do has one at least.
     """
     due = {tier: share for tier, share in shares.items() if share > 0}
+    if not due:
+        return []
     total = sum(due.values())
-    numbers = _in_proportion(due, -(-total // batch_size(total, parallel_tasks))) if due else {}
+    together = -(-total // batch_size(total, parallel_tasks))
+    more = _in_proportion(due, max(0, together - len(due)))
     batches = []
     for tier, share in due.items():
-        number = max(numbers[tier], -(-share // LARGEST_BATCH))
+        number = max(1 + more[tier], -(-share // LARGEST_BATCH))
         base, longer = divmod(share, number)
         batches += [Batch(tier, base + (index < longer)) for index in range(number)]
     return batches
