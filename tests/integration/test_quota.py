@@ -1,6 +1,7 @@
 """The quota ledger in a real PostgreSQL: never more than the budget, whatever runs at once."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -31,8 +32,21 @@ def test_what_was_not_sent_goes_back(hook: WatchlistHook) -> None:
     purse = Purse({Bucket.STATISTICS: hook.quota.reserve(Bucket.STATISTICS, 10)})
     for _ in range(4):
         purse.spend(Bucket.STATISTICS)
-    hook.quota.give_back(purse.left)
+    hook.quota.settle(purse)
     assert hook.quota.left()[Bucket.STATISTICS] == 96
+    hook.quota.settle(purse)  # nothing is given back twice
+    assert hook.quota.left()[Bucket.STATISTICS] == 96
+
+
+def test_what_was_sent_after_midnight_counts_for_the_new_day(hook: WatchlistHook, sql: psycopg.Connection) -> None:
+    purse = Purse({Bucket.STATISTICS: hook.quota.reserve(Bucket.STATISTICS, 10)})
+    for _ in range(4):
+        purse.spend(Bucket.STATISTICS)
+    # midnight passes: what was reserved today was reserved yesterday
+    sql.execute("UPDATE quota_ledger SET pacific_day = pacific_day - 1")
+    hook.quota._reserved_on[Bucket.STATISTICS] -= timedelta(days=1)
+    hook.quota.settle(purse)
+    assert sql.execute("SELECT spent FROM quota_ledger ORDER BY pacific_day").fetchall() == [(4,), (4,)]
 
 
 def test_a_reserve_is_left_to_others(hook: WatchlistHook) -> None:
@@ -53,7 +67,10 @@ def test_together_they_never_get_more_than_the_budget(ghost_postgres: Connection
 def test_a_bucket_that_youtube_calls_empty_stays_empty_until_the_pacific_day_ends(
     hook: WatchlistHook, sql: psycopg.Connection
 ) -> None:
-    hook.quota.mark_exhausted(Bucket.SEARCH)
+    purse = Purse({Bucket.SEARCH: hook.quota.reserve(Bucket.SEARCH, 2)})
+    purse.spend(Bucket.SEARCH)
+    purse.empty(Bucket.SEARCH)
+    hook.quota.settle(purse)
     assert hook.quota.left()["search"] == 0
     assert hook.quota.reserve(Bucket.SEARCH, 1) == 0
     sql.execute("UPDATE quota_ledger SET pacific_day = pacific_day - 1")

@@ -1,5 +1,6 @@
 """The schedule in a real PostgreSQL: claims, batch updates, the janitor, the specification's queries."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -174,6 +175,23 @@ def test_a_claim_reads_the_index_among_a_million_rows(watchlist: WatchlistHook, 
     assert "watchlist_due" in text
     assert "Seq Scan" not in text
     assert "'Sort'" not in text
+
+
+def test_two_hunters_that_find_the_same_videos_do_not_wait_for_ever(
+    ghost_postgres: Connection, sql: psycopg.Connection
+) -> None:
+    ids = [f"v{number:05}" for number in range(3000)]
+
+    def add(order: int) -> int:
+        with WatchlistHook(connection=ghost_postgres) as hook, hook.transaction():
+            found = ids if order % 2 else ids[::-1]
+            hook.ingest_video_metadata({"id": video_id} for video_id in found)
+            return len(hook.add_to_watchlist(found))
+
+    for _ in range(5):
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(add, range(4))) == 3000
+        sql.execute("TRUNCATE watchlist, videos")
 
 
 def test_due_counts_by_tier_and_lateness(watchlist: WatchlistHook) -> None:

@@ -1,9 +1,10 @@
 """The ledger of YouTube's quota: calls are reserved here before they are sent."""
 
 from collections.abc import Mapping
+from datetime import date
 
-from ghost_tracking.core.budgets import Bucket
-from ghost_tracking.hooks.database import Database
+from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.hooks.database import Database, Row
 
 
 class QuotaLedger:
@@ -17,6 +18,7 @@ class QuotaLedger:
     def __init__(self, database: Database, budgets: Mapping[str, int]) -> None:
         self._database = database
         self._budgets = {Bucket(bucket): calls for bucket, calls in budgets.items()}
+        self._reserved_on: dict[Bucket, date] = {}
 
     def reserve(self, bucket: Bucket, calls: int, *, leave: int = 0) -> int:
         """Reserve up to this many calls, leaving `leave` of the day's budget to others. Returns how many it got.
@@ -25,26 +27,28 @@ class QuotaLedger:
         the budget.
         """
         with self._database.transaction():
-            self._database.change("quota_open", bucket=bucket)
-            (line,) = self._database.run("quota_lock", bucket=bucket)
+            line = self._today(bucket)
             left = 0 if line["exhausted_at"] else self._budgets[bucket] - line["spent"] - leave
             granted = max(0, min(calls, left))
-            self._database.change("quota_add", bucket=bucket, pacific_day=line["pacific_day"], calls=granted)
+            self._add(bucket, line["pacific_day"], granted)
+        self._reserved_on[bucket] = line["pacific_day"]
         return granted
 
-    def give_back(self, unsent: Mapping[Bucket, int]) -> None:
-        """Return calls that were reserved and not sent."""
-        for bucket, calls in unsent.items():
-            with self._database.transaction():
-                for line in self._database.run("quota_lock", bucket=bucket):
-                    self._database.change("quota_add", bucket=bucket, pacific_day=line["pacific_day"], calls=-calls)
+    def settle(self, purse: Purse) -> None:
+        """Give back what was reserved for a purse and not sent, and note the buckets that YouTube called empty.
 
-    def mark_exhausted(self, bucket: Bucket) -> None:
-        """YouTube says that the bucket is empty: nothing more is reserved from it until Pacific midnight."""
-        with self._database.transaction():
-            self._database.change("quota_open", bucket=bucket)
-            (line,) = self._database.run("quota_lock", bucket=bucket)
-            self._database.change("quota_exhausted", bucket=bucket, pacific_day=line["pacific_day"])
+        What was sent after midnight with calls of the day before is put down for the new day as well: YouTube counts
+        it there, and the ledger may say too much, never too little.
+        """
+        for bucket, day in self._reserved_on.items():
+            with self._database.transaction():
+                today = self._today(bucket)["pacific_day"]
+                self._add(bucket, day, -purse.left.get(bucket, 0))
+                if today != day:
+                    self._add(bucket, today, purse.spent[bucket])
+                if bucket in purse.exhausted:
+                    self._database.change("quota_exhausted", bucket=bucket, pacific_day=today)
+        self._reserved_on.clear()
 
     def left(self) -> dict[Bucket, int]:
         """Calls that may still be reserved today, by bucket."""
@@ -53,3 +57,13 @@ class QuotaLedger:
         for bucket, line in ((bucket, spent[bucket]) for bucket in left if bucket in spent):
             left[bucket] = 0 if line["exhausted_at"] else max(0, left[bucket] - line["spent"])
         return left
+
+    def _today(self, bucket: Bucket) -> Row:
+        """Today's line of a bucket, locked until the end of the transaction."""
+        self._database.change("quota_open", bucket=bucket)
+        (line,) = self._database.run("quota_lock", bucket=bucket)
+        return line
+
+    def _add(self, bucket: Bucket, day: date, calls: int) -> None:
+        if calls:
+            self._database.change("quota_add", bucket=bucket, pacific_day=day, calls=calls)

@@ -227,15 +227,15 @@ class WatchlistHook(BaseHook):
 
     def backlog(self, now: datetime | None = None) -> int:
         """Videos that are overdue by more than an hour."""
-        return int(self.database.value("backlog", now=now))
+        return int(self.database.value("backlog", now=now, tiers=list(Tier)))
 
     def next_ten(self, now: datetime | None = None) -> list[Row]:
         """The next ten videos to track within the hour: video_id, tracking_tier, next_track_at."""
-        return self.database.run("next_ten", now=now)
+        return self.database.run("next_ten", now=now, tiers=list(Tier))
 
     def next_due_at(self) -> datetime | None:
         """When the next video is due; None on an empty watchlist."""
-        moment: datetime | None = self.database.value("next_due_at")
+        moment: datetime | None = self.database.value("next_due_at", tiers=list(Tier))
         return moment
 
     # Cleaning up

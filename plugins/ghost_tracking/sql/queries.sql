@@ -39,18 +39,25 @@ GROUP BY 1, 2;
 SELECT tracking_tier, count(*) AS videos FROM watchlist GROUP BY tracking_tier;
 
 -- name: next_ten
--- The next ten videos to track within the hour.
-SELECT video_id, tracking_tier, next_track_at
-FROM watchlist
-WHERE next_track_at <= coalesce(%(now)s::timestamptz, now()) + INTERVAL '1 hour'
-ORDER BY next_track_at ASC
+-- The next ten videos to track within the hour, from the head of each tier in the index.
+SELECT head.video_id, head.tracking_tier, head.next_track_at
+FROM unnest(%(tiers)s::text[]) AS t (tier)
+CROSS JOIN LATERAL (
+    SELECT video_id, tracking_tier, next_track_at
+    FROM watchlist
+    WHERE tracking_tier = t.tier AND next_track_at <= coalesce(%(now)s::timestamptz, now()) + INTERVAL '1 hour'
+    ORDER BY next_track_at ASC
+    LIMIT 10
+) AS head
+ORDER BY head.next_track_at ASC
 LIMIT 10;
 
 -- name: backlog
 -- Videos that are overdue by more than an hour.
 SELECT count(*) AS videos
 FROM watchlist
-WHERE next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour';
+WHERE tracking_tier = ANY(%(tiers)s::text[])
+  AND next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour';
 
 -- name: total
 -- Total videos tracked.
@@ -58,7 +65,11 @@ SELECT count(*) AS videos FROM watchlist;
 
 -- name: next_due_at
 -- When the next video is due; null on an empty watchlist.
-SELECT min(next_track_at) AS next_due_at FROM watchlist;
+SELECT min(head.next_track_at) AS next_due_at
+FROM unnest(%(tiers)s::text[]) AS t (tier)
+CROSS JOIN LATERAL (
+    SELECT next_track_at FROM watchlist WHERE tracking_tier = t.tier ORDER BY next_track_at ASC LIMIT 1
+) AS head;
 
 -- name: insert_videos
 -- Metadata of newly discovered videos; a video that is there already stays as it is. Returns the new ids.
@@ -74,6 +85,7 @@ FROM unnest(
 ) AS new (
     id, title, published_at, tags, channel_id, channel_title, category_id, duration_seconds, default_language
 )
+ORDER BY id -- two hunters that find the same videos wait for each other instead of for ever
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
@@ -85,6 +97,7 @@ FROM unnest(
     %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
     %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[]
 ) AS new (video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start)
+ORDER BY video_id
 ON CONFLICT (video_id) DO NOTHING
 RETURNING video_id;
 
@@ -160,13 +173,15 @@ SELECT clock_timestamp() AS now;
 -- name: quota_open
 -- Make sure that today's ledger has a line for this bucket. Days are Pacific ones, by the database's clock.
 INSERT INTO quota_ledger (bucket, pacific_day)
-VALUES (%(bucket)s, (now() AT TIME ZONE 'America/Los_Angeles')::date)
+VALUES (%(bucket)s, (clock_timestamp() AT TIME ZONE 'America/Los_Angeles')::date)
 ON CONFLICT DO NOTHING;
 
 -- name: quota_lock
--- Today's line of a bucket, locked until the end of the transaction.
+-- The line of a bucket's latest day, locked until the end of the transaction.
 SELECT pacific_day, spent, exhausted_at FROM quota_ledger
-WHERE bucket = %(bucket)s AND pacific_day = (now() AT TIME ZONE 'America/Los_Angeles')::date
+WHERE bucket = %(bucket)s
+ORDER BY pacific_day DESC
+LIMIT 1
 FOR UPDATE;
 
 -- name: quota_add

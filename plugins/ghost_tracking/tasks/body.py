@@ -48,8 +48,7 @@ def calling_youtube(ledger: QuotaLedger, purse: Purse, settings: Settings) -> It
         youtube.close()
         for bucket in purse.exhausted:
             log.warning("YouTube says that the '%s' quota is used up until midnight Pacific time", bucket)
-            ledger.mark_exhausted(bucket)
-        ledger.give_back(purse.left)
+        ledger.settle(purse)
 
 
 def calls(purse: Purse) -> dict[str, int]:
