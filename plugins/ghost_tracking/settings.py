@@ -56,7 +56,7 @@ class Settings(BaseModel):
         4,
         description="track tasks that are meant to run at a time; a run is cut into about three times as many",
     )
-    tracker_videos_a_run: Positive = Field(
+    tracker_videos_a_run: Annotated[int, Field(ge=1, le=5_000_000)] = Field(
         150_000, description="videos that one tracker run takes on at most; the next run goes on"
     )
     tracker_batch_seconds: Annotated[int, Field(ge=5, le=540)] = Field(
@@ -142,9 +142,10 @@ def read_sources(form: Mapping[str, Any]) -> tuple[Any, str]:
     import yaml
     from airflow.sdk import Variable
 
-    if form.get("sources") or form.get("videos"):
-        videos = [{"videos": form["videos"]}] if form.get("videos") else []
-        return [*(form.get("sources") or []), *videos], "the run's form"
+    # the form's box makes an entry of each line, also of an empty one
+    videos = [line for line in form.get("videos") or [] if line.strip()]
+    if form.get("sources") or videos:
+        return [*(form.get("sources") or []), *([{"videos": videos}] if videos else [])], "the run's form"
     text, origin = Variable.get(SOURCES_VARIABLE, default=None), f"Airflow Variable '{SOURCES_VARIABLE}'"
     if not text:
         file = sources_file()

@@ -77,12 +77,26 @@ def test_a_bucket_that_youtube_calls_empty_stays_empty_until_the_pacific_day_end
     assert hook.quota.reserve(Bucket.SEARCH, 1) == 1
 
 
-def test_days_are_pacific_ones(hook: WatchlistHook, sql: psycopg.Connection) -> None:
-    hook.quota.reserve(Bucket.GENERAL, 1)
-    (same,) = sql.execute(
-        "SELECT pacific_day = (now() AT TIME ZONE 'America/Los_Angeles')::date FROM quota_ledger"
-    ).fetchone()
-    assert same
+def test_a_bucket_that_was_called_empty_is_tried_again_with_one_call(
+    hook: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    hook.quota.reserve(Bucket.GENERAL, 0)
+    sql.execute("UPDATE quota_ledger SET exhausted_at = now() - INTERVAL '16 minutes'")
+    assert hook.quota.left()["general"] == 1
+    purse = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
+    purse.spend(Bucket.GENERAL)
+    hook.quota.settle(purse)  # it was answered
+    assert hook.quota.left()["general"] == 49
+
+
+def test_a_bucket_that_empties_before_midnight_is_full_after_it(hook: WatchlistHook, sql: psycopg.Connection) -> None:
+    purse = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
+    purse.spend(Bucket.GENERAL)
+    purse.empty(Bucket.GENERAL)
+    sql.execute("UPDATE quota_ledger SET pacific_day = pacific_day - 1")
+    hook.quota._reserved_on[Bucket.GENERAL] -= timedelta(days=1)
+    hook.quota.settle(purse)
+    assert hook.quota.left()["general"] == 49  # the one call that may have been sent after midnight
 
 
 def test_old_days_are_forgotten(hook: WatchlistHook, sql: psycopg.Connection) -> None:

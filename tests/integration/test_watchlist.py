@@ -1,5 +1,6 @@
 """The schedule in a real PostgreSQL: claims, batch updates, the janitor, the specification's queries."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -10,8 +11,8 @@ from airflow.sdk import Connection
 from ghost_tracking.core.absence import Absence
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
-from ghost_tracking.errors import BadInputError, DatabaseUnavailableError
-from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
+from ghost_tracking.hooks.watchlist import MARGIN_AFTER_DEADLINE, WatchlistHook
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -132,9 +133,28 @@ def test_a_claim_that_loses_its_connection_with_nothing_to_write_says_so(
     watchlist: WatchlistHook, sql: psycopg.Connection
 ) -> None:
     watchlist.add_to_watchlist(due("a"))
-    with pytest.raises(DatabaseUnavailableError, match="middle of a claim"), watchlist.claim(Tier.HOURLY, 5):
+    with pytest.raises(DatabaseUnavailableError, match="ghost_postgres"), watchlist.claim(Tier.HOURLY, 5):
         _end_claims(sql)
     assert watchlist.count() == 1  # and the hook goes on with a new connection
+
+
+def test_a_connection_that_was_lost_while_idle_is_replaced(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
+    assert watchlist.count() == 0
+    sql.execute(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        " AND datname = current_database()"
+    )
+    assert watchlist.count() == 0
+
+
+def test_the_janitor_deletes_no_rows_of_other_tables(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
+    sql.execute("CREATE TABLE video_stats (video_id VARCHAR(20) REFERENCES videos ON DELETE CASCADE)")
+    watchlist.ingest_video_metadata({"id": "a"})
+    sql.execute("INSERT INTO video_stats VALUES ('a')")
+    sql.execute("UPDATE videos SET discovered_at = now() - INTERVAL '9 days'")
+    with pytest.raises(ConfigurationError, match="table video_stats refers to `videos`"):
+        watchlist.run_janitor()
+    assert sql.execute("SELECT count(*) FROM video_stats").fetchone() == (1,)
 
 
 def _end_claims(sql: psycopg.Connection) -> None:
@@ -146,16 +166,15 @@ def _end_claims(sql: psycopg.Connection) -> None:
 
 def test_postgresql_ends_a_claim_that_stays_idle_too_long(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
     watchlist.add_to_watchlist(due("a"))
-    with watchlist.claim(Tier.HOURLY, 5, deadline=timedelta(seconds=7)):
-        limits = sql.execute(
-            "SELECT pg_blocking_pids(0), (SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction')"
-        ).fetchone()
-        assert limits == ([], 1)
-        with watchlist.database._connected().cursor() as cursor:
-            names = ("idle_in_transaction_session_timeout", "statement_timeout")
-            assert [cursor.execute(f"SHOW {name}").fetchone() for name in names] == [{name: "67s"} for name in names]
-    with watchlist.database._connected().cursor() as cursor:
-        assert cursor.execute("SHOW statement_timeout").fetchone() == {"statement_timeout": "0"}
+
+    def idle() -> None:
+        with watchlist.claim(Tier.HOURLY, 5, deadline=timedelta(seconds=1) - MARGIN_AFTER_DEADLINE):
+            time.sleep(2)
+            assert sql.execute("SELECT video_id FROM watchlist FOR UPDATE NOWAIT").fetchall() == [("a",)]
+
+    with pytest.raises(DatabaseUnavailableError):
+        idle()
+    assert sql.execute("SHOW statement_timeout").fetchone() == ("0",)
 
 
 def test_a_claim_reads_the_index_among_a_million_rows(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:

@@ -1,6 +1,7 @@
 """The YouTube hook: the real Google client against a real HTTP server, with everything that can go wrong."""
 
 import logging
+import threading
 import time
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -185,6 +186,25 @@ def test_a_server_that_never_answers_is_given_up_at_the_deadline(server: Simulat
     server.simulator.faults.clear()
     assert len(youtube.statistics(ids).found) == 120  # and the hook works on
     youtube.close()
+
+
+def test_nothing_is_sent_and_nothing_paid_once_the_time_is_over(server: SimulatorServer, ids: list[str]) -> None:
+    server.simulator.faults.add("http_error", status=503)
+    purse = Purse({Bucket.STATISTICS: 50, Bucket.GENERAL: 50})
+    youtube = YouTubeHook(connection=youtube_at(server), purse=purse, threads=3)
+    answer = youtube.statistics(ids, within=timedelta(seconds=1))
+    assert answer.unanswered == set(ids)
+    spent = sum(purse.spent.values())
+    time.sleep(3)
+    assert sum(purse.spent.values()) == spent == sum(calls(server).values())
+    assert not [each for each in threading.enumerate() if each.name.startswith("youtube_")]
+    youtube.close()
+
+
+def test_a_premiere_that_was_added_by_its_id_is_looked_at_twice(youtube: YouTubeHook, server: SimulatorServer) -> None:
+    upcoming = [v.id for v in youtube.metadata(some_ids(server, 3000)).found.values() if v.reading.awaits_start]
+    assert not youtube.statistics(upcoming[:1]).found[upcoming[0]].awaits_start
+    assert youtube.statistics(upcoming[:1], unknown=upcoming[:1]).found[upcoming[0]].awaits_start
 
 
 @pytest.mark.parametrize("form", ["text_count", "negative_count", "bad_publish_time"])
@@ -398,7 +418,8 @@ def test_a_missing_connection_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -
         ({"host": "http://127.0.0.1:8765/"}, "http://127.0.0.1:8765/"),
         ({"host": "http://127.0.0.1", "port": 8765}, "http://127.0.0.1:8765/"),
         ({"host": "127.0.0.1", "port": 8765}, "http://127.0.0.1:8765/"),
-        ({"host": "youtube.example", "schema": "https"}, "https://youtube.example/"),
+        ({"host": "youtube.example"}, "https://youtube.example/"),
+        ({"host": "localhost:8765"}, "http://localhost:8765/"),
     ],
 )
 def test_the_endpoint_of_a_connection(fields: dict, url: str | None) -> None:

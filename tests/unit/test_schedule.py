@@ -58,6 +58,20 @@ def test_a_premiere_is_anchored_to_its_actual_start() -> None:
     assert again.anchor_at == BORN + 51.5 * HOUR
 
 
+def test_an_anchor_in_the_future_keeps_no_video_waiting_for_ever() -> None:
+    entry = WatchlistEntry("v", next_track_at=BORN, anchor_at=BORN + 3000 * DAY)
+    assert after_reading(entry, reading(HOUR)).next_track_at == BORN + HOUR + 7 * DAY
+
+
+def test_misses_that_do_not_count_wait_longer_as_well() -> None:
+    entry, at, waits = WatchlistEntry("v", next_track_at=BORN, anchor_at=BORN), BORN, []
+    for _ in range(4):
+        entry = after_miss(entry, at, counted=False)
+        waits.append(entry.next_track_at - at)
+        at = entry.next_track_at
+    assert waits == [HOUR, 6 * HOUR, 24 * HOUR, 24 * HOUR]
+
+
 def test_missing_once_is_not_gone_and_three_times_over_a_day_is() -> None:
     entry = WatchlistEntry("v", last_tracked_at=BORN, next_track_at=BORN + HOUR, anchor_at=BORN)
     at, waits = BORN + HOUR, []

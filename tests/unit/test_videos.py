@@ -61,6 +61,8 @@ def test_what_is_no_count_is_malformed(count: object) -> None:
         {"id": "abc", "snippet": {"publishedAt": "yesterday"}},
         {"id": "abc", "snippet": {"publishedAt": "2026-01-15T10:00:00"}},
         {"id": "abc", "snippet": {"publishedAt": 17}},
+        {"id": "abc", "snippet": {"publishedAt": "9999-12-31T23:59:59Z"}},
+        {"id": "abc", "snippet": {"publishedAt": "0001-01-01T00:00:00+14:00"}},
     ],
 )
 def test_other_malformed_items(item: dict) -> None:
@@ -110,5 +112,6 @@ def test_durations(text: object, seconds: int | None) -> None:
 
 
 def test_text_that_postgresql_cannot_hold_is_cleaned() -> None:
-    video = read_video({"id": "abc", "snippet": {"title": "a\x00b", "tags": ["x\x00", 7]}}, NOW)
+    video = read_video({"id": "abc", "snippet": {"title": "a\x00b\ud83d", "tags": ["x\x00", 7]}}, NOW)
     assert (video.title, video.tags) == ("ab", ("x",))
+    assert read_video({"id": "abc", "snippet": {"tags": 5}}, NOW).tags == ()

@@ -41,8 +41,9 @@ def miss(before: Absence | None, at: datetime, *, counted: bool = True) -> tuple
     gone_at = before.gone_at if before else None
     if gone_at is None and count >= GONE_AFTER_MISSES and at - first >= GONE_AFTER:
         gone_at = at
-    wait = GONE_INTERVAL if gone_at else BACK_OFF[min(max(count, 1), len(BACK_OFF)) - 1]
-    return Absence(count, first, gone_at), at + wait
+    # uncounted misses wait longer and longer as well
+    steps = max(count - 1, sum(at - first >= wait for wait in BACK_OFF))
+    return Absence(count, first, gone_at), at + (GONE_INTERVAL if gone_at else BACK_OFF[min(steps, len(BACK_OFF) - 1)])
 
 
 def is_fault(asked: int, missed: Collection[Absence | None], at: datetime) -> bool:

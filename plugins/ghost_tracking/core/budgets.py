@@ -40,11 +40,14 @@ class Purse:
         self._spent = dict.fromkeys(Bucket, 0)
         self._refill = refill
         self._exhausted: set[Bucket] = set()
+        self._closed = False
         self._lock = threading.Lock()
 
     def spend(self, bucket: Bucket) -> None:
         """Take one call out. Raises QuotaExhaustedError when there is none left."""
         with self._lock:
+            if self._closed:
+                raise QuotaExhaustedError.of(bucket)
             if self._left[bucket] == 0 and self._refill and bucket not in self._exhausted:
                 self._left[bucket] += self._refill(bucket)
             if self._left[bucket] == 0:
@@ -57,6 +60,11 @@ class Purse:
         with self._lock:
             self._exhausted.add(bucket)
             self._left[bucket] = 0
+
+    def close(self) -> None:
+        """Pay for nothing any more: what is left can be given back."""
+        with self._lock:
+            self._closed = True
 
     def holds(self, bucket: Bucket) -> bool:
         """Whether a call could be paid from this bucket without a refill."""

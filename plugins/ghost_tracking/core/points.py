@@ -1,13 +1,13 @@
 """A metric point: what YouTube counted for one video at one moment; and how a row of anybody's becomes one."""
 
 import operator
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from numbers import Integral, Real
 from typing import Any, Final
 
+from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.errors import BadPointError, BadPointsError
 
 CLOCK_SKEW: Final = timedelta(seconds=5)
@@ -18,8 +18,7 @@ EARLIEST: Final = datetime(2005, 1, 1, tzinfo=UTC)
 
 REASONS_SPELLED_OUT: Final = 10
 
-_VIDEO_ID = re.compile(r"[A-Za-z0-9_-]{1,20}")
-_LARGEST = 2**63 - 1
+LARGEST_COUNT: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,7 @@ def _bad_points(bad: list[tuple[int, str]]) -> BadPointsError:
 def _video_id(value: Any) -> str:
     if _is_null(value) or value == "":
         raise BadPointError("no video_id")
-    if not isinstance(value, str) or not _VIDEO_ID.fullmatch(value):
+    if not is_video_id(value):
         raise BadPointError(f"impossible video_id {_shown(value)}")
     return str(value)
 
@@ -156,7 +155,7 @@ def _count(name: str, value: Any) -> int | None:
         raise BadPointError(f"{name} {_shown(value)} is not a whole number")
     if count < 0:
         raise BadPointError(f"{name} {count} is negative")
-    if count > _LARGEST:
+    if count > LARGEST_COUNT:
         raise BadPointError(f"{name} {_shown(count)} is larger than 64 bits hold")
     return count
 

@@ -11,6 +11,9 @@ from ghost_tracking.core.videos import Reading
 UPCOMING_CHECK = timedelta(days=1)
 """A premiere or broadcast that has not started is looked at this often at least: its start may be moved."""
 
+LONGEST_WAIT = timedelta(days=8)
+"""No video waits longer than the longest interval, and what a worker's clock may be off."""
+
 
 @dataclass(frozen=True, slots=True)
 class WatchlistEntry:
@@ -47,6 +50,8 @@ def after_reading(entry: WatchlistEntry, reading: Reading) -> WatchlistEntry:
     tier, due = _next(anchor or entry.created_at or reading.observed_at, entry, reading.observed_at)
     if reading.awaits_start:
         due = min(due, reading.observed_at + UPCOMING_CHECK)
+    elif due - reading.observed_at > LONGEST_WAIT:  # an anchor in the future: it will not stay there
+        due = reading.observed_at + Tier.WEEKLY.interval
     return WatchlistEntry(
         video_id=entry.video_id,
         tracking_tier=tier,

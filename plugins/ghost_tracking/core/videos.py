@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.core.points import EARLIEST, LARGEST_COUNT, MetricPoint
 from ghost_tracking.errors import MalformedItemError
 
-LARGEST_COUNT = 2**63 - 1
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +93,12 @@ def read_video(item: Mapping[str, Any], observed_at: datetime) -> Video:
     """One item of `videos.list` with its metadata; raises MalformedItemError with the reason."""
     reading = read_counts(item, observed_at)
     snippet = _part(item, "snippet")
-    tags = snippet.get("tags") or []
+    tags = snippet.get("tags")
     return Video(
         id=reading.video_id,
         title=_text(snippet, "title"),
         published_at=reading.published_at,
-        tags=tuple(tag.replace("\x00", "") for tag in tags if isinstance(tag, str)),
+        tags=tuple(_clean(tag) for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
         channel_id=_text(snippet, "channelId"),
         channel_title=_text(snippet, "channelTitle"),
         category_id=_text(snippet, "categoryId"),
@@ -125,7 +125,10 @@ def parse_duration(text: object) -> timedelta | None:
     if match is None:
         return None
     weeks, days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
-    return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    try:
+        return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
+    except OverflowError:
+        return None
 
 
 def _part(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -139,8 +142,12 @@ def _part(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _text(part: Mapping[str, Any], name: str) -> str | None:
     value = part.get(name)
-    # PostgreSQL's text cannot hold the character NUL
-    return value.replace("\x00", "") if isinstance(value, str) else None
+    return _clean(value) if isinstance(value, str) else None
+
+
+def _clean(text: str) -> str:
+    """Without what PostgreSQL's text cannot hold: the character NUL, and halves of surrogate pairs."""
+    return text.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
 
 
 def _count(statistics: Mapping[str, Any], name: str) -> int | None:
@@ -160,6 +167,9 @@ def _instant(part: Mapping[str, Any], name: str) -> datetime | None:
     if value is None:
         return None
     try:
-        return parse_instant(value)
-    except (TypeError, ValueError):
-        raise MalformedItemError(f"{name} is {str(value)[:40]!r}, not a time") from None
+        moment = parse_instant(value)
+    except (TypeError, ValueError, OverflowError):
+        moment = None
+    if moment is None or not EARLIEST <= moment < LATEST:
+        raise MalformedItemError(f"{name} is {str(value)[:40]!r}, not a time that can be")
+    return moment

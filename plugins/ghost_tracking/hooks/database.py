@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,39 +31,39 @@ _MIGRATIONS = Path(sql.__file__).parent / "migrations"
 class Database:
     """Named queries on the database of an Airflow connection.
 
-    Connects at first use and keeps the connection until `close`. Nothing is kept on it beyond a transaction: no
-    session settings, no prepared statements, so that PgBouncer in transaction mode works.
+    For one thread at a time. Connects at first use and keeps the connection until `close`. Nothing is kept on it
+    beyond a transaction: no session settings, no prepared statements, so that PgBouncer in transaction mode works.
     """
 
     def __init__(self, connection_id: str, connection: Connection | None = None) -> None:
         self.connection_id = connection_id
         self._injected = connection
-        self._session: psycopg.Connection[Row] | None = None
+        self._opened: psycopg.Connection[Row] | None = None
         self._depth = 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """A transaction; one begun inside another joins it, and the outermost commits or rolls back."""
-        session = self._connected()
         if self._depth:
             yield
             return
-        self._depth += 1
-        try:
-            with session.transaction():
+        with self._naming_the_connection(), ExitStack() as ends:
+            self._begin(ends)
+            self._depth += 1
+            try:
                 yield
-        finally:
-            self._depth -= 1
+            finally:
+                self._depth -= 1
 
     def run(self, query: str, **parameters: Any) -> list[Row]:
         """Run a named query and return its rows, in the transaction under way or one of its own."""
-        with self._connected().cursor() as cursor:
+        with self.transaction(), self._session.cursor() as cursor:
             cursor.execute(sql.queries()[query].encode(), parameters)
             return cursor.fetchall() if cursor.description else []
 
     def change(self, query: str, **parameters: Any) -> int:
         """Run a named query that changes rows, and return how many."""
-        with self._connected().cursor() as cursor:
+        with self.transaction(), self._session.cursor() as cursor:
             return cursor.execute(sql.queries()[query].encode(), parameters).rowcount
 
     def value(self, query: str, **parameters: Any) -> Any:
@@ -73,15 +73,9 @@ class Database:
 
     def close(self) -> None:
         """Give the connection back; the next query opens another."""
-        session, self._session = self._session, None
+        session, self._opened = self._opened, None
         if session is not None:
             session.close()
-
-    def reconnect(self) -> None:
-        """Drop a connection that broke; only outside a transaction."""
-        self._depth = 0
-        self.close()
-        self._connected()
 
     def migrate(self) -> str:
         """Bring the schema up to date, and return its version.
@@ -112,20 +106,41 @@ class Database:
         engine = sqlalchemy.create_engine("postgresql+psycopg://", creator=self._connect, poolclass=sqlalchemy.NullPool)
         try:
             with engine.begin() as connection:
+                connection.exec_driver_sql("SELECT set_config('statement_timeout', '0', true)")
                 connection.exec_driver_sql(sql.queries()["lock_schema"])
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-        except sqlalchemy.exc.ProgrammingError as error:
+        except sqlalchemy.exc.DBAPIError as error:
             raise ConfigurationError(
                 f"the schema behind connection '{self.connection_id}' could not be set up: {error.orig}"
             ) from error
 
-    def _connected(self) -> psycopg.Connection[Row]:
-        if self._session is None or (self._session.closed and not self._depth):
-            self._session = self._connect()
-            self._session.autocommit = True
-            self._session.row_factory = dict_row
-        return self._session
+    @property
+    def _session(self) -> psycopg.Connection[Row]:
+        if self._opened is None:
+            self._opened = self._connect()
+            self._opened.autocommit = True
+            self._opened.row_factory = dict_row
+        return self._opened
+
+    def _begin(self, ends: ExitStack) -> None:
+        """Begin a transaction; a connection that went away while nothing was under way is replaced."""
+        try:
+            ends.enter_context(self._session.transaction())
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            self.close()
+            ends.enter_context(self._session.transaction())
+
+    @contextmanager
+    def _naming_the_connection(self) -> Iterator[None]:
+        """Turn what the driver says of a lost connection into an error that says which one."""
+        try:
+            yield
+        except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
+            self.close()
+            raise DatabaseUnavailableError(
+                f"the database of connection '{self.connection_id}' failed: {type(error).__name__}: {error}"
+            ) from error
 
     def _connect(self) -> psycopg.Connection[Any]:
         connection = self._resolved()

@@ -28,8 +28,7 @@ class QuotaLedger:
         """
         with self._database.transaction():
             line = self._today(bucket)
-            left = 0 if line["exhausted_at"] else self._budgets[bucket] - line["spent"] - leave
-            granted = max(0, min(calls, left))
+            granted = max(0, min(calls, self._left(bucket, line) - leave))
             self._add(bucket, line["pacific_day"], granted)
         self._reserved_on[bucket] = line["pacific_day"]
         return granted
@@ -38,16 +37,18 @@ class QuotaLedger:
         """Give back what was reserved for a purse and not sent, and note the buckets that YouTube called empty.
 
         What was sent after midnight with calls of the day before is put down for the new day as well: YouTube counts
-        it there, and the ledger may say too much, never too little.
+        it there, and the ledger may say too much, never too little. The purse pays for nothing any more.
         """
+        purse.close()
         for bucket, day in self._reserved_on.items():
             with self._database.transaction():
                 today = self._today(bucket)["pacific_day"]
                 self._add(bucket, day, -purse.left.get(bucket, 0))
                 if today != day:
                     self._add(bucket, today, purse.spent[bucket])
-                if bucket in purse.exhausted:
-                    self._database.change("quota_exhausted", bucket=bucket, pacific_day=today)
+                if purse.spent[bucket]:
+                    exhausted = bucket in purse.exhausted
+                    self._database.change("quota_exhausted", bucket=bucket, pacific_day=day, exhausted=exhausted)
         self._reserved_on.clear()
 
     def left(self) -> dict[Bucket, int]:
@@ -55,8 +56,16 @@ class QuotaLedger:
         spent = {line["bucket"]: line for line in self._database.run("quota_today")}
         left = dict(self._budgets)
         for bucket, line in ((bucket, spent[bucket]) for bucket in left if bucket in spent):
-            left[bucket] = 0 if line["exhausted_at"] else max(0, left[bucket] - line["spent"])
+            left[bucket] = self._left(bucket, line)
         return left
+
+    def _left(self, bucket: Bucket, line: Row) -> int:
+        """Calls left by one line. A bucket that YouTube called empty gets one call to try it, a quarter of an hour on.
+
+        YouTube's own midnight may come a little late, and somebody may raise the quota in the middle of a day.
+        """
+        left = max(0, self._budgets[bucket] - line["spent"])
+        return 0 if line["refused"] else min(left, 1) if line["exhausted"] else left
 
     def _today(self, bucket: Bucket) -> Row:
         """Today's line of a bucket, locked until the end of the transaction."""

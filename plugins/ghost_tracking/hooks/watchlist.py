@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
-import psycopg
 from airflow.sdk import BaseHook, Connection
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
@@ -18,7 +17,7 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier, as_utc, next_slot
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.core.videos import Video
-from ghost_tracking.errors import BadInputError, DatabaseUnavailableError
+from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.database import Database, Row
 from ghost_tracking.hooks.quota import QuotaLedger
 
@@ -99,9 +98,11 @@ class WatchlistHook(BaseHook):
         return self.database.migrate()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make what is done inside one transaction."""
+    def transaction(self, within: timedelta | None = None) -> Iterator[None]:
+        """Make what is done inside one transaction, which PostgreSQL ends when it takes longer than `within`."""
         with self.database.transaction():
+            if within is not None:
+                self._limit(within)
             yield
 
     # Discovery
@@ -161,14 +162,13 @@ class WatchlistHook(BaseHook):
         claim = Claim([])
         try:
             with self.database.transaction():
-                milliseconds = int((deadline + MARGIN_AFTER_DEADLINE).total_seconds() * 1000)
-                self.database.run("claim_limits", milliseconds=milliseconds)
+                self._limit(deadline + MARGIN_AFTER_DEADLINE)
                 claim.entries = [_entry(row) for row in self._fetch(limit, tier, now)]
                 yield claim
                 self._write_back(claim)
-        except (psycopg.OperationalError, psycopg.InternalError) as error:
+        except DatabaseUnavailableError:
             if not claim._outcomes:
-                raise DatabaseUnavailableError(f"the database went away in the middle of a claim: {error}") from error
+                raise
             self.log.warning("The database connection was lost in the middle of a claim; writing over a new one")
             self._write_back_again(claim)
 
@@ -250,6 +250,11 @@ class WatchlistHook(BaseHook):
         """
         if retention_days < 1:
             raise BadInputError(f"retention_days is {retention_days}; it must be at least 1")
+        for reference in self.database.run("references_to_videos"):
+            raise ConfigurationError(
+                f"table {reference['table_name']} refers to `videos` ({reference['constraint_name']}), so deleting a "
+                "video would delete or block its rows there: drop that constraint first; nothing was deleted"
+            )
         present: datetime = now or self.database.value("database_now")
         before = present - timedelta(days=retention_days)
         (found,) = self.database.run("janitor_due", before=before)
@@ -285,9 +290,17 @@ class WatchlistHook(BaseHook):
         """How far each of these sources has been hunted; a new one is absent."""
         return {row["source"]: row["hunted_until"] for row in self.database.run("watermarks", sources=list(sources))}
 
+    def begin_watermarks(self, sources: Sequence[str], start: datetime) -> None:
+        """Note where the hunt of new sources begins; those that have a watermark keep it."""
+        self.database.change("begin_watermarks", sources=list(sources), start=start)
+
     def advance_watermarks(self, until: Mapping[str, datetime]) -> None:
         """Note how far sources have been hunted; a watermark never goes back."""
         self.database.change("advance_watermarks", sources=list(until), until=list(until.values()))
+
+    def _limit(self, time: timedelta) -> None:
+        """Bound how long this transaction may idle, and each of its statements take."""
+        self.database.run("claim_limits", milliseconds=int(time.total_seconds() * 1000))
 
     def _fetch(self, batch_size: int, tier: Tier | None, now: datetime | None) -> list[Row]:
         if tier is None:
@@ -312,16 +325,14 @@ class WatchlistHook(BaseHook):
 
     def _write_back_again(self, claim: Claim) -> None:
         retrying = Retrying(
-            retry=retry_if_exception_type((psycopg.OperationalError, DatabaseUnavailableError)),
+            retry=retry_if_exception_type(DatabaseUnavailableError),
             wait=wait_exponential(0.5, max=5),
             stop=stop_after_delay(30),
             reraise=True,
         )
         for attempt in retrying:
             with attempt:
-                self.database.reconnect()
-                with self.database.transaction():
-                    self._write_back(claim)
+                self._write_back(claim)
 
     def _checked_video(self, video: Mapping[str, Any]) -> Row:
         unknown = set(video) - self._VIDEO_FIELDS

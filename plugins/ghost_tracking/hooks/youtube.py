@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -85,6 +85,23 @@ class Answer(Generic[Item]):
         self.unconfirmed |= other.unconfirmed
         self.unanswered |= other.unanswered
         self.failures += other.failures
+
+
+class _Round:
+    """One round of calls: how long it may take, and whether it is over for the threads that are still at it."""
+
+    def __init__(self, within: timedelta | None) -> None:
+        self.deadline = time.monotonic() + within.total_seconds() if within else float("inf")
+        self.over = threading.Event()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline; none once the round is over."""
+        return 0.0 if self.over.is_set() else max(0.0, self.deadline - time.monotonic())
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but never past the end of the round."""
+        self.over.wait(min(seconds, self.left))
 
 
 class _Http(httplib2.Http):  # type: ignore[misc]  # httplib2 has no types
@@ -173,8 +190,9 @@ class YouTubeHook(BaseHook):
         self._timeout = timeout
         self._local = threading.local()
         self._open: list[_Http] = []
+        self._generation = 0
         self._open_lock = threading.Lock()
-        self._deadline = float("inf")
+        self._round = _Round(None)
 
     # Counts and metadata
 
@@ -185,13 +203,15 @@ class YouTubeHook(BaseHook):
         within: timedelta | None = None,
         upcoming: Collection[str] = (),
         gone: Collection[str] = (),
+        unknown: Collection[str] = (),
     ) -> Answer[Reading]:
         """The counts of videos, stamped with the whole second (UTC) of the answer they came in.
 
         Fifty ids a call: `videos.batchGetStats`, and `videos.list` for what the statistics bucket does not cover,
         for `upcoming` ids (premieres and broadcasts: only it tells when they start), and to confirm a miss, but not
-        that of ids in `gone`, which were confirmed before. What is not answered `within` this time stays unanswered.
-        A call that is rejected is cut in halves until the bad id stands alone.
+        that of ids in `gone`, which were confirmed before. Of ids in `unknown`, read for the first time, those without
+        a view are asked for their start as well. What is not answered `within` this time stays unanswered. A call that
+        is rejected is cut in halves until the bad id stands alone.
         Raises permanent errors at once; transient ones are in the answer's `failures`.
         """
         starting = set(upcoming)
@@ -204,6 +224,7 @@ class YouTubeHook(BaseHook):
                 answer.unconfirmed.discard(video_id)
                 answer.missing.add(video_id)
             self._confirm(answer)
+            self._learn_starts(answer, [each for each in unknown if each in answer.found])
         return answer
 
     def metadata(self, video_ids: Collection[str], *, within: timedelta | None = None) -> Answer[Video]:
@@ -290,7 +311,7 @@ class YouTubeHook(BaseHook):
         """Close the HTTP connections."""
         with self._open_lock:
             opened, self._open = self._open, []
-        self._local = threading.local()
+            self._generation += 1
         for connection in opened:
             connection.close()
 
@@ -310,6 +331,10 @@ class YouTubeHook(BaseHook):
 
     def _one_call_of_list(self, ids: Sequence[str]) -> Answer[Reading]:
         parts = "snippet,statistics,liveStreamingDetails"
+        return self._tried(lambda: _read(self._call("videos", "list", part=parts, id=",".join(ids)), ids, read_counts))
+
+    def _one_call_of_starts(self, ids: Sequence[str]) -> Answer[Reading]:
+        parts = "snippet,liveStreamingDetails"
         return self._tried(lambda: _read(self._call("videos", "list", part=parts, id=",".join(ids)), ids, read_counts))
 
     def _one_call_of_metadata(self, ids: Sequence[str]) -> Answer[Video]:
@@ -342,19 +367,27 @@ class YouTubeHook(BaseHook):
             retry=retry_if_exception(lambda error: isinstance(error, YouTubeFaultError | RateLimitedError)),
             stop=stop_any(stop_after_attempt(_ATTEMPTS), stop_when_event_set(unpaid)),
             wait=self._pause,
-            sleep=self._sleep,
+            sleep=self._my_round.pause,
             reraise=True,
         )(attempt)
+
+    def _learn_starts(self, answer: Answer[Reading], unknown: Sequence[str]) -> None:
+        """Ask when videos without any view start; their counts stay those that were read before."""
+        unseen = [video_id for video_id in unknown if not answer.found[video_id].views]
+        for video_id, told in self._ask_all(self._one_call_of_starts, unseen).found.items():
+            answer.found[video_id] = replace(
+                answer.found[video_id], starts_at=told.starts_at, awaits_start=told.awaits_start
+            )
 
     def _call(self, resource: str, method: str, **parameters: Any) -> dict[str, Any]:
         """Send one request, and read the body of its answer."""
         bucket = _BUCKETS.get((resource, method), Bucket.GENERAL)
-        remaining = self._deadline - time.monotonic()
-        if remaining <= 0:
+        this_round = self._my_round
+        if not this_round.left:
             raise YouTubeFaultError("there was no time left for this call")
         http_connection, resources = self._mine()
-        http_connection.timeout = min(self._timeout, remaining)
-        http_connection.pay = lambda: self.purse.spend(bucket) if self.purse is not None else None
+        http_connection.timeout = min(self._timeout, this_round.left)
+        http_connection.pay = functools.partial(self._pay, this_round, bucket)
         given = {name: value for name, value in parameters.items() if value is not None}
         try:
             body = getattr(resources[resource], method)(**given).execute(num_retries=0)
@@ -371,6 +404,12 @@ class YouTubeHook(BaseHook):
             raise YouTubeFaultError("YouTube answered 200 with a body that is no JSON object")
         return body
 
+    def _pay(self, this_round: _Round, bucket: Bucket) -> None:
+        if this_round.over.is_set():
+            raise ConnectionAbortedError("the time of the batch is over")
+        if self.purse is not None:
+            self.purse.spend(bucket)
+
     # Many calls
 
     def _ask_all(self, one_call: Callable[[Sequence[str]], Answer[Item]], ids: Sequence[str]) -> Answer[Item]:
@@ -381,35 +420,36 @@ class YouTubeHook(BaseHook):
         answer: Answer[Item] = Answer()
         if not ids:
             return answer
-        stopped = threading.Event()
+        this_round = self._round
 
         def ask(chunk: Sequence[str]) -> Answer[Item]:
-            if stopped.is_set():
+            self._local.round = this_round
+            if this_round.over.is_set():
                 return Answer(unanswered=set(chunk))
             try:
                 return self._ask_or_halve(one_call, chunk)
             except PermanentError:
-                stopped.set()  # before the next call of this thread, which would fail as well
+                this_round.over.set()  # before the next call of this thread, which would fail as well
                 raise
 
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix="youtube")
         chunks = {executor.submit(ask, chunk): chunk for chunk in chunked(ids, IDS_PER_CALL)}
         try:
-            for future, chunk in self._as_they_come(chunks):
+            for future, chunk in self._as_they_come(chunks, this_round):
                 answer.add(_result(future, chunk))
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
             if any(not future.done() for future in chunks):
-                self._abort()
+                self._abort(this_round)
         return answer
 
     def _as_they_come(
-        self, chunks: Mapping[Future[Answer[Item]], Sequence[str]]
+        self, chunks: Mapping[Future[Answer[Item]], Sequence[str]], this_round: _Round
     ) -> Iterator[tuple[Future[Answer[Item]] | None, Sequence[str]]]:
         """Each call's future as it ends; None for those that the deadline cut off."""
         pending = set(chunks)
         while pending:
-            left = self._deadline - time.monotonic()
+            left = this_round.deadline - time.monotonic()
             done, pending = wait(pending, None if left == float("inf") else max(left, 0), FIRST_COMPLETED)
             if not done:
                 break
@@ -449,9 +489,9 @@ class YouTubeHook(BaseHook):
         by = {"id": channel} if is_channel_id(channel) else {"forHandle": channel}
         body = self._tried(lambda: self._call("channels", "list", part="contentDetails", **by))
         for item in _items(body):
-            playlist = (item.get("contentDetails") or {}).get("relatedPlaylists", {}).get("uploads")
-            if playlist:
-                return str(playlist)
+            playlist = _object(_object(item, "contentDetails"), "relatedPlaylists").get("uploads")
+            if isinstance(playlist, str) and playlist:
+                return playlist
         raise NotFoundError(f"YouTube does not know the channel {channel}: it is gone, hidden or misspelt")
 
     def _playlist_pages(self, playlist_id: str, pages: int) -> Iterator[list[Found]]:
@@ -480,7 +520,7 @@ class YouTubeHook(BaseHook):
 
     def _mine(self) -> tuple[_Http, dict[str, Any]]:
         """This thread's own connection and resource objects: httplib2 mixes up the answers of shared ones."""
-        if not hasattr(self._local, "resources"):
+        if getattr(self._local, "generation", None) != self._generation:
             endpoint, key, in_query = self._endpoint
             connection = _Http(key, self._timeout, in_query=in_query)
             service = build(
@@ -492,6 +532,7 @@ class YouTubeHook(BaseHook):
                 cache_discovery=False,
             )
             names = ("videos", "playlistItems", "channels", "search")
+            self._local.generation = self._generation
             self._local.connection = connection
             self._local.resources = {name: getattr(service, name)() for name in names}
             with self._open_lock:
@@ -526,11 +567,17 @@ class YouTubeHook(BaseHook):
 
     @contextmanager
     def _bounded(self, within: timedelta | None) -> Iterator[None]:
-        self._deadline = time.monotonic() + within.total_seconds() if within else float("inf")
+        self._round = _Round(within)
         try:
             yield
         finally:
-            self._deadline = float("inf")
+            self._round = _Round(None)
+
+    @property
+    def _my_round(self) -> _Round:
+        """The round that this thread works for; a thread that is late keeps its own, which is over."""
+        this_round: _Round = getattr(self._local, "round", self._round)
+        return this_round
 
     def _pause(self, state: RetryCallState) -> float:
         """Seconds before the next try: what Retry-After says, or else growing and scattered."""
@@ -541,11 +588,8 @@ class YouTubeHook(BaseHook):
         scattered = 0.5 + time.monotonic() % 1
         return min(0.5 * 2.0 ** (state.attempt_number - 1) * scattered, _LONGEST_WAIT)
 
-    def _sleep(self, seconds: float) -> None:
-        """Pause, but never past the deadline: then the call has failed already."""
-        time.sleep(max(0.0, min(seconds, self._deadline - time.monotonic())))
-
-    def _abort(self) -> None:
+    def _abort(self, this_round: _Round) -> None:
+        this_round.over.set()
         with self._open_lock:
             opened = list(self._open)
         for connection in opened:
@@ -588,21 +632,25 @@ def _items(body: dict[str, Any]) -> list[dict[str, Any]]:
     return [item for item in items if isinstance(item, dict)]
 
 
+def _object(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part of an item; empty where it is missing or something else than an object."""
+    part = item.get(name)
+    return part if isinstance(part, dict) else {}
+
+
 def _found_in_playlist(item: dict[str, Any]) -> Found | None:
-    details, snippet = item.get("contentDetails") or {}, item.get("snippet") or {}
-    video_id = details.get("videoId") or (snippet.get("resourceId") or {}).get("videoId")
+    details, snippet = _object(item, "contentDetails"), _object(item, "snippet")
+    video_id = details.get("videoId") or _object(snippet, "resourceId").get("videoId")
     # snippet.publishedAt is when the video was put on the playlist; in a list of uploads the two are the same
     return _found(video_id, details.get("videoPublishedAt") or snippet.get("publishedAt"))
 
 
 def _found_in_search(item: dict[str, Any]) -> Found | None:
-    reference = item.get("id") or {}
-    video_id = reference.get("videoId") if isinstance(reference, dict) else None
-    return _found(video_id, (item.get("snippet") or {}).get("publishedAt"))
+    return _found(_object(item, "id").get("videoId"), _object(item, "snippet").get("publishedAt"))
 
 
 def _found_in_list(item: dict[str, Any]) -> Found | None:
-    return _found(item_id(item), (item.get("snippet") or {}).get("publishedAt"))
+    return _found(item_id(item), _object(item, "snippet").get("publishedAt"))
 
 
 def _found(video_id: object, published_at: object) -> Found | None:
@@ -627,7 +675,8 @@ def _url(connection: Connection) -> str | None:
     if not host:
         return None
     if "://" not in host:
-        host = f"{connection.schema or 'http'}://{host}"
+        near = host.partition(":")[0] in ("127.0.0.1", "localhost")
+        host = f"{connection.schema or ('http' if near else 'https')}://{host}"
     if connection.port and not re.search(r":\d+/?$", host):
         host = f"{host.rstrip('/')}:{connection.port}"
     return host.rstrip("/") + "/"

@@ -106,13 +106,19 @@ RETURNING video_id;
 SELECT video_id FROM watchlist WHERE video_id = ANY(%(video_ids)s::text[]);
 
 -- name: update_schedule
--- The specification's batch update: tier, last and next time of many videos in one statement.
+-- The specification's batch update: tier, last and next time of many videos in one statement. Rows are locked in the
+-- order of their ids, so that two updates of the same videos wait for each other instead of for ever.
+WITH u AS (
+    SELECT * FROM unnest(
+        %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
+        %(next_track_at)s::timestamptz[]
+    ) AS u (video_id, tracking_tier, last_tracked_at, next_track_at)
+), locked AS (
+    SELECT w.video_id FROM watchlist AS w WHERE w.video_id IN (SELECT video_id FROM u) ORDER BY w.video_id FOR UPDATE
+)
 UPDATE watchlist AS w
 SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at
-FROM unnest(
-    %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
-    %(next_track_at)s::timestamptz[]
-) AS u (video_id, tracking_tier, last_tracked_at, next_track_at)
+FROM u JOIN locked USING (video_id)
 WHERE w.video_id = u.video_id;
 
 -- name: reschedule
@@ -162,6 +168,12 @@ WHERE id IN (
     FOR UPDATE SKIP LOCKED
 );
 
+-- name: references_to_videos
+-- Foreign keys of other tables on `videos`: deleting a video would delete their rows, or fail.
+SELECT conrelid::regclass::text AS table_name, conname AS constraint_name
+FROM pg_constraint
+WHERE contype = 'f' AND confrelid = 'videos'::regclass;
+
 -- name: count_videos
 -- Rows of metadata.
 SELECT count(*) AS videos FROM videos;
@@ -178,7 +190,9 @@ ON CONFLICT DO NOTHING;
 
 -- name: quota_lock
 -- The line of a bucket's latest day, locked until the end of the transaction.
-SELECT pacific_day, spent, exhausted_at FROM quota_ledger
+SELECT pacific_day, spent, exhausted_at IS NOT NULL AS exhausted,
+       coalesce(exhausted_at > clock_timestamp() - INTERVAL '15 minutes', FALSE) AS refused
+FROM quota_ledger
 WHERE bucket = %(bucket)s
 ORDER BY pacific_day DESC
 LIMIT 1
@@ -190,13 +204,15 @@ UPDATE quota_ledger SET spent = greatest(spent + %(calls)s::integer, 0)
 WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s;
 
 -- name: quota_exhausted
--- YouTube itself says that this bucket is empty, whatever the ledger holds.
-UPDATE quota_ledger SET exhausted_at = now()
-WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s AND exhausted_at IS NULL;
+-- YouTube itself says that this bucket is empty, whatever the ledger holds; or it answers again.
+UPDATE quota_ledger SET exhausted_at = CASE WHEN %(exhausted)s THEN clock_timestamp() END
+WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s;
 
 -- name: quota_today
 -- What has been spent of each bucket today.
-SELECT bucket, spent, exhausted_at FROM quota_ledger
+SELECT bucket, spent, exhausted_at IS NOT NULL AS exhausted,
+       coalesce(exhausted_at > clock_timestamp() - INTERVAL '15 minutes', FALSE) AS refused
+FROM quota_ledger
 WHERE pacific_day = (now() AT TIME ZONE 'America/Los_Angeles')::date;
 
 -- name: quota_forget
@@ -207,10 +223,18 @@ DELETE FROM quota_ledger WHERE pacific_day < (now() AT TIME ZONE 'America/Los_An
 -- How far each of these sources has been hunted.
 SELECT source, hunted_until FROM hunter_watermarks WHERE source = ANY(%(sources)s::text[]);
 
+-- name: begin_watermarks
+-- Where the hunt of a new source begins; a source that is known keeps its watermark.
+INSERT INTO hunter_watermarks (source, hunted_until)
+SELECT source, %(start)s::timestamptz FROM unnest(%(sources)s::text[]) AS u (source)
+ORDER BY source
+ON CONFLICT (source) DO NOTHING;
+
 -- name: advance_watermarks
 -- A source has been hunted up to here; a watermark never goes back.
 INSERT INTO hunter_watermarks AS w (source, hunted_until)
 SELECT source, hunted_until FROM unnest(%(sources)s::text[], %(until)s::timestamptz[]) AS u (source, hunted_until)
+ORDER BY source
 ON CONFLICT (source) DO UPDATE SET hunted_until = greatest(w.hunted_until, excluded.hunted_until);
 
 -- name: schema_version
@@ -230,9 +254,11 @@ SELECT EXISTS (
 
 -- name: adopt_old_videos
 -- Put every video of an old tracker's `videos` on the watchlist, due at once; run twice, it adds nothing.
-INSERT INTO watchlist (video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at)
-SELECT id, 'DAILY', last_updated_at, now(), published_at
+-- The publish time comes with the first answer: an old tracker's may be in any time zone.
+INSERT INTO watchlist (video_id, tracking_tier, last_tracked_at, next_track_at)
+SELECT id, 'DAILY', last_updated_at, now()
 FROM videos
+ORDER BY id
 ON CONFLICT (video_id) DO NOTHING;
 
 -- name: lock_schema

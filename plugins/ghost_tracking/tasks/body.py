@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 from airflow.sdk.exceptions import AirflowFailException
 
 from ghost_tracking.core.budgets import Bucket, Purse
-from ghost_tracking.errors import PermanentError
+from ghost_tracking.errors import DatabaseUnavailableError, PermanentError
 from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.settings import Settings
@@ -48,7 +48,11 @@ def calling_youtube(ledger: QuotaLedger, purse: Purse, settings: Settings) -> It
         youtube.close()
         for bucket in purse.exhausted:
             log.warning("YouTube says that the '%s' quota is used up until midnight Pacific time", bucket)
-        ledger.settle(purse)
+        try:
+            ledger.settle(purse)
+        except DatabaseUnavailableError as error:
+            # the work is safe, and what is not given back counts as spent
+            log.warning("Quota that was reserved and not sent could not be given back: %s", error)
 
 
 def calls(purse: Purse) -> dict[str, int]:

@@ -42,6 +42,7 @@ log = logging.getLogger(__name__)
 
 _RESERVED_AT_A_TIME = 10
 _VIDEOS_A_TRANSACTION = 1_000
+_LONGEST_TRANSACTION = timedelta(seconds=120)
 _SHOWN = 10
 
 
@@ -77,9 +78,8 @@ def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form:
     hunted = [number for number, source in enumerate(sources) if assignment.all_sources or source.windowed]
     batches = min(settings.hunter_parallel_tasks, -(-len(hunted) // 10))
     window = assignment.window
-    why = (
-        f"{len(hunted)} of {len(sources)} sources of {origin}, {window.start:%Y-%m-%d %H:%M} to {window.end:%H:%M} UTC"
-    )
+    stretch = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+    why = f"{len(hunted)} of {len(sources)} sources of {origin}, {stretch}"
     log.info(why)
     return {
         # the tasks read the sources again, and the digest tells them whether they are still the same
@@ -172,6 +172,9 @@ def _find(
     one_off: bool,
 ) -> Haul:
     haul = Haul()
+    if assignment.catches_up and not one_off:
+        # a source that fails in its first run is hunted from there by the next one
+        watchlist.begin_watermarks([source.key for source in sources if source.windowed], assignment.window.start)
     watermarks = watchlist.watermarks([source.key for source in sources])
     cap = timedelta(days=settings.hunter_catch_up_days)
     overlap = timedelta(minutes=settings.hunter_search_overlap_minutes) if assignment.catches_up else timedelta(0)
@@ -242,7 +245,7 @@ def _write(videos: Sequence[Video], watchlist: WatchlistHook, vault: ParquetVaul
 
     A video that another task has put on the watchlist meanwhile is that one's.
     """
-    with watchlist.transaction():
+    with watchlist.transaction(within=_LONGEST_TRANSACTION):
         watchlist.ingest_video_metadata(videos)
         new = set(watchlist.add_to_watchlist(entry_of_discovery(video.reading) for video in videos))
         vault.stage([video.reading.point for video in videos if video.id in new])
@@ -301,7 +304,7 @@ def verdict(why: str, reports: Iterable[Mapping[str, Any]] | None) -> dict[str, 
         log.warning("A source failed: %s", reason)
     message = (
         f"{why}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
-        f"{totals['refused']:,} refused. {len(failed)} sources failed."
+        f"{totals['refused']:,} refused, {totals['left']:,} left for the next run. {len(failed)} sources failed."
     )
     log.info(message)
     return {"message": message, "failed": failed[:_SHOWN], **totals}

@@ -26,6 +26,6 @@ def publish() -> dict[str, Any]:
         log.error(problem)
     if report.failed:
         raise TransientError(f"{len(report.failed)} hours could not be published: {'; '.join(report.problems[:3])}")
-    if not (report.complete or report.busy):
+    if report.quarantined or report.rebuilt:
         raise PermanentError(f"the vault has broken files, set aside: {'; '.join(report.problems[:3])}")
     return report.as_dict()

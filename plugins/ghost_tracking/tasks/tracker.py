@@ -87,6 +87,7 @@ def _track_claimed(
             within=within,
             upcoming=[entry.video_id for entry in claim.entries if entry.awaits_start],
             gone=[entry.video_id for entry in claim.entries if entry.is_gone],
+            unknown=[entry.video_id for entry in claim.entries if entry.anchor_at is None],
         )
         # the vault first, the schedule second: a crash in between costs a second observation, never a lost one
         vault.stage([reading.point for reading in answer.found.values()])

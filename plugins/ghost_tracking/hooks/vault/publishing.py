@@ -120,10 +120,10 @@ class Publisher:
 
     def _lacks_parts(self, partition: Partition) -> bool:
         """Whether there are parts that the published file does not list; reads its footer only, and no lock."""
-        names = part_names(self._storage, partition)
-        if not names:
-            return False
         try:
+            names = part_names(self._storage, partition)
+            if not names:
+                return False
             footer, _ = read_footer(self._storage, layout.stats(partition))
         except (OSError, UnreadableFileError):
             return True

@@ -27,6 +27,20 @@ def upgrade() -> None:
             END LOOP;
             FOR stale IN
                 SELECT column_name FROM information_schema.columns
+                WHERE table_schema = current_schema() AND table_name = 'videos' AND data_type <> 'text'
+                  AND column_name IN ('title', 'channel_id', 'channel_title', 'category_id', 'default_language')
+            LOOP
+                EXECUTE format('ALTER TABLE videos ALTER COLUMN %I TYPE TEXT USING %1$I::text', stale.column_name);
+            END LOOP;
+            IF EXISTS (
+                SELECT FROM information_schema.columns
+                WHERE table_schema = current_schema() AND table_name = 'videos'
+                  AND column_name = 'tags' AND data_type <> 'ARRAY'
+            ) THEN
+                RAISE EXCEPTION 'the column tags of the table videos is no TEXT[]: rename it, and run again';
+            END IF;
+            FOR stale IN
+                SELECT column_name FROM information_schema.columns
                 WHERE table_schema = current_schema() AND table_name = 'videos'
                   AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' AND column_name <> 'id'
             LOOP
@@ -53,7 +67,9 @@ def upgrade() -> None:
                                  THEN upper(tracking_tier) ELSE 'HOURLY' END
         WHERE tracking_tier IS NULL OR tracking_tier NOT IN ('HOURLY', 'DAILY', 'WEEKLY')
     """)
-    op.execute("UPDATE watchlist SET created_at = now() WHERE created_at IS NULL")
+    op.execute("UPDATE watchlist SET created_at = now() WHERE created_at IS NULL OR NOT isfinite(created_at)")
+    op.execute("UPDATE watchlist SET next_track_at = now() WHERE NOT isfinite(next_track_at)")
+    op.execute("UPDATE watchlist SET last_tracked_at = NULL WHERE NOT isfinite(last_tracked_at)")
     op.execute("""
         ALTER TABLE watchlist
             ALTER COLUMN tracking_tier SET DEFAULT 'HOURLY',
