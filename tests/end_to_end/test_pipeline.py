@@ -77,6 +77,8 @@ def test_the_whole_way_of_the_data(stack: LocalStack, run: Run, sql: psycopg.Con
     assert labels
     assert all(" tracked" in label for label in labels)
 
+    run("ghost_janitor")  # the run of the latest slot, which would delete before the dry run looks
+    assert sql.execute("SELECT count(*) FROM videos").fetchone() == (found,)
     stack.simulator_control("POST", "origin", {"shift_seconds": -8 * 24 * 3600})
     sql.execute("UPDATE videos SET discovered_at = discovered_at - INTERVAL '8 days'")
     sql.execute("UPDATE watchlist SET anchor_at = anchor_at - INTERVAL '8 days'")

@@ -1,6 +1,7 @@
 """What can be set is documented, and what is documented can be set."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,10 @@ def test_links_in_the_documentation_lead_somewhere() -> None:
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", text):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_the_wheel_and_a_deployment_need_the_same() -> None:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    deployment = {line for line in lines if line and not line.startswith(("#", "pytest"))}
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    assert set(wheel) == deployment
