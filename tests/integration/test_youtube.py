@@ -284,7 +284,7 @@ def test_the_key_appears_in_no_error_and_no_log(
 
 
 def test_a_redirect_takes_the_key_nowhere(server: SimulatorServer) -> None:
-    from ghost_tracking.hooks.youtube import _Http
+    from ghost_tracking.hooks.youtube.calls import _Http
 
     assert _Http("key", 1).follow_redirects is False
 
@@ -424,7 +424,7 @@ def test_a_missing_connection_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_the_endpoint_of_a_connection(fields: dict, url: str | None) -> None:
     connection = Connection(conn_id="youtube_default", conn_type="youtube", password="k", **fields)
-    assert YouTubeHook(connection=connection)._endpoint == (url, "k", False)
+    assert YouTubeHook(connection=connection)._youtube.endpoint == (url, "k", False)
 
 
 def test_a_connection_that_is_refused_is_an_error_in_passing() -> None:

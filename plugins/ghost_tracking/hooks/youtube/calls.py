@@ -1,0 +1,364 @@
+"""How calls to YouTube are sent: connections, payment, tries, threads, and the time that all of it may take."""
+
+import functools
+import http.client
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httplib2
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowException
+from googleapiclient.discovery import build
+from googleapiclient.errors import HttpError
+from more_itertools import chunked
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_any,
+    stop_when_event_set,
+)
+
+from ghost_tracking.core.answers import classify
+from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse
+from ghost_tracking.errors import (
+    CallRejectedError,
+    ConfigurationError,
+    GhostTrackingError,
+    PermanentError,
+    QuotaExhaustedError,
+    RateLimitedError,
+    TransientError,
+    YouTubeFaultError,
+)
+from ghost_tracking.hooks.youtube.answer import Answer, Item
+
+_KEY_HEADER = "x-goog-api-key"
+_ATTEMPTS = 4
+_LONGEST_WAIT = 30.0
+_OUR_FAULT = {"invalidfilters", "missingrequiredparameter", "invalidpagetoken", "unknownpart"}
+_BUCKETS = {("videos", "batchGetStats"): Bucket.STATISTICS, ("search", "list"): Bucket.SEARCH}
+
+Result = TypeVar("Result")
+
+
+class _Round:
+    """One round of calls: how long it may take, and whether it is over for the threads that are still at it."""
+
+    def __init__(self, within: timedelta | None) -> None:
+        self.deadline = time.monotonic() + within.total_seconds() if within else float("inf")
+        self.over = threading.Event()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline; none once the round is over."""
+        return 0.0 if self.over.is_set() else max(0.0, self.deadline - time.monotonic())
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but never past the end of the round."""
+        self.over.wait(min(seconds, self.left))
+
+
+class _Http(httplib2.Http):  # type: ignore[misc]  # httplib2 has no types
+    """One thread's connection: sends the key as a header, pays for each request at the moment it is sent.
+
+    httplib2 sends a request again when a kept connection turns out stale; that one is paid for too. A redirect is
+    not followed, since it would take the key along to wherever it points.
+    """
+
+    def __init__(self, key: str, timeout: float, *, in_query: bool = False) -> None:
+        super().__init__(timeout=timeout)
+        self.follow_redirects = False
+        self.pay: Callable[[], None] = lambda: None
+        self._aborted = False
+        self._key = key
+        self._in_query = in_query
+
+    def request(self, uri: str, method: str = "GET", body: Any = None, headers: Any = None, **options: Any) -> Any:
+        headers = dict(headers or {})
+        if self._in_query:  # added here and not by the Google client, which logs its URLs
+            uri += f"{'&' if '?' in uri else '?'}key={quote(self._key)}"
+        else:
+            headers[_KEY_HEADER] = self._key
+        return super().request(uri, method=method, body=body, headers=headers, **options)
+
+    def _conn_request(self, conn: Any, *arguments: Any) -> Any:
+        if "request" not in vars(conn):
+            send = conn.request
+
+            def paid(*args: Any, **kwargs: Any) -> Any:
+                if self._aborted:
+                    raise ConnectionAbortedError("the time of the batch is over")
+                self.pay()
+                return send(*args, **kwargs)
+
+            conn.request = paid
+        try:
+            return super()._conn_request(conn, *arguments)
+        finally:
+            if self._aborted:
+                conn.close()  # httplib2 may have connected again, unseen by who aborted
+
+    def abort(self) -> None:
+        """End a request under way in another thread for good: closing would not wake it."""
+        self._aborted = True
+        for connection in list(self.connections.values()):
+            if connection.sock is not None:
+                with suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+class Caller:
+    """Sends calls to the endpoint of a connection; each of its threads has an HTTP connection of its own.
+
+    Every request is paid from `purse` at the moment it is sent. See YouTubeHook for the parameters.
+    """
+
+    def __init__(
+        self, connection_id: str, connection: Connection | None, purse: Purse | None, threads: int, timeout: float
+    ) -> None:
+        self.purse = purse
+        self._connection_id = connection_id
+        self._connection = connection
+        self._threads = threads
+        self._timeout = timeout
+        self._local = threading.local()
+        self._open: list[_Http] = []
+        self._generation = 0
+        self._open_lock = threading.Lock()
+        self._round = _Round(None)
+
+    @contextmanager
+    def bounded(self, within: timedelta | None) -> Iterator[None]:
+        """Give what is asked in the block this much time in all."""
+        self._round = _Round(within)
+        try:
+            yield
+        finally:
+            self._round = _Round(None)
+
+    def close(self) -> None:
+        """Close the HTTP connections."""
+        with self._open_lock:
+            opened, self._open = self._open, []
+            self._generation += 1
+        for connection in opened:
+            connection.close()
+
+    def tried(self, call: Callable[[], Result]) -> Result:
+        """What a call answers, after as many tries as it takes and the purse pays for, within the deadline."""
+        failures: list[TransientError] = []
+        unpaid = threading.Event()
+
+        def attempt() -> Result:
+            try:
+                return call()
+            except QuotaExhaustedError as error:
+                unpaid.set()
+                raise failures[-1] if failures else error from None  # why it had to be tried again says more
+            except (YouTubeFaultError, RateLimitedError) as error:
+                failures.append(error)
+                raise
+
+        return Retrying(
+            retry=retry_if_exception(lambda error: isinstance(error, YouTubeFaultError | RateLimitedError)),
+            stop=stop_any(stop_after_attempt(_ATTEMPTS), stop_when_event_set(unpaid)),
+            wait=self._pause,
+            sleep=self._my_round.pause,
+            reraise=True,
+        )(attempt)
+
+    def call(self, resource: str, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send one request, and read the body of its answer."""
+        bucket = _BUCKETS.get((resource, method), Bucket.GENERAL)
+        this_round = self._my_round
+        if not this_round.left:
+            raise YouTubeFaultError("there was no time left for this call")
+        http_connection, resources = self._mine()
+        http_connection.timeout = min(self._timeout, this_round.left)
+        http_connection.pay = functools.partial(self._pay, this_round, bucket)
+        given = {name: value for name, value in parameters.items() if value is not None}
+        try:
+            body = getattr(resources[resource], method)(**given).execute(num_retries=0)
+        except HttpError as refusal:
+            error = classify(int(refusal.resp.status), refusal.resp, refusal.content, bucket)
+            if isinstance(error, QuotaExhaustedError) and self.purse is not None:
+                self.purse.empty(bucket)
+            # the refusal's own text has the URL, so it is not kept as the cause
+            raise error from None
+        except (OSError, httplib2.HttpLib2Error, http.client.HTTPException, UnicodeDecodeError) as failure:
+            http_connection.close()  # what is left on it may be half an answer
+            raise YouTubeFaultError(f"the call failed: {type(failure).__name__}: {_without_urls(failure)}") from None
+        if not isinstance(body, dict):
+            raise YouTubeFaultError("YouTube answered 200 with a body that is no JSON object")
+        return body
+
+    def ask_all(self, one_call: Callable[[Sequence[str]], Answer[Item]], ids: Sequence[str]) -> Answer[Item]:
+        """Ask for the ids fifty at a time over the threads, and put the answers together.
+
+        A permanent error ends it at once. A call that failed in passing leaves its ids unanswered.
+        """
+        answer: Answer[Item] = Answer()
+        if not ids:
+            return answer
+        this_round = self._round
+
+        def ask(chunk: Sequence[str]) -> Answer[Item]:
+            self._local.round = this_round
+            if this_round.over.is_set():
+                return Answer(unanswered=set(chunk))
+            try:
+                return self._ask_or_halve(one_call, chunk)
+            except PermanentError:
+                this_round.over.set()  # before the next call of this thread, which would fail as well
+                raise
+
+        executor = ThreadPoolExecutor(self._threads, thread_name_prefix="youtube")
+        chunks = {executor.submit(ask, chunk): chunk for chunk in chunked(ids, IDS_PER_CALL)}
+        try:
+            for future, chunk in self._as_they_come(chunks, this_round):
+                answer.add(_result(future, chunk))
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+            if any(not future.done() for future in chunks):
+                self._abort(this_round)
+            self.close()  # the threads end here, and their connections with them
+        return answer
+
+    def _as_they_come(
+        self, chunks: Mapping[Future[Answer[Item]], Sequence[str]], this_round: _Round
+    ) -> Iterator[tuple[Future[Answer[Item]] | None, Sequence[str]]]:
+        """Each call's future as it ends; None for those that the deadline cut off."""
+        pending = set(chunks)
+        while pending:
+            left = this_round.deadline - time.monotonic()
+            done, pending = wait(pending, None if left == float("inf") else max(left, 0), FIRST_COMPLETED)
+            if not done:
+                break
+            yield from ((future, chunks[future]) for future in done)
+        yield from ((None, chunks[future]) for future in pending)
+
+    def _ask_or_halve(self, one_call: Callable[[Sequence[str]], Answer[Item]], ids: Sequence[str]) -> Answer[Item]:
+        """One call; where it is rejected, one for each half, down to the bad id."""
+        try:
+            return one_call(ids)
+        except CallRejectedError as error:
+            if error.reason.lower() in _OUR_FAULT:
+                raise
+            if len(ids) == 1:
+                return Answer(malformed={ids[0]: error.message})
+            rejection = error
+        except TransientError as error:
+            return Answer(unanswered=set(ids), failures=[error])
+        middle = len(ids) // 2
+        answer = self._ask_or_halve(one_call, ids[:middle])
+        answer.add(self._ask_or_halve(one_call, ids[middle:]))
+        if len(answer.malformed) == len(ids) >= 4:
+            raise rejection  # it is not one of the ids: every call is rejected
+        return answer
+
+    def _pay(self, this_round: _Round, bucket: Bucket) -> None:
+        if this_round.over.is_set():
+            raise ConnectionAbortedError("the time of the batch is over")
+        if self.purse is not None:
+            self.purse.spend(bucket)
+
+    def _mine(self) -> tuple[_Http, dict[str, Any]]:
+        """This thread's own connection and resource objects: httplib2 mixes up the answers of shared ones."""
+        if getattr(self._local, "generation", None) != self._generation:
+            endpoint, key, in_query = self.endpoint
+            connection = _Http(key, self._timeout, in_query=in_query)
+            service = build(
+                "youtube",
+                "v3",
+                http=connection,
+                client_options={"api_endpoint": endpoint} if endpoint else None,
+                static_discovery=True,
+                cache_discovery=False,
+            )
+            names = ("videos", "playlistItems", "channels", "search")
+            self._local.generation = self._generation
+            self._local.connection = connection
+            self._local.resources = {name: getattr(service, name)() for name in names}
+            with self._open_lock:
+                self._open.append(connection)
+        return self._local.connection, self._local.resources
+
+    @property
+    def endpoint(self) -> tuple[str | None, str, bool]:
+        """The endpoint (None: Google's), the key, and whether it travels in the URL."""
+        connection = self._resolved()
+        key = (connection.password or "").strip()
+        if not key:
+            raise ConfigurationError(f"connection '{self._connection_id}' has no password: put the API key there")
+        if not key.isascii() or not key.isprintable():
+            raise ConfigurationError(f"the password of connection '{self._connection_id}' cannot be an API key")
+        in_query = connection.extra_dejson.get("key_in", "header") == "query"
+        return _url(connection), key, in_query
+
+    def _resolved(self) -> Connection:
+        with self._open_lock:
+            if self._connection is None:
+                try:
+                    connection: Connection = Connection.get(self._connection_id)
+                    self._connection = connection
+                except AirflowException as error:
+                    raise ConfigurationError(
+                        f"connection '{self._connection_id}' is not defined: add one with the API key as password, "
+                        "in Airflow's Admin > Connections"
+                    ) from error
+            return self._connection
+
+    @property
+    def _my_round(self) -> _Round:
+        """The round that this thread works for; a thread that is late keeps its own, which is over."""
+        this_round: _Round = getattr(self._local, "round", self._round)
+        return this_round
+
+    def _pause(self, state: RetryCallState) -> float:
+        """Seconds before the next try: what Retry-After says, or else growing and scattered."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.facts.get("retry_after") if isinstance(error, GhostTrackingError) else None
+        if asked is not None:
+            return min(float(asked), _LONGEST_WAIT)
+        scattered = 0.5 + time.monotonic() % 1
+        return min(0.5 * 2.0 ** (state.attempt_number - 1) * scattered, _LONGEST_WAIT)
+
+    def _abort(self, this_round: _Round) -> None:
+        this_round.over.set()
+        with self._open_lock:
+            opened = list(self._open)
+        for connection in opened:
+            connection.abort()
+
+
+def _result(future: Future[Answer[Item]] | None, ids: Sequence[str]) -> Answer[Item]:
+    if future is None:
+        return Answer(unanswered=set(ids), failures=[YouTubeFaultError("no answer within the time of the batch")])
+    return future.result()
+
+
+def _url(connection: Connection) -> str | None:
+    """The endpoint that a connection names: a URL as host, or scheme, host and port in their own fields."""
+    host = (connection.host or "").strip()
+    if not host:
+        return None
+    if "://" not in host:
+        near = host.partition(":")[0] in ("127.0.0.1", "localhost")
+        host = f"{connection.schema or ('http' if near else 'https')}://{host}"
+    if connection.port and not re.search(r":\d+/?$", host):
+        host = f"{host.rstrip('/')}:{connection.port}"
+    return host.rstrip("/") + "/"
+
+
+def _without_urls(failure: BaseException) -> str:
+    return re.sub(r"https?://\S+", "the API's URL", str(failure))[:200]
