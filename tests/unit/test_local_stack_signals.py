@@ -28,6 +28,14 @@ except StopRequested as stop:
 """
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A shell that starts tests in the background lets them ignore SIGINT, and all that they start as well."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def program(tmp_path):
     path = tmp_path / "program.py"
