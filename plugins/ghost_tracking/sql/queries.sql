@@ -123,7 +123,7 @@ WHERE w.video_id = u.video_id;
 
 -- name: reschedule
 -- What a claim writes back: schedule, anchor and absence of many videos in one statement. Rows that somebody else
--- has tracked since they were claimed keep what that one wrote; within the claim's own lock that cannot happen.
+-- has tracked or rescheduled since they were claimed stay as they are; within the claim's own lock that cannot happen.
 UPDATE watchlist AS w
 SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at,
     anchor_at = u.anchor_at, awaits_start = u.awaits_start,

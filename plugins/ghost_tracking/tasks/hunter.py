@@ -113,6 +113,7 @@ def hunt(
     vault = ParquetVaultHook()
     vault.check_identity(token["vault"])
     with WatchlistHook(budgets=settings.quota) as watchlist:
+        # a refill may come from a thread of the hook's, while this one only waits for it
         purse = Purse(refill=lambda bucket: watchlist.quota.reserve(bucket, _RESERVED_AT_A_TIME))
         with calling_youtube(watchlist.quota, purse, settings) as youtube:
             haul = _find(mine, youtube, watchlist, assignment, settings, one_off=_is_one_off(form))
