@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from airflow.sdk import Connection
@@ -15,6 +16,10 @@ from ghost_tracking.hooks.youtube import YouTubeHook
 from local_stack.postgres import Postgres
 from real_parts import CANARY, connection_to, youtube_at
 from youtube_simulator import Simulator, SimulatorServer, serve
+
+# a busy machine is slow, and no test is about time
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
