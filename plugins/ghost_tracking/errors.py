@@ -74,7 +74,7 @@ class YouTubeFaultError(TransientError):
 
 
 class CallRejectedError(PermanentError):
-    """YouTube rejects this call as it stands; `reason` has its word for why."""
+    """YouTube rejects this call as it stands; `reasons` has its words for why, in lower case."""
 
 
 class NotFoundError(PermanentError):

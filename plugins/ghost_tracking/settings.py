@@ -8,7 +8,6 @@ Two environment variables are read by the process itself: see `tracker_pool` and
 import json
 import os
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,10 +79,6 @@ class Settings(BaseModel):
     vault_lock_seconds: NotNegative = Field(
         30, description="seconds that a publisher waits for a partition that another one is writing"
     )
-
-    @property
-    def metadata_retention(self) -> timedelta:
-        return timedelta(days=self.metadata_retention_days)
 
     @property
     def quota(self) -> dict[str, int]:

@@ -4,12 +4,14 @@ import logging
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.sdk import Connection
 
 from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import (
     CallRejectedError,
     ConfigurationError,
@@ -20,7 +22,7 @@ from ghost_tracking.errors import (
     YouTubeFaultError,
     YouTubeKeyError,
 )
-from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.hooks.youtube import Answer, YouTubeHook
 from real_parts import CANARY, youtube_at
 from youtube_simulator import SimulatorServer
 
@@ -404,6 +406,19 @@ def test_a_mistake_of_ours_is_not_taken_for_a_bad_id(
         server.simulator.faults.add("poison", video_id=video_id)
     with pytest.raises(CallRejectedError):
         youtube.statistics(ids[:4])
+
+
+def test_a_call_that_we_put_wrongly_is_not_cut_in_halves(server: SimulatorServer, ids: list[str]) -> None:
+    youtube = YouTubeHook(connection=youtube_at(server), threads=1)
+    sent: list[int] = []
+
+    def reject(chunk: Sequence[str]) -> Answer[Reading]:
+        sent.append(len(chunk))
+        raise CallRejectedError("no", reasons=frozenset({"invalidfilters", "invalid_argument"}))
+
+    with pytest.raises(CallRejectedError):
+        youtube._youtube.ask_all(reject, ids)
+    assert sent == [50]
 
 
 def test_a_missing_connection_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

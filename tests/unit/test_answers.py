@@ -99,3 +99,9 @@ def test_the_bucket_is_named() -> None:
     error = classify(403, {}, body(403, reason="quotaExceeded"), Bucket.STATISTICS)
     assert error.bucket == "statistics"
     assert "midnight Pacific" in str(error)
+
+
+def test_a_rejection_keeps_every_reason() -> None:
+    content = body(400, reason="missingRequiredParameter", status="INVALID_ARGUMENT")
+    error = classify(400, {}, content, Bucket.GENERAL)
+    assert error.reasons == {"missingrequiredparameter", "invalid_argument"}

@@ -56,7 +56,7 @@ def classify(status: int, headers: Mapping[str, str], content: bytes, bucket: Bu
         return YouTubeFaultError(said, status=status, retry_after=_retry_after(headers))
     if status == 404:
         return NotFoundError(f"{said}: {NotFoundError.__doc__}", status=status)
-    return CallRejectedError(f"{said}: {message[:200]}", status=status, reason=", ".join(sorted(reasons)))
+    return CallRejectedError(f"{said}: {message[:200]}", status=status, reasons=frozenset(reasons))
 
 
 def _classify_without_body(status: int, headers: Mapping[str, str]) -> GhostTrackingError:
@@ -66,7 +66,7 @@ def _classify_without_body(status: int, headers: Mapping[str, str]) -> GhostTrac
     if status == 429:
         return RateLimitedError(f"{said}: slow down", retry_after=_retry_after(headers))
     if status in (400, 414):
-        return CallRejectedError(said, status=status, reason="")
+        return CallRejectedError(said, status=status, reasons=frozenset())
     # an HTML page comes from a front end or a proxy on the way, and it passes
     return YouTubeFaultError(said, status=status, retry_after=_retry_after(headers))
 

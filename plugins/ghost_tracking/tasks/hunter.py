@@ -75,7 +75,7 @@ def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form:
     with WatchlistHook(budgets=settings.quota) as watchlist:
         watchlist.migrate()
     vault = ParquetVaultHook().identity(create=True)
-    hunted = [number for number, source in enumerate(sources) if assignment.all_sources or source.windowed]
+    hunted = _hunted(sources, assignment)
     batches = min(settings.hunter_parallel_tasks, -(-len(hunted) // 10))
     window = assignment.window
     stretch = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
@@ -109,7 +109,7 @@ def hunt(
     if _digest(sources) != token["digest"]:
         raise BadSourcesError("the sources were changed while the run was under way; the next run hunts the new ones")
     assignment = _assignment(run_type, interval, form, now=parse_instant(token["end"]))
-    mine = [source for source in sources if assignment.all_sources or source.windowed][token["number"] :: token["of"]]
+    mine = _hunted(sources, assignment)[token["number"] :: token["of"]]
     vault = ParquetVaultHook()
     vault.check_identity(token["vault"])
     with WatchlistHook(budgets=settings.quota) as watchlist:
@@ -138,6 +138,11 @@ def _adopt() -> str:
 def _sources(form: Mapping[str, Any]) -> tuple[list[Source], str]:
     document, origin = read_sources(form)
     return parse_sources(document, origin), origin
+
+
+def _hunted(sources: Sequence[Source], assignment: Assignment) -> list[Source]:
+    """The sources that a run hunts, in an order that all of its tasks agree on."""
+    return [source for source in sources if assignment.all_sources or source.windowed]
 
 
 def _is_one_off(form: Mapping[str, Any]) -> bool:

@@ -252,7 +252,7 @@ class Caller:
         try:
             return one_call(ids)
         except CallRejectedError as error:
-            if error.reason.lower() in _OUR_FAULT:
+            if error.reasons & _OUR_FAULT:
                 raise
             if len(ids) == 1:
                 return Answer(malformed={ids[0]: error.message})
