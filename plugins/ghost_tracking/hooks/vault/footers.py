@@ -3,12 +3,12 @@
 from typing import Final
 
 from ghost_tracking.hooks.vault import files
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault.storage import Storage
 
 _TAIL: Final = 64 * 1024
 
 
-def read_footer(storage: FolderStorage, key: str) -> tuple[files.Footer, int]:
+def read_footer(storage: Storage, key: str) -> tuple[files.Footer, int]:
     """The footer of a file and the file's size in bytes.
 
     Raises FileNotFoundError, and what `files.read_footer` raises.

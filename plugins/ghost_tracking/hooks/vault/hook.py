@@ -18,7 +18,7 @@ from ghost_tracking.core.points import MetricPoint, parse_points
 from ghost_tracking.errors import ConfigurationError, VaultMismatchError
 from ghost_tracking.hooks.vault import layout
 from ghost_tracking.hooks.vault.reports import PublishReport, SealReport, StagedPart
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault.storage import FolderStorage, Storage
 from ghost_tracking.settings import VAULT_CONNECTION
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ class ParquetVaultHook(BaseHook):
         return ObjectStoragePath(self._root if self._root is not None else self._root_of_connection())
 
     @cached_property
-    def _storage(self) -> FolderStorage:
+    def _storage(self) -> Storage:
         root = self._root_path
         if root.protocol not in _FOLDER_PROTOCOLS:
             raise ConfigurationError(
@@ -230,7 +230,7 @@ class ParquetVaultHook(BaseHook):
 
         return Publisher(self._writable(), self.lock_timeout)
 
-    def _writable(self) -> FolderStorage:
+    def _writable(self) -> Storage:
         try:
             self._storage.prepare()
         except OSError as error:
@@ -240,8 +240,8 @@ class ParquetVaultHook(BaseHook):
     def _not_writable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(f"{self._place} cannot be written by user '{_user()}': {error.strerror or error}")
 
-    def _readable(self) -> FolderStorage:
-        if not self._storage.root.is_dir():
+    def _readable(self) -> Storage:
+        if not self._storage.exists():
             raise ConfigurationError(f"{self._place} is not there, or user '{_user()}' cannot see it")
         return self._storage
 
@@ -253,7 +253,7 @@ def _mappings(rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> Sequence[Ma
     return records
 
 
-def _read_identity(storage: FolderStorage) -> str | None:
+def _read_identity(storage: Storage) -> str | None:
     try:
         data = storage.read(layout.IDENTITY).data
     except FileNotFoundError:
@@ -262,11 +262,11 @@ def _read_identity(storage: FolderStorage) -> str | None:
         return str(uuid.UUID(json.loads(data)["id"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
-            f"{storage.root / layout.IDENTITY} is damaged: restore it, or delete it to have it made anew"
+            f"{storage.place}/{layout.IDENTITY} is damaged: restore it, or delete it to have it made anew"
         ) from error
 
 
-def _make_identity(storage: FolderStorage) -> str:
+def _make_identity(storage: Storage) -> str:
     made = str(uuid.uuid4())
     text = json.dumps({"id": made, "created_at": datetime.now(UTC).isoformat(timespec="seconds")})
     storage.replace(layout.IDENTITY, text.encode(), expecting=None)

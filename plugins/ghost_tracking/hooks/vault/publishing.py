@@ -28,7 +28,7 @@ from ghost_tracking.errors import (
 from ghost_tracking.hooks.vault import files, layout
 from ghost_tracking.hooks.vault.footers import read_footer
 from ghost_tracking.hooks.vault.reports import PublishReport, SealReport, StagedPart
-from ghost_tracking.hooks.vault.storage import FolderStorage, Version
+from ghost_tracking.hooks.vault.storage import Storage, Version
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class _Parts:
 class Publisher:
     """The writing side of the vault on one storage."""
 
-    def __init__(self, storage: FolderStorage, lock_timeout: float) -> None:
+    def __init__(self, storage: Storage, lock_timeout: float) -> None:
         self._storage = storage
         self._lock_timeout = lock_timeout
 
@@ -243,7 +243,7 @@ class Publisher:
         return files.decode(self._storage.read(key).data, partition).table
 
 
-def staged_hours(storage: FolderStorage) -> list[Partition]:
+def staged_hours(storage: Storage) -> list[Partition]:
     """The hours that have a folder for parts, in order."""
     hours: list[Partition] = []
     for date in storage.children(layout.PARTS):
@@ -255,7 +255,7 @@ def staged_hours(storage: FolderStorage) -> list[Partition]:
     return hours
 
 
-def part_names(storage: FolderStorage, partition: Partition) -> list[str]:
+def part_names(storage: Storage, partition: Partition) -> list[str]:
     """The names of an hour's staged parts, in the order in which they are merged."""
     names = storage.children(layout.parts(partition))
     return [name.removesuffix(layout.SUFFIX) for name in names if name.endswith(layout.SUFFIX)]

@@ -15,11 +15,11 @@ from ghost_tracking.errors import BadInputError, UnreadableFileError
 from ghost_tracking.hooks.vault import files, layout
 from ghost_tracking.hooks.vault.footers import read_footer
 from ghost_tracking.hooks.vault.publishing import part_names, staged_hours
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault.storage import Storage
 
 
 def read_metrics(
-    storage: FolderStorage,
+    storage: Storage,
     start: datetime | None,
     end: datetime | None,
     video_ids: Collection[str] | None,
@@ -41,14 +41,14 @@ def read_metrics(
     return _frame(pa.concat_tables(tables).select(chosen))
 
 
-def read_history(storage: FolderStorage, video_id: str, start: datetime | None, end: datetime | None) -> pd.DataFrame:
+def read_history(storage: Storage, video_id: str, start: datetime | None, end: datetime | None) -> pd.DataFrame:
     """All points of one video in [start, end), sorted by time."""
     # Hours come in order, and within an hour one video's points do.
     return read_metrics(storage, start, end, [video_id], None)
 
 
 def published_hours(
-    storage: FolderStorage, start: datetime | None = None, end: datetime | None = None
+    storage: Storage, start: datetime | None = None, end: datetime | None = None
 ) -> Iterator[Partition]:
     """The hours under `metrics/` that meet [start, end), in order; names that are no partition are passed over."""
     for date in storage.children(layout.METRICS):
@@ -70,7 +70,7 @@ class _Survey:
     unreadable: list[str] = field(default_factory=list)
 
 
-def survey(storage: FolderStorage) -> dict[str, Any]:
+def survey(storage: Storage) -> dict[str, Any]:
     """What the footers of all published files tell, and what is staged beside them."""
     seen = _Survey()
     for partition in published_hours(storage):
@@ -89,7 +89,7 @@ def survey(storage: FolderStorage) -> dict[str, Any]:
     }
 
 
-def _look_at(storage: FolderStorage, partition: Partition, seen: _Survey) -> None:
+def _look_at(storage: Storage, partition: Partition, seen: _Survey) -> None:
     key = layout.stats(partition)
     try:
         footer, size = read_footer(storage, key)
@@ -106,7 +106,7 @@ def _look_at(storage: FolderStorage, partition: Partition, seen: _Survey) -> Non
 
 
 def _read_hour(
-    storage: FolderStorage, partition: Partition, columns: Sequence[str], video_ids: Sequence[str] | None
+    storage: Storage, partition: Partition, columns: Sequence[str], video_ids: Sequence[str] | None
 ) -> pa.Table | None:
     key = layout.stats(partition)
     try:
@@ -160,6 +160,6 @@ def _partition(path: str) -> Partition | None:
         return None
 
 
-def _count_files(storage: FolderStorage, folder: str) -> int:
+def _count_files(storage: Storage, folder: str) -> int:
     names = storage.children(folder)
     return sum(1 if name.endswith(layout.SUFFIX) else _count_files(storage, f"{folder}/{name}") for name in names)

@@ -1,24 +1,18 @@
-"""Durable operations on a vault that is a folder.
-
-Everything the vault asks of its storage is here, in the words of an object store (keys, versions, a conditional
-replace), so that another kind of storage can stand beside this one.
-"""
+"""A vault that is a folder of a file system."""
 
 import errno
 import fcntl
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from ghost_tracking.errors import ConfigurationError, FileChangedError, PartitionBusyError
-
-Version = tuple[int, int, int]
-"""What tells one content of a key from the next: inode, time of change in nanoseconds, size."""
+from ghost_tracking.hooks.vault.storage.base import Blob, Version
 
 _LOCK_POLL_SECONDS: Final = 0.05
 _ATTEMPTS: Final = 20
@@ -26,26 +20,21 @@ _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF}
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """What was read of a key: all of it or its end, the size of the whole in bytes, and which version that was."""
-
-    data: bytes
-    size: int
-    version: Version
-
-
 class FolderStorage:
-    """A folder of a file system with file locks and atomic renames.
+    """A folder of a file system with file locks and atomic renames; see `Storage`.
 
-    Keys are relative paths with forward slashes. What `put` and `replace` return from survives a power cut. Errors
-    of the operating system come through as `OSError`.
+    Errors of the operating system come through as `OSError`.
     """
 
     def __init__(self, root: Path, scratch: str) -> None:
         """`scratch` is the key of the folder for unfinished files, on the same file system as all others."""
         self.root = root
         self._scratch = scratch
+
+    @property
+    def place(self) -> str:
+        """The folder's path."""
+        return str(self.root)
 
     def prepare(self) -> None:
         """Make the folder if it is missing; OSError when that, or writing into it, is not allowed."""
@@ -58,6 +47,10 @@ class FolderStorage:
         """Really write something, and remove it; OSError when that fails."""
         self.prepare()
         self._write_scratch(b"probe").unlink()
+
+    def exists(self) -> bool:
+        """Whether the folder is there, for this process's user."""
+        return self.root.is_dir()
 
     def read(self, key: str, *, last: int | None = None) -> Blob:
         """One version of `key`, whole or its `last` bytes; FileNotFoundError when it is not there."""
@@ -76,6 +69,10 @@ class FolderStorage:
                 file.seek(-last, os.SEEK_END)
             return Blob(file.read(), status.st_size, _version(status))
 
+    def open(self, key: str) -> BinaryIO:
+        """`key` for reading; a file that is replaced or deleted stays whole for who has it open."""
+        return (self.root / key).open("rb")
+
     def version(self, key: str) -> Version | None:
         """The present version of `key`; None when it is not there."""
         try:
@@ -89,6 +86,17 @@ class FolderStorage:
             return sorted(os.listdir(self.root / folder))  # noqa: PTH208 - a tenth of the time of iterdir
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def walk(self, folder: str) -> Iterator[tuple[str, int]]:
+        """The key of every file below `folder` with its size; what goes while we walk is passed over."""
+        for name in self.children(folder):
+            key = f"{folder}/{name}" if folder else name
+            with suppress(FileNotFoundError):
+                status = (self.root / key).stat()
+                if stat.S_ISDIR(status.st_mode):
+                    yield from self.walk(key)
+                else:
+                    yield key, status.st_size
 
     def put(self, key: str, data: bytes) -> None:
         """Write `key` whole, at once and durably, whatever stood there."""
@@ -209,7 +217,7 @@ class FolderStorage:
                 return
 
 
-def _version(status: os.stat_result) -> Version:
+def _version(status: os.stat_result) -> tuple[int, int, int]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 

@@ -1,0 +1,84 @@
+"""The operations that the vault is made of, in the words of an object store: keys, versions, a conditional replace."""
+
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+Version = Hashable
+"""What tells one content of a key from the next. Versions are compared, and nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """What was read of a key: all of it or its end, the size of the whole in bytes, and which version that was."""
+
+    data: bytes
+    size: int
+    version: Version
+
+
+class Storage(Protocol):
+    """A place for files.
+
+    Keys are relative paths with forward slashes. What `put` and `replace` return from survives a power cut. Any verb
+    raises `OSError` for what may pass and `ConfigurationError` for what somebody has to mend.
+    """
+
+    @property
+    def place(self) -> str:
+        """The root as text, for messages."""
+
+    def prepare(self) -> None:
+        """Make the root if it is missing and can be made; raises when that, or writing into it, is not allowed."""
+
+    def probe(self) -> None:
+        """Really write something, and remove it; raises when that fails."""
+
+    def exists(self) -> bool:
+        """Whether the root can be seen from here."""
+
+    def read(self, key: str, *, last: int | None = None) -> Blob:
+        """One version of `key`, whole or its `last` bytes; FileNotFoundError when it is not there."""
+
+    def open(self, key: str) -> BinaryIO:
+        """`key` for reading here and there; FileNotFoundError when it is not there.
+
+        All that is read through it is of one version. When that is gone before all is read, `FileChangedError` says
+        so, in storages that do not keep it for who has it open.
+        """
+
+    def version(self, key: str) -> Version | None:
+        """The present version of `key`; None when it is not there."""
+
+    def children(self, folder: str) -> list[str]:
+        """The names right below `folder`, sorted; none when it is not there."""
+
+    def walk(self, folder: str) -> Iterator[tuple[str, int]]:
+        """The key of every file below `folder`, however deep, with its size in bytes; in no promised order."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write `key` whole, at once and durably, whatever stood there."""
+
+    def replace(self, key: str, data: bytes, *, expecting: Version | None) -> None:
+        """`put`, if `key` still is the version `expecting` (None: is not there), else `FileChangedError`."""
+
+    def settle(self, key: str) -> None:
+        """Make durable that `key` stands there, whoever wrote it and was perhaps killed on the way."""
+
+    def move(self, key: str, to: str) -> None:
+        """Rename `key`, durably; FileNotFoundError when it is not there."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove `keys`, those that are there, and the folders that this leaves empty."""
+
+    def sweep_scratch(self, before: float) -> int:
+        """Remove unfinished files last touched before the POSIX time `before`; how many there were."""
+
+    def lock(self, key: str, timeout: float) -> AbstractContextManager[None]:
+        """Keep others who ask for `key` out, where the storage can; `PartitionBusyError` after `timeout` seconds.
+
+        Where it cannot, `replace` alone keeps two writers from undoing each other's work: whoever changes a file
+        that others change uses `replace`, under a lock or not, and deletes what the file no longer needs only after
+        that went through.
+        """
