@@ -43,7 +43,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A row of `videos`: metadata as discovered, and the reading that came with it."""
+    """Metadata as discovered, and the reading that came with it. The description goes to the vault only."""
 
     id: str
     title: str | None
@@ -55,6 +55,7 @@ class Video:
     duration: timedelta | None
     default_language: str | None
     reading: Reading
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ def read_video(item: Mapping[str, Any], observed_at: datetime) -> Video:
         duration=parse_duration(_part(item, "contentDetails").get("duration")),
         default_language=_text(snippet, "defaultLanguage") or _text(snippet, "defaultAudioLanguage"),
         reading=reading,
+        description=_text(snippet, "description"),
     )
 
 

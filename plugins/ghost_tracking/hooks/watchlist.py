@@ -1,7 +1,7 @@
 """WatchlistHook: the schedule of every tracked video, and the short-lived metadata of new ones, in PostgreSQL."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -43,13 +43,18 @@ class Claim:
 
 @dataclass(frozen=True)
 class JanitorReport:
-    """What the janitor deleted from `videos`, or would have. `unwatched`: videos that are not on the watchlist."""
+    """What the janitor deleted from `videos`, or would have.
+
+    `unwatched`: videos that are not on the watchlist. `changed`: rows that were due and stayed, since somebody changed
+    them between their archiving and their deletion; they are due again in the next run.
+    """
 
     deleted: int
     unwatched: int
     oldest: datetime | None
     kept: int
     dry_run: bool
+    changed: int = 0
 
 
 class WatchlistHook(BaseHook):
@@ -140,6 +145,11 @@ class WatchlistHook(BaseHook):
         names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at", "anchor_at", "awaits_start")
         columns = {name: [getattr(entry, name) for entry in entries] for name in names}
         return [row["video_id"] for row in self.database.run("insert_watchlist", **columns)]
+
+    def discovery_time(self) -> datetime:
+        """When videos are discovered that `ingest_video_metadata` writes in the transaction under way."""
+        moment: datetime = self.database.value("discovery_time")
+        return moment
 
     def known(self, video_ids: Sequence[str]) -> set[str]:
         """Which of these videos are on the watchlist."""
@@ -241,13 +251,44 @@ class WatchlistHook(BaseHook):
     # Cleaning up
 
     def run_janitor(
-        self, retention_days: int = 7, *, dry_run: bool = False, batch_size: int = 10_000, now: datetime | None = None
+        self,
+        retention_days: int = 7,
+        *,
+        dry_run: bool = False,
+        batch_size: int = 10_000,
+        now: datetime | None = None,
+        archive: Callable[[list[Row]], object] | None = None,
     ) -> JanitorReport:
         """Delete the metadata of videos discovered more than `retention_days` ago; the watchlist is not touched.
 
         Age counts from discovery, not from publication: a video that is years old when it is found (a list, a
-        backfill) would otherwise lose its title within the day. Deletes `batch_size` rows a transaction.
+        backfill) would otherwise lose its title within the day. `archive` takes each batch of rows, as
+        `ParquetVaultHook.archive_videos` wants them, before it is deleted, and returns once they are durable; what it
+        raises ends the run, and the batch stays. Rows that were changed meanwhile stay too. Without `archive`
+        **nothing is archived**: what is deleted is gone. A dry run calls it for no row; see `due_for_deletion`.
+        Raises BadInputError for an impossible number of days, and ConfigurationError where other tables refer to
+        `videos`.
         """
+        before = self._deletion_before(retention_days, now)
+        (found,) = self.database.run("janitor_due", before=before)
+        deleted = read = 0
+        if not dry_run:
+            for batch in self._batches_due(before, batch_size):
+                read += len(batch)
+                deleted += self._delete(batch, archive)
+                self.log.info("Deleted %s rows of `videos`", deleted)
+        kept = int(self.database.value("count_videos")) - (found["videos"] if dry_run else 0)
+        done = found["videos"] if dry_run else deleted
+        return JanitorReport(done, found["unwatched"], found["oldest"], kept, dry_run, changed=read - deleted)
+
+    def due_for_deletion(
+        self, retention_days: int = 7, *, batch_size: int = 10_000, now: datetime | None = None
+    ) -> Iterator[list[Row]]:
+        """The rows that `run_janitor` would archive and delete, in batches, as `archive_videos` wants them."""
+        for batch in self._batches_due(self._deletion_before(retention_days, now), batch_size):
+            yield [_without_version(row) for row in batch]
+
+    def _deletion_before(self, retention_days: int, now: datetime | None) -> datetime:
         if retention_days < 1:
             raise BadInputError(f"retention_days is {retention_days}; it must be at least 1")
         for reference in self.database.run("references_to_videos"):
@@ -256,18 +297,20 @@ class WatchlistHook(BaseHook):
                 "video would delete or block its rows there: drop that constraint first; nothing was deleted"
             )
         present: datetime = now or self.database.value("database_now")
-        before = present - timedelta(days=retention_days)
-        (found,) = self.database.run("janitor_due", before=before)
-        deleted = found["videos"] if dry_run else self._delete(before, batch_size)
-        kept = int(self.database.value("count_videos")) - (deleted if dry_run else 0)
-        return JanitorReport(deleted, found["unwatched"], found["oldest"], kept, dry_run)
+        return present - timedelta(days=retention_days)
 
-    def _delete(self, before: datetime, batch_size: int) -> int:
-        deleted = 0
-        while done := self.database.change("janitor_delete", before=before, batch_size=batch_size):
-            deleted += done
-            self.log.info("Deleted %s rows of `videos`", deleted)
-        return deleted
+    def _batches_due(self, before: datetime, batch_size: int) -> Iterator[list[Row]]:
+        """Rows to delete, by id: each is read once a run, whether it can be deleted or not."""
+        last = None
+        while batch := self.database.run("janitor_batch", before=before, after=last, batch_size=batch_size):
+            yield batch
+            last = batch[-1]["video_id"]
+
+    def _delete(self, batch: list[Row], archive: Callable[[list[Row]], object] | None) -> int:
+        if archive is not None:
+            archive([_without_version(row) for row in batch])
+        versions = {row["video_id"]: row["row_version"] for row in batch}
+        return self.database.change("janitor_delete", ids=list(versions), versions=list(versions.values()))
 
     def forget_old_quota(self) -> int:
         """Drop ledger lines older than 90 days; returns how many."""
@@ -346,6 +389,10 @@ def _video_row(video: Video) -> Row:
     seconds = int(video.duration.total_seconds()) if video.duration is not None else None
     row = {name: getattr(video, name) for name in WatchlistHook._VIDEO_FIELDS - {"duration_seconds"}}
     return row | {"duration_seconds": seconds}
+
+
+def _without_version(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "row_version"}
 
 
 def _entry(row: Row) -> WatchlistEntry:

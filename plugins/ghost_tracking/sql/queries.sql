@@ -157,15 +157,45 @@ SELECT count(*) AS videos, min(v.discovered_at) AS oldest,
 FROM videos AS v LEFT JOIN watchlist AS w ON w.video_id = v.id
 WHERE v.discovered_at < %(before)s::timestamptz;
 
+-- name: janitor_batch
+-- Rows of videos discovered before `before`, by id, whose ids come after `after` (null: from the first): as the vault
+-- archives them, with the version of each. `other` has what an old tracker's table knows beyond our columns, and times
+-- that Python cannot hold.
+SELECT v.id AS video_id, v.title, v.tags, v.channel_id, v.channel_title, v.category_id, v.duration_seconds,
+       v.default_language, to_jsonb(v) ->> 'description' AS description,
+       CASE WHEN fits.published THEN v.published_at END AS published_at,
+       CASE WHEN fits.discovered THEN v.discovered_at END AS discovered_at,
+       (
+           SELECT jsonb_object_agg(more.key, more.value)
+           FROM jsonb_each(
+               to_jsonb(v) - ARRAY[
+                   'id', 'title', 'tags', 'channel_id', 'channel_title', 'category_id', 'duration_seconds',
+                   'default_language', 'description',
+                   CASE WHEN fits.published THEN 'published_at' ELSE '' END,
+                   CASE WHEN fits.discovered THEN 'discovered_at' ELSE '' END
+               ]
+           ) AS more
+           WHERE more.value <> 'null'
+       )::text AS other,
+       v.xmin::text AS row_version
+FROM videos AS v
+CROSS JOIN LATERAL (
+    SELECT v.published_at BETWEEN '0002-01-01 00:00+00' AND '9998-01-01 00:00+00' AS published,
+           v.discovered_at BETWEEN '0002-01-01 00:00+00' AND '9998-01-01 00:00+00' AS discovered
+) AS fits
+WHERE v.discovered_at < %(before)s::timestamptz AND (%(after)s::text IS NULL OR v.id > %(after)s::text)
+ORDER BY v.id
+LIMIT %(batch_size)s;
+
 -- name: janitor_delete
--- Delete the metadata of up to `batch_size` videos discovered before `before`, the oldest first.
+-- Delete the metadata of these videos, but of none whose row has changed since it was read or is being changed now.
 DELETE FROM videos
 WHERE id IN (
-    SELECT id FROM videos
-    WHERE discovered_at < %(before)s::timestamptz
-    ORDER BY discovered_at
-    LIMIT %(batch_size)s
-    FOR UPDATE SKIP LOCKED
+    SELECT v.id
+    FROM unnest(%(ids)s::text[], %(versions)s::text[]) AS read (id, row_version)
+    JOIN videos AS v ON v.id = read.id
+    WHERE v.xmin::text = read.row_version
+    FOR UPDATE OF v SKIP LOCKED
 );
 
 -- name: references_to_videos
@@ -177,6 +207,10 @@ WHERE contype = 'f' AND confrelid = 'videos'::regclass;
 -- name: count_videos
 -- Rows of metadata.
 SELECT count(*) AS videos FROM videos;
+
+-- name: discovery_time
+-- What rows that this transaction inserts into `videos` get as `discovered_at`.
+SELECT now() AS now;
 
 -- name: database_now
 -- The database's clock, which decides what is due.

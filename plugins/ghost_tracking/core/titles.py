@@ -1,0 +1,73 @@
+"""Titles as they are searched: words in one spelling, whatever script, case, width or accent they are written in."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_ACCENTS = range(0x300, 0x370)
+"""Combining marks of Latin, Greek and Cyrillic. Those of Indic scripts or Thai are vowels, and stay."""
+
+# Scripts that put no blanks between words, by the first and last character of their blocks: Thai to Tibetan, Myanmar,
+# Khmer, kana and bopomofo, Han, and Han's extensions beyond the basic plane.
+_WITHOUT_BLANKS = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3021-\u312f\u31a0-\u31ff\u3400-\u9fff" + (
+    "\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_SYMBOLS = "\u2190-\u2bff\U0001f000-\U0001faff"
+"""Arrows to emoji: each run of them is a word, and stands beside others without a blank."""
+
+_RUN = re.compile(f"[{_WITHOUT_BLANKS}]+|[{_SYMBOLS}]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word that is looked for; `anywhere`: in the middle of others too, since its script has no blanks."""
+
+    text: str
+    anywhere: bool
+
+    @property
+    def needle(self) -> str:
+        """What a searchable title with this word contains."""
+        return self.text if self.anywhere else f" {self.text}"
+
+    @property
+    def whole(self) -> str:
+        """What a searchable title contains that has it as a word of its own."""
+        return f" {self.text} "
+
+
+def searchable(title: str | None) -> str:
+    """The words of a title, each between blanks; a blank where there are none.
+
+    NFKC and casefold, without accents, punctuation and format characters. Words of scripts without blanks are set off
+    from others, so that `東京tower` has a word that begins with `tower`.
+    """
+    text = title or ""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKD", text).casefold().translate(_SPELLING)
+        text = _RUN.sub(r" \g<0> ", unicodedata.normalize("NFKC", text))
+    else:
+        text = text.casefold().translate(_SPELLING)
+    return f" {' '.join(text.split())} " if text and not text.isspace() else " "
+
+
+def words_of(query: str) -> tuple[Word, ...]:
+    """The words of a query, each once, in the spelling of `searchable`; none where it has nothing but punctuation."""
+    found: Iterable[str] = dict.fromkeys(searchable(query).split())
+    return tuple(Word(text, anywhere=_RUN.fullmatch(text) is not None) for text in found)
+
+
+class _Spelling(dict[int, str | int | None]):
+    """What becomes of a character, looked up once each: letters, marks, numbers and symbols stay."""
+
+    def __missing__(self, code: int) -> str | int | None:
+        category = unicodedata.category(chr(code))
+        kept: str | int | None = code if category[0] in "LMN" or category == "So" else " "
+        if category == "Cf" or code in _ACCENTS or 0xFE00 <= code <= 0xFE0F:
+            kept = None
+        self[code] = kept
+        return kept
+
+
+_SPELLING = _Spelling()
