@@ -9,12 +9,13 @@ from pathlib import Path
 import hypothesis
 import psycopg
 import pytest
-from airflow.sdk import Connection
+from airflow.sdk import Connection, ObjectStoragePath
 
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from local_stack.postgres import Postgres
 from real_parts import CANARY, connection_to, youtube_at
+from s3_server import S3Server, serving_s3
 from youtube_simulator import Simulator, SimulatorServer, serve
 
 # a busy machine is slow, and no test is about time
@@ -107,3 +108,26 @@ def youtube(server: SimulatorServer) -> Iterator[YouTubeHook]:
     hook = YouTubeHook(connection=youtube_at(server), timeout=5)
     yield hook
     hook.close()
+
+
+@pytest.fixture(scope="session")
+def s3(short_lived_folder: Path) -> Iterator[S3Server]:
+    """An S3 with an empty bucket `vault`."""
+    with serving_s3(short_lived_folder / "s3.log") as server:
+        yield server
+
+
+@pytest.fixture
+def s3_root(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> ObjectStoragePath:
+    """A prefix of its own in the bucket, reached through the Airflow connection `test_s3`."""
+    monkeypatch.setenv("AIRFLOW_CONN_TEST_S3", s3.connection())
+    root = ObjectStoragePath(f"s3://test_s3@vault/{uuid.uuid4().hex}")
+    root.fs.dircache.use_listings_cache = False  # the tests' own looks at the bucket, that is
+    return root
+
+
+@pytest.fixture(params=["folder", "s3"])
+def vault_root(request: pytest.FixtureRequest, tmp_path: Path) -> Path | ObjectStoragePath:
+    """A vault's root that is not there yet, of every kind; see `folder_only`."""
+    root: ObjectStoragePath = request.getfixturevalue("s3_root") if request.param == "s3" else tmp_path / "vault"
+    return root

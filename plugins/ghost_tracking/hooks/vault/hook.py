@@ -9,16 +9,18 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook, Connection, ObjectStoragePath
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint, parse_points
-from ghost_tracking.errors import ConfigurationError, VaultMismatchError
+from ghost_tracking.errors import ConfigurationError, FileChangedError, VaultMismatchError
 from ghost_tracking.hooks.vault import layout
 from ghost_tracking.hooks.vault.reports import PublishReport, SealReport, StagedPart
 from ghost_tracking.hooks.vault.storage import FolderStorage, Storage
+from ghost_tracking.hooks.vault.storage.objects import PROTOCOLS, object_storage
 from ghost_tracking.settings import VAULT_CONNECTION
 
 if TYPE_CHECKING:
@@ -28,14 +30,17 @@ if TYPE_CHECKING:
 
 SEAL_MARGIN: Final = timedelta(minutes=15)
 _FOLDER_PROTOCOLS: Final = {"", "file"}
+_EXAMPLES: Final = '{"path": "/absolute/folder"} or {"path": "s3://aws_connection@bucket/prefix"}'
 _CONNECTION_TYPES: Final = {"fs", "file", "generic"}
 
 
 class ParquetVaultHook(BaseHook):
     """Every observation for ever, as `metrics/date=YYYY-MM-DD/hour=HH/stats.parquet` under one root.
 
-    The root is an absolute folder that all workers share. It comes from connection `ghost_vault`: of type File
-    (path) with the extra `{"path": "/folder"}`, or of type file or generic with the folder as host. Outside Airflow,
+    The root is an absolute folder that all workers share, or a URL of an object store: `s3://bucket/prefix` or
+    `gs://bucket/prefix`, with the Airflow connection that has its credentials as in `s3://aws_default@bucket/prefix`;
+    without one, the environment's credentials are used. The root comes from connection `ghost_vault`: of type File
+    (path) with the extra `{"path": "/folder"}`, or of type file or generic with the root as host. Outside Airflow,
     `root="/folder"` or `connection=Connection(...)` stands for it.
 
     Any number of processes may call any verb at any time. The reading verbs never meet an error, a duplicate or a
@@ -61,14 +66,14 @@ class ParquetVaultHook(BaseHook):
         self,
         vault_conn_id: str = default_conn_name,
         *,
-        root: str | os.PathLike[str] | None = None,
+        root: str | os.PathLike[str] | ObjectStoragePath | None = None,
         connection: Connection | None = None,
         lock_timeout: float = 30.0,
     ) -> None:
         super().__init__()
         self.vault_conn_id = connection.conn_id if connection is not None else vault_conn_id
         self.lock_timeout = lock_timeout
-        self._root = None if root is None else os.fspath(root)
+        self._root = None if root is None else str(root)
         self._connection = connection
 
     def get_conn(self) -> ObjectStoragePath:
@@ -147,6 +152,8 @@ class ParquetVaultHook(BaseHook):
             self._storage.probe()
         except OSError as error:
             problem = self._not_writable(error).message
+        except ConfigurationError as error:
+            problem = error.message
         found = reading.survey(self._storage)
         return {
             "ok": problem is None and not found["unreadable"],
@@ -176,21 +183,30 @@ class ParquetVaultHook(BaseHook):
         if found != expected:
             raise VaultMismatchError(
                 f"{self._place} is vault {found} on this worker but {expected} elsewhere: "
-                "mount the same folder on every worker",
+                "mount the same folder on every worker, or name the same bucket",
                 expected=expected,
                 found=found,
             )
 
     @cached_property
     def _root_path(self) -> ObjectStoragePath:
-        return ObjectStoragePath(self._root if self._root is not None else self._root_of_connection())
+        root = self._root if self._root is not None else self._root_of_connection()
+        account, _, _ = urlsplit(root).netloc.rpartition("@")
+        if ":" in account:  # nowhere to be quoted
+            raise ConfigurationError(
+                "The vault's root has credentials in its URL: put them into an Airflow connection, and write that "
+                "one's id before the @"
+            )
+        return ObjectStoragePath(root)
 
     @cached_property
     def _storage(self) -> Storage:
         root = self._root_path
+        if root.protocol in PROTOCOLS:
+            return object_storage(root, layout.SCRATCH)
         if root.protocol not in _FOLDER_PROTOCOLS:
             raise ConfigurationError(
-                f"{self._place} is on an object store, which the vault cannot use yet: name a folder"
+                f"{self._place} is of a kind that the vault cannot use: name a folder, s3://… or gs://…"
             )
         folder = Path(root.path)
         if not folder.is_absolute():
@@ -211,8 +227,8 @@ class ParquetVaultHook(BaseHook):
             path = path if connection.host else f"/{path}"
         if not path or path == "/":
             raise ConfigurationError(
-                f"Connection '{self.vault_conn_id}' names no folder: "
-                'give it the type File (path) and the extra {"path": "/absolute/folder"}'
+                f"Connection '{self.vault_conn_id}' names no folder and no bucket: "
+                f"give it the type File (path) and the extra {_EXAMPLES}"
             )
         return str(path)
 
@@ -222,7 +238,7 @@ class ParquetVaultHook(BaseHook):
         except AirflowNotFoundException:
             raise ConfigurationError(
                 f"Connection '{self.vault_conn_id}' is missing: "
-                'create it with the type File (path) and the extra {"path": "/absolute/folder"}'
+                f"create it with the type File (path) and the extra {_EXAMPLES}"
             ) from None
 
     def _publisher(self) -> "Publisher":
@@ -267,9 +283,16 @@ def _read_identity(storage: Storage) -> str | None:
 
 
 def _make_identity(storage: Storage) -> str:
+    storage.probe()
     made = str(uuid.uuid4())
     text = json.dumps({"id": made, "created_at": datetime.now(UTC).isoformat(timespec="seconds")})
-    storage.replace(layout.IDENTITY, text.encode(), expecting=None)
+    try:
+        storage.replace(layout.IDENTITY, text.encode(), expecting=None)
+    except FileChangedError:  # an object store keeps nobody out, and somebody was first
+        known = _read_identity(storage)
+        if known is None:
+            raise
+        return known
     return made
 
 
