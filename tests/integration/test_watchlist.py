@@ -1,5 +1,6 @@
 """The schedule in a real PostgreSQL: claims, batch updates, the janitor, the specification's queries."""
 
+import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -249,6 +250,99 @@ def test_the_janitor_deletes_metadata_by_discovery_and_never_the_watchlist(
     assert sql.execute("SELECT id FROM videos ORDER BY id").fetchall() == [("edge",), ("new",)]
     assert watchlist.count() == 3
     assert watchlist.run_janitor().deleted == 0
+
+
+def old_videos(watchlist: WatchlistHook, sql: psycopg.Connection, *video_ids: str) -> None:
+    watchlist.ingest_video_metadata({"id": video_id, "title": f"Title {video_id}"} for video_id in video_ids)
+    sql.execute("UPDATE videos SET discovered_at = discovered_at - INTERVAL '8 days'")
+
+
+def test_the_janitor_deletes_what_was_archived_batch_by_batch(
+    watchlist: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    old_videos(watchlist, sql, "c", "a", "b")
+    watchlist.ingest_video_metadata({"id": "new"})
+    archived: list[list[dict]] = []
+
+    def archive(rows: list[dict]) -> None:
+        archived.append(rows)
+        left = {video_id for (video_id,) in sql.execute("SELECT id FROM videos")}
+        assert left.issuperset(row["video_id"] for row in rows)
+
+    assert watchlist.run_janitor(dry_run=True, archive=archive).deleted == 3
+    assert archived == []
+    due_now = [[row["video_id"] for row in rows] for rows in watchlist.due_for_deletion(batch_size=2)]
+    done = watchlist.run_janitor(batch_size=2, archive=archive)
+    assert (done.deleted, done.changed, done.kept) == (3, 0, 1)
+    assert [[row["video_id"] for row in rows] for rows in archived] == due_now == [["a", "b"], ["c"]]
+    assert archived[0][0] == {
+        "video_id": "a",
+        "title": "Title a",
+        "published_at": None,
+        "tags": [],
+        "channel_id": None,
+        "channel_title": None,
+        "category_id": None,
+        "duration_seconds": None,
+        "default_language": None,
+        "description": None,
+        "discovered_at": archived[0][0]["discovered_at"],
+        "other": None,
+    }
+
+
+def test_rows_that_change_while_they_are_archived_stay(
+    watchlist: WatchlistHook, sql: psycopg.Connection, ghost_postgres: Connection
+) -> None:
+    old_videos(watchlist, sql, "a", "b", "c", "d", "e")
+    with psycopg.connect(host=ghost_postgres.host, user="postgres", dbname=ghost_postgres.schema) as other:
+
+        def archive(rows: list[dict]) -> None:
+            sql.execute("UPDATE videos SET title = 'Changed' WHERE id = 'a'")
+            sql.execute("UPDATE videos SET title = title WHERE id = 'b'")  # written anew, though with the same content
+            sql.execute("DELETE FROM videos WHERE id = 'c'")
+            other.execute("UPDATE videos SET title = 'Being changed' WHERE id = 'd'")
+
+        done = watchlist.run_janitor(archive=archive)
+        assert (done.deleted, done.changed) == (1, 4)
+        other.commit()
+    left = sql.execute("SELECT id, title FROM videos ORDER BY id").fetchall()
+    assert left == [("a", "Changed"), ("b", "Title b"), ("d", "Being changed")]
+    assert watchlist.run_janitor(archive=len).deleted == 3
+
+
+def test_nothing_is_deleted_that_could_not_be_archived(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
+    old_videos(watchlist, sql, "a", "b", "c")
+
+    def archive(rows: list[dict]) -> None:
+        if rows[0]["video_id"] > "a":
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        watchlist.run_janitor(batch_size=1, archive=archive)
+    assert sql.execute("SELECT id FROM videos ORDER BY id").fetchall() == [("b",), ("c",)]
+
+
+def test_columns_of_an_old_tracker_and_impossible_times_go_into_the_archive(
+    watchlist: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    sql.execute("ALTER TABLE videos ADD COLUMN views BIGINT, ADD COLUMN raw JSONB, ADD COLUMN description TEXT")
+    old_videos(watchlist, sql, "a", "b", "c")
+    raw = '{"nested": null, "text": "ü\\u2028"}'
+    sql.execute("UPDATE videos SET views = 12345678901234567, raw = %s, description = 'Long' WHERE id = 'a'", (raw,))
+    sql.execute(
+        "UPDATE videos SET published_at = 'infinity', discovered_at = '-infinity', tags = '{x,NULL}' WHERE id = 'b'"
+    )
+    sql.execute("UPDATE videos SET published_at = '0044-03-15 BC', tags = NULL WHERE id = 'c'")
+    archived: dict[str, dict] = {}
+    done = watchlist.run_janitor(archive=lambda rows: archived.update({row["video_id"]: row for row in rows}))
+    assert done.deleted == 3
+    assert (archived["a"]["description"], archived["b"]["description"]) == ("Long", None)
+    assert json.loads(archived["a"]["other"]) == {"views": 12345678901234567, "raw": json.loads(raw)}
+    assert json.loads(archived["b"]["other"]) == {"published_at": "infinity", "discovered_at": "-infinity"}
+    assert (archived["b"]["published_at"], archived["b"]["discovered_at"]) == (None, None)
+    assert json.loads(archived["c"]["other"])["published_at"].endswith("BC")
+    assert (archived["b"]["tags"], archived["c"]["tags"]) == (["x", None], None)
 
 
 def test_watermarks_never_go_back(watchlist: WatchlistHook) -> None:

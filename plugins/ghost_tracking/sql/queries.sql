@@ -152,7 +152,7 @@ SELECT set_config('idle_in_transaction_session_timeout', %(milliseconds)s::text,
 
 -- name: janitor_due
 -- What the janitor would delete: videos discovered before `before`, and how many of them nobody tracks.
-SELECT count(*) AS videos, min(v.discovered_at) AS oldest,
+SELECT count(*) AS videos, min(v.discovered_at) FILTER (WHERE v.discovered_at > '0002-01-01 00:00+00') AS oldest,
        count(*) FILTER (WHERE w.video_id IS NULL) AS unwatched
 FROM videos AS v LEFT JOIN watchlist AS w ON w.video_id = v.id
 WHERE v.discovered_at < %(before)s::timestamptz;
