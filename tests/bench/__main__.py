@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bench import claims, tracker, vault, youtube
+from bench import archive, claims, tracker, vault, youtube
 from bench.screen import Screen, describe_machine
 from local_stack.signals import EndingSignals, StopRequested
 
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "youtube": youtube.bench,
     "claims": claims.bench,
     "tracker": tracker.bench,
+    "archive": archive.bench,
 }
 
 
