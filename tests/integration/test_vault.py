@@ -27,7 +27,7 @@ from ghost_tracking.errors import (
     ConfigurationError,
     VaultMismatchError,
 )
-from ghost_tracking.hooks.vault import ParquetVaultHook, files, layout
+from ghost_tracking.hooks.vault import ParquetVaultHook, layout, tables
 from s3_server import folder_only
 
 TEN = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -430,7 +430,17 @@ def test_health_of_a_good_vault(three_hours: ParquetVaultHook, root: Path) -> No
         "partitions": 3,
         "points": 12,
         "bytes": size,
+        "layers": {
+            "open": {"files": 3, "points": 12, "bytes": size},
+            "sealed": {"files": 0, "points": 0, "bytes": 0},
+            "days": {"files": 0, "points": 0, "bytes": 0},
+            "months": {"files": 0, "points": 0, "bytes": 0},
+            "videos": {"files": 0, "videos": 0, "bytes": 0},
+        },
         "staged_parts": 1,
+        "staged_hours": ["date=2026-01-15/hour=10"],
+        "staged_videos": 0,
+        "late_hours": [],
         "unreadable": [],
         "quarantined": 0,
     }
@@ -537,5 +547,5 @@ def test_importing_the_hook_loads_no_pyarrow() -> None:
 
 
 def test_the_schema_is_that_of_the_core() -> None:
-    assert tuple(files.SCHEMA.names) == COLUMNS
-    assert pa.types.is_timestamp(files.SCHEMA.field("timestamp").type)
+    assert tuple(tables.SCHEMA.names) == COLUMNS
+    assert pa.types.is_timestamp(tables.SCHEMA.field("timestamp").type)

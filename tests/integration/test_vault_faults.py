@@ -28,7 +28,7 @@ from ghost_tracking.errors import (
     SchemaDriftError,
     UnreadableFileError,
 )
-from ghost_tracking.hooks.vault import ParquetVaultHook, files, layout
+from ghost_tracking.hooks.vault import ParquetVaultHook, files, layout, tables
 from ghost_tracking.hooks.vault.storage import FolderStorage
 
 TEN = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -109,7 +109,7 @@ def test_a_broken_part_is_set_aside_and_stops_nothing(vault: ParquetVaultHook, r
 
 def test_points_of_another_hour_are_not_let_in(vault: ParquetVaultHook, root: Path) -> None:
     (part,) = vault.stage(points("stray"))
-    elsewhere = root / layout.part(AT_ELEVEN, "misplaced")
+    elsewhere = root / layout.part(AT_ELEVEN, "misplaced.part")
     elsewhere.parent.mkdir(parents=True)
     (root / part.path).rename(elsewhere)
     report = vault.publish()
@@ -185,9 +185,9 @@ def test_a_broken_part_that_was_merged_before_loses_nothing(vault: ParquetVaultH
 def test_nothing_is_sealed_that_is_not_proven(vault: ParquetVaultHook, root: Path, storage: FolderStorage) -> None:
     """A published file that lists a part without holding its points, as no program of ours makes it."""
     (part,) = vault.stage(points("a"))
-    name = Path(part.path).stem
-    table = files.table_of(points("b"))
-    storage.put(layout.stats(AT_TEN), files.encode(files.Content((table,), frozenset({name}))))
+    name = Path(part.path).name
+    table = tables.table_of(points("b"))
+    storage.put(layout.stats(AT_TEN), files.encode(table, [name]))
     assert vault.publish().written == ()
     report = vault.seal(LATER)
     assert report.published.points_added == 1
@@ -213,8 +213,8 @@ def test_reading_and_health_name_a_broken_file(vault: ParquetVaultHook, root: Pa
 
 def test_any_damage_is_noticed_or_harmless() -> None:
     """Bytes turned at random never crash a reader, and never change a point where a checksum stands."""
-    table = files.table_of(points(*(f"v{number:05}" for number in range(500))))
-    data = files.encode(files.Content((table,), frozenset({"part"})))
+    table = tables.table_of(points(*(f"v{number:05}" for number in range(500))))
+    data = files.encode(table, ["part"])
     end_of_pages = len(data) - files.footer_length(data)
     dice = random.Random(5)
     for _ in range(400):
@@ -222,7 +222,7 @@ def test_any_damage_is_noticed_or_harmless() -> None:
         turned = bytearray(data)
         turned[position] ^= 1 << dice.randrange(8)
         try:
-            found = files.decode(bytes(turned), AT_TEN).table
+            found = files.decode(bytes(turned), AT_TEN)
         except UnreadableFileError:
             continue
         if position < end_of_pages:
@@ -231,11 +231,11 @@ def test_any_damage_is_noticed_or_harmless() -> None:
 
 def test_the_schema_is_enforced_on_writing() -> None:
     with pytest.raises(SchemaDriftError, match="shares"):
-        files.encode(files.Content((pa.table({"video_id": ["a"], "shares": [1]}),)))
+        files.encode(pa.table({"video_id": ["a"], "shares": [1], "timestamp": [0]}), [])
     with pytest.raises(BadInputError, match="do not fit"):
-        files.table_of([MetricPoint("a", TEN, "many", None, None, None)])  # type: ignore[arg-type]
+        tables.table_of([MetricPoint("a", TEN, "many", None, None, None)])  # type: ignore[arg-type]
     with pytest.raises((UnreadableFileError, BadInputError), match="video_id"):
-        files.table_of([MetricPoint(None, TEN, 1, None, None, None)])  # type: ignore[arg-type]
+        tables.table_of([MetricPoint(None, TEN, 1, None, None, None)])  # type: ignore[arg-type]
 
 
 def test_things_that_are_not_the_vaults_are_passed_over(vault: ParquetVaultHook, root: Path) -> None:
@@ -295,7 +295,7 @@ def test_a_full_disk_loses_nothing_and_leaves_nothing_behind(vault: ParquetVault
 def test_a_part_that_cannot_be_read_now_stays_staged(vault: ParquetVaultHook, root: Path) -> None:
     """What the operating system refuses is no fault of the part."""
     vault.stage(points("a"))
-    refused = root / layout.part(AT_TEN, "refused")
+    refused = root / layout.part(AT_TEN, "refused.part")
     refused.mkdir()
     report = vault.publish()
     assert "stays staged" in report.problems[0]

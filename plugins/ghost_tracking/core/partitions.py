@@ -1,11 +1,15 @@
-"""The vault's partitions: one hour of observations, in UTC, each."""
+"""The vault's partitions: one hour of observations each, in UTC; and the days and months that they are folded into."""
 
 import datetime as dt
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
 _PATH = re.compile(r"date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_MONTH = re.compile(r"\d{4}-\d{2}", re.ASCII)
+_HOUR = dt.timedelta(hours=1)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -48,7 +52,86 @@ class Partition:
     @property
     def ends_at(self) -> dt.datetime:
         """The first moment after the hour (UTC)."""
-        return self.starts_at + dt.timedelta(hours=1)
+        return self.starts_at + _HOUR
+
+    def meets(self, start: dt.datetime | None, end: dt.datetime | None) -> bool:
+        """Whether the hour and [start, end) have a moment in common, None being open."""
+        return (end is None or self.starts_at < end) and (start is None or self.ends_at > start)
 
     def __str__(self) -> str:
         return self.path
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Period:
+    """A day (`2026-01-15`) or a month (`2026-01`) in UTC, from its `first` date to its `last`."""
+
+    first: dt.date
+    last: dt.date
+
+    @classmethod
+    def day(cls, date: dt.date) -> Self:
+        """The day that `date` is."""
+        return cls(date, date)
+
+    @classmethod
+    def month(cls, date: dt.date) -> Self:
+        """The month that `date` lies in."""
+        first = date.replace(day=1)
+        return cls(first, (first + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1))
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """The period of this name; ValueError for anything else."""
+        if _DAY.fullmatch(name):
+            return cls.day(dt.date.fromisoformat(name))
+        if _MONTH.fullmatch(name):
+            return cls.month(dt.date.fromisoformat(f"{name}-01"))
+        raise ValueError(f"{name!r} is neither YYYY-MM-DD nor YYYY-MM")
+
+    @property
+    def is_month(self) -> bool:
+        """Whether this is a month."""
+        return self.first != self.last
+
+    @property
+    def name(self) -> str:
+        """`YYYY-MM-DD` or `YYYY-MM`."""
+        return f"{self.first:%Y-%m}" if self.is_month else self.first.isoformat()
+
+    @property
+    def path(self) -> str:
+        """`day=YYYY-MM-DD` or `month=YYYY-MM`: the period's place below a folder of periods."""
+        return f"{'month' if self.is_month else 'day'}={self.name}"
+
+    @property
+    def starts_at(self) -> dt.datetime:
+        """The first moment of the period (UTC)."""
+        return dt.datetime.combine(self.first, dt.time(), dt.UTC)
+
+    @property
+    def ends_at(self) -> dt.datetime:
+        """The first moment after the period (UTC)."""
+        return dt.datetime.combine(self.last + dt.timedelta(days=1), dt.time(), dt.UTC)
+
+    @property
+    def dates(self) -> list[dt.date]:
+        """Its dates in order."""
+        return [self.first + dt.timedelta(days=number) for number in range((self.last - self.first).days + 1)]
+
+    @property
+    def hours(self) -> Iterator[Partition]:
+        """Its hours in order."""
+        return (Partition(date, hour) for date in self.dates for hour in range(24))
+
+    def __contains__(self, inner: "Partition | Period") -> bool:
+        if isinstance(inner, Partition):
+            return self.first <= inner.date <= self.last
+        return self.first <= inner.first and inner.last <= self.last
+
+    def meets(self, start: dt.datetime | None, end: dt.datetime | None) -> bool:
+        """Whether the period and [start, end) have a moment in common, None being open."""
+        return (end is None or self.starts_at < end) and (start is None or self.ends_at > start)
+
+    def __str__(self) -> str:
+        return self.name

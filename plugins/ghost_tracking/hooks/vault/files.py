@@ -1,9 +1,9 @@
-"""The vault's Parquet files: the one schema, bytes to tables and back, and how tables merge.
+"""The Parquet files of an hour: staged parts, the open hour's file that grows at its end, and the sealed one.
 
 A published file grows at its end: a publication leaves all bytes as they are, the old footer too, and adds a row
 group and a new footer. That matters to readers that open a path more than once, for its size, its footer and its
 data (pandas does, DuckDB and polars do). When the file was replaced in between, what they learned from the old one
-holds for the new one, and they get the old content whole.
+holds for the new one, and they get the old content whole. It is cheap, too: what is there is copied, not encoded.
 
 Everything is read from bytes in memory: one version of a file, whatever happens to it meanwhile, and whatever
 goes wrong here is the file's fault and not the disk's.
@@ -11,7 +11,7 @@ goes wrong here is the file's fault and not the disk's.
 
 import datetime as dt
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,162 +21,166 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ghost_tracking.core.partitions import Partition
-from ghost_tracking.core.points import COLUMNS, MetricPoint
-from ghost_tracking.errors import BadInputError, SchemaDriftError, UnreadableFileError
+from ghost_tracking.core.points import COLUMNS
+from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.hooks.vault.storage import Storage
+from ghost_tracking.hooks.vault.tables import BROKEN, KEY, SCHEMA, checked, concat, require_hour, require_schema, sort
 
-_TIME = pa.timestamp("us", tz="UTC")
-
-SCHEMA: Final = pa.schema(
-    [
-        pa.field("video_id", pa.string(), nullable=False),
-        pa.field("timestamp", _TIME, nullable=False),
-        pa.field("views", pa.int64()),
-        pa.field("likes", pa.int64()),
-        pa.field("comments", pa.int64()),
-        pa.field("published_at", _TIME),
-    ]
-)
-KEY: Final = ("video_id", "timestamp")
+MOST_ROW_GROUPS: Final = 64
+"""More than that are slow: the file is then written anew. A publication every 5 minutes makes 12."""
 
 _PARTS_KEY = "ghost_tracking.parts"
+_SEALED_KEY = "ghost_tracking.sealed"
 _ROW_GROUP = 128 * 1024
-_MOST_ROW_GROUPS = 64
-"""More than there need be are slow: the file is then sorted into few. A publication every 5 minutes makes 12."""
+_TAIL: Final = 64 * 1024
 
-_BROKEN = (pa.ArrowException, OSError, ValueError, MemoryError)
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What is in a file: its row groups, each sorted by key and no key in two, and the parts merged into it.
-
-    `gaps` are the bytes behind each row group that belong to none: footers of the file's former versions.
-    """
-
-    groups: tuple[pa.Table, ...] = ()
-    parts: frozenset[str] = frozenset()
-    gaps: tuple[bytes, ...] = ()
-
-    @property
-    def table(self) -> pa.Table:
-        """All points."""
-        return pa.concat_tables([SCHEMA.empty_table(), *self.groups])
-
-    @property
-    def is_sorted(self) -> bool:
-        """Whether the file as a whole is sorted by key, in few row groups, as a sealed one is."""
-        borders = [_key(group, row) for group in self.groups if group.num_rows for row in (0, -1)]
-        return len(self.groups) <= _few(self.groups) and borders == sorted(borders)
-
-    def with_points(self, points: pa.Table, parts: Collection[str]) -> "Content":
-        """With one more row group, of points whose keys are new, and with this list of parts."""
-        groups = (*self.groups, points) if points.num_rows else self.groups
-        grown = Content(groups, frozenset(parts), self.gaps)
-        return grown.sorted() if len(grown.groups) > _few(grown.groups) + _MOST_ROW_GROUPS else grown
-
-    def sorted(self) -> "Content":
-        """The same points in as few row groups as there can be."""
-        return Content((sort(self.table),), self.parts)
+_ALWAYS: Final = {
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "write_page_checksum": True,
+    "store_schema": False,
+}
+_OPEN: Final = _ALWAYS | {
+    "compression": "zstd",
+    "compression_level": 3,
+    "use_dictionary": ["timestamp"],  # one timestamp a call; ids and counts hardly repeat within a publication
+}
+# Read once or twice, soon: what compressing costs is more than what it saves.
+_PART: Final = _ALWAYS | {"compression": "none", "use_dictionary": False, "write_statistics": False}
+# Encodings that Spark 3.5 knows. Sorted ids share their beginnings; small counts repeat.
+_SEALED: Final = _ALWAYS | {
+    "compression": "zstd",
+    "compression_level": 12,
+    "use_dictionary": ["timestamp", "likes", "comments"],
+    "column_encoding": {"video_id": "DELTA_BYTE_ARRAY"},
+    "dictionary_pagesize_limit": 256 * 1024,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What the end of a file tells: its points, the parts merged into it, and its newest timestamp (UTC)."""
+    """What the end of a published file tells: its points, the parts merged into it, its newest timestamp (UTC)."""
 
     rows: int
     parts: frozenset[str]
     newest: dt.datetime | None
+    sealed: bool
+    groups: int
 
 
-def table_of(points: Sequence[MetricPoint]) -> pa.Table:
-    """The points as a table in the vault's schema."""
-    columns = {name: [getattr(point, name) for point in points] for name in COLUMNS}
-    try:
-        return _checked(pa.table(columns, schema=SCHEMA))
-    except _BROKEN as error:
-        raise BadInputError(f"These points do not fit the vault's schema: {error}") from error
+def encode_part(table: pa.Table) -> bytes:
+    """A staged part."""
+    return _file(table, _PART, {})
 
 
-def sort(table: pa.Table) -> pa.Table:
-    """The rows sorted by video_id and timestamp; rows with the same key stay in their order."""
-    return table.take(_key_order(table))
+def encode(table: pa.Table, parts: Collection[str]) -> bytes:
+    """An open hour's file that holds this table, made of these parts."""
+    return _file(sort(table), _OPEN, {_PARTS_KEY: json.dumps(sorted(parts))})
 
 
-def merge(tables: Iterable[pa.Table]) -> pa.Table:
-    """All rows sorted by key, each key once: the row of the earliest table that has it."""
-    together = pa.concat_tables([SCHEMA.empty_table(), *tables])
-    return together.take(_first_of_each_key(together))
+def encode_sealed(table: pa.Table, parts: Collection[str]) -> bytes:
+    """A sealed hour's file; the table is sorted by key."""
+    return _file(table, _SEALED, {_PARTS_KEY: json.dumps(sorted(parts)), _SEALED_KEY: "1"})
 
 
-def without(table: pa.Table, known: pa.Table) -> pa.Table:
-    """The rows of `table`, which has each key once, whose key is not in `known`; sorted by key."""
-    keys = pa.concat_tables([known.select(KEY), table.select(KEY)])
-    first = _first_of_each_key(keys)
-    return table.take(pc.subtract(first.filter(pc.greater_equal(first, known.num_rows)), known.num_rows))
+def grow(data: bytes, fresh: pa.Table, parts: Collection[str]) -> bytes:
+    """The file `data` with one more row group, of points whose keys are new, and with this list of parts.
 
-
-def encode(content: Content) -> bytes:
-    """A Parquet file that Spark 3.5, DuckDB, polars and pandas read; the same content gives the same bytes.
-
-    Raises `SchemaDriftError` for a table of another schema.
+    No row group is decoded or encoded again. Raises as `read_footer` does.
     """
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        sink,
-        SCHEMA,
-        version="2.6",
-        data_page_version="1.0",
-        compression="zstd",
-        compression_level=3,
-        use_dictionary=["timestamp"],  # one timestamp a call; ids and counts hardly repeat within an hour
-        write_page_checksum=True,
-        store_schema=False,
-    ) as writer:
-        no_gaps = (b"",) * (len(content.groups) - len(content.gaps))
-        for group, gap in zip(content.groups, content.gaps + no_gaps, strict=True):
-            _require_schema(group.schema)
-            # In one piece: where chunks end decides where pages end.
-            writer.write_table(_checked(group).combine_chunks(), row_group_size=_ROW_GROUP)
-            sink.write(gap)
-        writer.add_key_value_metadata({_PARTS_KEY: json.dumps(sorted(content.parts))})
-    return bytes(sink.getvalue())
+    with _naming_damage():
+        before = _opened(data).metadata
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, SCHEMA, **_OPEN) as writer:
+            # It has written the four bytes with which every Parquet file begins, and takes up where these end.
+            sink.write(data[4:])
+            if fresh.num_rows:
+                _write(writer, fresh)
+        grown = sink.getvalue()
+        added = pq.read_metadata(pa.BufferReader(grown))
+        end = len(grown) - footer_length(bytes(grown[-8:]))
+        return bytes(grown[:end]) + _footer([before, added], {_PARTS_KEY: json.dumps(sorted(parts))})
 
 
-def decode(data: bytes, partition: Partition) -> Content:
-    """What is in a file.
+def decode(data: bytes, partition: Partition) -> pa.Table:
+    """All points of a part or a published file.
 
     Raises `UnreadableFileError` for what is no intact Parquet file or holds points of another hour, and
     `SchemaDriftError` for other columns.
     """
     with _naming_damage():
-        file = _opened(data)
-        groups = [_checked(file.read_row_group(number)) for number in range(file.num_row_groups)]
-        for group in groups:
-            _require_hour(group, partition)
-        return Content(tuple(groups), _parts(file.metadata), tuple(_gaps(data, file.metadata)))
+        table = checked(_opened(data).read())
+        require_hour(table, partition)
+        return table
+
+
+def sorted_chunks(data: bytes, partition: Partition) -> Iterator[pa.Table]:
+    """All points of a published file, sorted by key, row group by row group; raises as `decode` does.
+
+    A file that is not sealed is sorted first, in memory.
+    """
+    if not read_footer(data).sealed:
+        yield sort(decode(data, partition))
+        return
+    file = _opened(data)
+    for group in range(file.num_row_groups):
+        with _naming_damage():
+            table = checked(file.read_row_group(group))
+            require_hour(table, partition)
+        yield table
 
 
 def read(data: bytes, columns: Sequence[str], video_ids: Sequence[str] | None = None) -> pa.Table:
-    """The points of a file, of these videos (None: all) and with these columns, the key's among them, sorted by key.
+    """The points of a published file, of these videos (None: all), with these columns, the key's among them.
 
-    Raises as `decode` does.
+    Sorted by key. Raises as `decode` does.
     """
     with _naming_damage():
         file = _opened(data)
         if video_ids is None:
-            table = _checked(file.read(columns=columns))
+            table = checked(file.read(columns=columns))
         else:
             groups = [g for g in range(file.num_row_groups) if _may_hold(file.metadata.row_group(g), video_ids)]
-            table = _checked(file.read_row_groups(groups, columns=columns))
+            table = checked(file.read_row_groups(groups, columns=columns))
             table = table.filter(pc.is_in(table["video_id"], pa.array(video_ids, pa.string())))
         return (sort(table) if file.num_row_groups > 1 else table).select(columns)
 
 
+def keys_of_span(data: bytes, span: pa.Table) -> pa.Table:
+    """The keys in those row groups of a published file that have a time in common with the times of `span`.
+
+    Publications follow each other in time, so that mostly there are none, and nothing is decoded.
+    """
+    times: Mapping[str, Any] = pc.min_max(span["timestamp"]).as_py()
+    with _naming_damage():
+        file = _opened(data)
+        groups = [g for g in range(file.num_row_groups) if _meets(file.metadata.row_group(g), times)]
+        return checked(file.read_row_groups(groups, columns=list(KEY))) if groups else concat([]).select(KEY)
+
+
 def read_footer(data: bytes) -> Footer:
-    """The footer of a file, of whose bytes the last ones suffice; raises as `decode` does."""
+    """The footer of a published file, of whose bytes the last ones suffice; raises as `decode` does."""
     with _naming_damage():
         metadata = _opened(data).metadata
-        return Footer(metadata.num_rows, _parts(metadata), _newest(metadata))
+        notes: Mapping[bytes, bytes] = metadata.metadata or {}
+        return Footer(
+            rows=metadata.num_rows,
+            parts=frozenset(json.loads(notes.get(_PARTS_KEY.encode(), b"[]"))),
+            newest=_newest(metadata),
+            sealed=_SEALED_KEY.encode() in notes,
+            groups=metadata.num_row_groups,
+        )
+
+
+def footer_at(storage: Storage, key: str) -> tuple[Footer, int]:
+    """The footer of a stored file and the file's size in bytes, read without the rest.
+
+    Raises FileNotFoundError, and what `read_footer` raises.
+    """
+    blob = storage.read(key, last=_TAIL)
+    while footer_length(blob.data) > len(blob.data) < blob.size:
+        blob = storage.read(key, last=footer_length(blob.data))
+    return read_footer(blob.data), blob.size
 
 
 def footer_length(data: bytes) -> int:
@@ -190,100 +194,59 @@ def footer_length(data: bytes) -> int:
 def _naming_damage() -> Iterator[None]:
     try:
         yield
-    except _BROKEN as error:
-        raise UnreadableFileError(f"not an intact Parquet file: {_first_line(error)}") from error
+    except BROKEN as error:
+        raise UnreadableFileError(f"not an intact Parquet file: {str(error).partition(chr(10))[0][:200]}") from error
+
+
+def _file(table: pa.Table, options: Mapping[str, Any], notes: Mapping[str, str]) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, SCHEMA, **options) as writer:
+        _write(writer, table)
+        if notes:
+            writer.add_key_value_metadata(notes)
+    return bytes(sink.getvalue())
+
+
+def _write(writer: pq.ParquetWriter, table: pa.Table) -> None:
+    require_schema(table.schema)
+    # In one piece: where chunks end decides where pages end.
+    writer.write_table(checked(table).combine_chunks(), row_group_size=_ROW_GROUP)
+
+
+def _footer(row_groups: Sequence[pq.FileMetaData], notes: Mapping[str, str]) -> bytes:
+    """A footer for the row groups of several; pyarrow keeps the notes of the first, so that one has nothing else."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, SCHEMA, **_OPEN) as writer:
+        writer.add_key_value_metadata(notes)
+    together = pq.read_metadata(pa.BufferReader(sink.getvalue()))
+    for each in row_groups:
+        together.append_row_groups(each)
+    written = pa.BufferOutputStream()
+    together.write_metadata_file(written)
+    return bytes(written.getvalue())[4:]
 
 
 def _opened(data: bytes) -> pq.ParquetFile:
     file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-    _require_schema(file.schema_arrow)
+    require_schema(file.schema_arrow)
     return file
 
 
-def _require_schema(schema: pa.Schema) -> None:
-    found = [(field.name, field.type) for field in schema]
-    wanted = [(field.name, field.type) for field in SCHEMA]
-    if found == wanted:
-        return
-    differing = [f"{name} {kind}" for name, kind in found if (name, kind) not in wanted]
-    missing = [f"{name} {kind}" for name, kind in wanted if (name, kind) not in found]
-    raise SchemaDriftError(
-        f"other columns than the vault's: unexpected {differing or 'order'}, missing {missing or 'none'}"
-    )
-
-
-def _checked(table: pa.Table) -> pa.Table:
-    for name in KEY:
-        if name in table.column_names and table[name].null_count:
-            raise UnreadableFileError(f"{table[name].null_count} row(s) without {name}")
-    return table.cast(pa.schema([SCHEMA.field(name) for name in table.column_names]))
-
-
-def _require_hour(table: pa.Table, partition: Partition) -> None:
-    if not table.num_rows:
-        return
-    extremes: dict[str, Any] = pc.min_max(table["timestamp"]).as_py()
-    if extremes["min"] < partition.starts_at or extremes["max"] >= partition.ends_at:
-        raise UnreadableFileError(f"holds points of another hour than {partition}")
-
-
-def _key_order(table: pa.Table) -> pa.Array:
-    return pc.sort_indices(table, sort_keys=[(name, "ascending") for name in KEY])  # a stable sort
-
-
-def _first_of_each_key(table: pa.Table) -> pa.Array:
-    """The numbers of the rows with a key that no row before them has, in the order of the keys."""
-    order = _key_order(table)
-    if len(order) < 2:
-        return order
-    same = [_equal_to_previous(table[name].take(order).combine_chunks()) for name in KEY]
-    return order.filter(pa.concat_arrays([pa.array([True]), pc.invert(pc.and_(*same))]))
-
-
-def _equal_to_previous(column: pa.Array) -> pa.Array:
-    return pc.equal(column.slice(1), column.slice(0, len(column) - 1))
-
-
-def _few(groups: Sequence[pa.Table]) -> int:
-    """Into how few row groups these can be written."""
-    rows = sum(int(group.num_rows) for group in groups)
-    return -(-rows // _ROW_GROUP)
-
-
-def _key(table: pa.Table, row: int) -> tuple[Any, ...]:
-    return tuple(table[name][row].as_py() for name in KEY)
-
-
-def _parts(metadata: pq.FileMetaData) -> frozenset[str]:
-    return frozenset(json.loads((metadata.metadata or {}).get(_PARTS_KEY.encode(), b"[]")))
+def _statistics(group: pq.RowGroupMetaData, column: str) -> Any:
+    statistics = group.column(COLUMNS.index(column)).statistics
+    return statistics if statistics is not None and statistics.has_min_max else None
 
 
 def _may_hold(group: pq.RowGroupMetaData, video_ids: Sequence[str]) -> bool:
-    statistics = group.column(COLUMNS.index("video_id")).statistics
-    if statistics is None or not statistics.has_min_max:
-        return True
-    return any(statistics.min <= video_id <= statistics.max for video_id in video_ids)
+    ids = _statistics(group, "video_id")
+    return ids is None or any(ids.min <= video_id <= ids.max for video_id in video_ids)
 
 
-def _gaps(data: bytes, metadata: pq.FileMetaData) -> Iterator[bytes]:
-    spans = [_span(metadata.row_group(number)) for number in range(metadata.num_row_groups)]
-    next_starts = [*(start for start, _ in spans[1:]), len(data)]
-    for (_, end), next_start in zip(spans, next_starts, strict=False):
-        yield data[end:next_start]
-
-
-def _span(group: pq.RowGroupMetaData) -> tuple[int, int]:
-    """Where a row group begins and ends in its file."""
-    columns = [group.column(number) for number in range(group.num_columns)]
-    starts = [c.dictionary_page_offset or c.data_page_offset for c in columns]
-    return min(starts), max(s + c.total_compressed_size for s, c in zip(starts, columns, strict=True))
+def _meets(group: pq.RowGroupMetaData, times: Mapping[str, Any]) -> bool:
+    own = _statistics(group, "timestamp")
+    return own is None or (own.min <= times["max"] and times["min"] <= own.max)
 
 
 def _newest(metadata: pq.FileMetaData) -> dt.datetime | None:
-    column = COLUMNS.index("timestamp")
-    groups = (metadata.row_group(g).column(column).statistics for g in range(metadata.num_row_groups))
-    return max((s.max for s in groups if s is not None and s.has_min_max), default=None)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0][:200]
+    groups = (_statistics(metadata.row_group(g), "timestamp") for g in range(metadata.num_row_groups))
+    return max((own.max for own in groups if own is not None), default=None)

@@ -4,7 +4,8 @@ import getpass
 import json
 import os
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -16,16 +17,28 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint, parse_points
-from ghost_tracking.errors import ConfigurationError, FileChangedError, VaultMismatchError
+from ghost_tracking.core.videos import Video
+from ghost_tracking.errors import BadInputError, ConfigurationError, FileChangedError, VaultMismatchError
 from ghost_tracking.hooks.vault import layout
-from ghost_tracking.hooks.vault.reports import PublishReport, SealReport, StagedPart
+from ghost_tracking.hooks.vault.archive_reports import ArchiveReport, ExpiryReport
+from ghost_tracking.hooks.vault.reports import (
+    ExpireReport,
+    FoldReport,
+    PublishReport,
+    RepairReport,
+    SealReport,
+    StagedPart,
+    VerifyReport,
+)
 from ghost_tracking.hooks.vault.storage import FolderStorage, Storage
 from ghost_tracking.hooks.vault.storage.objects import PROTOCOLS, object_storage
 from ghost_tracking.settings import VAULT_CONNECTION
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
+    from ghost_tracking.hooks.vault.archive import Archive
     from ghost_tracking.hooks.vault.publishing import Publisher
 
 SEAL_MARGIN: Final = timedelta(minutes=15)
@@ -109,43 +122,209 @@ class ParquetVaultHook(BaseHook):
         return self._publisher().publish(partitions)
 
     def seal(self, now: datetime, margin: timedelta = SEAL_MARGIN) -> SealReport:
-        """Delete the parts of hours that ended `margin` before `now`, once proven to be published.
+        """Write the hours that ended `margin` before `now` once more, small and sorted, and delete their parts.
 
-        What is not published yet is merged first, then the published file is read back and compared with every part.
-        A point that comes later makes its hour published, and sealed, again.
+        What is not published yet is merged first, then the file is read back and compared with every part. A point
+        that comes later makes its hour published, and sealed, again. Raises PartitionBusyError when another process
+        seals or folds.
         """
-        return self._publisher().seal(now, margin)
+        publisher = self._publisher()
+        with self._closed_hours():
+            return publisher.seal(now, margin)
+
+    def fold(
+        self,
+        now: datetime,
+        margin: timedelta = SEAL_MARGIN,
+        *,
+        months: bool = True,
+        keep_hours: bool = True,
+        most_points_a_file: int | None = None,
+    ) -> FoldReport:
+        """Put days that ended `margin` before `now`, and then (if `months`) months, into `series/`, by video.
+
+        Seal before: a day with staged parts is not folded. Folded hours that got late points are folded again.
+        Hourly files stay, unless `keep_hours` is False: then those go whose every point is proven to be in a series.
+        Every file is read back before the index names it. Takes about 1 GB of memory at most, whatever the size.
+        What fails is in the report and stays as it is; raises PartitionBusyError when another process seals or folds.
+        """
+        from ghost_tracking.hooks.vault.folding import Folder
+        from ghost_tracking.hooks.vault.series import MOST_POINTS_A_FILE
+
+        folder = Folder(self._writable(), most_points_a_file or MOST_POINTS_A_FILE)
+        with self._closed_hours():
+            return folder.fold(now, margin, months=months, keep_hours=keep_hours)
+
+    def expire(self, cutoff: datetime, *, dry_run: bool = True) -> ExpireReport:
+        """Delete the points of all hours that ended by `cutoff` (aware), from every layer; `dry_run` only counts.
+
+        Metadata has a verb of its own, `expire_videos`. Raises BadInputError for a naive time, PartitionBusyError
+        when another process seals or folds.
+        """
+        from ghost_tracking.hooks.vault import expiry
+
+        if cutoff.utcoffset() is None:
+            raise BadInputError(f"{cutoff!r} has no time zone")
+        storage = self._readable() if dry_run else self._writable()
+        with nullcontext() if dry_run else self._closed_hours():
+            return expiry.expire(storage, cutoff, self.lock_timeout, dry_run=dry_run)
+
+    def verify(self, start: datetime | None = None, end: datetime | None = None) -> VerifyReport:
+        """Read all points of [start, end), None being open, in all layers, and the archive of metadata; compare.
+
+        Every problem is a sentence that names a file. Takes as long as reading everything does.
+        """
+        from ghost_tracking.hooks.vault import checking
+
+        return checking.verify(self._readable(), start, end)
+
+    def repair(self) -> RepairReport:
+        """Publish what was left staged; set aside what is broken and make it anew from the layer that has it.
+
+        Raises PartitionBusyError when another process seals or folds.
+        """
+        from ghost_tracking.hooks.vault.repairing import Repairer
+
+        repairer = Repairer(self._writable(), self.lock_timeout)
+        with self._closed_hours():
+            return repairer.repair()
 
     def read_metrics(
         self,
-        start: datetime,
-        end: datetime,
+        start: datetime | None = None,
+        end: datetime | None = None,
         video_ids: Collection[str] | None = None,
         columns: Sequence[str] | None = None,
     ) -> "pd.DataFrame":
-        """The published points of [start, end), of `video_ids` (None: all), with `columns` (None: all six).
+        """The published points of [start, end), None being open, of `video_ids` (None: all), in `columns` (all six).
 
-        Sorted by hour, then video_id and timestamp. Counts are nullable `Int64`, times UTC. Raises `BadInputError`
-        for naive times or an unknown column, `UnreadableFileError` with the name of a broken file.
+        Each point once, whichever layer it lies in. Sorted by hour, then video_id and timestamp. Counts are nullable
+        `Int64`, times UTC. Raises `BadInputError` for naive times or an unknown column, `UnreadableFileError` with
+        the name of a broken file.
         """
         from ghost_tracking.hooks.vault import reading
 
-        return reading.read_metrics(self._readable(), start, end, video_ids, columns)
+        return reading.frame(self.read_table(start, end, video_ids, columns))
+
+    def read_table(
+        self,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        video_ids: Collection[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> "pa.Table":
+        """As `read_metrics`, as an Arrow table."""
+        from ghost_tracking.hooks.vault import reading
+
+        question = reading.Question.checked(start, end, video_ids)
+        return reading.read_table(self._readable(), question, columns)
+
+    def read_batches(
+        self,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        video_ids: Collection[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> "Iterator[pa.RecordBatch]":
+        """As `read_metrics`, as Arrow batches of at most a million points, for what does not fit into memory.
+
+        In no promised order. Raises FileChangedError, and has to be begun anew, when a file that it was to read next
+        is folded or expired meanwhile.
+        """
+        from ghost_tracking.hooks.vault import reading
+
+        question = reading.Question.checked(start, end, video_ids)
+        return reading.read_batches(self._readable(), question, columns)
 
     def read_history(self, video_id: str, start: datetime | None = None, end: datetime | None = None) -> "pd.DataFrame":
         """All published points of one video in [start, end), None being open, sorted by time; as `read_metrics`."""
         from ghost_tracking.hooks.vault import reading
 
-        return reading.read_history(self._readable(), video_id, start, end)
+        return reading.frame(reading.read_history(self._readable(), video_id, start, end))
 
-    def health_check(self) -> dict[str, Any]:
-        """How the vault is, in plain values, from the footers of its files.
+    def read_latest(self, video_ids: Collection[str] | None = None) -> "pd.DataFrame":
+        """The newest point of each of `video_ids` (None: of all), sorted by video_id; columns as `read_metrics`."""
+        from ghost_tracking.hooks.vault import reading
 
-        `ok`, `writable` (tried by writing), `problem` (a sentence, or None), `root`, `newest_point` (ISO 8601, UTC,
-        or None), `partitions`, `points`, `bytes`, `staged_parts` (not yet published), `unreadable` (name and reason
-        of each broken published file), `quarantined` (number of files set aside). Never raises for a broken file.
+        return reading.frame(reading.read_latest(self._readable(), video_ids))
+
+    def series_files(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:
+        """The paths or URLs of the files of series that meet [start, end), None being open, for other readers.
+
+        Take them from here, or from `series/manifest.json`, and not from a pattern: while the vault is being folded,
+        the folder has files that are not in force.
         """
         from ghost_tracking.hooks.vault import reading
+
+        return [str(self._root_path / key) for key in reading.series_files(self._readable(), start, end)]
+
+    def stage_videos(self, videos: Sequence[Video], discovered_at: datetime) -> None:
+        """Write the metadata of newly found videos durably beside the archive, descriptions included, as one part.
+
+        `archive_videos` brings it in. `discovered_at` is what `videos` has in the database. OSError when the storage
+        fails, and then nothing is staged.
+        """
+        self._archive(write=True).stage(videos, discovered_at)
+
+    def archive_videos(
+        self, rows: Sequence[Mapping[str, Any]] | None = None, *, dry_run: bool = False
+    ) -> ArchiveReport:
+        """Bring metadata into `videos/`: all that is staged, or the given rows of the database; durable on return.
+
+        A row has `video_id` and any of title, published_at, tags, channel_id, channel_title, category_id,
+        duration_seconds, default_language, description, discovered_at (aware times) and other (JSON text). It takes
+        the place of what is archived of its video, whose description it keeps unless it has one. Staged metadata
+        does so only when it was discovered later. Nothing is written where nothing differs, nor with `dry_run`.
+
+        A staged part that is broken is set aside and named in the report; the others go on. Raises `BadInputError`
+        for rows that do not fit, `UnreadableFileError` with the name of a broken archived file, `PartitionBusyError`
+        when another writer holds the archive, OSError when the storage fails; calling again is always harmless.
+        """
+        archive = self._archive(write=not dry_run)
+        return archive.merge_staged(dry_run=dry_run) if rows is None else archive.take(rows, dry_run=dry_run)
+
+    def expire_videos(self, cutoff: datetime, *, dry_run: bool = False) -> ExpiryReport:
+        """Drop the metadata of videos discovered before `cutoff`, archived or staged; raises as `archive_videos`.
+
+        Where the time of discovery is unknown, that of archiving counts. With `dry_run` it is only counted.
+        """
+        return self._archive(write=not dry_run).expire(cutoff, dry_run=dry_run)
+
+    def read_videos(self, video_ids: str | Collection[str]) -> "pd.DataFrame":
+        """The metadata of these videos, one row each, sorted by video_id; those that are not known are absent.
+
+        Archived and staged ones. Columns as `archive_videos` takes them; tags are arrays, times UTC. Raises
+        `UnreadableFileError` with the name of a broken file.
+        """
+        from ghost_tracking.hooks.vault import archive
+
+        return archive.read_videos(self._readable(), [video_ids] if isinstance(video_ids, str) else video_ids)
+
+    def find_videos(self, words: str, limit: int = 20) -> "pd.DataFrame":
+        """Archived videos whose titles have all these `words`, the best `limit` of them first.
+
+        Case, accents, width and punctuation do not matter. A word matches at the beginning of words of a title; in
+        scripts that put no blanks between words (Chinese, Japanese, Thai …) anywhere. Titles that have it as a whole
+        word come first, and then newer videos. Columns: video_id, title, channel_title, published_at,
+        duration_seconds, channel_id, category_id. What was discovered since the janitor's last run is not found yet.
+        Raises `BadInputError` where there is no word, `UnreadableFileError` with the name of a broken file.
+        """
+        from ghost_tracking.hooks.vault import archive
+
+        return archive.find_videos(self._readable(), words, limit)
+
+    def health_check(self) -> dict[str, Any]:
+        """How the vault is, in plain values, from the names and footers of its files.
+
+        `ok`, `writable` (tried by writing), `problem` (a sentence, or None), `root`, `newest_point` (ISO 8601, UTC,
+        or None), `points` and `partitions` (each counted once), `bytes` (of all layers), `layers` (by layer `files`,
+        `points` or `videos`, `bytes`: `open` and `sealed` hours, series of `days` and of `months`, `videos`),
+        `staged_parts` (not yet published), `staged_hours` (which hours they are of), `staged_videos` (not yet
+        archived), `late_hours` (to be folded again), `unreadable` (name and reason of each broken file),
+        `quarantined` (number of files set aside). Never raises for a broken file. What footers do not tell, `verify`
+        does.
+        """
+        from ghost_tracking.hooks.vault import checking
 
         problem = None
         try:
@@ -154,7 +333,7 @@ class ParquetVaultHook(BaseHook):
             problem = self._not_writable(error).message
         except ConfigurationError as error:
             problem = error.message
-        found = reading.survey(self._storage)
+        found = checking.survey(self._storage)
         return {
             "ok": problem is None and not found["unreadable"],
             "writable": problem is None,
@@ -240,6 +419,17 @@ class ParquetVaultHook(BaseHook):
                 f"Connection '{self.vault_conn_id}' is missing: "
                 f"create it with the type File (path) and the extra {_EXAMPLES}"
             ) from None
+
+    def _archive(self, *, write: bool) -> "Archive":
+        from ghost_tracking.hooks.vault.archive import Archive
+
+        return Archive(self._writable() if write else self._readable(), self.lock_timeout)
+
+    @contextmanager
+    def _closed_hours(self) -> Iterator[None]:
+        """Keep other processes from sealing, folding, expiring and repairing."""
+        with self._storage.lock(layout.SERIES_LOCK, self.lock_timeout):
+            yield
 
     def _publisher(self) -> "Publisher":
         from ghost_tracking.hooks.vault.publishing import Publisher

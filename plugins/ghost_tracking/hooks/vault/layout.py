@@ -1,29 +1,50 @@
 """Where things stand in a vault, as keys: paths relative to its root, with forward slashes.
 
 metrics/date=2026-01-15/hour=10/stats.parquet    what readers see, and nothing else
-_staging/parts/date=…/hour=…/<name>.parquet      staged points, kept until their hour is sealed
-_staging/quarantine/date=…/hour=…/…              what could not be read
+series/manifest.json                             which hours are folded into which of these files:
+series/day=…/<name>.parquet  series/month=…/…
+videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
+_staging/parts/date=…/hour=…/<name>.part         staged points, kept until their hour is sealed
+_staging/videos/<name>.part                      staged metadata, kept until it is archived
+_staging/quarantine/…                            what could not be read
 _staging/locks/  _staging/tmp/
 _vault.json                                      which vault this is
+
+Nothing below `_staging/` ends in .parquet, so that a pattern such as `**/stats.parquet` or `**/*.parquet` never finds
+a point twice.
 """
 
 from typing import Final
 
-from ghost_tracking.core.partitions import Partition
+from ghost_tracking.core.partitions import Partition, Period
 
 METRICS: Final = "metrics"
+SERIES: Final = "series"
+SERIES_MANIFEST: Final = f"{SERIES}/manifest.json"
+VIDEOS: Final = "videos"
+VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
 PARTS: Final = "_staging/parts"
+STAGED_VIDEOS: Final = "_staging/videos"
 QUARANTINE: Final = "_staging/quarantine"
 LOCKS: Final = "_staging/locks"
+SERIES_LOCK: Final = f"{LOCKS}/series.lock"
+VIDEOS_LOCK: Final = f"{LOCKS}/videos.lock"
 SCRATCH: Final = "_staging/tmp"
 IDENTITY: Final = "_vault.json"
+RETENTION: Final = "_retention.json"
 STATS: Final = "stats.parquet"
 SUFFIX: Final = ".parquet"
+PART_SUFFIX: Final = ".part"
 
 
 def stats(partition: Partition) -> str:
     """The published file of an hour."""
     return f"{METRICS}/{partition.path}/{STATS}"
+
+
+def series(period: Period, name: str) -> str:
+    """A file of the points of a day or month."""
+    return f"{SERIES}/{period.path}/{name}{SUFFIX}"
 
 
 def parts(partition: Partition) -> str:
@@ -33,12 +54,13 @@ def parts(partition: Partition) -> str:
 
 def part(partition: Partition, name: str) -> str:
     """The staged part `name` of an hour."""
-    return f"{parts(partition)}/{name}{SUFFIX}"
+    return f"{parts(partition)}/{name}"
 
 
-def quarantined(partition: Partition, name: str) -> str:
-    """Where a file of this hour is set aside as `name`."""
-    return f"{QUARANTINE}/{partition.path}/{name}{SUFFIX}"
+def quarantined(key: str, stamp: str = "") -> str:
+    """Where the file that stood at `key` is set aside."""
+    kept = key.removeprefix(f"{PARTS}/").removeprefix(f"{METRICS}/")
+    return f"{QUARANTINE}/{kept}{stamp}.broken"
 
 
 def lock(partition: Partition) -> str:

@@ -4,6 +4,9 @@ Writers never touch a published file: they stage parts. A publication makes `sta
 before and of all parts that it does not contain yet; which ones it contains stands in its own footer, so that
 points and list change in one step. Parts stay until their hour is sealed. Hence a publication that is killed, or
 wakes up late and overwrites a newer file, loses nothing: the next one finds what is missing and merges it.
+
+While an hour has parts, readers look into its published file even where the hour is folded. Sealing notes a folded
+hour that has changed as late before it deletes the parts.
 """
 
 import logging
@@ -12,9 +15,9 @@ import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from ghost_tracking.core.partitions import Partition
@@ -25,8 +28,9 @@ from ghost_tracking.errors import (
     SchemaDriftError,
     UnreadableFileError,
 )
-from ghost_tracking.hooks.vault import files, layout
-from ghost_tracking.hooks.vault.footers import read_footer
+from ghost_tracking.hooks.vault import files, layout, tables
+from ghost_tracking.hooks.vault.index import mark_late
+from ghost_tracking.hooks.vault.listing import part_names, staged_hours
 from ghost_tracking.hooks.vault.reports import PublishReport, SealReport, StagedPart
 from ghost_tracking.hooks.vault.storage import Storage, Version
 
@@ -40,11 +44,19 @@ _Work = Callable[[Partition], PublishReport]
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """What stands in an hour's `stats.parquet`; `broken` holds the bytes of one that cannot be read, and why."""
+    """An hour's `stats.parquet` as bytes (None: there is none), or why it cannot be read."""
 
-    content: files.Content
+    data: bytes | None
     version: Version | None
-    broken: tuple[bytes, str] | None = None
+    footer: files.Footer
+    damage: str | None = None
+
+    def damaged(self, reason: str) -> "_Published":
+        """The same, found to be broken when it was looked into."""
+        return _Published(None, self.version, _NOTHING, reason)
+
+
+_NOTHING: Final = files.Footer(0, frozenset(), None, sealed=False, groups=0)
 
 
 @dataclass(slots=True)
@@ -65,30 +77,35 @@ class Publisher:
 
     def stage(self, points: Sequence[MetricPoint]) -> list[StagedPart]:
         """Write one durable part for each hour that `points` touch."""
-        ordered = sorted(points, key=lambda point: (point.timestamp, point.video_id))
-        return [self._stage_part(hour, list(group)) for hour, group in groupby(ordered, _hour_of)]
+        if not points:
+            return []
+        table = tables.table_of(points)
+        where = tables.hours(table)
+        touched = np.unique(where)
+        if len(touched) == 1:
+            return [self._stage_part(tables.partition_of(touched[0]), table)]
+        return [self._stage_part(tables.partition_of(hour), table.filter(pa.array(where == hour))) for hour in touched]
 
-    def _stage_part(self, partition: Partition, points: list[MetricPoint]) -> StagedPart:
-        table = files.merge([files.table_of(points)])
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:12]}"
+    def _stage_part(self, partition: Partition, table: pa.Table) -> StagedPart:
+        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:12]}{layout.PART_SUFFIX}"
         key = layout.part(partition, name)
-        self._storage.put(key, files.encode(files.Content((table,))))
+        self._storage.put(key, files.encode_part(table))
         return StagedPart(partition, key, table.num_rows)
 
     def publish(self, partitions: Collection[Partition] | None) -> PublishReport:
         """Merge what is staged and not published yet, in `partitions` or (None) anywhere."""
         hours = staged_hours(self._storage) if partitions is None else sorted(set(partitions))
         pending = [hour for hour in hours if self._lacks_parts(hour)]
-        return self._each_alone(pending, self._merge_new)
+        return self._each_alone(pending, lambda hour: self._again(self._merge_new, hour))
 
     def seal(self, now: datetime, margin: timedelta) -> SealReport:
-        """Prove that hours which ended before `now - margin` hold all their parts, and delete those."""
+        """Write the hours that ended before `now - margin` once more, prove that they hold all parts, delete those."""
         due = [hour for hour in staged_hours(self._storage) if hour.ends_at + margin <= now]
         sealed: dict[Partition, int] = {}
         unverified: list[Partition] = []
 
         def seal_hour(partition: Partition) -> PublishReport:
-            report = self._merge_all(partition)
+            report = self._again(self._merge_all, partition)
             deleted = self._delete_verified(partition)
             if deleted is None:
                 unverified.append(partition)
@@ -124,79 +141,96 @@ class Publisher:
             names = part_names(self._storage, partition)
             if not names:
                 return False
-            footer, _ = read_footer(self._storage, layout.stats(partition))
+            footer, _ = files.footer_at(self._storage, layout.stats(partition))
         except (OSError, UnreadableFileError):
             return True
         return not footer.parts.issuperset(names)
 
-    def _merge_new(self, partition: Partition) -> PublishReport:
-        return self._merge(partition, closing=False)
-
-    def _merge_all(self, partition: Partition) -> PublishReport:
-        return self._merge(partition, closing=True)
-
-    def _merge(self, partition: Partition, *, closing: bool) -> PublishReport:
+    def _again(self, work: _Work, partition: Partition) -> PublishReport:
         for _ in range(_ATTEMPTS - 1):
             try:
-                return self._merge_once(partition, closing=closing)
+                return work(partition)
             except FileChangedError:
                 log.warning("%s was replaced under its lock: merging anew", partition)
-        return self._merge_once(partition, closing=closing)
+        return work(partition)
 
-    def _merge_once(self, partition: Partition, *, closing: bool) -> PublishReport:
-        """Merge parts that the footer does not list; when `closing` the hour, every part, and sort the whole file."""
-        published = self._read_published(partition)
-        before = published.content
+    def _merge_new(self, partition: Partition) -> PublishReport:
+        """Add the points of parts that the published file does not list to its end."""
+        return self._merge_new_into(partition, self._read_published(partition))
+
+    def _merge_new_into(self, partition: Partition, published: _Published) -> PublishReport:
         names = part_names(self._storage, partition)
-        parts = self._read_parts(partition, [n for n in names if closing or n not in before.parts])
+        listed = published.footer.parts
+        parts = self._read_parts(partition, [name for name in names if name not in listed])
+        merged = {*parts.tables, *listed.intersection(names)}
+        try:
+            fresh = _fresh(published, parts)
+            data = _grown(published, fresh, merged, partition)
+        except UnreadableFileError as error:
+            return self._merge_new_into(partition, published.damaged(error.message))
         found = PublishReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
-        fresh = files.without(files.merge(parts.tables.values()), before.table)
-        unlisted = parts.tables.keys() - before.parts
-        if not (fresh.num_rows or unlisted or (closing and not before.is_sorted)):
+        unlisted = parts.tables.keys() - listed
+        if not (fresh.num_rows or unlisted):
             return self._with_broken(partition, published, found)
-        after = before.with_points(fresh, {*parts.tables, *before.parts.intersection(names)})
-        data = files.encode(after.sorted() if closing else after)
-        found = self._with_broken(partition, published, found, rebuilt_rows=fresh.num_rows)
+        return self._replace(partition, published, data, found, fresh.num_rows, len(unlisted))
+
+    def _merge_all(self, partition: Partition) -> PublishReport:
+        """Write the published file once more, sorted, with the points of every part, listed or not."""
+        published = self._read_published(partition)
+        before = tables.concat([])
+        if published.data is not None:
+            try:
+                before = files.decode(published.data, partition)
+            except UnreadableFileError as error:
+                published = published.damaged(error.message)
+        parts = self._read_parts(partition, part_names(self._storage, partition))
+        found = PublishReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
+        together = tables.merge([before, *parts.tables.values()])
+        added = together.num_rows - before.num_rows
+        unlisted = parts.tables.keys() - published.footer.parts
+        if not (added or unlisted) and (published.footer.sealed or not together.num_rows):
+            return self._with_broken(partition, published, found)
+        data = files.encode_sealed(together, parts.tables.keys())
+        return self._replace(partition, published, data, found, added, len(unlisted))
+
+    def _replace(
+        self, partition: Partition, published: _Published, data: bytes, found: PublishReport, added: int, merged: int
+    ) -> PublishReport:
+        found = self._with_broken(partition, published, found, rebuilt_rows=added)
         self._storage.replace(layout.stats(partition), data, expecting=published.version)
-        return replace(
-            found,
-            written=(partition,),
-            points_added=fresh.num_rows,
-            parts_merged=len(unlisted),
-            bytes=len(data),
-        )
+        return replace(found, written=(partition,), points_added=added, parts_merged=merged, bytes=len(data))
 
     def _read_published(self, partition: Partition) -> _Published:
         key = layout.stats(partition)
         try:
             blob = self._storage.read(key)
         except FileNotFoundError:
-            return _Published(files.Content(), None)
+            return _Published(None, None, _NOTHING)
         try:
-            return _Published(files.decode(blob.data, partition), blob.version)
+            return _Published(blob.data, blob.version, files.read_footer(blob.data))
         except SchemaDriftError as error:
             # Intact, so of another version of this program: not ours to replace.
             raise SchemaDriftError(f"{key} has {error.message}", key=key) from error
         except UnreadableFileError as error:
-            return _Published(files.Content(), blob.version, broken=(blob.data, error.message))
+            return _Published(None, blob.version, _NOTHING, damage=error.message)
 
     def _with_broken(
         self, partition: Partition, published: _Published, report: PublishReport, rebuilt_rows: int = 0
     ) -> PublishReport:
         """Keep a copy of a broken published file before it is replaced, and say so; in place it stays as it is."""
-        if published.broken is None:
+        if published.damage is None:
             return report
-        data, reason = published.broken
         key = layout.stats(partition)
         if not rebuilt_rows:
-            problem = f"{key} cannot be read ({reason}) and there is no staged part to make it anew from"
+            problem = f"{key} cannot be read ({published.damage}) and there is no staged part to make it anew from"
             log.error(problem)
             return replace(report, failed=(partition,), problems=(*report.problems, problem))
-        aside = layout.quarantined(partition, f"stats-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
-        self._storage.put(aside, data)
+        aside = layout.quarantined(key, f"-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+        self._storage.put(aside, self._storage.read(key).data)
         problem = (
-            f"{key} could not be read ({reason}): it is kept as {aside}, and was made anew of the staged parts that "
-            f"are left, {rebuilt_rows} point(s); what had been sealed before is missing until {aside} is mended"
+            f"{key} could not be read ({published.damage}): it is kept as {aside}, and was made anew of the staged "
+            f"parts that are left, {rebuilt_rows} point(s); what had been sealed before is missing until {aside} is "
+            "mended"
         )
         log.error(problem)
         return replace(
@@ -213,7 +247,7 @@ class Publisher:
             try:
                 parts.tables[name] = self._table(key, partition)
             except UnreadableFileError as error:
-                aside = layout.quarantined(partition, name)
+                aside = layout.quarantined(key)
                 self._storage.move(key, aside)
                 parts.quarantined.append(aside)
                 parts.problems.append(f"{key} could not be used ({error.message}) and was set aside as {aside}")
@@ -233,33 +267,28 @@ class Publisher:
             parts = [self._table(layout.part(partition, name), partition) for name in names]
         except (UnreadableFileError, OSError):
             return None if names else 0
-        if files.merge([published, *parts]).num_rows != published.num_rows:
+        if tables.merge([published, *parts]).num_rows != published.num_rows:
             return None
         self._storage.settle(layout.stats(partition))
+        mark_late(self._storage, partition, published)
         self._storage.delete(layout.part(partition, name) for name in names)
         return len(names)
 
     def _table(self, key: str, partition: Partition) -> pa.Table:
-        return files.decode(self._storage.read(key).data, partition).table
+        return files.decode(self._storage.read(key).data, partition)
 
 
-def staged_hours(storage: Storage) -> list[Partition]:
-    """The hours that have a folder for parts, in order."""
-    hours: list[Partition] = []
-    for date in storage.children(layout.PARTS):
-        for hour in storage.children(f"{layout.PARTS}/{date}"):
-            try:
-                hours.append(Partition.parse(f"{date}/{hour}"))
-            except ValueError:
-                log.warning("%s/%s/%s is no partition of the vault", layout.PARTS, date, hour)
-    return hours
+def _fresh(published: _Published, parts: _Parts) -> pa.Table:
+    """The staged points whose keys are not published; sorted by key."""
+    staged = tables.merge(parts.tables.values())
+    if published.data is None or not staged.num_rows:
+        return staged
+    return tables.without(staged, files.keys_of_span(published.data, staged))
 
 
-def part_names(storage: Storage, partition: Partition) -> list[str]:
-    """The names of an hour's staged parts, in the order in which they are merged."""
-    names = storage.children(layout.parts(partition))
-    return [name.removesuffix(layout.SUFFIX) for name in names if name.endswith(layout.SUFFIX)]
-
-
-def _hour_of(point: MetricPoint) -> Partition:
-    return Partition.of(point.timestamp)
+def _grown(published: _Published, fresh: pa.Table, parts: Collection[str], partition: Partition) -> bytes:
+    if published.data is None:
+        return files.encode(fresh, parts)
+    if published.footer.groups > files.MOST_ROW_GROUPS:
+        return files.encode(tables.concat([files.decode(published.data, partition), fresh]), parts)
+    return files.grow(published.data, fresh, parts)

@@ -1,165 +1,241 @@
-"""Reading the vault: points of a span of time, one video's history, and how the vault is."""
+"""Reading the vault: every point once, whichever layer it lies in.
 
+A day that is folded is read from its series, any other from its hours. Of a folded day's hours those are read as well
+that may hold more than the series: the late ones, and those with staged parts. Where one question is for all videos
+of a span and the hourly files are there, they are read instead: they are by time, as the question is.
+
+What is read is of one moment. The index is looked at before and after the names are listed, and a file that has gone
+since means that it was folded, dropped or expired: then all is read anew.
+"""
+
+import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+from more_itertools import chunked
 
-from ghost_tracking.core.partitions import Partition
+from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS
-from ghost_tracking.errors import BadInputError, UnreadableFileError
-from ghost_tracking.hooks.vault import files, layout
-from ghost_tracking.hooks.vault.footers import read_footer
-from ghost_tracking.hooks.vault.publishing import part_names, staged_hours
+from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
+from ghost_tracking.hooks.vault import files, layout, tables
+from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, current
+from ghost_tracking.hooks.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
+from ghost_tracking.hooks.vault.series import SeriesReader, files_of_videos
 from ghost_tracking.hooks.vault.storage import Storage
 
+_ATTEMPTS: Final = 10
+_BATCH: Final = 1 << 20
 
-def read_metrics(
-    storage: Storage,
-    start: datetime | None,
-    end: datetime | None,
-    video_ids: Collection[str] | None,
-    columns: Sequence[str] | None,
-) -> pd.DataFrame:
-    """The points of [start, end), hour by hour, and by video_id and timestamp within an hour."""
-    _require_aware(start, end)
+Result = TypeVar("Result")
+Span = tuple[dt.datetime | None, dt.datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which points: of [start, end), None being open, and of these videos, sorted (None: of all)."""
+
+    start: dt.datetime | None
+    end: dt.datetime | None
+    video_ids: tuple[str, ...] | None
+
+    @classmethod
+    def checked(
+        cls, start: dt.datetime | None, end: dt.datetime | None, video_ids: Collection[str] | None
+    ) -> "Question":
+        """BadInputError for a time without a zone, or for one id in the place of a list."""
+        for moment in (start, end):
+            if moment is not None and moment.utcoffset() is None:
+                raise BadInputError(f"{moment!r} has no time zone")
+        if isinstance(video_ids, str):
+            raise BadInputError(f"video_ids is the text {video_ids!r}: give a list of ids")
+        return cls(start, end, None if video_ids is None else tuple(sorted(set(video_ids))))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What to read for a question: these hours, and of the series these periods without the hours `beside` them.
+
+    `hours` with `doubled` among them may hold points that the series has as well.
+    """
+
+    hours: tuple[Partition, ...]
+    doubled: frozenset[Partition]
+    series: tuple[tuple[SeriesFile, frozenset[Partition]], ...]
+
+
+def chosen_columns(columns: Sequence[str] | None) -> list[str]:
+    """The columns asked for (None: all six); BadInputError for one that the vault does not have."""
     chosen = list(columns or COLUMNS)
     if unknown := [name for name in chosen if name not in COLUMNS]:
         raise BadInputError(f"The vault has no column {unknown[0]!r}, only {', '.join(COLUMNS)}")
-    ids = None if video_ids is None else sorted(set(video_ids))
-    needed = list(dict.fromkeys([*chosen, *files.KEY]))
-    schema = pa.schema([files.SCHEMA.field(name) for name in needed])
-    tables = [schema.empty_table()]
-    for partition in published_hours(storage, start, end):
-        table = _read_hour(storage, partition, needed, ids)
-        if table is not None and table.num_rows:
-            tables.append(_within(table, partition, start, end))
-    return _frame(pa.concat_tables(tables).select(chosen))
+    return chosen
 
 
-def read_history(storage: Storage, video_id: str, start: datetime | None, end: datetime | None) -> pd.DataFrame:
+def read_table(storage: Storage, question: Question, columns: Sequence[str] | None) -> pa.Table:
+    """The points as one table, by hour, and by video_id and timestamp within an hour."""
+    chosen = chosen_columns(columns)
+    table = _at_one_moment(lambda: tables.concat(_points(storage, question, _plan(storage, question))))
+    if table.num_rows:
+        table = _by_hour(table)
+    return table.select(chosen)
+
+
+def read_history(storage: Storage, video_id: str, start: dt.datetime | None, end: dt.datetime | None) -> pa.Table:
     """All points of one video in [start, end), sorted by time."""
-    # Hours come in order, and within an hour one video's points do.
-    return read_metrics(storage, start, end, [video_id], None)
+    question = Question.checked(start, end, [video_id])
+    return tables.sort(_at_one_moment(lambda: tables.concat(_points(storage, question, _plan(storage, question)))))
 
 
-def published_hours(
-    storage: Storage, start: datetime | None = None, end: datetime | None = None
-) -> Iterator[Partition]:
-    """The hours under `metrics/` that meet [start, end), in order; names that are no partition are passed over."""
-    for date in storage.children(layout.METRICS):
-        if not _may_meet(date, start, end):
+def read_batches(storage: Storage, question: Question, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """The points in batches of at most a million, in no promised order, with little more than one in memory.
+
+    What the batches hold together is of one moment. FileChangedError when a file went before its turn came: with
+    batches already handed out, only the caller can begin anew.
+    """
+    chosen = chosen_columns(columns)
+    plan = _at_one_moment(lambda: _plan(storage, question))
+    try:
+        for table in _points(storage, question, plan):
+            yield from table.select(chosen).to_batches(max_chunksize=_BATCH)
+    except FileNotFoundError as error:
+        raise FileChangedError(
+            f"{error.filename or 'A file'} was folded or expired while it was read: read again"
+        ) from error
+
+
+def read_latest(storage: Storage, video_ids: Collection[str] | None) -> pa.Table:
+    """The newest point of each video, by video_id."""
+    question = Question.checked(None, None, video_ids)
+
+    def newest() -> pa.Table:
+        plan = _plan(storage, question)
+        series = [_latest_of(storage, each, question) for each, _ in plan.series]
+        found = tables.latest(tables.concat(series))
+        for day in chunked(_from_hours(storage, question, plan), 24):
+            found = tables.latest(tables.concat([found, *(table for _, table in day)]))
+        return found
+
+    return tables.sort(_at_one_moment(newest))
+
+
+def series_files(storage: Storage, start: dt.datetime | None, end: dt.datetime | None) -> list[str]:
+    """The keys of the files of series that meet [start, end)."""
+    index, _ = current(storage)
+    return [each.path for each in index.files if Period.parse(each.period).meets(start, end)]
+
+
+def frame(table: pa.Table) -> pd.DataFrame:
+    """A table as pandas has it, with nullable integers: a column's type never depends on its content."""
+    converted: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    return converted
+
+
+def _at_one_moment(read: Callable[[], Result]) -> Result:
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return read()
+        except (FileNotFoundError, FileChangedError):
             continue
-        for hour in storage.children(f"{layout.METRICS}/{date}"):
-            partition = _partition(f"{date}/{hour}")
-            if partition is not None and _meets(partition, start, end):
-                yield partition
+    return read()
 
 
-@dataclass(slots=True)
-class _Survey:
-    points: int = 0
-    bytes: int = 0
-    partitions: int = 0
-    newest: datetime | None = None
-    parts: dict[Partition, frozenset[str]] = field(default_factory=dict)
-    unreadable: list[str] = field(default_factory=list)
+def _plan(storage: Storage, question: Question) -> _Plan:
+    index, version = current(storage)
+    changed = {hour for hour in staged_hours(storage) if index.holds(hour.date) and part_names(storage, hour)}
+    changed |= {Partition.parse(path) for path in index.late}
+    plan = (_by_video if question.video_ids is not None else _by_time)(storage, question, index, changed)
+    if current(storage)[1] != version:
+        raise FileChangedError("the series were folded anew while the vault was being listed")
+    return plan
 
 
-def survey(storage: Storage) -> dict[str, Any]:
-    """What the footers of all published files tell, and what is staged beside them."""
-    seen = _Survey()
-    for partition in published_hours(storage):
-        _look_at(storage, partition, seen)
-    staged = {
-        hour: set(part_names(storage, hour)) - seen.parts.get(hour, frozenset()) for hour in staged_hours(storage)
-    }
-    return {
-        "newest_point": None if seen.newest is None else seen.newest.isoformat(),
-        "partitions": seen.partitions,
-        "points": seen.points,
-        "bytes": seen.bytes,
-        "staged_parts": sum(len(names) for names in staged.values()),
-        "unreadable": seen.unreadable,
-        "quarantined": _count_files(storage, layout.QUARANTINE),
-    }
+def _by_video(storage: Storage, question: Question, index: SeriesIndex, changed: set[Partition]) -> _Plan:
+    """Folded days from their series, other days from their hours."""
+    start, end = question.start, question.end
+    hours = [hour for hour in sorted(changed) if hour.meets(start, end)]
+    for date in published_dates(storage):
+        if not index.holds(date) and Period.day(date).meets(start, end):
+            hours += [hour for hour in published_hours(storage, date) if hour.meets(start, end)]
+    series = [each for each in index.files if Period.parse(each.period).meets(start, end)]
+    wanted = files_of_videos(series, question.video_ids or ())
+    return _Plan(tuple(sorted(hours)), frozenset(changed), tuple((each, frozenset()) for each in wanted))
 
 
-def _look_at(storage: Storage, partition: Partition, seen: _Survey) -> None:
-    key = layout.stats(partition)
+def _by_time(storage: Storage, question: Question, index: SeriesIndex, changed: set[Partition]) -> _Plan:
+    """Hours from their files where they have one, and from the series what has none."""
+    start, end = question.start, question.end
+    hours = sorted(hours_between(storage, start, end))
+    there = {hour for hour in hours if hour not in changed and not index.is_dropped(hour)}
+    series = []
+    for period in index.periods:
+        if not period.meets(start, end):
+            continue
+        lacking = [hour for hour in index.tallies(period) if hour not in there and hour.meets(start, end)]
+        if lacking:
+            beside = frozenset(hour for hour in there if hour in period)
+            series += [(each, beside) for each in index.files_of(period)]
+    return _Plan(tuple(hour for hour in hours if hour in there or hour in changed), frozenset(changed), tuple(series))
+
+
+def _points(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Table]:
+    """The tables of a plan, no point in two of them. Where hours repeat what series hold, the series' point stays."""
+    doubled: list[pa.Table] = []
+    for each, beside in plan.series:
+        for table in _series(storage, each, beside, question):
+            if plan.doubled:
+                doubled.append(tables.of_hours(table, plan.doubled))
+            yield tables.not_of_hours(table, plan.doubled) if plan.doubled else table
+    known = tables.concat(doubled)
+    yield known
+    for hour, table in _from_hours(storage, question, plan):
+        yield tables.without(table, known) if hour in plan.doubled else table
+
+
+def _from_hours(storage: Storage, question: Question, plan: _Plan) -> Iterator[tuple[Partition, pa.Table]]:
+    """The hours of a plan. Those whose file is not there are read from the series, if they have been folded."""
+    gone: set[Partition] = set()
+    for hour in plan.hours:
+        try:
+            yield hour, _hour(storage, hour, question)
+        except FileNotFoundError:
+            gone.add(hour)
+    gone -= plan.doubled  # what the series have of those is read already
+    index, _ = current(storage) if gone else (SeriesIndex(), None)
+    for period in index.periods:
+        if lacking := {hour for hour in gone if hour in period}:
+            for each in index.files_of(period):
+                for table in _series(storage, each, frozenset(), question):
+                    found = tables.of_hours(table, lacking)
+                    yield min(lacking), found
+
+
+def _series(storage: Storage, each: SeriesFile, beside: frozenset[Partition], question: Question) -> Iterator[pa.Table]:
+    reader = SeriesReader(storage, each.path)
+    found = reader.batches(_BATCH) if question.video_ids is None else iter([reader.points(question.video_ids)])
+    for table in found:
+        inside = tables.within(table, question.start, question.end)
+        yield tables.not_of_hours(inside, beside) if beside else inside
+
+
+def _latest_of(storage: Storage, each: SeriesFile, question: Question) -> pa.Table:
+    reader = SeriesReader(storage, each.path)
+    return reader.latest() if question.video_ids is None else reader.points(question.video_ids)
+
+
+def _hour(storage: Storage, hour: Partition, question: Question) -> pa.Table:
+    key = layout.stats(hour)
     try:
-        footer, size = read_footer(storage, key)
-    except FileNotFoundError:
-        return
-    except (UnreadableFileError, OSError) as error:
-        seen.unreadable.append(f"{key}: {error}")
-        return
-    seen.partitions += 1
-    seen.points += footer.rows
-    seen.bytes += size
-    seen.parts[partition] = footer.parts
-    seen.newest = footer.newest or seen.newest  # hours come in order
-
-
-def _read_hour(
-    storage: Storage, partition: Partition, columns: Sequence[str], video_ids: Sequence[str] | None
-) -> pa.Table | None:
-    key = layout.stats(partition)
-    try:
-        return files.read(storage.read(key).data, columns, video_ids)
-    except FileNotFoundError:
-        return None
+        table = files.read(storage.read(key).data, COLUMNS, question.video_ids)
     except UnreadableFileError as error:
         raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
+    start = question.start if question.start is not None and question.start > hour.starts_at else None
+    end = question.end if question.end is not None and question.end < hour.ends_at else None
+    return tables.within(table, start, end)
 
 
-def _within(table: pa.Table, partition: Partition, start: datetime | None, end: datetime | None) -> pa.Table:
-    if start is not None and partition.starts_at < start:
-        table = _filtered(table, pc.greater_equal, start)
-    if end is not None and end < partition.ends_at:
-        table = _filtered(table, pc.less, end)
-    return table
-
-
-def _filtered(table: pa.Table, compare: Callable[..., Any], moment: datetime) -> pa.Table:
-    bound = pa.scalar(moment, files.SCHEMA.field("timestamp").type)
-    return table.filter(compare(table["timestamp"], bound))
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    # Nullable integers, whether nulls are among them or not: a column's type never depends on its content.
-    frame: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    return frame
-
-
-def _require_aware(*moments: datetime | None) -> None:
-    for moment in moments:
-        if moment is not None and moment.utcoffset() is None:
-            raise BadInputError(f"{moment!r} has no time zone")
-
-
-def _may_meet(date: str, start: datetime | None, end: datetime | None) -> bool:
-    first, last = _partition(f"{date}/hour=00"), _partition(f"{date}/hour=23")
-    if first is None or last is None:
-        return False
-    return (end is None or first.starts_at < end) and (start is None or last.ends_at > start)
-
-
-def _meets(partition: Partition, start: datetime | None, end: datetime | None) -> bool:
-    return (end is None or partition.starts_at < end) and (start is None or partition.ends_at > start)
-
-
-def _partition(path: str) -> Partition | None:
-    try:
-        return Partition.parse(path)
-    except ValueError:
-        return None
-
-
-def _count_files(storage: Storage, folder: str) -> int:
-    names = storage.children(folder)
-    return sum(1 if name.endswith(layout.SUFFIX) else _count_files(storage, f"{folder}/{name}") for name in names)
+def _by_hour(table: pa.Table) -> pa.Table:
+    ordered = tables.sort(table)
+    return ordered.take(pa.array(tables.hours(ordered).argsort(kind="stable")))

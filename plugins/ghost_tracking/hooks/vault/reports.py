@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
-from ghost_tracking.core.partitions import Partition
+from ghost_tracking.core.partitions import Partition, Period
 
 _SHOWN: Final = 20
 
@@ -18,8 +18,43 @@ class StagedPart:
     rows: int
 
 
+class Report:
+    """A dataclass of numbers and tuples: two add up field by field."""
+
+    __slots__ = ()
+
+    def __add__(self, other: Self) -> Self:
+        """What both did."""
+        return type(self).combined([self, other])
+
+    @classmethod
+    def combined(cls, reports: Sequence[Self]) -> Self:
+        """One report for several."""
+        start = cls()
+        return cls(
+            **{
+                f.name: sum((getattr(report, f.name) for report in reports), getattr(start, f.name))
+                for f in fields(cls)  # type: ignore[arg-type]
+            }
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Small plain values, for XCom: numbers, and lists of at most 20 texts with their full count beside."""
+        plain: dict[str, Any] = {}
+        for f in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, f.name)
+            if isinstance(value, Report):
+                plain[f.name] = value.as_dict()
+            elif isinstance(value, tuple):
+                plain[f.name] = [str(item) for item in value[:_SHOWN]]
+                plain[f"{f.name}_count"] = len(value)
+            else:
+                plain[f.name] = value
+        return plain
+
+
 @dataclass(frozen=True, slots=True)
-class PublishReport:
+class PublishReport(Report):
     """What a publication did.
 
     `busy` hours were held by another writer, `failed` hours could not be read or written (`problems` says why): the
@@ -43,24 +78,9 @@ class PublishReport:
         """All that was looked at is published, and nothing was wrong with it."""
         return not (self.busy or self.failed or self.problems)
 
-    @classmethod
-    def combined(cls, reports: Sequence[Self]) -> Self:
-        """One report for several."""
-        start = cls()
-        return cls(
-            **{
-                f.name: sum((getattr(report, f.name) for report in reports), getattr(start, f.name))
-                for f in fields(cls)
-            }
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Small plain values, for XCom: numbers, and lists of at most 20 texts with their full count beside."""
-        return _plain(self)
-
 
 @dataclass(frozen=True, slots=True)
-class SealReport:
+class SealReport(Report):
     """What a sealing did.
 
     `sealed` hours hold every point that was staged for them, read back and compared; their parts are deleted.
@@ -79,20 +99,62 @@ class SealReport:
         """Every hour that was due is sealed."""
         return self.published.complete and not self.unverified
 
-    def as_dict(self) -> dict[str, Any]:
-        """As `PublishReport.as_dict`, with that of `published` inside."""
-        return _plain(self)
+
+@dataclass(frozen=True, slots=True)
+class FoldReport(Report):
+    """What a folding did.
+
+    `folded` days and months were written, `points` and `bytes` of them in all; those that could not be are `failed`
+    and are still read from what they were to be made of. `hours_dropped` hourly files went because the series have
+    all their points. `leftovers_deleted` counts files of folds that were killed.
+    """
+
+    folded: tuple[Period, ...] = ()
+    points: int = 0
+    bytes: int = 0
+    hours_dropped: int = 0
+    leftovers_deleted: int = 0
+    failed: tuple[Period, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
-def _plain(report: PublishReport | SealReport) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for f in fields(report):
-        value = getattr(report, f.name)
-        if isinstance(value, PublishReport):
-            plain[f.name] = value.as_dict()
-        elif isinstance(value, tuple):
-            plain[f.name] = [str(item) for item in value[:_SHOWN]]
-            plain[f"{f.name}_count"] = len(value)
-        else:
-            plain[f.name] = value
-    return plain
+@dataclass(frozen=True, slots=True)
+class ExpireReport(Report):
+    """What was deleted because of its age, or would be; points that lie in several layers count in each.
+
+    `hours` files under `metrics/` with `points`, `series_points` in series, `parts` staged, `set_aside` files in
+    quarantine.
+    """
+
+    hours: int = 0
+    points: int = 0
+    series_points: int = 0
+    parts: int = 0
+    set_aside: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport(Report):
+    """What a verification found: how much it compared, and a sentence for everything that is not as it should be."""
+
+    hours: int = 0
+    periods: int = 0
+    points: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RepairReport(Report):
+    """What a repair did.
+
+    `restored` hours were written anew from series, `refolded` periods anew from hours and what is left of series;
+    broken files are set aside as `quarantined`. `lost` are sentences about points that no layer has any more.
+    """
+
+    published: PublishReport = field(default_factory=PublishReport)
+    restored: tuple[Partition, ...] = ()
+    refolded: tuple[Period, ...] = ()
+    quarantined: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()

@@ -22,7 +22,8 @@ class Storage(Protocol):
     """A place for files.
 
     Keys are relative paths with forward slashes. What `put` and `replace` return from survives a power cut. Any verb
-    raises `OSError` for what may pass and `ConfigurationError` for what somebody has to mend.
+    raises `OSError`, always with its `errno`, for what may pass, and `ConfigurationError` for what somebody has to
+    mend.
     """
 
     @property
@@ -45,7 +46,8 @@ class Storage(Protocol):
         """`key` for reading here and there; FileNotFoundError when it is not there.
 
         All that is read through it is of one version. When that is gone before all is read, `FileChangedError` says
-        so, in storages that do not keep it for who has it open.
+        so, in storages that do not keep it for who has it open. An `OSError` with an `errno` that comes of reading is
+        the storage's fault, and tells nothing of the file.
         """
 
     def version(self, key: str) -> Version | None:
@@ -61,7 +63,11 @@ class Storage(Protocol):
         """Write `key` whole, at once and durably, whatever stood there."""
 
     def replace(self, key: str, data: bytes, *, expecting: Version | None) -> None:
-        """`put`, if `key` still is the version `expecting` (None: is not there), else `FileChangedError`."""
+        """`put`, if `key` still is the version `expecting` (None: is not there), else `FileChangedError`.
+
+        After an error nobody knows: a write whose answer got lost may have gone through, and somebody may have built
+        on it. So what was written for `data` to name is deleted only when it is old, and not named then.
+        """
 
     def settle(self, key: str) -> None:
         """Make durable that `key` stands there, whoever wrote it and was perhaps killed on the way."""
@@ -71,6 +77,9 @@ class Storage(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove `keys`, those that are there, and the folders that this leaves empty."""
+
+    def discard(self, key: str, *, expecting: Version) -> None:
+        """Remove `key` if it is the version `expecting`, else `FileChangedError`; nothing when it is not there."""
 
     def sweep_scratch(self, before: float) -> int:
         """Remove unfinished files last touched before the POSIX time `before`; how many there were."""

@@ -63,7 +63,7 @@ class FolderStorage:
         return self._read(key, last)
 
     def _read(self, key: str, last: int | None) -> Blob:
-        with (self.root / key).open("rb") as file:
+        with self.open(key) as file:
             status = os.fstat(file.fileno())
             if last is not None and last < status.st_size:
                 file.seek(-last, os.SEEK_END)
@@ -71,13 +71,16 @@ class FolderStorage:
 
     def open(self, key: str) -> BinaryIO:
         """`key` for reading; a file that is replaced or deleted stays whole for who has it open."""
-        return (self.root / key).open("rb")
+        try:
+            return (self.root / key).open("rb")
+        except NotADirectoryError as error:  # above it stands a file: an object store would not mind
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root / key)) from error
 
     def version(self, key: str) -> Version | None:
         """The present version of `key`; None when it is not there."""
         try:
             return _version((self.root / key).stat())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def children(self, folder: str) -> list[str]:
@@ -129,6 +132,12 @@ class FolderStorage:
             path.unlink(missing_ok=True)
         for folder in {path.parent: path for path in paths}.values():
             self._remove_empty(folder)
+
+    def discard(self, key: str, *, expecting: Version) -> None:
+        """Remove `key` if it is the version `expecting`; on a folder, too, only a lock makes this one step."""
+        if self.version(key) not in {expecting, None}:
+            raise FileChangedError(f"{key} was replaced by somebody else", key=key)
+        self.delete([key])
 
     def sweep_scratch(self, before: float) -> int:
         """Remove unfinished files last touched before the POSIX time `before`; how many there were."""

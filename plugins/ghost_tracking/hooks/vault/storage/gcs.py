@@ -100,6 +100,9 @@ class GoogleBucket:
         with ThreadPoolExecutor(_DELETING) as pool:
             list(pool.map(self._delete, names))
 
+    def delete_version(self, name: str, version: Version) -> None:
+        self._call("DELETE", _OBJECT, name, **_condition(version))
+
     def _delete(self, name: str) -> None:
         try:
             self._call("DELETE", _OBJECT, name)

@@ -60,6 +60,9 @@ class Bucket(Protocol):
     def delete(self, names: Iterable[str]) -> None:
         """Delete those objects that are there."""
 
+    def delete_version(self, name: str, version: Version) -> None:
+        """Delete an object if it is of this version, else FileChangedError; FileNotFoundError when it is not there."""
+
 
 class ObjectStorage:
     """A prefix of a bucket; see `Storage`. What is written is durable and seen by all at once, as the stores promise.
@@ -170,6 +173,16 @@ class ObjectStorage:
         """Remove `keys`, those that are there."""
         self._bucket.delete(map(self._name, keys))
 
+    def discard(self, key: str, *, expecting: Version) -> None:
+        """Remove `key` if it is the version `expecting`; a store that knows no conditions here removes any."""
+        try:
+            self._bucket.delete_version(self._name(key), expecting)
+        except FileNotFoundError:
+            return
+        except FileChangedError:
+            if self.version(key) is not None:
+                raise
+
     def sweep_scratch(self, before: float) -> int:  # noqa: ARG002 - the protocol's
         """None: an object is there whole or not at all."""
         return 0
@@ -242,7 +255,7 @@ class _OpenObject(io.RawIOBase):
         try:
             return self._bucket.get(self._name, span=span, version=self._version).data
         except FileNotFoundError:
-            raise FileChangedError(f"{self._name} was deleted while being read", key=self._name) from None
+            raise FileChangedError(f"{self._name} was deleted while it was being read", key=self._name) from None
 
 
 def object_storage(root: ObjectStoragePath, scratch: str) -> ObjectStorage:

@@ -124,6 +124,9 @@ class S3Bucket:
             for refused in self._call("delete_objects", some[0], Delete=wanted).get("Errors", ()):
                 self._explain("delete_objects", refused["Key"], refused["Code"], OSError(refused.get("Message")))
 
+    def delete_version(self, name: str, version: Version) -> None:
+        self._call("delete_object", name, Key=name, IfMatch=version)
+
     def _call(self, method: str, name: str, **arguments: Any) -> Any:
         try:
             return self._fs.call_s3(method, Bucket=self._name, **arguments)

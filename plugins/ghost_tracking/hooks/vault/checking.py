@@ -1,0 +1,222 @@
+"""How the vault is: a survey of its names and footers, and a verification that reads everything and compares layers."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+import pyarrow as pa
+
+from ghost_tracking.core.partitions import Partition, Period
+from ghost_tracking.errors import FileChangedError, UnreadableFileError
+from ghost_tracking.hooks.vault import archive, files, layout, tables
+from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, load
+from ghost_tracking.hooks.vault.listing import hours_between, part_names, staged_hours
+from ghost_tracking.hooks.vault.reports import VerifyReport
+from ghost_tracking.hooks.vault.series import SeriesReader
+from ghost_tracking.hooks.vault.storage import Storage
+from ghost_tracking.hooks.vault.tables import Tally, add_tallies
+
+log = logging.getLogger(__name__)
+
+_THREADS: Final = 8
+"""Footers are small: what takes time is asking for them one by one, on an object store."""
+_BATCH: Final = 1 << 19
+
+
+@dataclass(slots=True)
+class _Layer:
+    """Files of one kind: how many, their points and bytes."""
+
+    files: int = 0
+    points: int = 0
+    bytes: int = 0
+
+    def add(self, points: int, size: int) -> None:
+        self.files += 1
+        self.points += points
+        self.bytes += size
+
+    def as_dict(self) -> dict[str, int]:
+        return {"files": self.files, "points": self.points, "bytes": self.bytes}
+
+
+@dataclass(slots=True)
+class _Survey:
+    open: _Layer = field(default_factory=_Layer)
+    sealed: _Layer = field(default_factory=_Layer)
+    days: _Layer = field(default_factory=_Layer)
+    months: _Layer = field(default_factory=_Layer)
+    newest: datetime | None = None
+    parts: dict[Partition, frozenset[str]] = field(default_factory=dict)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def survey(storage: Storage) -> dict[str, Any]:
+    """What names and footers tell of all layers; see `ParquetVaultHook.health_check`."""
+    seen = _Survey()
+    index = _index(storage, seen)
+    hours = list(hours_between(storage, None, None))
+    with ThreadPoolExecutor(_THREADS) as threads:
+        for hour, found in zip(hours, threads.map(lambda hour: _footer(storage, hour), hours), strict=True):
+            _note_hour(hour, found, seen)
+        for each, problem in zip(
+            index.files, threads.map(lambda each: _problem_of(storage, each), index.files), strict=True
+        ):
+            layer = seen.months if Period.parse(each.period).is_month else seen.days
+            layer.add(each.points, each.bytes)
+            seen.unreadable += [problem] if problem else []
+    dropped = _dropped(index, set(seen.parts))
+    videos = archive.survey(storage)
+    unpublished = _unpublished(storage, seen)
+    return {
+        "newest_point": None if seen.newest is None else seen.newest.isoformat(),
+        "points": seen.open.points + seen.sealed.points + sum(each.rows for each in dropped.values()),
+        "partitions": len(seen.parts) + len(dropped),
+        "bytes": sum(layer.bytes for layer in (seen.open, seen.sealed, seen.days, seen.months)) + videos["bytes"],
+        "layers": {
+            "open": seen.open.as_dict(),
+            "sealed": seen.sealed.as_dict(),
+            "days": seen.days.as_dict(),
+            "months": seen.months.as_dict(),
+            "videos": {name: videos[name] for name in ("files", "videos", "bytes")},
+        },
+        "staged_parts": sum(map(len, unpublished.values())),
+        "staged_hours": [hour.path for hour, names in unpublished.items() if names],
+        "staged_videos": videos["staged_parts"],
+        "late_hours": list(index.late),
+        "unreadable": [*seen.unreadable, *videos["unreadable"]],
+        "quarantined": sum(1 for _ in storage.walk(layout.QUARANTINE)),
+    }
+
+
+def verify(storage: Storage, start: datetime | None = None, end: datetime | None = None) -> VerifyReport:
+    """Read every point of [start, end) in every layer, and compare; the archive of metadata as well.
+
+    Hours against their series, series against the index, row by row of what each must hold. While the vault is being
+    folded, a file may be reported missing: verify again.
+    """
+    seen = _Survey()
+    index = _index(storage, seen)
+    report = VerifyReport(problems=tuple(seen.unreadable))
+    for hour in hours_between(storage, start, end):
+        report += _verify_hour(storage, index, hour)
+    for period in (each for each in index.periods if each.meets(start, end)):
+        log.info("Verifying the series of %s", period)
+        report += _verify_period(storage, index, period)
+    return report + VerifyReport(problems=(*_orphans(storage, index), *archive.verify(storage)))
+
+
+def read_hour(storage: Storage, hour: Partition) -> pa.Table:
+    """All points of an hour's published file; UnreadableFileError naming it, FileNotFoundError."""
+    key = layout.stats(hour)
+    try:
+        return files.decode(storage.read(key).data, hour)
+    except UnreadableFileError as error:
+        raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
+
+
+def tally_of(storage: Storage, names: Iterable[str]) -> dict[Partition, Tally]:
+    """The points of files of series by hour; raises as `SeriesReader`."""
+    found: dict[Partition, Tally] = {}
+    for key in names:
+        for table in SeriesReader(storage, key).batches(_BATCH):
+            add_tallies(found, tables.tally(table))
+    return found
+
+
+def _index(storage: Storage, seen: _Survey) -> SeriesIndex:
+    try:
+        return load(storage)[0]
+    except UnreadableFileError as error:
+        seen.unreadable.append(error.message)
+    except OSError as error:
+        seen.unreadable.append(f"{layout.SERIES_MANIFEST}: {error}")
+    return SeriesIndex()
+
+
+def _footer(storage: Storage, hour: Partition) -> tuple[files.Footer, int] | str | None:
+    """An hour's footer and its file's size; why it cannot be read; None where there is no file."""
+    key = layout.stats(hour)
+    try:
+        return files.footer_at(storage, key)
+    except FileNotFoundError:
+        return None
+    except (UnreadableFileError, OSError) as error:
+        return f"{key}: {error}"
+
+
+def _note_hour(hour: Partition, found: tuple[files.Footer, int] | str | None, seen: _Survey) -> None:
+    if isinstance(found, str):
+        seen.unreadable.append(found)
+    elif found is not None:
+        footer, size = found
+        (seen.sealed if footer.sealed else seen.open).add(footer.rows, size)
+        seen.parts[hour] = footer.parts
+        seen.newest = footer.newest or seen.newest  # hours come in order
+
+
+def _problem_of(storage: Storage, each: SeriesFile) -> str | None:
+    return _problem(lambda: SeriesReader(storage, each.path).check())
+
+
+def _problem(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except (UnreadableFileError, FileChangedError) as error:
+        return error.message
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    return None
+
+
+def _dropped(index: SeriesIndex, there: set[Partition]) -> dict[Partition, Tally]:
+    """The hours that only the series have."""
+    found = (item for period in index.periods for item in index.tallies(period).items())
+    return {hour: each for hour, each in found if hour not in there or index.is_dropped(hour)}
+
+
+def _unpublished(storage: Storage, seen: _Survey) -> dict[Partition, set[str]]:
+    hours = staged_hours(storage)
+    return {hour: set(part_names(storage, hour)) - seen.parts.get(hour, frozenset()) for hour in hours}
+
+
+def _verify_hour(storage: Storage, index: SeriesIndex, hour: Partition) -> VerifyReport:
+    found: list[Tally] = []
+    problem = _problem(lambda: found.append(tables.tally(read_hour(storage, hour)).get(hour, Tally(0, 0))))
+    if not found:
+        gone = storage.version(layout.stats(hour)) is None
+        return VerifyReport() if gone else VerifyReport(problems=(problem or "",))
+    report = VerifyReport(hours=1, points=found[0].rows)
+    if not index.holds(hour.date) or index.is_dropped(hour) or hour.path in index.late or part_names(storage, hour):
+        return report
+    folded = index.tallies(Period.day(hour.date)).get(hour, Tally(0, 0))
+    if folded == found[0]:
+        return report
+    problem = (
+        f"{layout.stats(hour)} has {found[0].rows:,} points, its series {folded.rows:,}"
+        + (" others" if folded.rows == found[0].rows else "")
+        + ": repair the vault to have both in both"
+    )
+    return report + VerifyReport(problems=(problem,))
+
+
+def _verify_period(storage: Storage, index: SeriesIndex, period: Period) -> VerifyReport:
+    names = [each.path for each in index.files_of(period)]
+    found: dict[Partition, Tally] = {}
+    problem = _problem(lambda: found.update(tally_of(storage, names)))
+    if problem:
+        return VerifyReport(problems=(problem,))
+    wanted = index.tallies(period)
+    differing = sorted(hour for hour in wanted.keys() | found.keys() if wanted.get(hour) != found.get(hour))
+    problems = tuple(f"the series of {period} differ from the index in {hour}" for hour in differing[:3])
+    return VerifyReport(periods=1, points=sum(each.rows for each in found.values()), problems=problems)
+
+
+def _orphans(storage: Storage, index: SeriesIndex) -> Iterator[str]:
+    named = {each.path for each in index.files}
+    for key, _ in storage.walk(layout.SERIES):
+        if key not in named and key != layout.SERIES_MANIFEST:
+            yield f"{key} is in no index: it is left of a fold that was killed (and goes after a day), or is not ours"

@@ -1,0 +1,171 @@
+"""The manifest of `series/`: which hours are folded, into which files, and which of them have changed since."""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, Literal, Self
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, Field
+
+from ghost_tracking.core.partitions import Partition, Period
+from ghost_tracking.errors import FileChangedError
+from ghost_tracking.hooks.vault import layout
+from ghost_tracking.hooks.vault.manifests import Manifest
+from ghost_tracking.hooks.vault.storage import Storage, Version
+from ghost_tracking.hooks.vault.tables import Tally, tally
+
+_ATTEMPTS: Final = 5
+_NONE: Final = Tally(0, 0)
+
+
+class SeriesFile(BaseModel):
+    """A file of the points of a period, of the videos from `first` to `last`; its points and its size in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    period: str
+    points: int
+    bytes: int
+    first: str
+    last: str
+
+
+class FoldedDay(BaseModel):
+    """Of each of the 24 hours of a day: how many points of it are in the series, and their hash (hexadecimal).
+
+    `dropped` are the hours whose file under `metrics/` was given up: one that stands there all the same is not whole.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rows: tuple[int, ...]
+    hash: tuple[str, ...]
+    dropped: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, date: dt.date, hours: Mapping[Partition, Tally], dropped: tuple[int, ...]) -> Self:
+        """The day `date` of these hours."""
+        tallies = [hours.get(Partition(date, hour), _NONE) for hour in range(24)]
+        return cls(
+            rows=tuple(each.rows for each in tallies),
+            hash=tuple(f"{each.hash:016x}" if each.rows else "" for each in tallies),
+            dropped=dropped,
+        )
+
+    def tally(self, hour: int) -> Tally:
+        """What is in the series of this hour."""
+        return Tally(self.rows[hour], int(self.hash[hour] or "0", 16))
+
+
+class SeriesIndex(Manifest):
+    """What is folded. `late`: folded hours with points in `metrics/` that the series lacks, as paths of partitions."""
+
+    version: Literal[1] = 1
+    files: tuple[SeriesFile, ...] = ()
+    days: dict[str, FoldedDay] = Field(default_factory=dict)
+    late: tuple[str, ...] = ()
+
+    @property
+    def periods(self) -> list[Period]:
+        """The days and months that have files, in order; a day within such a month counts as the month's."""
+        found = {Period.parse(each.period) for each in self.files}
+        return sorted(each for each in found if each.is_month or Period.month(each.first) not in found)
+
+    def holds(self, date: dt.date) -> bool:
+        """Whether this date is folded."""
+        return date.isoformat() in self.days
+
+    def files_of(self, period: Period) -> list[SeriesFile]:
+        """The files of a period, and of days within it."""
+        return [each for each in self.files if Period.parse(each.period) in period]
+
+    def late_hours(self, period: Period) -> list[Partition]:
+        """The late hours of a period, in order."""
+        return sorted(hour for hour in map(Partition.parse, self.late) if hour in period)
+
+    def tallies(self, period: Period) -> dict[Partition, Tally]:
+        """What is in the series of each hour of a period; hours without points are absent."""
+        found: dict[Partition, Tally] = {}
+        for date in period.dates:
+            if (day := self.days.get(date.isoformat())) is not None:
+                found |= {Partition(date, hour): day.tally(hour) for hour in range(24) if day.rows[hour]}
+        return found
+
+    def is_dropped(self, hour: Partition) -> bool:
+        """Whether only the series have all points of this hour."""
+        return hour.hour in self._dropped_of(hour.date)
+
+    def _dropped_of(self, date: dt.date) -> tuple[int, ...]:
+        day = self.days.get(date.isoformat())
+        return day.dropped if day is not None else ()
+
+    def with_dropped(self, hours: Iterable[Partition]) -> Self:
+        """The same with these hours, all of folded days, dropped."""
+        days = dict(self.days)
+        for hour in hours:
+            name = hour.date.isoformat()
+            dropped = tuple(sorted({*days[name].dropped, hour.hour}))
+            days[name] = days[name].model_copy(update={"dropped": dropped})
+        return self.model_copy(update={"days": days})
+
+    def with_late(self, hours: Iterable[Partition]) -> Self:
+        """The same with these hours late."""
+        return self.model_copy(update={"late": tuple(sorted({*self.late, *(hour.path for hour in hours)}))})
+
+    def with_period(
+        self,
+        period: Period,
+        files: Collection[SeriesFile],
+        hours: Mapping[Partition, Tally],
+        taken: Iterable[Partition],
+    ) -> Self:
+        """The same with a period folded anew, in the place of whatever covers its dates; `taken` are no longer late.
+
+        Where no point is left, the period is no longer folded.
+        """
+        kept = [each for each in self.files if Period.parse(each.period) not in period]
+        days = {name: day for name, day in self.days.items() if dt.date.fromisoformat(name) not in period.dates}
+        dates = sorted({hour.date for hour in hours})
+        days |= {date.isoformat(): FoldedDay.of(date, hours, self._dropped_of(date)) for date in dates}
+        gone = {hour.path for hour in taken}
+        return self.model_copy(
+            update={
+                "files": tuple(sorted([*kept, *files], key=lambda each: (each.period, each.first))),
+                "days": dict(sorted(days.items())),
+                "late": tuple(path for path in self.late if path not in gone),
+            }
+        )
+
+
+def load(storage: Storage) -> tuple[SeriesIndex, Version | None]:
+    """The index as it stands, and its version for replacing it; UnreadableFileError for a damaged one."""
+    return SeriesIndex.load(storage, layout.SERIES_MANIFEST)
+
+
+_KNOWN: Final[dict[str, tuple[Version | None, SeriesIndex]]] = {}
+
+
+def current(storage: Storage) -> tuple[SeriesIndex, Version | None]:
+    """As `load`, for readers: parsed once for each version."""
+    version = storage.version(layout.SERIES_MANIFEST)
+    known = _KNOWN.get(storage.place)
+    if known is None or known[0] != version:
+        index, version = load(storage)
+        known = _KNOWN[storage.place] = (version, index)
+    return known[1], known[0]
+
+
+def mark_late(storage: Storage, partition: Partition, published: pa.Table) -> None:
+    """Note that this hour is late, if it is folded and its published points are not those in the series."""
+    for _ in range(_ATTEMPTS):
+        index, version = load(storage)
+        same = index.tallies(Period.day(partition.date)).get(partition) == tally(published).get(partition)
+        if not index.holds(partition.date) or same or partition.path in index.late:
+            return
+        try:
+            index.with_late([partition]).replace(storage, layout.SERIES_MANIFEST, expecting=version)
+        except FileChangedError:
+            continue
+        return
+    raise FileChangedError(f"{layout.SERIES_MANIFEST} is being replaced over and over", key=layout.SERIES_MANIFEST)

@@ -1,0 +1,167 @@
+"""Repair: publish what was left staged, set aside what is broken, and make it anew from the layer that has it."""
+
+import datetime as dt
+import logging
+from contextlib import suppress
+
+import pyarrow as pa
+
+from ghost_tracking.core.partitions import Partition, Period
+from ghost_tracking.errors import FileChangedError, PartitionBusyError, SchemaDriftError, UnreadableFileError
+from ghost_tracking.hooks.vault import files, layout, tables
+from ghost_tracking.hooks.vault.checking import read_hour, tally_of
+from ghost_tracking.hooks.vault.folding import Folder
+from ghost_tracking.hooks.vault.index import SeriesIndex, load, mark_late
+from ghost_tracking.hooks.vault.listing import hours_between, part_names, published_hours
+from ghost_tracking.hooks.vault.publishing import Publisher
+from ghost_tracking.hooks.vault.reports import RepairReport
+from ghost_tracking.hooks.vault.series import SeriesReader
+from ghost_tracking.hooks.vault.storage import Storage
+
+log = logging.getLogger(__name__)
+
+
+class Repairer:
+    """Mends the vault on one storage. The caller holds `layout.SERIES_LOCK`.
+
+    A broken file is never deleted: it is copied to the quarantine before another takes its place. Files of another
+    version of this program (`SchemaDriftError`) are left alone.
+    """
+
+    def __init__(self, storage: Storage, lock_timeout: float) -> None:
+        self._storage = storage
+        self._lock_timeout = lock_timeout
+
+    def repair(self) -> RepairReport:
+        """Mend what `verify` finds, as far as some layer or staged part has it; what none has is `lost`."""
+        report = RepairReport(published=Publisher(self._storage, self._lock_timeout).publish(None))
+        report += self._mend_index()
+        index, _ = load(self._storage)
+        for period in index.periods:
+            report += self._mend_period(period)
+        for hour in list(hours_between(self._storage, None, None)):
+            report += self._mend_hour(hour)
+        return report
+
+    def _mend_index(self) -> RepairReport:
+        """A damaged index is made anew of all files of series that there are."""
+        try:
+            load(self._storage)
+        except UnreadableFileError as error:
+            log.error(error.message)
+            aside = self._set_aside(layout.SERIES_MANIFEST)
+            self._storage.delete([layout.SERIES_MANIFEST])
+            report = RepairReport(quarantined=(aside,))
+            for period, names in self._series_files().items():
+                report += self._refold(period, names, [])
+                self._storage.delete(names)
+            return report
+        return RepairReport()
+
+    def _series_files(self) -> dict[Period, list[str]]:
+        """The files under `series/` by period; those of days within a month that has files count as the month's."""
+        found: dict[Period, list[str]] = {}
+        for key, _ in sorted(self._storage.walk(layout.SERIES)):
+            try:
+                period = Period.parse(key.split("/")[1].partition("=")[2])
+            except (ValueError, IndexError):
+                continue
+            found.setdefault(period, []).append(key)
+        months = [period for period in found if period.is_month]
+        for day in [period for period in found if not period.is_month]:
+            for month in months:
+                if day.first in month.dates:
+                    found[month] += found.pop(day)
+                    break
+        return found
+
+    def _mend_period(self, period: Period) -> RepairReport:
+        """Series with a broken file, or other points than the index says, are made anew of files and hours."""
+        index, _ = load(self._storage)
+        names = [each.path for each in index.files_of(period)]
+        wanted = index.tallies(period)
+        try:
+            if tally_of(self._storage, names) == wanted:
+                return RepairReport()
+        except (UnreadableFileError, FileNotFoundError) as error:
+            log.error("The series of %s are broken: %s", period, error)
+        except OSError as error:
+            return RepairReport(problems=(f"the series of {period} cannot be read now: {error}",))
+        hours = [hour for date in period.dates for hour in self._sound_hours(date)]
+        before = sum(each.rows for each in wanted.values())
+        report = self._refold(period, names, hours)
+        after = sum(each.rows for each in load(self._storage)[0].tallies(period).values())
+        if after < before:
+            report += RepairReport(
+                lost=(f"{before - after:,} of {before:,} points of {period} are in no layer any more",)
+            )
+        return report
+
+    def _sound_hours(self, date: dt.date) -> list[Partition]:
+        sound = []
+        for hour in published_hours(self._storage, date):
+            with suppress(UnreadableFileError, OSError):
+                read_hour(self._storage, hour)
+                sound.append(hour)
+        return sound
+
+    def _refold(self, period: Period, names: list[str], hours: list[Partition]) -> RepairReport:
+        sound, aside = [], []
+        for key in names:
+            try:
+                tally_of(self._storage, [key])
+                sound.append(key)
+            except FileNotFoundError:
+                continue
+            except UnreadableFileError:
+                aside.append(self._set_aside(key))
+        folded = Folder(self._storage).rebuild(period, sound, hours)
+        return RepairReport(refolded=folded.folded, quarantined=tuple(aside))
+
+    def _mend_hour(self, hour: Partition) -> RepairReport:
+        """A broken hour is written anew from its series; one that differs from its series is folded with it again."""
+        index, _ = load(self._storage)
+        try:
+            points = read_hour(self._storage, hour)
+        except SchemaDriftError as error:
+            return RepairReport(problems=(f"{error.message}: it is left as it is",))
+        except FileNotFoundError:
+            return RepairReport()
+        except UnreadableFileError:
+            return self._restore(hour, index)
+        if index.holds(hour.date) and not part_names(self._storage, hour):
+            mark_late(self._storage, hour, points)
+        return RepairReport()
+
+    def _restore(self, hour: Partition, index: SeriesIndex) -> RepairReport:
+        key = layout.stats(hour)
+        try:
+            with self._storage.lock(layout.lock(hour), self._lock_timeout):
+                version = self._storage.version(key)
+                aside = self._set_aside(key)
+                points = self._points_of(hour, index)
+                if points is None:
+                    self._storage.delete([key])
+                    lost = f"the points of {key}, which is kept as {aside}, are in no other layer"
+                    return RepairReport(quarantined=(aside,), lost=(lost,))
+                self._storage.replace(key, files.encode_sealed(points, []), expecting=version)
+        except (PartitionBusyError, FileChangedError):
+            return RepairReport(problems=(f"{key} is being written by somebody else: repair again",))
+        return RepairReport(quarantined=(aside,), restored=(hour,))
+
+    def _points_of(self, hour: Partition, index: SeriesIndex) -> pa.Table | None:
+        """The points of an hour in the series; None where it has none there."""
+        for period in index.periods:
+            if hour in period and index.tallies(period).get(hour):
+                chunks = (
+                    tables.of_hours(table, [hour])
+                    for each in index.files_of(period)
+                    for table in SeriesReader(self._storage, each.path).batches(1 << 19)
+                )
+                return tables.sort(tables.concat(chunks))
+        return None
+
+    def _set_aside(self, key: str) -> str:
+        aside = layout.quarantined(key, f"-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}")
+        self._storage.put(aside, self._storage.read(key).data)
+        return aside

@@ -1,0 +1,421 @@
+"""Files of series: all points of a video one behind the other, in few bytes.
+
+A row is a segment: consecutive points of one video that tell the same publish time. It holds its last point whole
+(`last_second`, `last_views` …), and how far each of its points is from the one after it: `seconds_to_next`,
+`views_to_next` and so on, lists as long as the segment has points. So a count is its last one less all that was
+gained after it, and the latest count of every video is read without its history. Small differences, their bytes
+gathered by place (BYTE_STREAM_SPLIT), take a third of the bytes that the counts take.
+
+A count that YouTube did not show is null in its list. The gain of the last count shown before such ones leads to the
+segment's last count, or to 0 where that is null too. Fractions of seconds are null where there are none; `microseconds`
+is the list of those of all points.
+`flat` and `segments` are each other's inverse, to the bit.
+"""
+
+import bisect
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ghost_tracking.core.partitions import Period
+from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.hooks.vault import layout
+from ghost_tracking.hooks.vault.index import SeriesFile
+from ghost_tracking.hooks.vault.storage import Storage
+from ghost_tracking.hooks.vault.tables import BROKEN, COUNTS, SCHEMA, Numbers, numbers, require_schema
+
+_GAINS = pa.list_(pa.field("element", pa.int64()))
+SERIES_SCHEMA: Final = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("published_second", pa.int64()),
+        pa.field("published_microsecond", pa.int32()),
+        pa.field("last_second", pa.int64(), nullable=False),
+        pa.field("last_microsecond", pa.int32()),
+        pa.field("last_views", pa.int64()),
+        pa.field("last_likes", pa.int64()),
+        pa.field("last_comments", pa.int64()),
+        pa.field("seconds_to_next", pa.list_(pa.field("element", pa.int64(), nullable=False)), nullable=False),
+        pa.field("views_to_next", _GAINS, nullable=False),
+        pa.field("likes_to_next", _GAINS, nullable=False),
+        pa.field("comments_to_next", _GAINS, nullable=False),
+        pa.field("microseconds", pa.list_(pa.field("element", pa.int32(), nullable=False))),
+    ]
+)
+LATEST: Final = ["video_id", "published_second", "published_microsecond", "last_second", "last_microsecond"] + [
+    f"last_{name}" for name in COUNTS
+]
+"""The columns of the last points of segments."""
+
+MOST_POINTS_A_FILE: Final = 24_000_000
+"""About 110 MB: object stores and query engines like files of 100 MB to 1 GB, and one is put together in memory."""
+
+_ROW_GROUP: Final = 16 * 1024
+"""Points that are read to find one video's."""
+
+_SECOND: Final = 1_000_000
+_NULL: Final = np.iinfo(np.int64).min
+_WRITING: Final = {
+    "version": "2.6",
+    "compression": "zstd",
+    "compression_level": 9,
+    "use_dictionary": False,
+    "write_page_checksum": True,
+    "store_schema": False,
+    "write_statistics": ["video_id"],
+    "column_encoding": {
+        "video_id": "DELTA_BYTE_ARRAY",
+        **dict.fromkeys(["published_second", "last_second", *(f"last_{name}" for name in COUNTS)], "BYTE_STREAM_SPLIT"),
+        **dict.fromkeys(
+            [f"{name}_to_next.list.element" for name in ("seconds", *COUNTS)] + ["microseconds.list.element"],
+            "BYTE_STREAM_SPLIT",
+        ),
+    },
+}
+
+
+def segments(table: pa.Table) -> pa.Table:
+    """A table of points, sorted by key and each key once, as rows of `SERIES_SCHEMA`."""
+    count = table.num_rows
+    moments, published = numbers(table["timestamp"]), numbers(table["published_at"], null=_NULL)
+    ends = _ends(table, published)
+    offsets = np.concatenate([[0], np.flatnonzero(ends) + 1]).astype(np.int32) if count else np.zeros(1, np.int32)
+    lasts = np.flatnonzero(ends)
+    seconds, micros = np.divmod(moments, _SECOND)
+    columns: dict[str, Any] = {
+        "video_id": table["video_id"].combine_chunks().take(pa.array(lasts)),
+        **_published(published[lasts]),
+        "last_second": seconds[lasts],
+        "last_microsecond": pa.array(micros[lasts].astype(np.int32), mask=micros[lasts] == 0),
+        "seconds_to_next": _list(offsets, _to_next(seconds, ends)),
+        "microseconds": _microseconds(offsets, micros, lasts),
+    }
+    for name in COUNTS:
+        column = table[name].combine_chunks()
+        columns[f"last_{name}"] = column.take(pa.array(lasts))
+        columns[f"{name}_to_next"] = _list(offsets, _gains(column, ends), _nulls(column))
+    return pa.table([columns[name] for name in SERIES_SCHEMA.names], schema=SERIES_SCHEMA)
+
+
+def flat(rows: pa.Table) -> pa.Table:
+    """Rows of `SERIES_SCHEMA` as points, in their order."""
+    rows = rows.combine_chunks()
+    gaps = _column(rows, "seconds_to_next")
+    lengths = pc.list_value_length(gaps).to_numpy(zero_copy_only=False).astype(np.int64)
+    ends = np.cumsum(lengths)
+    where = np.repeat(np.arange(len(lengths)), lengths)
+    seconds = numbers(rows["last_second"])[where] - _still_to_come(numbers(_values(gaps)), ends, where)
+    columns: dict[str, Any] = {
+        "video_id": _column(rows, "video_id").take(pa.array(where)),
+        "timestamp": _times(seconds * _SECOND + _micros_of(rows, lengths, where)),
+        "published_at": _publish_times(rows).take(pa.array(where)),
+    }
+    for name in COUNTS:
+        gains = _values(_column(rows, f"{name}_to_next"))
+        last = numbers(rows[f"last_{name}"])[where]
+        counts = last - _still_to_come(numbers(gains), ends, where)
+        columns[name] = pa.array(counts, mask=_nulls(gains))
+    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def last_points(rows: pa.Table) -> pa.Table:
+    """The last point of each row, of which the columns `LATEST` suffice."""
+    columns = {
+        "video_id": rows["video_id"],
+        "timestamp": _times(numbers(rows["last_second"]) * _SECOND + numbers(rows["last_microsecond"])),
+        "published_at": _publish_times(rows),
+        **{name: rows[f"last_{name}"] for name in COUNTS},
+    }
+    return pa.table([columns[name] for name in SCHEMA.names], schema=SCHEMA)
+
+
+def _ends(table: pa.Table, published: Numbers) -> Any:
+    """Which points are the last of their segment."""
+    if not table.num_rows:
+        return np.zeros(0, dtype=bool)
+    ids = table["video_id"].combine_chunks()
+    other_video = pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)).to_numpy(zero_copy_only=False)
+    return np.concatenate([other_video | (published[1:] != published[:-1]), [True]])
+
+
+def _to_next(values: Numbers, ends: Any) -> Numbers:
+    steps = np.zeros(len(values), dtype=np.int64)
+    steps[:-1] = values[1:] - values[:-1]
+    steps[ends] = 0
+    return steps
+
+
+def _gains(column: pa.Array, ends: Any) -> Numbers:
+    """From each count to the next one shown in its segment; from the last one shown to the segment's last, or to 0."""
+    values = numbers(pa.chunked_array([column]))
+    if not column.null_count:
+        return _to_next(values, ends)
+    shown = column.is_valid().to_numpy(zero_copy_only=False)
+    segment = np.concatenate([[0], np.cumsum(ends)[:-1]])
+    places = np.flatnonzero(shown)
+    gains = np.zeros(len(values), dtype=np.int64)
+    if len(places):
+        following = np.zeros(len(places), dtype=np.int64)
+        same = segment[places[1:]] == segment[places[:-1]]
+        following[:-1][same] = values[places[1:]][same]
+        final = np.concatenate([~same, [True]])
+        # null stands as 0 in `values`
+        following[final] = values[np.flatnonzero(ends)[segment[places[final]]]]
+        gains[places] = following - values[places]
+    return gains
+
+
+def _still_to_come(gains: Numbers, ends: Numbers, where: Numbers) -> Numbers:
+    """For each point the sum of its own gain and all after it in its segment. Sums that overflow come back exactly."""
+    if not len(gains):
+        return gains
+    total = np.cumsum(gains)
+    sums: Numbers = total[ends - 1][where] - total + gains
+    return sums
+
+
+def _list(offsets: Any, values: Any, mask: Any = None) -> pa.Array:
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values, mask=mask))
+
+
+def _nulls(column: pa.Array) -> Any:
+    """Where a column is null; None where it nowhere is."""
+    return column.is_null().to_numpy(zero_copy_only=False) if column.null_count else None
+
+
+def _microseconds(offsets: Any, micros: Numbers, lasts: Any) -> pa.Array:
+    kind = SERIES_SCHEMA.field("microseconds").type
+    if not micros.any():
+        return pa.nulls(len(lasts), kind)
+    broken = np.logical_or.reduceat(micros != 0, offsets[:-1])
+    kept = np.repeat(broken, np.diff(offsets))
+    lengths = np.where(broken, np.diff(offsets), 0)
+    shorter = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    return pa.ListArray.from_arrays(
+        pa.array(shorter), pa.array(micros[kept].astype(np.int32)), mask=pa.array(~broken)
+    ).cast(kind)
+
+
+def _micros_of(rows: pa.Table, lengths: Numbers, where: Numbers) -> Numbers:
+    lists = _column(rows, "microseconds")
+    micros = np.zeros(len(where), dtype=np.int64)
+    if lists.null_count < len(lists):
+        micros[np.repeat(lists.is_valid().to_numpy(zero_copy_only=False), lengths)] = numbers(_values(lists))
+    return micros
+
+
+def _published(published: Numbers) -> dict[str, pa.Array]:
+    seconds, micros = np.divmod(published, _SECOND)
+    unknown = published == _NULL
+    return {
+        "published_second": pa.array(seconds, mask=unknown),
+        "published_microsecond": pa.array(micros.astype(np.int32), mask=unknown | (micros == 0)),
+    }
+
+
+def _publish_times(rows: pa.Table) -> pa.Array:
+    seconds = rows["published_second"].combine_chunks() if rows.num_rows else pa.array([], pa.int64())
+    micros = numbers(seconds) * _SECOND + numbers(rows["published_microsecond"])
+    return _times(micros, mask=seconds.is_null().to_numpy(zero_copy_only=False))
+
+
+def _times(micros: Numbers, mask: Any = None) -> pa.Array:
+    return pa.array(micros, mask=mask).cast(SCHEMA.field("timestamp").type)
+
+
+def _column(rows: pa.Table, name: str) -> pa.Array:
+    """A column in one piece."""
+    column = rows[name].combine_chunks()
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+
+
+def _values(lists: pa.Array) -> pa.Array:
+    return lists.flatten()
+
+
+class SeriesWriter:
+    """Writes a period's points into new files, of which no manifest knows yet."""
+
+    def __init__(self, storage: Storage, period: Period, most_points: int = MOST_POINTS_A_FILE) -> None:
+        self.files: list[SeriesFile] = []
+        self._storage = storage
+        self._period = period
+        self._most_points = most_points
+        self._stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
+        self._pending: list[pa.Table] = []
+        self._pending_points = 0
+        self._open: tuple[pa.BufferOutputStream, pq.ParquetWriter] | None = None
+        self._written = 0
+        self._borders: list[str] = []
+
+    def write(self, table: pa.Table) -> None:
+        """Add points, sorted by key, all of whose videos come after those that were added before."""
+        if table.num_rows:
+            self._pending.append(table)
+            self._pending_points += table.num_rows
+        if self._pending_points >= 16 * _ROW_GROUP:
+            self._flush()
+
+    def close(self) -> list[SeriesFile]:
+        """Store what is left; all files that were written."""
+        self._flush()
+        self._store()
+        return self.files
+
+    @contextmanager
+    def discarding(self, *errors: type[BaseException]) -> Iterator[None]:
+        """Delete what was written when the block fails with one of these errors."""
+        try:
+            yield
+        except errors:
+            self._storage.delete(each.path for each in self.files)
+            raise
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        rows = segments(pa.concat_tables(self._pending))
+        self._pending, self._pending_points = [], 0
+        behind = np.cumsum(pc.list_value_length(rows["seconds_to_next"]).to_numpy())
+        start = 0
+        while start < rows.num_rows:
+            before = int(behind[start - 1]) if start else 0
+            end = max(start + 1, int(np.searchsorted(behind, before + _ROW_GROUP, side="right")))
+            self._write_group(rows.slice(start, end - start), int(behind[end - 1]) - before)
+            start = end
+
+    def _write_group(self, rows: pa.Table, points: int) -> None:
+        if self._open is None:
+            sink = pa.BufferOutputStream()
+            self._open = sink, pq.ParquetWriter(sink, SERIES_SCHEMA, **_WRITING)
+        self._open[1].write_table(rows.combine_chunks(), row_group_size=rows.num_rows)
+        self._written += points
+        self._borders += [rows["video_id"][0].as_py(), rows["video_id"][-1].as_py()]
+        if self._written >= self._most_points:
+            self._store()
+
+    def _store(self) -> None:
+        if self._open is None:
+            return
+        sink, writer = self._open
+        writer.close()
+        data = bytes(sink.getvalue())
+        key = layout.series(self._period, f"{self._stamp}-{len(self.files):03d}")
+        self._storage.put(key, data)
+        self.files.append(
+            SeriesFile(
+                path=key,
+                period=self._period.name,
+                points=self._written,
+                bytes=len(data),
+                first=self._borders[0],
+                last=self._borders[-1],
+            )
+        )
+        self._open, self._written, self._borders = None, 0, []
+
+
+_FOOTERS: Final[dict[tuple[str, str], tuple[pq.FileMetaData, list[str], list[str]]]] = {}
+_MOST_FOOTERS: Final = 256
+
+
+class SeriesReader:
+    """Reads one file of series. Footers are parsed once in a process: files never change.
+
+    Raises `UnreadableFileError`, naming the file, for a broken one, and FileNotFoundError for one that has been
+    folded anew meanwhile.
+    """
+
+    def __init__(self, storage: Storage, key: str) -> None:
+        self._storage = storage
+        self._key = key
+
+    def check(self) -> None:
+        """Read the footer anew; raises for a file that is not there or not intact at its end."""
+        _FOOTERS.pop((self._storage.place, self._key), None)
+        self._footer()
+
+    def points(self, video_ids: Sequence[str]) -> pa.Table:
+        """The points of these videos, which are sorted, by key."""
+        metadata, firsts, lasts = self._footer()
+        groups = sorted({group for each in video_ids for group in _groups_of(each, firsts, lasts)})
+        if not groups:
+            return SCHEMA.empty_table()
+        with self._naming_damage(), self._storage.open(self._key) as file:
+            rows = self._parquet(file, metadata).read_row_groups(groups, use_threads=False)
+            return flat(rows.filter(pc.is_in(rows["video_id"], pa.array(video_ids, pa.string()))))
+
+    def batches(self, points: int) -> Iterator[pa.Table]:
+        """All points by key, in tables of about this many; a video's may go on in the next one."""
+        yield from (flat(rows) for rows in self._rows(max(1, points // _ROW_GROUP), None))
+
+    def latest(self) -> pa.Table:
+        """The last point of each segment."""
+        return last_points(pa.concat_tables(self._rows(1 << 30, LATEST)))
+
+    def _rows(self, groups: int, columns: Sequence[str] | None) -> Iterator[pa.Table]:
+        metadata, _, _ = self._footer()
+        with self._naming_damage(), self._storage.open(self._key) as file:
+            parquet = self._parquet(file, metadata)
+            for start in range(0, metadata.num_row_groups, groups):
+                chosen = range(start, min(start + groups, metadata.num_row_groups))
+                yield parquet.read_row_groups(list(chosen), columns=columns)
+
+    def _footer(self) -> tuple[pq.FileMetaData, list[str], list[str]]:
+        place = self._storage.place, self._key
+        if place not in _FOOTERS:
+            with self._naming_damage(), self._storage.open(self._key) as file:
+                parquet = pq.ParquetFile(file)
+                require_schema(parquet.schema_arrow, SERIES_SCHEMA)
+                groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
+                ids = [group.column(0).statistics for group in groups]
+                footer = parquet.metadata, [each.min for each in ids], [each.max for each in ids]
+            while len(_FOOTERS) >= _MOST_FOOTERS:
+                _FOOTERS.pop(next(iter(_FOOTERS)), None)
+            _FOOTERS[place] = footer
+        return _FOOTERS[place]
+
+    @staticmethod
+    def _parquet(file: Any, metadata: pq.FileMetaData) -> pq.ParquetFile:
+        return pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True, pre_buffer=False)
+
+    def _naming_damage(self) -> "_Naming":
+        return _Naming(self._key)
+
+
+class _Naming:
+    """Turns what pyarrow says of a broken file into an error that names it."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, UnreadableFileError) or (isinstance(error, OSError) and error.errno is not None):
+            return  # named already, or the storage's trouble and not the file's
+        if isinstance(error, (*BROKEN, AttributeError)):
+            reason = str(error).partition("\n")[0][:200]
+            raise UnreadableFileError(f"{self._key} cannot be read: {reason}", key=self._key) from error
+
+
+def _groups_of(video_id: str, firsts: Sequence[str], lasts: Sequence[str]) -> Iterator[int]:
+    """The row groups that may hold this video: most often one."""
+    group = bisect.bisect_left(lasts, video_id)
+    while group < len(firsts) and firsts[group] <= video_id:
+        yield group
+        group += 1
+
+
+def files_of_videos(files: Sequence[SeriesFile], video_ids: Sequence[str]) -> Mapping[SeriesFile, list[str]]:
+    """Which of these files may hold which of these videos."""
+    found = {each: [video for video in video_ids if each.first <= video <= each.last] for each in files}
+    return {each: videos for each, videos in found.items() if videos}
