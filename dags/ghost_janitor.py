@@ -1,12 +1,13 @@
 """
 ### Ghost janitor
 
-Every day: deletes the metadata of videos that were discovered more than seven days ago (setting
-`metadata_retention_days`), never the watchlist: tracking goes on for ever. Then it seals the hours of the vault that
-are over: it proves that they hold every staged point, and deletes the parts.
+Every day: brings the metadata of new videos into the vault's archive, `videos/`, where it stays. Then deletes that of
+videos discovered more than seven days ago (setting `metadata_retention_days`) from the database: each row only once
+the archive holds just that version of it, and nothing from the watchlist, since tracking goes on for ever. Then it
+seals the hours of the vault that are over: it proves that they hold every staged point, and deletes the parts.
 
 Age counts from discovery, not from publication: a video that is years old when it is found would otherwise lose its
-title within the day. With *Dry run* in the form, nothing is deleted and the report says what would be.
+row within the day. With *Dry run* in the form, nothing is written or deleted and the report says what would be.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,9 @@ from airflow.sdk import Param, dag, get_current_context, task
     dagrun_timeout=timedelta(hours=6),
     default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(minutes=1)},
     params={
-        "dry_run": Param(False, type="boolean", title="Dry run", description="Only report what would be deleted."),
+        "dry_run": Param(
+            False, type="boolean", title="Dry run", description="Only report what would be archived and deleted."
+        ),
         "retention_days": Param(
             None,
             type=["null", "integer"],
@@ -36,13 +39,22 @@ from airflow.sdk import Param, dag, get_current_context, task
     doc_md=__doc__,
 )
 def ghost_janitor():
+    @task(execution_timeout=timedelta(hours=1))
+    def archive() -> dict:
+        """Bring the metadata of new videos into the vault."""
+        from ghost_tracking.tasks import janitor
+
+        return janitor.archive(dry_run=get_current_context()["params"]["dry_run"])
+
     @task(execution_timeout=timedelta(hours=2))
-    def clean() -> dict:
-        """Delete metadata past its retention, never the watchlist."""
+    def clean(archived: dict) -> dict:
+        """Delete metadata past its retention, once it is archived; never the watchlist."""
         from ghost_tracking.tasks import janitor
 
         params = get_current_context()["params"]
-        return janitor.clean(dry_run=params["dry_run"], retention_days=params["retention_days"])
+        return janitor.clean(
+            dry_run=params["dry_run"], retention_days=params["retention_days"], vault=archived["vault"]
+        )
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def seal() -> dict:
@@ -52,15 +64,16 @@ def ghost_janitor():
         return janitor.seal(dry_run=get_current_context()["params"]["dry_run"])
 
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
-    def verdict(cleaned: dict, sealed: dict) -> dict:
+    def verdict(archived: dict, cleaned: dict, sealed: dict) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.verdict(cleaned, sealed)
+        return janitor.verdict(archived, cleaned, sealed)
 
-    cleaned, sealed = clean(), seal()
+    archived = archive()
+    cleaned, sealed = clean(archived), seal()
     cleaned >> sealed
-    verdict(cleaned, sealed)
+    verdict(archived, cleaned, sealed)
 
 
 ghost_janitor()

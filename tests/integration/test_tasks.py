@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
-from ghost_tracking.errors import TransientError, YouTubeFaultError
+from ghost_tracking.errors import PermanentError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.tasks import hunter, janitor, publishing, tracker
@@ -416,11 +416,13 @@ def test_tracking_goes_on_after_the_janitor_has_emptied_videos(
         "UPDATE watchlist SET next_track_at = next_track_at - INTERVAL '8 days',"
         " last_tracked_at = last_tracked_at - INTERVAL '8 days', anchor_at = anchor_at - INTERVAL '8 days'"
     )
+    assert janitor.archive(dry_run=True)["added"] == 30
     dry = janitor.clean(dry_run=True, retention_days=None)
     assert (dry["deleted"], dry["dry_run"]) == (30, True)
-    cleaned = janitor.clean(dry_run=False, retention_days=None)
+    archived = janitor.archive(dry_run=False)
+    cleaned = janitor.clean(dry_run=False, retention_days=None, vault=archived["vault"])
     assert (cleaned["deleted"], cleaned["kept"], cleaned["watched"]) == (30, 0, 30)
-    assert "30 videos" in janitor.verdict(cleaned, janitor.seal(dry_run=False))["message"]
+    assert "30 videos" in janitor.verdict(archived, cleaned, janitor.seal(dry_run=False))["message"]
     time.sleep(1.1)  # two readings of one second would be one point
     summary = deployment.track()
     assert summary["tracked"] + summary["missing"] == 30
@@ -428,6 +430,69 @@ def test_tracking_goes_on_after_the_janitor_has_emptied_videos(
         ("WEEKLY",)
     ]
     assert len(deployment.points()) == 30 + summary["tracked"]
+
+
+def test_a_video_is_found_by_its_title_after_its_row_is_deleted(
+    deployment: Deployment, sql: psycopg.Connection
+) -> None:
+    ids = deployment.alive(40)
+    deployment.hunt({"videos": ids})
+    known = {
+        video_id: (title, tags, seconds, discovered_at)
+        for video_id, title, tags, seconds, discovered_at in sql.execute(
+            "SELECT id, title, tags, duration_seconds, discovered_at FROM videos"
+        )
+    }
+    vault = ParquetVaultHook()
+    archived = janitor.archive(dry_run=False)
+    assert (archived["added"], archived["problems_count"]) == (40, 0)
+    cleaned = janitor.clean(dry_run=False, retention_days=None, vault=archived["vault"])
+    assert (cleaned["deleted"], cleaned["kept"]) == (0, 40)
+    assert janitor.archive(dry_run=False)["added"] == 0
+
+    with WatchlistHook() as watchlist:
+        later = datetime.now(UTC) + timedelta(days=8)
+        assert watchlist.run_janitor(now=later, archive=vault.archive_videos).deleted == 40
+
+    frame = vault.read_videos(ids).set_index("video_id")
+    for video_id, (title, tags, seconds, discovered_at) in known.items():
+        row = frame.loc[video_id]
+        assert (row["title"], list(row["tags"]), row["duration_seconds"], row["discovered_at"].to_pydatetime()) == (
+            (title, tags, seconds, discovered_at)
+        )
+        assert isinstance(row["description"], str)
+        assert video_id in set(vault.find_videos(title, limit=100)["video_id"])
+    assert len(list((deployment.vault / "videos").glob("*.parquet"))) == 1  # what was there already was not written
+
+
+def test_nothing_is_deleted_where_the_archive_is_broken_or_another_one(
+    deployment: Deployment, sql: psycopg.Connection
+) -> None:
+    deployment.hunt({"videos": deployment.alive(10)})
+    archived = janitor.archive(dry_run=False)
+    sql.execute("UPDATE videos SET discovered_at = discovered_at - INTERVAL '8 days'")
+    (file,) = (deployment.vault / "videos").glob("*.parquet")
+    content = file.read_bytes()
+    file.write_bytes(content[:-10])
+    with pytest.raises(AirflowFailException, match=file.name):
+        janitor.clean(dry_run=False, retention_days=None, vault=archived["vault"])
+    file.write_bytes(content)
+    with pytest.raises(AirflowFailException, match="mount the same folder on every worker"):
+        janitor.clean(dry_run=False, retention_days=None, vault="8f14e45f-ceea-467f-9b1c-000000000000")
+    assert one(sql, "SELECT count(*) FROM videos") == (10,)
+    assert janitor.clean(dry_run=False, retention_days=None, vault=archived["vault"])["archived"]["changed"] == 10
+    assert one(sql, "SELECT count(*) FROM videos") == (0,)
+
+
+def test_broken_metadata_is_set_aside_and_makes_the_run_red(deployment: Deployment) -> None:
+    deployment.hunt({"videos": deployment.alive(10)})
+    staged = deployment.vault / "_staging" / "videos"
+    (staged / "20260101T000000000000-0123456789ab.part").write_bytes(b"broken")
+    archived = janitor.archive(dry_run=False)
+    assert (archived["added"], archived["quarantined_count"]) == (10, 1)
+    cleaned = janitor.clean(dry_run=False, retention_days=None, vault=archived["vault"])
+    with pytest.raises(PermanentError, match=r"Staged metadata is broken: .*0123456789ab\.part is not an intact"):
+        janitor.verdict(archived, cleaned, janitor.seal(dry_run=False))
 
 
 def test_a_premiere_is_anchored_when_it_starts(

@@ -360,14 +360,14 @@ def test_expiry_goes_by_discovery_and_takes_staged_metadata_with_it(
 def test_an_archive_in_a_bucket(s3_root: ObjectStoragePath) -> None:
     """Without locks: two writers at once, and whatever else happens to the archive."""
     vault, other = ParquetVaultHook(root=s3_root), ParquetVaultHook(root=s3_root)
+
+    def nine(name: str) -> list[dict[str, Any]]:
+        return [row(f"{name}-{number}", f"Title {name}") for number in range(9)]
+
     with ThreadPoolExecutor(2) as pool:
-        added = [
-            pool.submit(
-                hook.archive_videos, [row(f"{name}{batch}-{number}", f"Title {name}{batch}") for number in range(9)]
-            )
-            for batch in range(6)
-            for name, hook in (("a", vault), ("b", other))
-        ]
+        writers = (("a", vault), ("b", other))
+        batches = [(hook, nine(f"{name}{batch}")) for batch in range(3) for name, hook in writers]
+        added = [pool.submit(hook.archive_videos, rows) for hook, rows in batches]
         assert [each.result().added for each in added] == [9] * 6
     vault.stage_videos([video("a0-0", "Discovered again"), video("new")], LATER)
     assert titles(other, "a0-0", "b2-8", "new") == {"a0-0": "Discovered again", "b2-8": "Title b2", "new": "A title"}
@@ -490,6 +490,20 @@ def test_verification_finds_what_is_twice_unsorted_or_missing(
     assert verify(storage) == [f"videos/{second.name} is not sorted by video_id, or has a video twice"]
     pq.write_table(table.slice(1), second, store_schema=False)
     assert verify(storage) == [f"videos/{second.name} has 4 videos where the manifest says 5"]
+
+
+def test_a_video_that_got_into_two_files_leaves_one_with_its_next_archiving(
+    vault: ParquetVaultHook, root: Path, storage: FolderStorage
+) -> None:
+    vault.archive_videos([row("a"), row("b"), row("c")])
+    first = archived_files(root)[0]
+    vault.archive_videos([row("d"), row("e"), row("f")])
+    (second,) = set(archived_files(root)) - {first}
+    second.write_bytes(first.read_bytes())
+    report = vault.archive_videos([row("a"), row("b", "Changed"), row("c")])
+    assert (report.added, report.changed, report.unchanged) == (0, 1, 2)
+    assert titles(vault, "a", "b", "c") == {"a": "A title", "b": "Changed", "c": "A title"}
+    assert verify(storage) == []
 
 
 def test_a_missing_or_damaged_manifest_is_no_empty_archive(

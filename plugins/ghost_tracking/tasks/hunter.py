@@ -247,12 +247,14 @@ def _bring_in(haul: Haul, youtube: YouTubeHook, watchlist: WatchlistHook, vault:
 
 
 def _write(videos: Sequence[Video], watchlist: WatchlistHook, vault: ParquetVaultHook) -> int:
-    """Write metadata and schedule in one transaction, and stage the first points before it ends; returns how many.
+    """Write metadata and schedule in one transaction, and stage for the vault before it ends; returns how many.
 
-    A video that another task has put on the watchlist meanwhile is that one's.
+    Staged are the first points, and metadata with its descriptions as it stands in the database now. A video that
+    another task has put on the watchlist meanwhile is that one's.
     """
     with watchlist.transaction(within=_LONGEST_TRANSACTION):
-        watchlist.ingest_video_metadata(videos)
+        fresh = set(watchlist.ingest_video_metadata(videos))
+        vault.stage_videos([video for video in videos if video.id in fresh], watchlist.discovery_time())
         new = set(watchlist.add_to_watchlist(entry_of_discovery(video.reading) for video in videos))
         vault.stage([video.reading.point for video in videos if video.id in new])
     return len(new)

@@ -1,12 +1,13 @@
-"""The bodies of the janitor's tasks: clean, seal, verdict."""
+"""The bodies of the janitor's tasks: archive, clean, seal, verdict."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ghost_tracking.errors import PermanentError, TransientError
+from ghost_tracking.errors import GhostTrackingError, PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.vault.archive_reports import ArchiveReport
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks.body import task_body
@@ -15,13 +16,30 @@ log = logging.getLogger(__name__)
 
 
 @task_body
-def clean(*, dry_run: bool, retention_days: int | None) -> dict[str, Any]:
-    """Delete metadata past its retention, never the watchlist; with `dry_run` only count it."""
+def archive(*, dry_run: bool) -> dict[str, Any]:
+    """Bring the metadata that was staged at discovery into the vault's archive; with `dry_run` only count it."""
+    vault = _vault()
+    identity = None if dry_run else vault.identity(create=True)
+    report = vault.archive_videos(dry_run=dry_run)
+    message = f"{'Dry run: would archive' if dry_run else 'Archived'} {_archived(report)}"
+    log.info(message)
+    return report.as_dict() | {"message": message, "vault": identity}
+
+
+@task_body
+def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None) -> dict[str, Any]:
+    """Archive and delete metadata past its retention, never the watchlist; with `dry_run` only count it.
+
+    `vault`: the identity of the one that `archive` used, which this worker has to see too.
+    """
     settings = read_settings()
     days = retention_days or settings.metadata_retention_days
+    archive = _Archive(_vault(), expected=vault)
     with WatchlistHook(budgets=settings.quota) as watchlist:
         watchlist.migrate()
-        report = watchlist.run_janitor(days, dry_run=dry_run)
+        report = watchlist.run_janitor(days, dry_run=dry_run, archive=archive.take)
+        if dry_run:
+            archive.compare(watchlist.due_for_deletion(days))
         forgotten = 0 if dry_run else watchlist.forget_old_quota()
         watched = watchlist.count()
     if report.unwatched:
@@ -33,7 +51,8 @@ def clean(*, dry_run: bool, retention_days: int | None) -> dict[str, Any]:
     verb = "would delete" if dry_run else "deleted"
     message = (
         f"{'Dry run: ' if dry_run else ''}{verb} the metadata of {report.deleted:,} videos discovered more than {days} "
-        f"days ago; {report.kept:,} keep theirs, {watched:,} are tracked on"
+        f"days ago; {report.kept:,} keep theirs, {watched:,} are tracked on. Of these rows the archive"
+        f"{', as it is now, would take' if dry_run else ' took'} {_archived(archive.report)}"
     )
     log.info(message)
     return {
@@ -41,6 +60,8 @@ def clean(*, dry_run: bool, retention_days: int | None) -> dict[str, Any]:
         "dry_run": dry_run,
         "retention_days": days,
         "deleted": report.deleted,
+        "changed": report.changed,
+        "archived": archive.report.as_dict(),
         "kept": report.kept,
         "unwatched": report.unwatched,
         "oldest": report.oldest.isoformat() if report.oldest else None,
@@ -55,7 +76,7 @@ def seal(*, dry_run: bool) -> dict[str, Any]:
     if dry_run:
         log.info("Dry run: nothing is sealed")
         return {"message": "Dry run: nothing was sealed"}
-    report = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds)).seal(datetime.now(UTC))
+    report = _vault().seal(datetime.now(UTC))
     for problem in report.published.problems:
         log.error(problem)
     message = f"Sealed {len(report.sealed)} hours, deleted {report.parts_deleted:,} parts"
@@ -67,8 +88,44 @@ def seal(*, dry_run: bool) -> dict[str, Any]:
     return report.as_dict() | {"message": message}
 
 
-def verdict(cleaned: Mapping[str, Any], sealed: Mapping[str, Any]) -> dict[str, Any]:
-    """What the run did in all."""
-    message = f"{cleaned['message']}. {sealed['message']}."
+def verdict(archived: Mapping[str, Any], cleaned: Mapping[str, Any], sealed: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run did in all. PermanentError where metadata was set aside: what could be archived is archived."""
+    message = f"{archived['message']}. {cleaned['message']}. {sealed['message']}."
     log.info(message)
+    if archived["problems_count"]:
+        raise PermanentError(f"{message} Staged metadata is broken: {'; '.join(archived['problems'][:3])}")
     return {"message": message}
+
+
+class _Archive:
+    """The vault as `run_janitor` needs it, and what it did with all the rows."""
+
+    def __init__(self, vault: ParquetVaultHook, expected: str | None) -> None:
+        self.report = ArchiveReport()
+        self._vault = vault
+        if expected is not None:
+            vault.check_identity(expected)
+
+    def take(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Hold these rows durably, or say that they and all after them stay in the database, and raise."""
+        try:
+            self._add(self._vault.archive_videos(rows))
+        except (OSError, GhostTrackingError) as error:
+            log.error("The vault cannot take this batch of metadata, so it is not deleted, nor what follows: %s", error)
+            raise
+
+    def compare(self, batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
+        """Count what would be archived."""
+        for rows in batches:
+            self._add(self._vault.archive_videos(rows, dry_run=True))
+
+    def _add(self, report: ArchiveReport) -> None:
+        self.report = ArchiveReport.combined([self.report, report])
+
+
+def _vault() -> ParquetVaultHook:
+    return ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds))
+
+
+def _archived(report: ArchiveReport) -> str:
+    return f"{report.added:,} new, {report.changed:,} changed; {report.unchanged:,} stand there already"

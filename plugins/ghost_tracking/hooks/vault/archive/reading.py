@@ -18,8 +18,9 @@ from ghost_tracking.core.titles import Word, words_of
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
 from ghost_tracking.hooks.vault.archive import files
 from ghost_tracking.hooks.vault.archive.manifest import ArchivedFile, ArchiveManifest, missing_file
+from ghost_tracking.hooks.vault.archive.names import staged
 from ghost_tracking.hooks.vault.archive.rows import GIVEN, SCHEMA, STAGED, newest_of_each, standing
-from ghost_tracking.hooks.vault.archive.writing import read_part, staged_names
+from ghost_tracking.hooks.vault.archive.writing import staged_names
 from ghost_tracking.hooks.vault.storage import Storage, Version
 
 FOUND: Final = ("video_id", "title", "channel_title", "published_at", "duration_seconds", "channel_id", "category_id")
@@ -45,13 +46,13 @@ def read_videos(storage: Storage, video_ids: Collection[str]) -> pd.DataFrame:
     """One row for each of these videos that is archived or staged, sorted by video_id."""
     wanted = sorted(set(video_ids))
     # Staged ones first: what is merged meanwhile is then found in the archive.
-    staged = {row["video_id"]: row for row in _staged_rows(storage, wanted).to_pylist()}
+    found = {row["video_id"]: row for row in _staged_rows(storage, wanted).to_pylist()}
     archived = _with_manifest(storage, partial(_archived_rows, storage, wanted))
     for row in archived.to_pylist():
-        newer = staged.get(row["video_id"])
-        staged[row["video_id"]] = (newer and standing(row, newer, STAGED)) or row
+        newer = found.get(row["video_id"])
+        found[row["video_id"]] = (newer and standing(row, newer, STAGED)) or row
     schema = pa.schema([SCHEMA.field(name) for name in GIVEN])
-    return _frame(pa.Table.from_pylist([staged[video_id] for video_id in sorted(staged)], schema=schema))
+    return _frame(pa.Table.from_pylist([found[video_id] for video_id in sorted(found)], schema=schema))
 
 
 def find_videos(storage: Storage, query: str, limit: int) -> pd.DataFrame:
@@ -89,13 +90,12 @@ def _archived_rows(storage: Storage, video_ids: Sequence[str], manifest: Archive
 
 
 def _staged_rows(storage: Storage, video_ids: Sequence[str]) -> pa.Table:
-    wanted = pa.array(video_ids, pa.string())
-    found = [SCHEMA.empty_table()]
+    found = [pa.schema([SCHEMA.field(name) for name in GIVEN]).empty_table()]
     for name in staged_names(storage):
-        with suppress(FileNotFoundError, UnreadableFileError):  # merged meanwhile; a broken one is the archiver's
-            table = read_part(storage, name)
-            found.append(table.filter(pc.is_in(table["video_id"], wanted)))
-    return newest_of_each(pa.concat_tables(found)).select(GIVEN)
+        # merged meanwhile, and so in the archive; a broken one is for the archiver to report
+        with suppress(FileNotFoundError, UnreadableFileError), files.opened(storage, staged(name)) as part:
+            found.append(files.rows_of(part, video_ids, GIVEN))
+    return newest_of_each(pa.concat_tables(found))
 
 
 def _find(storage: Storage, words: Sequence[Word], limit: int, manifest: ArchiveManifest) -> pa.Table:

@@ -139,18 +139,21 @@ class Archive:
     def _compared(self, manifest: ArchiveManifest, table: pa.Table, origin: Origin) -> _Change:
         """What of `table` the archive does not hold yet, or holds otherwise."""
         ids = table["video_id"].to_pylist()
-        superseded: dict[str, list[str]] = {}
+        known: set[str] = set()
         changed: list[dict[str, Any]] = []
-        known: list[str] = []
+        superseded: dict[str, list[str]] = {}
         for file in manifest.files:
             with files.opened(self._storage, file.key) as opened:
                 held = {row["video_id"]: row for row in files.rows_of(opened, ids, GIVEN).to_pylist()}
-            known += held
             both = table.filter(pc.is_in(table["video_id"], pa.array(held, pa.string())))
-            rows = [standing(held[row["video_id"]], row, origin) for row in both.select(GIVEN).to_pylist()]
-            if differing := [row for row in rows if row is not None]:
-                superseded[file.name] = [row["video_id"] for row in differing]
-                changed += differing
+            for row in both.select(GIVEN).to_pylist():
+                video_id = row["video_id"]
+                stands = standing(held[video_id], row, origin)
+                if stands is not None or video_id in known:  # one that is in two files leaves the second
+                    superseded.setdefault(file.name, []).append(video_id)
+                if stands is not None and video_id not in known:
+                    changed.append(stands)
+                known.add(video_id)
         new = table.filter(pc.invert(pc.is_in(table["video_id"], pa.array(known, pa.string()))))
         rows = pa.concat_tables([new, table_of(changed, datetime.now(UTC))]).sort_by("video_id")
         return _Change(rows, superseded, new.num_rows, len(changed), len(known) - len(changed))
