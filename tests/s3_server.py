@@ -38,9 +38,9 @@ class S3Server:
         """What s3fs needs to go there."""
         return {"key": self.key, "secret": self.secret, "endpoint_url": self.endpoint, "use_listings_cache": False}
 
-    def connection(self, *, key: str | None = None, secret: str | None = None) -> str:
+    def connection(self, *, key: str | None = None, secret: str | None = None, **extra: Any) -> str:
         """An Airflow connection to it, as the value of an environment variable."""
-        extra = {"endpoint_url": self.endpoint, "region_name": "us-east-1"}
+        extra = {"endpoint_url": self.endpoint, "region_name": "us-east-1", **extra}
         return json.dumps(
             {"conn_type": "aws", "login": key or self.key, "password": secret or self.secret, "extra": extra}
         )
@@ -60,7 +60,12 @@ def folder_only(reason: str) -> pytest.MarkDecorator:
 @contextmanager
 def serving_s3(log: Path) -> Iterator[S3Server]:
     """The server, for as long as the context lasts."""
-    environment = {**os.environ, "INITIAL_NO_AUTH_ACTION_COUNT": "0", "PYTHONWARNINGS": "ignore"}
+    environment = {
+        **os.environ,
+        "INITIAL_NO_AUTH_ACTION_COUNT": "0",
+        "MOTO_S3_DEFAULT_MAX_KEYS": "50",
+        "PYTHONWARNINGS": "ignore",
+    }
     with (
         log.open("wb") as messages,
         subprocess.Popen(
@@ -96,6 +101,7 @@ class Faults:
 
     def _fail(self, how: str, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if how.isdigit():
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response(f"{how} Fault", [("Content-Type", "application/xml")])
             return [b"<Error><Code>ServiceUnavailable</Code><Message>Reduce your rate.</Message></Error>"]
         answer = self._app(environ, start_response)

@@ -220,6 +220,7 @@ def test_a_frame_is_as_good_as_rows(vault: ParquetVaultHook) -> None:
     assert vault.append_metrics(pd.DataFrame()).written == ()
 
 
+@folder_only("it is about the report, and S3 takes long")
 def test_a_report_is_small_and_plain(vault: ParquetVaultHook) -> None:
     report = vault.append_metrics([row(timestamp=TEN + number * HOUR) for number in range(50)]).as_dict()
     assert report["written_count"] == 50
@@ -257,6 +258,7 @@ def test_a_published_file_only_grows_at_its_end(vault: ParquetVaultHook, root: P
     assert read.num_rows == len(pl.read_parquet(copy_of(file)))
 
 
+@folder_only("it is about the file, and S3 takes long")
 def test_a_file_of_very_many_publications_is_sorted_into_few_row_groups(vault: ParquetVaultHook, root: Path) -> None:
     for number in range(67):
         vault.append_metrics([row(f"v{99 - number}")])
@@ -475,7 +477,7 @@ def no_secrets(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     return monkeypatch
 
 
-@folder_only("folders")
+@folder_only("they name folders")
 @pytest.mark.parametrize(
     "uri", ["fs:///?path={}", "file://{}", "generic://?path={}", "generic://{}", "fs:///?path=file%3A%2F%2F{}"]
 )
@@ -485,7 +487,7 @@ def test_connections_of_several_kinds_name_the_root(no_secrets: pytest.MonkeyPat
     assert (root / "_staging").is_dir()
 
 
-@folder_only("folders")
+@folder_only("they name folders")
 def test_a_connection_can_be_handed_over(root: Path) -> None:
     for connection in (
         Connection(conn_id="mine", conn_type="fs", extra=f'{{"path": "{root}"}}'),

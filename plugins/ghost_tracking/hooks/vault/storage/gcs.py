@@ -6,7 +6,10 @@ through gcsfs, which has the credentials, the retries and the event loop. Its ca
 https://cloud.google.com/storage/docs/json_api/v1, https://cloud.google.com/storage/docs/request-preconditions
 """
 
+import base64
 import errno
+import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NoReturn, Self
@@ -26,6 +29,9 @@ _FAULTS: Final = (OSError, HttpError, ClientError, GoogleAuthError, ValueError)
 _OBJECT: Final = "b/{}/o/{}"
 _OBJECTS: Final = "b/{}/o"
 _REWRITE: Final = "b/{}/o/{}/rewriteTo/b/{}/o/{}"
+_BOUNDARY: Final = "ghost-4f1b7c2d9e8a4d05a1c6"
+"""No content has it by chance."""
+
 _NOTHING_THERE: Final = 416
 _UNAUTHORIZED: Final = 401
 _DELETING: Final = 16
@@ -50,8 +56,9 @@ class GoogleBucket:
 
     def get(self, name: str, *, span: str | None = None, version: Version = ANY) -> Blob:
         headers = {} if span is None else {"Range": f"bytes={span}"}
+        chosen = {} if version is ANY else {"generation": version}
         try:
-            answer, data = self._call("GET", _OBJECT, name, alt="media", headers=headers, **_condition(version))
+            answer, data = self._call("GET", _OBJECT, name, alt="media", headers=headers, **chosen)
         except _NothingThereError:
             return self.get(name, version=version)
         size = int(answer.get("Content-Range", f"/{len(data)}").rpartition("/")[2])
@@ -61,10 +68,9 @@ class GoogleBucket:
         self._in_bucket(
             "POST",
             self._fs.base.replace("/storage/v1/", "/upload/storage/v1/") + _OBJECTS,
-            uploadType="media",
-            name=name,
-            data=data,
-            headers={"Content-Type": "application/octet-stream"},
+            uploadType="multipart",
+            headers={"Content-Type": f"multipart/related; boundary={_BOUNDARY}"},
+            data=_upload(name, data),
             **_condition(expecting),
         )
 
@@ -143,6 +149,24 @@ class GoogleBucket:
 
 class _NothingThereError(OSError):
     """No byte of the object is in the range: it is empty."""
+
+
+def _upload(name: str, data: bytes) -> bytes:
+    """An object as the store takes it: its name and its checksum, which the store verifies, before its content."""
+    checksum = base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+    about = json.dumps({"name": name, "md5Hash": checksum}).encode()
+    start = b"--%s\r\nContent-Type: %s\r\n\r\n"
+    boundary = _BOUNDARY.encode()
+    return b"".join(
+        [
+            start % (boundary, b"application/json; charset=UTF-8"),
+            about,
+            b"\r\n",
+            start % (boundary, b"application/octet-stream"),
+            data,
+            b"\r\n--%s--\r\n" % boundary,
+        ]
+    )
 
 
 def _condition(expecting: Version | None) -> dict[str, Any]:
