@@ -3,8 +3,13 @@
 
 Every day: brings the metadata of new videos into the vault's archive, `videos/`, where it stays. Then deletes that of
 videos discovered more than seven days ago (setting `metadata_retention_days`) from the database: each row only once
-the archive holds just that version of it, and nothing from the watchlist, since tracking goes on for ever. Then it
-seals the hours of the vault that are over: it proves that they hold every staged point, and deletes the parts.
+the archive holds just that version of it, and nothing from the watchlist, since tracking goes on for ever.
+
+Then it looks after the vault. It *seals* the hours that are over: writes them once more, small and sorted, proves
+that they hold every staged point, and deletes the parts. It *folds* days that are over, and then months, into series,
+where a video's points stand together. It *expires* what is older than the setting `vault_retention_days`, if there is
+one. And it *checks* that all layers agree: of the last two days, or, from the form, of everything, also after a
+repair.
 
 Age counts from discovery, not from publication: a video that is years old when it is found would otherwise lose its
 row within the day. With *Dry run* in the form, nothing is written or deleted and the report says what would be.
@@ -33,6 +38,13 @@ from airflow.sdk import Param, dag, get_current_context, task
             minimum=1,
             title="Days to keep",
             description="Days since discovery, for this run only. Empty: the setting metadata_retention_days.",
+        ),
+        "check": Param(
+            "recent",
+            type="string",
+            enum=["recent", "everything", "repair"],
+            title="Check",
+            description="Compare the last two days, or everything; or repair what is broken, and compare everything.",
         ),
     },
     tags=["ghost_tracking"],
@@ -63,17 +75,39 @@ def ghost_janitor():
 
         return janitor.seal(dry_run=get_current_context()["params"]["dry_run"])
 
+    @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
+    def fold() -> dict:
+        """Put days and months that are over into series, by video."""
+        from ghost_tracking.tasks import janitor
+
+        return janitor.fold(dry_run=get_current_context()["params"]["dry_run"])
+
+    @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
+    def expire() -> dict:
+        """Delete what is past the vault's retention, if there is one."""
+        from ghost_tracking.tasks import janitor
+
+        return janitor.expire(dry_run=get_current_context()["params"]["dry_run"])
+
+    @task(trigger_rule="all_done", execution_timeout=timedelta(hours=4))
+    def check() -> dict:
+        """Compare the vault's layers."""
+        from ghost_tracking.tasks import janitor
+
+        params = get_current_context()["params"]
+        return janitor.check(dry_run=params["dry_run"], what=params["check"])
+
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
-    def verdict(archived: dict, cleaned: dict, sealed: dict) -> dict:
+    def verdict(archived: dict, cleaned: dict, sealed: dict, folded: dict, expired: dict, checked: dict) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.verdict(archived, cleaned, sealed)
+        return janitor.verdict(archived, cleaned, sealed, folded, expired, checked)
 
     archived = archive()
-    cleaned, sealed = clean(archived), seal()
-    cleaned >> sealed
-    verdict(archived, cleaned, sealed)
+    cleaned, sealed, folded, expired, checked = clean(archived), seal(), fold(), expire(), check()
+    cleaned >> sealed >> folded >> expired >> checked
+    verdict(archived, cleaned, sealed, folded, expired, checked)
 
 
 ghost_janitor()

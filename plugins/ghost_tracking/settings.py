@@ -28,6 +28,9 @@ SOURCES_ENVIRONMENT = "GHOST_SOURCES_FILE"
 VIDEOS_ASSET = "ghost_videos"
 METRICS_ASSET = "ghost_metrics"
 
+SHORTEST_RETENTION_OF_MONTHS = 62
+"""Days: two months, so that a month is whole for at least a month."""
+
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 
@@ -79,6 +82,20 @@ class Settings(BaseModel):
     vault_lock_seconds: NotNegative = Field(
         30, description="seconds that a publisher waits for a partition that another one is writing"
     )
+
+    vault_keep_hours: bool = Field(
+        True, description="whether hourly files stay in `metrics/` once their points are folded into `series/`"
+    )
+    vault_retention_days: Annotated[int, Field(ge=1, le=36500)] | None = Field(
+        None,
+        description="days that statistics and metadata stay in the vault; null: for ever. The janitor's first run "
+        "after a change only reports what would go",
+    )
+
+    @property
+    def folds_months(self) -> bool:
+        """Whether days become months: a retention so short would tear them apart again at once."""
+        return self.vault_retention_days is None or self.vault_retention_days >= SHORTEST_RETENTION_OF_MONTHS
 
     @property
     def quota(self) -> dict[str, int]:

@@ -244,7 +244,7 @@ def test_a_month_is_sharded_where_it_outgrows_a_file(vault: ParquetVaultHook, ro
 
 def test_any_order_of_work_gives_the_same_points(tmp_path_factory: pytest.TempPathFactory) -> None:
     dice = random.Random(9)
-    for _ in range(12):
+    for _ in range(6):
         vault = ParquetVaultHook(root=tmp_path_factory.mktemp("any") / "vault")
         written: dict[tuple[str, datetime], MetricPoint] = {}
         for _ in range(14):

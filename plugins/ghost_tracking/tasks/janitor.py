@@ -1,8 +1,8 @@
-"""The bodies of the janitor's tasks: archive, clean, seal, verdict."""
+"""The bodies of the janitor's tasks: archive, clean, seal, fold, expire, check, verdict."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ghost_tracking.errors import GhostTrackingError, PermanentError, TransientError
@@ -74,8 +74,7 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
 def seal(*, dry_run: bool) -> dict[str, Any]:
     """Close the hours that are over: prove that the vault has every staged point, then delete the parts."""
     if dry_run:
-        log.info("Dry run: nothing is sealed")
-        return {"message": "Dry run: nothing was sealed"}
+        return _said("Dry run: nothing was sealed")
     report = _vault().seal(datetime.now(UTC))
     for problem in report.published.problems:
         log.error(problem)
@@ -88,12 +87,88 @@ def seal(*, dry_run: bool) -> dict[str, Any]:
     return report.as_dict() | {"message": message}
 
 
-def verdict(archived: Mapping[str, Any], cleaned: Mapping[str, Any], sealed: Mapping[str, Any]) -> dict[str, Any]:
+@task_body
+def fold(*, dry_run: bool) -> dict[str, Any]:
+    """Put closed days, and then months, into series by video; TransientError for those that could not be."""
+    if dry_run:
+        return _said("Dry run: nothing was folded")
+    settings = read_settings()
+    report = _vault().fold(datetime.now(UTC), months=settings.folds_months, keep_hours=settings.vault_keep_hours)
+    periods = ", ".join(map(str, report.folded)) or "nothing"
+    message = f"Folded {periods}: {report.points:,} points, {report.bytes:,} bytes"
+    if report.hours_dropped:
+        message += f"; {report.hours_dropped:,} hourly files, whose points are in series, were deleted"
+    if report.failed:
+        raise TransientError(f"{message}; {'; '.join(report.problems[:3])}")
+    return _said(message) | report.as_dict()
+
+
+@task_body
+def expire(*, dry_run: bool) -> dict[str, Any]:
+    """Delete what is older than the setting vault_retention_days from the vault; without it, nothing.
+
+    A number of days that no earlier run has met is only announced, with what it would delete.
+    """
+    days = read_settings().vault_retention_days
+    if days is None:
+        return _said("The vault keeps everything for ever")
+    vault, cutoff = _vault(), datetime.now(UTC) - timedelta(days=days)
+    announced = dry_run or not vault.retention_was_announced(days)
+    points = vault.expire(cutoff, dry_run=announced)
+    videos = vault.expire_videos(cutoff, dry_run=announced)
+    done = "would be deleted" if announced else "deleted"
+    message = (
+        f"Older than {days} days: {points.hours:,} hours with {points.points:,} points, {points.series_points:,} "
+        f"points of series and the metadata of {videos.videos + videos.staged:,} videos {done}"
+    )
+    if announced and not dry_run:
+        message += " by the next run: change vault_retention_days before it comes if that is not what you want"
+        log.warning(message)
+    problems = (*points.problems, *videos.problems)
+    if problems:
+        raise TransientError(f"{message}; {'; '.join(problems[:3])}")
+    return _said(message) | points.as_dict() | {"videos": videos.videos}
+
+
+@task_body
+def check(*, dry_run: bool, what: str) -> dict[str, Any]:
+    """Compare the vault's layers: the last two days (`recent`), or `everything`, also after a `repair`.
+
+    PermanentError for everything that is not as it should be.
+    """
+    vault, since = _vault(), None
+    repaired = ""
+    if what == "recent":
+        since = datetime.now(UTC) - timedelta(days=2)
+    elif what == "repair" and not dry_run:
+        report = vault.repair()
+        repaired = (
+            f"Restored {len(report.restored)} hours and {len(report.refolded)} periods, set "
+            f"{len(report.quarantined)} files aside. "
+        )
+        for sentence in (*report.lost, *report.problems):
+            log.error(sentence)
+    found = vault.verify(start=since)
+    message = f"{repaired}Compared {found.points:,} points of {found.hours:,} hours and {found.periods} series"
+    if found.problems:
+        raise PermanentError(
+            f"{message}: {len(found.problems)} problem(s), which a run with the check 'repair' mends as far as any "
+            f"layer has the points: {'; '.join(found.problems[:3])}"
+        )
+    return _said(message) | found.as_dict()
+
+
+def verdict(archived: Mapping[str, Any], *others: Mapping[str, Any]) -> dict[str, Any]:
     """What the run did in all. PermanentError where metadata was set aside: what could be archived is archived."""
-    message = f"{archived['message']}. {cleaned['message']}. {sealed['message']}."
+    message = " ".join(f"{each['message']}." for each in (archived, *others))
     log.info(message)
     if archived["problems_count"]:
         raise PermanentError(f"{message} Staged metadata is broken: {'; '.join(archived['problems'][:3])}")
+    return {"message": message}
+
+
+def _said(message: str) -> dict[str, Any]:
+    log.info(message)
     return {"message": message}
 
 

@@ -2,7 +2,8 @@
 
 import logging
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
@@ -10,8 +11,11 @@ from ghost_tracking.hooks.vault import files, layout
 from ghost_tracking.hooks.vault.folding import Folder
 from ghost_tracking.hooks.vault.index import load
 from ghost_tracking.hooks.vault.listing import hours_between, part_names, staged_hours
+from ghost_tracking.hooks.vault.manifests import Manifest
 from ghost_tracking.hooks.vault.reports import ExpireReport
 from ghost_tracking.hooks.vault.storage import Storage
+
+NOTICE: Final = timedelta(hours=1)
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +39,22 @@ def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: 
     for hour in [hour for hour in hours_between(storage, None, cutoff) if hour.ends_at <= cutoff]:
         report += _expire_hour(storage, hour, lock_timeout, dry_run=dry_run)
     return report + _expire_series(storage, cutoff, dry_run=dry_run)
+
+
+class Announcement(Manifest):
+    """The retention that is in force, or is going to be, and since when."""
+
+    days: int = 0
+    announced_at: datetime = datetime.min.replace(tzinfo=UTC)
+
+
+def was_announced(storage: Storage, days: int, now: datetime) -> bool:
+    """Whether this retention stood in `layout.RETENTION` an hour before `now`; another one is replaced by it."""
+    known, version = Announcement.load(storage, layout.RETENTION)
+    if known.days == days:
+        return known.announced_at <= now - NOTICE
+    Announcement(days=days, announced_at=now).replace(storage, layout.RETENTION, expecting=version)
+    return False
 
 
 def _expire_hour(storage: Storage, hour: Partition, lock_timeout: float, *, dry_run: bool) -> ExpireReport:

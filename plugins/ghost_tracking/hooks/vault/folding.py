@@ -23,7 +23,7 @@ from ghost_tracking.hooks.vault import files, layout, tables
 from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, load
 from ghost_tracking.hooks.vault.listing import part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.hooks.vault.reports import FoldReport
-from ghost_tracking.hooks.vault.series import MOST_POINTS_A_FILE, SeriesReader, SeriesWriter
+from ghost_tracking.hooks.vault.series import MOST_POINTS_A_FILE, SeriesReader, SeriesWriter, points_of
 from ghost_tracking.hooks.vault.storage import Storage, Version
 from ghost_tracking.hooks.vault.tables import Tally
 
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 
 LEFTOVER_AGE: Final = timedelta(days=1)
 _LOCK_SECONDS: Final = 5.0
-_BATCH: Final = 128 * 1024
-"""Points of one source that a merge holds at a time: a month of 31 days then takes some 250 MB."""
+_BATCH: Final = 64 * 1024
+"""Points of one source that a merge holds at a time: a month of 31 days takes some 120 MB."""
 
 Chunks = Iterator[pa.Table]
 Wanted = Callable[[Partition], bool]
@@ -238,7 +238,7 @@ class Folder:
         # what came late into an hour that had gone: part of the series by now, and not all that they have
         ids = sorted(set(points["video_id"].to_pylist()))
         holding = [each for period in index.periods if hour in period for each in index.files_of(period)]
-        known = tables.concat(SeriesReader(self._storage, each.path).points(ids) for each in holding)
+        known = points_of(self._storage, [each.path for each in holding], ids)
         return blob.version if index.is_dropped(hour) and not tables.without(points, known).num_rows else None
 
     def _drop(self, hour: Partition, version: Version) -> bool:

@@ -169,6 +169,15 @@ class ParquetVaultHook(BaseHook):
         with nullcontext() if dry_run else self._closed_hours():
             return expiry.expire(storage, cutoff, self.lock_timeout, dry_run=dry_run)
 
+    def retention_was_announced(self, days: int) -> bool:
+        """Whether this retention was asked about before, at least an hour ago; a new one is noted from now on.
+
+        So that a mistyped number is reported by one run before the next one deletes by it.
+        """
+        from ghost_tracking.hooks.vault import expiry
+
+        return expiry.was_announced(self._writable(), days, datetime.now(UTC))
+
     def verify(self, start: datetime | None = None, end: datetime | None = None) -> VerifyReport:
         """Read all points of [start, end), None being open, in all layers, and the archive of metadata; compare.
 

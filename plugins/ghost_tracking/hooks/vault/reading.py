@@ -23,7 +23,7 @@ from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFil
 from ghost_tracking.hooks.vault import files, layout, tables
 from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, current
 from ghost_tracking.hooks.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
-from ghost_tracking.hooks.vault.series import SeriesReader, files_of_videos
+from ghost_tracking.hooks.vault.series import SeriesReader, files_of_videos, latest_of, points_of
 from ghost_tracking.hooks.vault.storage import Storage
 
 _ATTEMPTS: Final = 10
@@ -77,7 +77,7 @@ def chosen_columns(columns: Sequence[str] | None) -> list[str]:
 def read_table(storage: Storage, question: Question, columns: Sequence[str] | None) -> pa.Table:
     """The points as one table, by hour, and by video_id and timestamp within an hour."""
     chosen = chosen_columns(columns)
-    table = _at_one_moment(lambda: tables.concat(_points(storage, question, _plan(storage, question))))
+    table = _at_one_moment(lambda: tables.concat(_points(storage, question, _fitting_plan(storage, question))))
     if table.num_rows:
         table = _by_hour(table)
     return table.select(chosen)
@@ -96,7 +96,7 @@ def read_batches(storage: Storage, question: Question, columns: Sequence[str] | 
     batches already handed out, only the caller can begin anew.
     """
     chosen = chosen_columns(columns)
-    plan = _at_one_moment(lambda: _plan(storage, question))
+    plan = _at_one_moment(lambda: _fitting_plan(storage, question))
     try:
         for table in _points(storage, question, plan):
             yield from table.select(chosen).to_batches(max_chunksize=_BATCH)
@@ -112,8 +112,8 @@ def read_latest(storage: Storage, video_ids: Collection[str] | None) -> pa.Table
 
     def newest() -> pa.Table:
         plan = _plan(storage, question)
-        series = [_latest_of(storage, each, question) for each, _ in plan.series]
-        found = tables.latest(tables.concat(series))
+        keys = [each.path for each, _ in plan.series]
+        found = tables.latest(latest_of(storage, keys, question.video_ids))
         for day in chunked(_from_hours(storage, question, plan), 24):
             found = tables.latest(tables.concat([found, *(table for _, table in day)]))
         return found
@@ -142,11 +142,16 @@ def _at_one_moment(read: Callable[[], Result]) -> Result:
     return read()
 
 
-def _plan(storage: Storage, question: Question) -> _Plan:
+def _fitting_plan(storage: Storage, question: Question) -> _Plan:
+    return _plan(storage, question, by_time=question.video_ids is None)
+
+
+def _plan(storage: Storage, question: Question, *, by_time: bool = False) -> _Plan:
+    """What to read: hours where they are there (`by_time`), or series where they are there."""
     index, version = current(storage)
     changed = {hour for hour in staged_hours(storage) if index.holds(hour.date) and part_names(storage, hour)}
     changed |= {Partition.parse(path) for path in index.late}
-    plan = (_by_video if question.video_ids is not None else _by_time)(storage, question, index, changed)
+    plan = (_by_time if by_time else _by_video)(storage, question, index, changed)
     if current(storage)[1] != version:
         raise FileChangedError("the series were folded anew while the vault was being listed")
     return plan
@@ -160,7 +165,7 @@ def _by_video(storage: Storage, question: Question, index: SeriesIndex, changed:
         if not index.holds(date) and Period.day(date).meets(start, end):
             hours += [hour for hour in published_hours(storage, date) if hour.meets(start, end)]
     series = [each for each in index.files if Period.parse(each.period).meets(start, end)]
-    wanted = files_of_videos(series, question.video_ids or ())
+    wanted = series if question.video_ids is None else files_of_videos(series, question.video_ids)
     return _Plan(tuple(sorted(hours)), frozenset(changed), tuple((each, frozenset()) for each in wanted))
 
 
@@ -183,11 +188,10 @@ def _by_time(storage: Storage, question: Question, index: SeriesIndex, changed: 
 def _points(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Table]:
     """The tables of a plan, no point in two of them. Where hours repeat what series hold, the series' point stays."""
     doubled: list[pa.Table] = []
-    for each, beside in plan.series:
-        for table in _series(storage, each, beside, question):
-            if plan.doubled:
-                doubled.append(tables.of_hours(table, plan.doubled))
-            yield tables.not_of_hours(table, plan.doubled) if plan.doubled else table
+    for table in _from_series(storage, question, plan):
+        if plan.doubled:
+            doubled.append(tables.of_hours(table, plan.doubled))
+        yield tables.not_of_hours(table, plan.doubled) if plan.doubled else table
     known = tables.concat(doubled)
     yield known
     for hour, table in _from_hours(storage, question, plan):
@@ -206,23 +210,20 @@ def _from_hours(storage: Storage, question: Question, plan: _Plan) -> Iterator[t
     index, _ = current(storage) if gone else (SeriesIndex(), None)
     for period in index.periods:
         if lacking := {hour for hour in gone if hour in period}:
-            for each in index.files_of(period):
-                for table in _series(storage, each, frozenset(), question):
-                    found = tables.of_hours(table, lacking)
-                    yield min(lacking), found
+            series = tuple((each, frozenset[Partition]()) for each in index.files_of(period))
+            for table in _from_series(storage, question, _Plan((), frozenset(), series)):
+                yield min(lacking), tables.of_hours(table, lacking)
 
 
-def _series(storage: Storage, each: SeriesFile, beside: frozenset[Partition], question: Question) -> Iterator[pa.Table]:
-    reader = SeriesReader(storage, each.path)
-    found = reader.batches(_BATCH) if question.video_ids is None else iter([reader.points(question.video_ids)])
-    for table in found:
-        inside = tables.within(table, question.start, question.end)
-        yield tables.not_of_hours(inside, beside) if beside else inside
-
-
-def _latest_of(storage: Storage, each: SeriesFile, question: Question) -> pa.Table:
-    reader = SeriesReader(storage, each.path)
-    return reader.latest() if question.video_ids is None else reader.points(question.video_ids)
+def _from_series(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Table]:
+    if question.video_ids is not None:
+        keys = [each.path for each, _ in plan.series]
+        yield tables.within(points_of(storage, keys, question.video_ids), question.start, question.end)
+        return
+    for each, beside in plan.series:
+        for table in SeriesReader(storage, each.path).batches(_BATCH):
+            inside = tables.within(table, question.start, question.end)
+            yield tables.not_of_hours(inside, beside) if beside else inside
 
 
 def _hour(storage: Storage, hour: Partition, question: Question) -> pa.Table:

@@ -14,7 +14,7 @@ is the list of those of all points.
 
 import bisect
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -342,23 +342,23 @@ class SeriesReader:
         _FOOTERS.pop((self._storage.place, self._key), None)
         self._footer()
 
-    def points(self, video_ids: Sequence[str]) -> pa.Table:
-        """The points of these videos, which are sorted, by key."""
+    def segments(self, video_ids: Sequence[str]) -> pa.Table:
+        """The segments of these videos, by video and time."""
         metadata, firsts, lasts = self._footer()
         groups = sorted({group for each in video_ids for group in _groups_of(each, firsts, lasts)})
         if not groups:
-            return SCHEMA.empty_table()
+            return SERIES_SCHEMA.empty_table()
         with self._naming_damage(), self._storage.open(self._key) as file:
             rows = self._parquet(file, metadata).read_row_groups(groups, use_threads=False)
-            return flat(rows.filter(pc.is_in(rows["video_id"], pa.array(video_ids, pa.string()))))
+            return rows.filter(pc.is_in(rows["video_id"], pa.array(video_ids, pa.string())))
 
     def batches(self, points: int) -> Iterator[pa.Table]:
         """All points by key, in tables of about this many; a video's may go on in the next one."""
         yield from (flat(rows) for rows in self._rows(max(1, points // _ROW_GROUP), None))
 
-    def latest(self) -> pa.Table:
-        """The last point of each segment."""
-        return last_points(pa.concat_tables(self._rows(1 << 30, LATEST)))
+    def lasts(self) -> pa.Table:
+        """The columns `LATEST` of all segments."""
+        return pa.concat_tables(self._rows(1 << 30, LATEST))
 
     def _rows(self, groups: int, columns: Sequence[str] | None) -> Iterator[pa.Table]:
         metadata, _, _ = self._footer()
@@ -413,6 +413,19 @@ def _groups_of(video_id: str, firsts: Sequence[str], lasts: Sequence[str]) -> It
     while group < len(firsts) and firsts[group] <= video_id:
         yield group
         group += 1
+
+
+def points_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str]) -> pa.Table:
+    """The points of these videos in these files, file by file; raises as `SeriesReader`."""
+    found = [SeriesReader(storage, key).segments(video_ids) for key in keys]
+    return flat(pa.concat_tables([SERIES_SCHEMA.empty_table(), *found]))
+
+
+def latest_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str] | None) -> pa.Table:
+    """The last points of the segments of these videos (None: of all) in these files; raises as `SeriesReader`."""
+    readers = [SeriesReader(storage, key) for key in keys]
+    found = [each.lasts() if video_ids is None else each.segments(video_ids).select(LATEST) for each in readers]
+    return last_points(pa.concat_tables([SERIES_SCHEMA.empty_table().select(LATEST), *found]))
 
 
 def files_of_videos(files: Sequence[SeriesFile], video_ids: Sequence[str]) -> Mapping[SeriesFile, list[str]]:

@@ -1,0 +1,121 @@
+"""The vault from the command line: `python -m ghost_tracking --vault /data/vault health`.
+
+Without --vault, the Airflow connection `ghost_vault` says where it is.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ghost_tracking.errors import GhostTrackingError
+from ghost_tracking.hooks.vault import ParquetVaultHook
+
+Command = Callable[[ParquetVaultHook, argparse.Namespace], int]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 1 when it found something wrong, or could not be run at all."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    command: Command = options.command
+    try:
+        return command(ParquetVaultHook(root=options.vault), options)
+    except GhostTrackingError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m ghost_tracking", description=__doc__)
+    parser.add_argument("--vault", help="a folder, s3://bucket/prefix or gs://bucket/prefix; else the connection's")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def add(name: str, command: Command, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=command)
+        return added
+
+    add("health", _health, "how the vault is: layers, freshness, what is staged, what cannot be read")
+    verify = add("verify", _verify, "read every point in every layer, and compare")
+    verify.add_argument("--days", type=int, help="only the last so many days")
+    add("repair", _repair, "publish what was left staged, set aside what is broken, make it anew where a layer has it")
+    add("seal", _seal, "write the hours that are over once more, small, and delete their parts")
+    fold = add("fold", _fold, "put closed days and months into series, by video")
+    fold.add_argument("--days-only", action="store_true", help="no months")
+    fold.add_argument("--drop-hours", action="store_true", help="delete hourly files whose points are in series")
+    expire = add("expire", _expire, "count what is older than so many days; with --delete, delete it for good")
+    expire.add_argument("days", type=int)
+    expire.add_argument("--delete", action="store_true")
+    history = add("history", _history, "all points of one video, as CSV")
+    history.add_argument("video_id")
+    find = add("find", _find, "videos by the words of their titles")
+    find.add_argument("words", nargs="+")
+    return parser
+
+
+def _health(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+    health = vault.health_check()
+    _print(health)
+    return 0 if health["ok"] else 1
+
+
+def _verify(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    since = None if options.days is None else datetime.now(UTC) - timedelta(days=options.days)
+    found = vault.verify(start=since)
+    _print(found.as_dict())
+    return 1 if found.problems else 0
+
+
+def _repair(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+    report = vault.repair()
+    _print(report.as_dict())
+    return 1 if report.lost or report.problems else 0
+
+
+def _seal(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+    report = vault.seal(datetime.now(UTC))
+    _print(report.as_dict())
+    return 0 if report.complete else 1
+
+
+def _fold(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    report = vault.fold(datetime.now(UTC), months=not options.days_only, keep_hours=not options.drop_hours)
+    _print(report.as_dict())
+    return 1 if report.failed else 0
+
+
+def _expire(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    cutoff = datetime.now(UTC) - timedelta(days=options.days)
+    points = vault.expire(cutoff, dry_run=not options.delete)
+    videos = vault.expire_videos(cutoff, dry_run=not options.delete)
+    _print({"deleted": options.delete, **points.as_dict(), "videos": videos.videos})
+    return 1 if points.problems or videos.problems else 0
+
+
+def _history(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    sys.stdout.write(vault.read_history(options.video_id).to_csv(index=False))
+    return 0
+
+
+def _find(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    found = vault.find_videos(" ".join(options.words))
+    table = Table("video_id", "title", "channel_title", "published_at")
+    for row in found[["video_id", "title", "channel_title", "published_at"]].itertuples(index=False):
+        table.add_row(*map(str, row))
+    Console().print(table)
+    return 0
+
+
+def _print(report: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(report, indent=2, default=str) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
