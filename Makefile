@@ -7,7 +7,7 @@ CLEAN := env -u YOUTUBE_API_KEY
 STACK := PYTHONPATH=include $(PY) -m local_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help install run airflow demo test test-faults lint format bench lock clean
+.PHONY: help install run airflow vault demo test test-faults lint format bench lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -41,7 +41,15 @@ format: install ## let ruff put the code in order
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
-bench: install ## measure how fast it is; some of it: make bench ARGS="tracker vault"
+.venv-bench: requirements-bench.txt install
+	@test -x .venv-bench/bin/python || .venv/bin/uv venv --quiet .venv-bench
+	@.venv/bin/uv pip install --quiet --system-certs --python .venv-bench/bin/python -r requirements-bench.txt
+	@touch .venv-bench
+
+vault: install ## the vault of make run from the command line, such as: make vault ARGS="health"
+	@$(CLEAN) PYTHONPATH=plugins $(PY) -m ghost_tracking --vault $(CURDIR)/.run/vault $(ARGS)
+
+bench: .venv-bench ## measure how fast it is; some of it: make bench ARGS="tracker vault"
 	$(CLEAN) PYTHONPATH=plugins:include:tests $(PY) -m bench $(ARGS)
 
 lock: install ## resolve the newest versions anew into requirements.lock

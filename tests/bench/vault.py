@@ -1,31 +1,35 @@
-"""What the vault's promises cost: a staged part against a bare durable write, twelve publications against one."""
+"""What the vault's promises cost: staging against a bare durable write, twelve publications against one; and bytes."""
 
 import os
 import time
 from datetime import timedelta
 from pathlib import Path
 
+import pandas as pd
+
 from bench.figures import Samples, figure
 from bench.parts import folder
 from bench.points import HOUR, Crowd
 from bench.screen import Screen
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.vault import ParquetVaultHook, files, tables
 
 PARTITION = 1_000_000
 CHUNK = 100_000
 STAGED = 1_000
 ROUNDS = 31
-HOURLY = 200_000
+HOURLY = 1_000_000
+SEALED = 100_000
 RUNS = 12
 PARTS_A_RUN = 12
 HOURS = 3
 
 
 def bench(screen: Screen) -> None:
-    """Staging first, then an hour of publications."""
+    """Staging first, then an hour of publications, then what a sealed hour weighs."""
     _bench_staging(screen)
     _bench_publishing(screen)
+    _bench_sealed(screen)
 
 
 def _bench_staging(screen: Screen) -> None:
@@ -78,9 +82,8 @@ def _write_durably(path: Path, data: bytes) -> None:
 
 
 def _bench_publishing(screen: Screen) -> None:
-    """Publish the same 200,000 points in twelve runs and at once, in turns, each into a vault of its own."""
-    twelve, last, once = Samples(), Samples(), Samples()
-    bytes_a_point: dict[str, float] = {}
+    """Publish the same million points in twelve runs and at once, in turns, each into a vault of its own."""
+    twelve, last, once, bare = Samples(), Samples(), Samples(), Samples()
     with screen.busy(f"an hour of {HOURLY:,} points") as tell:
         runs = [Crowd(HOUR + run * timedelta(minutes=5), HOURLY // RUNS, seed=run).points() for run in range(RUNS)]
         for turn in range(HOURS):
@@ -88,16 +91,14 @@ def _bench_publishing(screen: Screen) -> None:
             with folder() as root:
                 vault = ParquetVaultHook(root=root)
                 seconds, written = _publish_each(vault, runs)
-                bytes_a_point["after twelve runs"] = _bytes_a_point(root)
-                vault.seal(HOUR + timedelta(days=1))
-                bytes_a_point["sealed"] = _bytes_a_point(root)
             twelve.values.append(sum(seconds.values))
             last.values.append(seconds.values[-1])
             with folder() as root:
                 vault = ParquetVaultHook(root=root)
                 seconds, written_once = _publish_each(vault, [[point for run in runs for point in run]])
-                bytes_a_point["written once"] = _bytes_a_point(root)
             once.values += seconds.values
+            with folder() as root:
+                _sort_and_write(root / "hour.parquet", runs, bare)
     points = sum(map(len, runs))
     screen.table(
         [f"publishing {points:,} points", "milliseconds", "ratio", "MB written"],
@@ -105,9 +106,34 @@ def _bench_publishing(screen: Screen) -> None:
             ["once", once.text("ms", scale=1000), "1 ×", f"{written_once / 1e6:.1f}"],
             ["in twelve runs, together", twelve.text("ms", scale=1000), twelve.over(once), f"{written / 1e6:.1f}"],
             ["the twelfth of them", last.text("ms", scale=1000), last.over(once), ""],
+            ["no vault: sort, encode, one durable write", bare.text("ms", scale=1000), bare.over(once), ""],
         ],
     )
-    screen.table(["published file", "bytes a point"], [[name, figure(size)] for name, size in bytes_a_point.items()])
+
+
+def _sort_and_write(path: Path, runs: list[list[MetricPoint]], samples: Samples) -> None:
+    """The least that makes one published file of these points, from a table of them."""
+    table = tables.table_of([point for run in runs for point in run])
+    with samples.timed():
+        _write_durably(path, files.encode(table, []))
+
+
+def _bench_sealed(screen: Screen) -> None:
+    """What 100,000 points of an hour weigh as its file goes from part to sealed."""
+    rows = []
+    with folder() as root:
+        vault = ParquetVaultHook(root=root)
+        for run in range(RUNS):
+            vault.stage(Crowd(HOUR + run * timedelta(minutes=5), -(-SEALED // RUNS), seed=run).points())
+            vault.publish()
+        (file,) = (root / "metrics").glob("date=*/hour=*/stats.parquet")
+        frame = pd.read_parquet(file)
+        rows.append(["published by twelve runs", figure(file.stat().st_size / len(frame))])
+        vault.seal(HOUR + timedelta(days=1))
+        rows.append(["sealed", figure(file.stat().st_size / len(frame))])
+        frame.to_parquet(root / "pandas.parquet")
+        rows.append(["as pandas writes it", figure((root / "pandas.parquet").stat().st_size / len(frame))])
+    screen.table([f"an hour of {len(frame):,} points", "bytes a point"], rows)
 
 
 def _publish_each(vault: ParquetVaultHook, runs: list[list[MetricPoint]]) -> tuple[Samples, int]:
@@ -123,9 +149,3 @@ def _publish_each(vault: ParquetVaultHook, runs: list[list[MetricPoint]]) -> tup
             raise RuntimeError(f"{report.points_added:,} of {len(points):,} points were published: {report.problems}")
         written += report.bytes
     return seconds, written
-
-
-def _bytes_a_point(root: Path) -> float:
-    """Bytes a point of the one published file; it must hold an hour's points."""
-    (file,) = (root / "metrics").glob("date=*/hour=*/stats.parquet")
-    return file.stat().st_size / (HOURLY // RUNS * RUNS)

@@ -1,0 +1,263 @@
+"""Ninety days of 43 million points: what they weigh, and how long one video's history and everybody's latest take.
+
+And, as a benchmark of its own (`month`), folding a month of 100 million points: how long, and in how much memory.
+"""
+
+import json
+import multiprocessing
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import psutil
+import pyarrow.parquet as pq
+
+from bench.figures import Samples, figure
+from bench.parts import folder
+from bench.population import START, Population
+from bench.screen import Screen, Tell
+from ghost_tracking.core.partitions import Period
+from ghost_tracking.hooks.vault import ParquetVaultHook, files, layout, tables
+from ghost_tracking.hooks.vault.series import SeriesReader, SeriesWriter
+from ghost_tracking.hooks.vault.storage import FolderStorage
+
+DAYS = 90
+PER_HOUR = 20_000
+HISTORIES = 101
+SLOW_HISTORIES = 2
+TURNS = 3
+MONTH_POINTS = 100_000_000
+MARCH_OPEN = datetime(2026, 3, 31, 1, tzinfo=UTC)
+"""January and February are folded to months then, March to days, and its last day stands in hours."""
+ALL_CLOSED = datetime(2026, 4, 2, tzinfo=UTC)
+
+_CLICKHOUSE = Path(__file__).with_name("clickhouse.py")
+_CLICKHOUSE_PYTHON = Path(__file__).parents[2] / ".venv-bench/bin/python"
+
+
+def bench(screen: Screen) -> None:
+    """Write 90 days of hours, fold them, and read them from each layer."""
+    with folder() as root, screen.busy(f"{DAYS} days of {PER_HOUR:,} points an hour") as tell:
+        points, size = _write_hours(root, Population(START, DAYS, PER_HOUR), tell)
+        videos = _some_videos(root)
+        tell("folding to days and months, the last day left in hours")
+        folded = _in_a_process(_fold, root, MARCH_OPEN)
+        mixed = _history_times(root, videos)
+        tell("folding the rest")
+        _in_a_process(_fold, root, ALL_CLOSED)
+        tell("histories")
+        whole = _history_times(root, videos)
+        slow = _slow_histories(root, videos)
+        tell("everybody's latest")
+        latest = _latest_times(root)
+        tell("ClickHouse")
+        rows = _sizes(root, points, size)
+    screen.table(["bytes a point", "", ""], rows)
+    screen.table(
+        [f"one video's history over {points:,} points", "milliseconds", "against pandas"],
+        [["all in months", whole.text("ms", scale=1000), _times_faster(slow["pandas"], whole)]]
+        + [["30 days in days, 1 in hours", mixed.text("ms", scale=1000), _times_faster(slow["pandas"], mixed)]]
+        + [[f"{name} over the hourly files", each.text("ms", scale=1000), ""] for name, each in slow.items()],
+    )
+    screen.table(
+        ["latest count of every video", "seconds", "ratio"],
+        [[name, each.text("s"), each.over(latest["DuckDB over the hourly files"])] for name, each in latest.items()],
+    )
+    screen.note(f"folding {folded['points']:,} points took {folded['seconds']:.0f} s and {folded['memory']} MB at most")
+
+
+def _write_hours(root: Path, population: Population, tell: Tell) -> tuple[int, int]:
+    """Sealed hours, as the janitor leaves them; how many points and bytes."""
+    points = size = 0
+    for number, (hour, table) in enumerate(population.hours()):
+        if number % 240 == 0:
+            tell(f"{number // 24} of {population.days} days of hours")
+        path = root / layout.stats(hour)
+        path.parent.mkdir(parents=True)
+        size += path.write_bytes(files.encode_sealed(table, []))
+        points += table.num_rows
+    return points, size
+
+
+def _in_a_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """What `work` returns, its seconds, and the most memory (MB) of the process of its own that it ran in."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_measured, (work, *arguments))
+
+
+def _measured(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    begin = time.perf_counter()
+    found = work(*arguments)
+    seconds = time.perf_counter() - begin
+    return found | {"seconds": seconds, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+
+
+def _fold(root: Path, now: datetime, months: bool = True) -> dict[str, Any]:
+    report = ParquetVaultHook(root=root).fold(now, months=months)
+    if report.problems:
+        raise RuntimeError(f"folding failed: {report.problems}")
+    return report.as_dict()
+
+
+def _some_videos(root: Path) -> list[str]:
+    """Videos found at different times: some of those read in hours spread over all the days."""
+    dice = np.random.default_rng(1)
+    found: list[str] = []
+    for path in sorted(root.glob("metrics/date=*/hour=12/stats.parquet"))[:: DAYS // 9]:
+        ids = pq.read_table(path, columns=["video_id"])["video_id"]
+        found += [ids[int(row)].as_py() for row in dice.integers(0, len(ids), HISTORIES // 9 + 1)]
+    return found[:HISTORIES]
+
+
+def _history_times(root: Path, videos: list[str]) -> Samples:
+    """Each video's history once, after one that has warmed the footers up."""
+    vault = ParquetVaultHook(root=root)
+    vault.read_history(videos[0])
+    samples = Samples()
+    for video in videos:
+        with samples.timed():
+            found = vault.read_history(video)
+        if found.empty:
+            raise RuntimeError(f"{video} has no history")
+    return samples
+
+
+def _slow_histories(root: Path, videos: list[str]) -> dict[str, Samples]:
+    pattern = f"{root}/metrics/*/*/stats.parquet"
+    ways: dict[str, Callable[[str], int]] = {
+        "pandas": lambda video: len(pd.read_parquet(root / "metrics", filters=[("video_id", "==", video)])),
+        "DuckDB": lambda video: len(duckdb.sql(f"FROM '{pattern}' WHERE video_id = '{video}'").fetchall()),
+        "polars": lambda video: pl.scan_parquet(pattern).filter(pl.col("video_id") == video).collect().height,
+    }
+    expected = {video: len(ParquetVaultHook(root=root).read_history(video)) for video in videos[:SLOW_HISTORIES]}
+    samples = {name: Samples() for name in ways}
+    for video, points in expected.items():
+        for name, way in ways.items():
+            with samples[name].timed():
+                found = way(video)
+            if found != points:
+                raise RuntimeError(f"{name} finds {found} points of {video}, not {points}")
+    return samples
+
+
+def _latest_times(root: Path) -> dict[str, Samples]:
+    vault = ParquetVaultHook(root=root)
+    query = f"""
+        SELECT video_id, max(timestamp), arg_max(views, timestamp), arg_max(likes, timestamp),
+               arg_max(comments, timestamp)
+        FROM '{root}/metrics/*/*/stats.parquet' GROUP BY video_id
+    """
+    ways: dict[str, Callable[[], int]] = {
+        "the hook": lambda: len(vault.read_latest()),
+        "DuckDB over the hourly files": lambda: duckdb.sql(query).to_arrow_table().num_rows,
+    }
+    samples = {name: Samples() for name in ways}
+    for _ in range(TURNS):
+        for name, way in ways.items():
+            with samples[name].timed():
+                way()
+    if len({way() for way in ways.values()}) != 1:
+        raise RuntimeError("they find different numbers of videos")
+    return samples
+
+
+def _sizes(root: Path, points: int, size: int) -> list[list[str]]:
+    """Bytes a point of hours, of January's series, and of ClickHouse's table of the same points."""
+    vault = ParquetVaultHook(root=root)
+    names = vault.series_files(START, START + timedelta(days=31))
+    january = sum(pq.ParquetFile(name).metadata.num_rows for name in names)
+    storage = FolderStorage(root, layout.SCRATCH)
+    plain = root / "january.parquet"
+    count = 0
+    with pq.ParquetWriter(plain, tables.SCHEMA, compression="zstd") as writer:
+        for name in names:
+            for table in SeriesReader(storage, str(Path(name).relative_to(root))).batches(1 << 20):
+                writer.write_table(table)
+                count += table.num_rows
+    ours = sum(Path(name).stat().st_size for name in names) / count
+    rows = [
+        ["sealed hours", figure(size / points), ""],
+        ["January as plain Parquet, zstd, sorted by video", figure(plain.stat().st_size / count), ""],
+        [f"January as series: {count:,} points, {january:,} segments", figure(ours), "1 ×"],
+    ]
+    if not _CLICKHOUSE_PYTHON.exists():
+        return [*rows, ["ClickHouse", "not measured", f"{_CLICKHOUSE_PYTHON} is missing"]]
+    done = subprocess.run([_CLICKHOUSE_PYTHON, _CLICKHOUSE, plain], check=True, stdout=subprocess.PIPE, text=True)
+    theirs = json.loads(done.stdout.splitlines()[-1])
+    codecs = ", ".join(f"{name}: {codec}" for name, (codec, _) in theirs["columns"].items())
+    total = theirs["bytes"] / count
+    return [*rows, [f"January in ClickHouse ({codecs})", figure(total), f"{figure(total / ours)} ×"]]
+
+
+def _times_faster(slow: Samples, quick: Samples) -> str:
+    return f"{slow.median / quick.median:,.0f} times faster"
+
+
+def bench_month(screen: Screen) -> None:
+    """Fold a month of 100 million points from days; against reading and writing its points once."""
+    crowds = MONTH_POINTS // (PER_HOUR * 24 * 30)
+    with folder() as root, screen.busy(f"a month of {MONTH_POINTS:,} points") as tell:
+        made = _write_big_hours(root, crowds + 1, tell)
+        tell("folding to days")
+        days = _in_a_process(_fold, root, START + timedelta(days=31, hours=1), False)
+        shutil.rmtree(root / "metrics")
+        tell("reading and writing it once")
+        once = _in_a_process(_copy, root)
+        tell("folding to a month")
+        month = _in_a_process(_fold, root, START + timedelta(days=32))
+    if not made == days["points"] == once["points"] == month["points"]:
+        raise RuntimeError("points were lost on the way")
+    screen.table(
+        [f"a month of {made:,} points", "seconds", "ratio", "MB of memory", "bytes a point"],
+        [
+            ["reading and writing it once", f"{once['seconds']:.0f}", "1 ×", f"{once['memory']:,}", ""],
+            [
+                "folding its days into a month",
+                f"{month['seconds']:.0f}",
+                f"{figure(month['seconds'] / once['seconds'])} ×",
+                f"{month['memory']:,}",
+                figure(month["bytes"] / made),
+            ],
+            ["folding its hours into days", f"{days['seconds']:.0f}", "", f"{days['memory']:,}", ""],
+        ],
+    )
+    screen.note(f"{psutil.virtual_memory().total / 2**30:.0f} GB of memory were there")
+
+
+def _write_big_hours(root: Path, crowds: int, tell: Tell) -> int:
+    populations = [Population(START, 31, PER_HOUR * 30 // 31, seed=seed).hours() for seed in range(crowds)]
+    points = 0
+    for number, hours in enumerate(zip(*populations, strict=True)):
+        if number % 24 == 0:
+            tell(f"{number // 24} of 31 days of hours")
+        hour = hours[0][0]
+        table = tables.merge(table for _, table in hours)
+        path = root / layout.stats(hour)
+        path.parent.mkdir(parents=True)
+        path.write_bytes(files.encode_sealed(table, []))
+        points += table.num_rows
+    return points
+
+
+def _copy(root: Path) -> dict[str, Any]:
+    """Read all days' series and write their points again, as a fold would if there were nothing to merge."""
+    storage = FolderStorage(root, layout.SCRATCH)
+    elsewhere = FolderStorage(root / "copy", layout.SCRATCH)
+    points = 0
+    for name in ParquetVaultHook(root=root).series_files():
+        writer = SeriesWriter(elsewhere, Period.month(START.date()))
+        for table in SeriesReader(storage, str(Path(name).relative_to(root))).batches(1 << 18):
+            writer.write(table)
+        points += sum(each.points for each in writer.close())
+    shutil.rmtree(root / "copy")
+    return {"points": points}
