@@ -1,0 +1,146 @@
+"""Which files of a vault to read so that every point is met once. Needs nothing but Python.
+
+The vault has points in `metrics/` (one file an hour) and, once a day is folded, in `series/` (files by video, named by
+its manifest). An hour's file has all points of its hour, unless it is *changed* (late points may be in the file alone)
+or *dropped* (all points are in the series alone).
+"""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+HOUR = dt.timedelta(hours=1)
+Moment = dt.datetime | None
+
+
+@dataclass(frozen=True)
+class Hour:
+    """An hour's file under `metrics/`."""
+
+    file: str
+    starts: dt.datetime
+
+    @property
+    def ends(self) -> dt.datetime:
+        """The first moment after the hour."""
+        return self.starts + HOUR
+
+
+@dataclass(frozen=True)
+class Series:
+    """A file of series: the points of the videos from `first` to `last` of a day or month."""
+
+    file: str
+    starts: dt.datetime
+    ends: dt.datetime
+    first: str
+    last: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Files that hold every point of a question once, but for those that `changed` hours repeat of the series.
+
+    Of the series only the points of these `hours` count, whose beginnings they are; None: of all.
+    """
+
+    plain: list[str]
+    series: list[str]
+    hours: list[dt.datetime] | None
+    changed: list[str]
+
+
+@dataclass(frozen=True)
+class VaultFiles:
+    """What a vault consists of, at one moment."""
+
+    series: tuple[Series, ...]
+    files: tuple[Hour, ...]
+    changed: frozenset[dt.datetime]
+    dropped: frozenset[dt.datetime]
+    folded: frozenset[dt.datetime]
+    folded_days: frozenset[dt.date]
+
+    @classmethod
+    def of(cls, root: str | os.PathLike[str]) -> "VaultFiles":
+        """Look at the folder `root`; one that is not there holds nothing."""
+        folder = Path(root)
+        while True:
+            manifest = _manifest(folder / "series/manifest.json")
+            found = cls._of(folder, json.loads(manifest or "{}"))
+            if _manifest(folder / "series/manifest.json") == manifest:  # else it was folded meanwhile
+                return found
+
+    @classmethod
+    def _of(cls, folder: Path, manifest: dict) -> "VaultFiles":
+        days = {dt.date.fromisoformat(name): day for name, day in manifest.get("days", {}).items()}
+        parts = (path.parent for path in folder.glob("_staging/parts/*/*/*") if path.suffix in {".part", ".parquet"})
+        changed = {_hour(*path.split("/")) for path in manifest.get("late", [])}
+        changed |= {_hour(path.parent.name, path.name) for path in set(parts)}
+        return cls(
+            series=tuple(
+                Series(str(folder / file["path"]), *_period(file["period"]), file["first"], file["last"])
+                for file in manifest.get("files", [])
+            ),
+            files=tuple(
+                Hour(str(path), _hour(path.parent.parent.name, path.parent.name))
+                for path in sorted(folder.glob("metrics/date=*/hour=*/stats.parquet"))
+            ),
+            changed=frozenset(hour for hour in changed if hour.date() in days),
+            dropped=frozenset(_at(day, hour) for day, each in days.items() for hour in each.get("dropped", [])),
+            folded=frozenset(_at(day, hour) for day, each in days.items() for hour in range(24) if each["rows"][hour]),
+            folded_days=frozenset(days),
+        )
+
+    def by_time(self, since: Moment = None, until: Moment = None) -> Reading:
+        """For a question about all videos in [since, until): hours where they are whole, else series."""
+        whole = {each.starts for each in self.files} - self.changed - self.dropped
+        lacking = sorted(hour for hour in self.folded - whole if _meets(hour, hour + HOUR, since, until))
+        return Reading(
+            plain=[each.file for each in self._hours(since, until) if each.starts in whole],
+            series=[each.file for each in self.series if any(each.starts <= hour < each.ends for hour in lacking)],
+            hours=lacking,
+            changed=[each.file for each in self._hours(since, until) if each.starts in self.changed],
+        )
+
+    def by_video(self, video: str | None = None) -> Reading:
+        """For a question about one video (None: about all) at all times: series of the days that are folded."""
+        return Reading(
+            plain=[each.file for each in self.files if each.starts.date() not in self.folded_days],
+            series=[each.file for each in self.series if video is None or each.first <= video <= each.last],
+            hours=None,
+            changed=[each.file for each in self.files if each.starts in self.changed],
+        )
+
+    def _hours(self, since: Moment, until: Moment) -> Iterable[Hour]:
+        return (each for each in self.files if _meets(each.starts, each.ends, since, until))
+
+
+def _manifest(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return None
+
+
+def _at(day: dt.date, hour: int) -> dt.datetime:
+    return dt.datetime.combine(day, dt.time(hour), dt.UTC)
+
+
+def _hour(date: str, hour: str) -> dt.datetime:
+    return _at(dt.date.fromisoformat(date.removeprefix("date=")), int(hour.removeprefix("hour=")))
+
+
+def _period(name: str) -> tuple[dt.datetime, dt.datetime]:
+    """The bounds of `2026-01-15` or `2026-01`."""
+    first = dt.date.fromisoformat(f"{name}-01"[:10])
+    is_day = len(name) == 10
+    after = first + dt.timedelta(days=1 if is_day else 31)
+    return _at(first, 0), _at(after if is_day else after.replace(day=1), 0)
+
+
+def _meets(starts: dt.datetime, ends: dt.datetime, since: Moment, until: Moment) -> bool:
+    return (until is None or starts < until) and (since is None or ends > since)
