@@ -412,7 +412,7 @@ def test_a_store_without_conditional_writes_is_refused(
     with pytest.raises(ConfigurationError, match=r"s3://vault/y .* ignores the conditions"):
         careless.probe()
     assert list(careless.walk("")) == []
-    monkeypatch.setattr(vault, "_storage", careless)
+    monkeypatch.setattr(vault._place, "storage", careless)
     health = vault.health_check()
     assert (health["ok"], health["writable"]) == (False, False)
     assert "ignores the conditions" in health["problem"]

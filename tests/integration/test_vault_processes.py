@@ -1,20 +1,14 @@
 """The vault under several processes at once: interleaved, stopped, resumed late, killed, and read all the while.
 
-This file is also the program of the other processes: run as a script, it is a server that forks a child for each
-line it is sent, so that a child is at work within a millisecond or two.
+This file is also the program of the other processes, see `fork_server`.
 """
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-import traceback
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +20,8 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+import fork_server
+from fork_server import Child, Children, Server, forking, wait_for
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.hooks.vault import ParquetVaultHook, layout
@@ -138,101 +134,27 @@ WORK: dict[str, Callable[..., Any]] = {
 
 
 def serve() -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children: leave no zombies
-    for line in sys.stdin:
-        order = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            run(order)
-        print(child, flush=True)
-
-
-def run(order: dict[str, Any]) -> None:
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    os.dup2(2, 1)  # the server's stdout carries pids only
-    try:
-        answer = {"result": WORK[order["work"]](**order["arguments"])}
-    except BaseException:  # noqa: BLE001 - a child's last words are for the test
-        answer = {"error": traceback.format_exc()}
-    scratch = Path(order["answer"] + ".tmp")
-    scratch.write_text(json.dumps(answer))
-    scratch.rename(order["answer"])
-    os._exit(0)
+    fork_server.serve(WORK)
 
 
 # How the tests handle them
 
 
-class Child:
-    def __init__(self, pid: int, answer: Path) -> None:
-        self.pid = pid
-        self._answer = answer
-
-    def send(self, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
-
-    def is_stopped(self) -> bool:
-        return psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
-
-    def result(self, timeout: float = 30) -> Any:
-        wait_for(self._answer.exists, timeout)
-        answer = json.loads(self._answer.read_text())
-        assert "error" not in answer, answer["error"]
-        return answer["result"]
-
-    def end(self) -> None:
-        self.send(signal.SIGKILL)
-        wait_for(lambda: not psutil.pid_exists(self.pid), 10)
-
-
-class Children:
-    def __init__(self, server: "subprocess.Popen[str]", folder: Path) -> None:
-        self._server = server
-        self._folder = folder
-        self.all: list[Child] = []
-
-    def start(self, work: Callable[..., Any], **arguments: Any) -> Child:
-        answer = self._folder / f"{uuid.uuid4().hex}.json"
-        order = {"work": work.__name__, "arguments": arguments, "answer": str(answer)}
-        assert self._server.stdin is not None
-        assert self._server.stdout is not None
-        print(json.dumps(order), file=self._server.stdin, flush=True)
-        child = Child(int(self._server.stdout.readline()), answer)
-        self.all.append(child)
-        return child
-
-
-def wait_for(condition: Callable[[], bool], timeout: float) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
+def is_stopped(child: Child) -> bool:
+    return psutil.Process(child.pid).status() == psutil.STATUS_STOPPED
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator["subprocess.Popen[str]"]:
-    plugins = Path(__file__).parents[2] / "plugins"
-    with subprocess.Popen(
-        [sys.executable, __file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(plugins)},
-    ) as process:
+def server() -> Iterator[Server]:
+    with forking(__file__) as process:
         yield process
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 @pytest.fixture
-def children(server: "subprocess.Popen[str]", tmp_path: Path) -> Iterator[Children]:
-    folder = tmp_path / "answers"
-    folder.mkdir()
-    started = Children(server, folder)
+def children(server: Server, tmp_path: Path) -> Iterator[Children]:
+    started = Children(server, tmp_path / "answers")
     yield started
-    for child in started.all:
-        child.send(signal.SIGKILL)
+    started.end()
 
 
 @pytest.fixture
@@ -309,7 +231,7 @@ def test_a_publisher_frozen_with_the_lock_makes_its_hour_busy(children: Children
     hook = ParquetVaultHook(root=root, lock_timeout=0.2)
     hook.stage([point(0, 0), point(0, 1)])
     frozen = children.start(publish_stopping, root=root, at=at, locks=True)
-    wait_for(frozen.is_stopped, 10)
+    wait_for(lambda: is_stopped(frozen), 10)
     hook.stage([point(1, 0), point(1, 1), point(1, 2)])
 
     report = hook.publish()
@@ -331,7 +253,7 @@ def test_a_publisher_that_wakes_up_late_without_locks_loses_nothing(children: Ch
     hook = ParquetVaultHook(root=root)
     hook.stage([point(0, 0)])
     late = children.start(publish_stopping, root=root, at=at, locks=False)
-    wait_for(late.is_stopped, 10)
+    wait_for(lambda: is_stopped(late), 10)
     hook.stage([point(1, 0)])
     hook.publish()
     assert sorted(video_ids(root)) == ["w0-0", "w1-0"]

@@ -22,6 +22,7 @@ from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook, layout, series, tables
 from ghost_tracking.hooks.vault.index import load
 from ghost_tracking.hooks.vault.storage import FolderStorage
+from s3_server import folder_only
 
 START = datetime(2026, 1, 30, 22, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -30,8 +31,8 @@ IDS = ["-a", "AAAAAAAAAAA", "b_", "zz", "z-Z", "_x"]
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "vault"
+def root(vault_root: Path) -> Path:
+    return vault_root
 
 
 @pytest.fixture
@@ -228,6 +229,7 @@ def test_late_points_into_folded_hours(vault: ParquetVaultHook, root: Path, keep
     assert files == (2 if months else 5)
 
 
+@folder_only("the same way of reading, many more points")
 def test_a_month_is_sharded_where_it_outgrows_a_file(vault: ParquetVaultHook, root: Path) -> None:
     ids = [f"v{number:05}" for number in range(3000)]
     points = fill(vault, hours=12, ids=ids)
@@ -271,6 +273,7 @@ def test_any_order_of_work_gives_the_same_points(tmp_path_factory: pytest.TempPa
 # Other readers
 
 
+@folder_only("they take paths")
 def test_other_readers_read_series(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
@@ -283,6 +286,7 @@ def test_other_readers_read_series(vault: ParquetVaultHook, root: Path) -> None:
     assert file.schema_arrow.names == series.SERIES_SCHEMA.names
 
 
+@folder_only("they take paths")
 def test_patterns_over_the_root_never_count_a_point_twice(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault, hours=3)
     vault.stage([point("staged", START)])
@@ -298,6 +302,7 @@ def test_patterns_over_the_root_never_count_a_point_twice(vault: ParquetVaultHoo
 # Damage
 
 
+@folder_only("the file is changed in place")
 def test_a_broken_hour_is_restored_from_its_series(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
@@ -313,6 +318,7 @@ def test_a_broken_hour_is_restored_from_its_series(vault: ParquetVaultHook, root
     assert vault.health_check()["quarantined"] == 1
 
 
+@folder_only("the file is changed in place")
 @pytest.mark.parametrize("keep_hours", [True, False])
 def test_broken_series_are_made_anew_of_hours(vault: ParquetVaultHook, root: Path, keep_hours: bool) -> None:
     points = fill(vault)
@@ -336,6 +342,7 @@ def test_broken_series_are_made_anew_of_hours(vault: ParquetVaultHook, root: Pat
     assert vault.verify().problems == ()
 
 
+@folder_only("the file is changed in place")
 def test_a_damaged_index_is_made_anew_of_the_series(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
@@ -349,6 +356,7 @@ def test_a_damaged_index_is_made_anew_of_the_series(vault: ParquetVaultHook, roo
     assert vault.verify().problems == ()
 
 
+@folder_only("another folder's file is copied")
 def test_an_hour_changed_behind_the_vaults_back_is_noticed(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
@@ -373,6 +381,7 @@ def test_an_hour_changed_behind_the_vaults_back_is_noticed(vault: ParquetVaultHo
 # Retention
 
 
+@folder_only("empty folders are looked for")
 def test_expiry_deletes_from_every_layer_after_a_dry_run(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)

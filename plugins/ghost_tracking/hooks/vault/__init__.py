@@ -1,7 +1,14 @@
 """The vault: every observation for ever, in plain Hive-partitioned Parquet.
 
-The hook is the face; behind it `publishing` writes, `reading` reads, `files` knows Parquet and the one schema,
-`storage` knows the folder, and `layout` where everything stands. Importing this package loads no pyarrow.
+The hook is the face. What is behind it, by what it is about:
+
+- where things are: `place` (the root), `storage` (a folder or a bucket), `layout` (keys), `listing` (what there is)
+- points: `tables` (the one schema), `files` (an hour's Parquet), `series` (a video's points together), `index` (which
+  hours are in series)
+- work on them: `publishing` (stage, publish, seal), `folding`, `expiry`, `reading`, `checking`, `repairing`
+- metadata: `archive`, a package of its own
+
+Importing this package loads no pyarrow.
 """
 
 from ghost_tracking.hooks.vault.hook import ParquetVaultHook

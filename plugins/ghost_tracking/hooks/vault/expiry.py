@@ -62,10 +62,11 @@ def _expire_hour(storage: Storage, hour: Partition, lock_timeout: float, *, dry_
     try:
         footer, _ = files.footer_at(storage, key)
         points = footer.rows
+        hours = 1
     except FileNotFoundError:
-        return ExpireReport()
+        points = hours = 0  # whoever was killed left the folder
     except UnreadableFileError:
-        points = 0  # what it held is past its age, whatever it was
+        points, hours = 0, 1  # what it held is past its age, whatever it was
     if not dry_run:
         try:
             with storage.lock(layout.lock(hour), lock_timeout):
@@ -73,7 +74,7 @@ def _expire_hour(storage: Storage, hour: Partition, lock_timeout: float, *, dry_
         except PartitionBusyError:
             problem = f"{key} is being written by somebody else: it goes with the next run"
             return ExpireReport(problems=(problem,))
-    return ExpireReport(hours=1, points=points)
+    return ExpireReport(hours=hours, points=points)
 
 
 def _expire_series(storage: Storage, cutoff: datetime, *, dry_run: bool) -> ExpireReport:

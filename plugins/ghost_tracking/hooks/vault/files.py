@@ -50,7 +50,7 @@ _PART: Final = _ALWAYS | {"compression": "none", "use_dictionary": False, "write
 # Encodings that Spark 3.5 knows. Sorted ids share their beginnings; small counts repeat.
 _SEALED: Final = _ALWAYS | {
     "compression": "zstd",
-    "compression_level": 12,
+    "compression_level": 9,
     "use_dictionary": ["timestamp", "likes", "comments"],
     "column_encoding": {"video_id": "DELTA_BYTE_ARRAY"},
     "dictionary_pagesize_limit": 256 * 1024,
@@ -208,9 +208,11 @@ def _file(table: pa.Table, options: Mapping[str, Any], notes: Mapping[str, str])
 
 
 def _write(writer: pq.ParquetWriter, table: pa.Table) -> None:
-    require_schema(table.schema)
+    if table.schema != SCHEMA:
+        require_schema(table.schema)
+        table = checked(table)
     # In one piece: where chunks end decides where pages end.
-    writer.write_table(checked(table).combine_chunks(), row_group_size=_ROW_GROUP)
+    writer.write_table(table.combine_chunks(), row_group_size=_ROW_GROUP)
 
 
 def _footer(row_groups: Sequence[pq.FileMetaData], notes: Mapping[str, str]) -> bytes:

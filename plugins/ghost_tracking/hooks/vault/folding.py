@@ -8,11 +8,12 @@ One process folds at a time: under a lock where the storage has locks, else beca
 nobody has replaced it meanwhile. An hour that changed while it was being folded is noted as late.
 """
 
+import datetime as dt
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ import pyarrow as pa
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.hooks.vault import files, layout, tables
-from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, load
+from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, begun_at, load
 from ghost_tracking.hooks.vault.listing import part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.hooks.vault.reports import FoldReport
 from ghost_tracking.hooks.vault.series import MOST_POINTS_A_FILE, SeriesReader, SeriesWriter, points_of
@@ -74,6 +75,15 @@ class Folder:
         everything = set(period.hours)
         return self._commit(period, chunks, {}, seen, taken=everything, measured=everything)
 
+    def indexed(self, sources: Mapping[Period, Collection[str]]) -> SeriesIndex:
+        """An index of new files that hold the points of these ones, by period; nobody sees it yet."""
+        index = SeriesIndex()
+        for period, names in sources.items():
+            everything = set(period.hours)
+            chunks = [self._file_chunks(name) for name in names]
+            _, index = self._written(index, period, chunks, {}, _Hours(), taken=everything, measured=everything)
+        return index
+
     def forget(self, period: Period, gone: Wanted) -> FoldReport:
         """Leave the hours that are `gone` out of a period's series; without any left, the period goes."""
         index, _ = load(self._storage)
@@ -109,18 +119,33 @@ class Folder:
         index, _ = load(self._storage)
         days = [Period.day(date) for date in published_dates(self._storage)]
         busy = {hour.date for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
-        return [day for day in days if day.ends_at <= before and not index.holds(day.first) and day.first not in busy]
+        due = [day for day in days if day.ends_at <= before and not index.holds(day.first) and day.first not in busy]
+        return [day for day in due if self._hours_of(day.first)]
 
     def _fold_day(self, day: Period) -> FoldReport:
         seen = _Hours()
-        hours = published_hours(self._storage, day.first)
+        hours = self._hours_of(day.first)
         return self._commit(day, [self._hour_chunks(hour, seen) for hour in hours], {}, seen, taken=set(day.hours))
+
+    def _hours_of(self, date: dt.date) -> list[Partition]:
+        """The hours of a date that have a file. Folders without one, which whoever was killed left, go."""
+        hours = published_hours(self._storage, date)
+        there = [hour for hour in hours if self._storage.version(layout.stats(hour)) is not None]
+        if not hours:
+            self._storage.delete([layout.nothing(f"date={date.isoformat()}")])
+        self._storage.delete(layout.nothing(hour.path) for hour in hours if hour not in there)
+        return there
 
     def _months_due(self, before: datetime) -> list[Period]:
         index, _ = load(self._storage)
         days = [each for each in (Period.parse(each.period) for each in index.files) if not each.is_month]
         months = sorted({Period.month(day.first) for day in days})
-        unfolded = {date for date in published_dates(self._storage) if not index.holds(date)}
+        candidates = {date for month in months for date in month.dates}
+        unfolded = {
+            date
+            for date in published_dates(self._storage)
+            if date in candidates and not index.holds(date) and self._hours_of(date)
+        }
         busy = {Partition.parse(path).date for path in index.late}
         return [
             month
@@ -151,6 +176,32 @@ class Folder:
         of `measured` hours only the merge knows which points they have.
         """
         index, version = load(self._storage)
+        if version is None:  # never a file without it
+            index.replace(self._storage, layout.SERIES_MANIFEST, expecting=None)
+            index, version = load(self._storage)
+        writer, after = self._written(index, period, chunks, known, seen, taken=taken, measured=measured)
+        # when this fails, only a later sweep can tell that nobody names what was written
+        after.replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+        self._note_changed(seen)
+        named = {each.path for each in after.files}
+        self._storage.delete(each.path for each in index.files if each.path not in named)
+        written = writer.files
+        return FoldReport(
+            folded=(period,), points=sum(each.points for each in written), bytes=sum(each.bytes for each in written)
+        )
+
+    def _written(
+        self,
+        index: SeriesIndex,
+        period: Period,
+        chunks: list[Chunks],
+        known: Mapping[Partition, Tally],
+        seen: _Hours,
+        *,
+        taken: set[Partition],
+        measured: Collection[Partition],
+    ) -> tuple[SeriesWriter, SeriesIndex]:
+        """Write and compare; the index that names what was written, which nobody sees yet."""
         log.info("Folding %s", period)
         merged: dict[Partition, Tally] = {}
         writer = SeriesWriter(self._storage, period, self._most_points)
@@ -161,15 +212,7 @@ class Folder:
             written = writer.close()
             found = self._read_back(written)
             _require_equal(period, {**seen.tallies, **known, **merged}, found)
-        after = index.with_period(period, written, found, taken)
-        with writer.discarding(FileChangedError):
-            after.replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
-        self._note_changed(seen)
-        named = {each.path for each in after.files}
-        self._storage.delete(each.path for each in index.files if each.path not in named)
-        return FoldReport(
-            folded=(period,), points=sum(each.points for each in written), bytes=sum(each.bytes for each in written)
-        )
+        return writer, index.with_period(period, written, found, taken)
 
     def _read_back(self, written: Iterable[SeriesFile]) -> dict[Partition, Tally]:
         found: dict[Partition, Tally] = {}
@@ -216,7 +259,7 @@ class Folder:
         covered = {
             hour: seen
             for date in folded
-            for hour in published_hours(self._storage, date)
+            for hour in self._hours_of(date)
             if (seen := self._version_covered(hour, index)) is not None
         }
         if covered:
@@ -243,10 +286,12 @@ class Folder:
 
     def _drop(self, hour: Partition, version: Version) -> bool:
         key = layout.stats(hour)
-        with suppress(PartitionBusyError), self._storage.lock(layout.lock(hour), _LOCK_SECONDS):
-            if self._storage.version(key) == version:
-                self._storage.delete([key])
-                return True
+        with (
+            suppress(PartitionBusyError, FileChangedError),
+            self._storage.lock(layout.lock(hour), _LOCK_SECONDS),
+        ):
+            self._storage.discard(key, expecting=version)
+            return True
         return False
 
     def _sweep(self, before: datetime) -> int:
@@ -256,7 +301,7 @@ class Folder:
         leftovers = [
             key
             for key, _ in self._storage.walk(layout.SERIES)
-            if key.endswith(layout.SUFFIX) and key not in named and _begun_at(key) < before
+            if key not in named and (begun := begun_at(key)) is not None and begun < before
         ]
         self._storage.delete(leftovers)
         return len(leftovers)
@@ -275,11 +320,3 @@ def _without(chunks: Chunks, gone: Wanted) -> Chunks:
     for table in chunks:
         hours = {tables.partition_of(hour) for hour in set(tables.hours(table).tolist())}
         yield tables.of_hours(table, [hour for hour in hours if not gone(hour)])
-
-
-def _begun_at(key: str) -> datetime:
-    """When a file of series was begun, by its name; long ago where the name does not tell."""
-    try:
-        return datetime.strptime(key.rsplit("/", 1)[-1][:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    except ValueError:
-        return datetime.min.replace(tzinfo=UTC)

@@ -1,26 +1,20 @@
-"""The hook: where the vault is, and its verbs."""
+"""The hook: the vault's verbs."""
 
-import getpass
-import json
 import os
-import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook, Connection, ObjectStoragePath
-from airflow.sdk.exceptions import AirflowNotFoundException
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint, parse_points
 from ghost_tracking.core.videos import Video
-from ghost_tracking.errors import BadInputError, ConfigurationError, FileChangedError, VaultMismatchError
+from ghost_tracking.errors import BadInputError, ConfigurationError, VaultMismatchError
 from ghost_tracking.hooks.vault import layout
 from ghost_tracking.hooks.vault.archive_reports import ArchiveReport, ExpiryReport
+from ghost_tracking.hooks.vault.place import Place, make_identity, read_identity
 from ghost_tracking.hooks.vault.reports import (
     ExpireReport,
     FoldReport,
@@ -30,8 +24,7 @@ from ghost_tracking.hooks.vault.reports import (
     StagedPart,
     VerifyReport,
 )
-from ghost_tracking.hooks.vault.storage import FolderStorage, Storage
-from ghost_tracking.hooks.vault.storage.objects import PROTOCOLS, object_storage
+from ghost_tracking.hooks.vault.storage import Storage
 from ghost_tracking.settings import VAULT_CONNECTION
 
 if TYPE_CHECKING:
@@ -42,9 +35,6 @@ if TYPE_CHECKING:
     from ghost_tracking.hooks.vault.publishing import Publisher
 
 SEAL_MARGIN: Final = timedelta(minutes=15)
-_FOLDER_PROTOCOLS: Final = {"", "file"}
-_EXAMPLES: Final = '{"path": "/absolute/folder"} or {"path": "s3://aws_connection@bucket/prefix"}'
-_CONNECTION_TYPES: Final = {"fs", "file", "generic"}
 
 
 class ParquetVaultHook(BaseHook):
@@ -86,12 +76,11 @@ class ParquetVaultHook(BaseHook):
         super().__init__()
         self.vault_conn_id = connection.conn_id if connection is not None else vault_conn_id
         self.lock_timeout = lock_timeout
-        self._root = None if root is None else str(root)
-        self._connection = connection
+        self._place = Place(self.vault_conn_id, None if root is None else str(root), connection)
 
     def get_conn(self) -> ObjectStoragePath:
         """The root, whether it exists yet or not."""
-        return self._root_path
+        return self._place.path
 
     def append_metrics(self, rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> PublishReport:
         """Stage and publish `rows`: mappings, or a frame, with the columns that `parse_point` describes.
@@ -151,7 +140,7 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault.folding import Folder
         from ghost_tracking.hooks.vault.series import MOST_POINTS_A_FILE
 
-        folder = Folder(self._writable(), most_points_a_file or MOST_POINTS_A_FILE)
+        folder = Folder(self._place.writable(), most_points_a_file or MOST_POINTS_A_FILE)
         with self._closed_hours():
             return folder.fold(now, margin, months=months, keep_hours=keep_hours)
 
@@ -165,7 +154,7 @@ class ParquetVaultHook(BaseHook):
 
         if cutoff.utcoffset() is None:
             raise BadInputError(f"{cutoff!r} has no time zone")
-        storage = self._readable() if dry_run else self._writable()
+        storage = self._place.readable() if dry_run else self._place.writable()
         with nullcontext() if dry_run else self._closed_hours():
             return expiry.expire(storage, cutoff, self.lock_timeout, dry_run=dry_run)
 
@@ -176,7 +165,7 @@ class ParquetVaultHook(BaseHook):
         """
         from ghost_tracking.hooks.vault import expiry
 
-        return expiry.was_announced(self._writable(), days, datetime.now(UTC))
+        return expiry.was_announced(self._place.writable(), days, datetime.now(UTC))
 
     def verify(self, start: datetime | None = None, end: datetime | None = None) -> VerifyReport:
         """Read all points of [start, end), None being open, in all layers, and the archive of metadata; compare.
@@ -185,7 +174,7 @@ class ParquetVaultHook(BaseHook):
         """
         from ghost_tracking.hooks.vault import checking
 
-        return checking.verify(self._readable(), start, end)
+        return checking.verify(self._place.readable(), start, end)
 
     def repair(self) -> RepairReport:
         """Publish what was left staged; set aside what is broken and make it anew from the layer that has it.
@@ -194,7 +183,7 @@ class ParquetVaultHook(BaseHook):
         """
         from ghost_tracking.hooks.vault.repairing import Repairer
 
-        repairer = Repairer(self._writable(), self.lock_timeout)
+        repairer = Repairer(self._place.writable(), self.lock_timeout)
         with self._closed_hours():
             return repairer.repair()
 
@@ -226,7 +215,7 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault import reading
 
         question = reading.Question.checked(start, end, video_ids)
-        return reading.read_table(self._readable(), question, columns)
+        return reading.read_table(self._place.readable(), question, columns)
 
     def read_batches(
         self,
@@ -243,19 +232,19 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault import reading
 
         question = reading.Question.checked(start, end, video_ids)
-        return reading.read_batches(self._readable(), question, columns)
+        return reading.read_batches(self._place.readable(), question, columns)
 
     def read_history(self, video_id: str, start: datetime | None = None, end: datetime | None = None) -> "pd.DataFrame":
         """All published points of one video in [start, end), None being open, sorted by time; as `read_metrics`."""
         from ghost_tracking.hooks.vault import reading
 
-        return reading.frame(reading.read_history(self._readable(), video_id, start, end))
+        return reading.frame(reading.read_history(self._place.readable(), video_id, start, end))
 
     def read_latest(self, video_ids: Collection[str] | None = None) -> "pd.DataFrame":
-        """The newest point of each of `video_ids` (None: of all), sorted by video_id; columns as `read_metrics`."""
+        """The newest point of each of `video_ids` (None: of all), in no promised order; as `read_metrics` else."""
         from ghost_tracking.hooks.vault import reading
 
-        return reading.frame(reading.read_latest(self._readable(), video_ids))
+        return reading.frame(reading.read_latest(self._place.readable(), video_ids))
 
     def series_files(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:
         """The paths or URLs of the files of series that meet [start, end), None being open, for other readers.
@@ -265,7 +254,7 @@ class ParquetVaultHook(BaseHook):
         """
         from ghost_tracking.hooks.vault import reading
 
-        return [str(self._root_path / key) for key in reading.series_files(self._readable(), start, end)]
+        return [str(self._place.path / key) for key in reading.series_files(self._place.readable(), start, end)]
 
     def stage_videos(self, videos: Sequence[Video], discovered_at: datetime) -> None:
         """Write the metadata of newly found videos durably beside the archive, descriptions included, as one part.
@@ -307,7 +296,7 @@ class ParquetVaultHook(BaseHook):
         """
         from ghost_tracking.hooks.vault import archive
 
-        return archive.read_videos(self._readable(), [video_ids] if isinstance(video_ids, str) else video_ids)
+        return archive.read_videos(self._place.readable(), [video_ids] if isinstance(video_ids, str) else video_ids)
 
     def find_videos(self, words: str, limit: int = 20) -> "pd.DataFrame":
         """Archived videos whose titles have all these `words`, the best `limit` of them first.
@@ -320,7 +309,7 @@ class ParquetVaultHook(BaseHook):
         """
         from ghost_tracking.hooks.vault import archive
 
-        return archive.find_videos(self._readable(), words, limit)
+        return archive.find_videos(self._place.readable(), words, limit)
 
     def health_check(self) -> dict[str, Any]:
         """How the vault is, in plain values, from the names and footers of its files.
@@ -339,7 +328,7 @@ class ParquetVaultHook(BaseHook):
         try:
             self._storage.probe()
         except OSError as error:
-            problem = self._not_writable(error).message
+            problem = self._place.not_writable(error).message
         except ConfigurationError as error:
             problem = error.message
         found = checking.survey(self._storage)
@@ -347,17 +336,17 @@ class ParquetVaultHook(BaseHook):
             "ok": problem is None and not found["unreadable"],
             "writable": problem is None,
             "problem": problem,
-            "root": str(self._root_path),
+            "root": str(self._place.path),
             **found,
         }
 
     def identity(self, *, create: bool) -> str:
         """The UUID of this vault, which is made once, when `create` allows it."""
-        storage = self._writable() if create else self._readable()
-        known = _read_identity(storage)
+        storage = self._place.writable() if create else self._place.readable()
+        known = read_identity(storage)
         if known is None and create:
             with storage.lock(f"{layout.LOCKS}/identity.lock", self.lock_timeout):
-                known = _read_identity(storage) or _make_identity(storage)
+                known = read_identity(storage) or make_identity(storage)
         if known is None:
             raise VaultMismatchError(
                 f"{self._place} holds no vault yet ({layout.IDENTITY} is missing): "
@@ -376,63 +365,14 @@ class ParquetVaultHook(BaseHook):
                 found=found,
             )
 
-    @cached_property
-    def _root_path(self) -> ObjectStoragePath:
-        root = self._root if self._root is not None else self._root_of_connection()
-        account, _, _ = urlsplit(root).netloc.rpartition("@")
-        if ":" in account:  # nowhere to be quoted
-            raise ConfigurationError(
-                "The vault's root has credentials in its URL: put them into an Airflow connection, and write that "
-                "one's id before the @"
-            )
-        return ObjectStoragePath(root)
-
-    @cached_property
-    def _storage(self) -> Storage:
-        root = self._root_path
-        if root.protocol in PROTOCOLS:
-            return object_storage(root, layout.SCRATCH)
-        if root.protocol not in _FOLDER_PROTOCOLS:
-            raise ConfigurationError(
-                f"{self._place} is of a kind that the vault cannot use: name a folder, s3://… or gs://…"
-            )
-        folder = Path(root.path)
-        if not folder.is_absolute():
-            raise ConfigurationError(f"{self._place} is not an absolute path: write it from the first / on")
-        return FolderStorage(folder, layout.SCRATCH)
-
     @property
-    def _place(self) -> str:
-        """The vault's root, and who says so, as the beginning of a sentence."""
-        source = "" if self._root is not None else f" (connection '{self.vault_conn_id}')"
-        return f"The vault's root {self._root_path}{source}"
-
-    def _root_of_connection(self) -> str:
-        connection = self._connection or self._find_connection()
-        path = connection.extra_dejson.get("path")
-        if not path and connection.conn_type in _CONNECTION_TYPES:
-            path = "/".join(filter(None, [connection.host or "", connection.schema]))
-            path = path if connection.host else f"/{path}"
-        if not path or path == "/":
-            raise ConfigurationError(
-                f"Connection '{self.vault_conn_id}' names no folder and no bucket: "
-                f"give it the type File (path) and the extra {_EXAMPLES}"
-            )
-        return str(path)
-
-    def _find_connection(self) -> Connection:
-        try:
-            return self.get_connection(self.vault_conn_id)
-        except AirflowNotFoundException:
-            raise ConfigurationError(
-                f"Connection '{self.vault_conn_id}' is missing: "
-                f"create it with the type File (path) and the extra {_EXAMPLES}"
-            ) from None
+    def _storage(self) -> Storage:
+        return self._place.storage
 
     def _archive(self, *, write: bool) -> "Archive":
         from ghost_tracking.hooks.vault.archive import Archive
 
-        return Archive(self._writable() if write else self._readable(), self.lock_timeout)
+        return Archive(self._place.writable() if write else self._place.readable(), self.lock_timeout)
 
     @contextmanager
     def _closed_hours(self) -> Iterator[None]:
@@ -443,22 +383,7 @@ class ParquetVaultHook(BaseHook):
     def _publisher(self) -> "Publisher":
         from ghost_tracking.hooks.vault.publishing import Publisher
 
-        return Publisher(self._writable(), self.lock_timeout)
-
-    def _writable(self) -> Storage:
-        try:
-            self._storage.prepare()
-        except OSError as error:
-            raise self._not_writable(error) from error
-        return self._storage
-
-    def _not_writable(self, error: OSError) -> ConfigurationError:
-        return ConfigurationError(f"{self._place} cannot be written by user '{_user()}': {error.strerror or error}")
-
-    def _readable(self) -> Storage:
-        if not self._storage.exists():
-            raise ConfigurationError(f"{self._place} is not there, or user '{_user()}' cannot see it")
-        return self._storage
+        return Publisher(self._place.writable(), self.lock_timeout)
 
 
 def _mappings(rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> Sequence[Mapping[str, Any]]:
@@ -466,37 +391,3 @@ def _mappings(rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> Sequence[Ma
         return rows
     records: list[Any] = rows.to_dict("records")
     return records
-
-
-def _read_identity(storage: Storage) -> str | None:
-    try:
-        data = storage.read(layout.IDENTITY).data
-    except FileNotFoundError:
-        return None
-    try:
-        return str(uuid.UUID(json.loads(data)["id"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(
-            f"{storage.place}/{layout.IDENTITY} is damaged: restore it, or delete it to have it made anew"
-        ) from error
-
-
-def _make_identity(storage: Storage) -> str:
-    storage.probe()
-    made = str(uuid.uuid4())
-    text = json.dumps({"id": made, "created_at": datetime.now(UTC).isoformat(timespec="seconds")})
-    try:
-        storage.replace(layout.IDENTITY, text.encode(), expecting=None)
-    except FileChangedError:  # an object store keeps nobody out, and somebody was first
-        known = _read_identity(storage)
-        if known is None:
-            raise
-        return known
-    return made
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user need not have a name
-        return str(os.getuid())

@@ -8,7 +8,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from ghost_tracking.core.partitions import Partition, Period
-from ghost_tracking.errors import FileChangedError
+from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.hooks.vault import layout
 from ghost_tracking.hooks.vault.manifests import Manifest
 from ghost_tracking.hooks.vault.storage import Storage, Version
@@ -139,8 +139,30 @@ class SeriesIndex(Manifest):
 
 
 def load(storage: Storage) -> tuple[SeriesIndex, Version | None]:
-    """The index as it stands, and its version for replacing it; UnreadableFileError for a damaged one."""
-    return SeriesIndex.load(storage, layout.SERIES_MANIFEST)
+    """The index as it stands, and its version for replacing it.
+
+    UnreadableFileError for a damaged one, and where one is missing from beside its files.
+    """
+    index, version = SeriesIndex.load(storage, layout.SERIES_MANIFEST)
+    if version is None and any(begun_at(key) for key, _ in storage.walk(layout.SERIES)):
+        index, version = SeriesIndex.load(storage, layout.SERIES_MANIFEST)  # has it come meanwhile, before its files?
+        if version is None:
+            raise UnreadableFileError(
+                f"{layout.SERIES_MANIFEST} is missing from beside its files: restore it from a backup, or repair the "
+                "vault",
+                key=layout.SERIES_MANIFEST,
+            )
+    return index, version
+
+
+def begun_at(key: str) -> dt.datetime | None:
+    """When a file of series was begun, by its name; None for what is no file of ours."""
+    name = key.rsplit("/", 1)[-1]
+    try:
+        stamp = dt.datetime.strptime(name[:15], "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC)
+    except ValueError:
+        return None
+    return stamp if name.endswith(layout.SUFFIX) else None
 
 
 _KNOWN: Final[dict[str, tuple[Version | None, SeriesIndex]]] = {}

@@ -42,6 +42,11 @@ def stats(partition: Partition) -> str:
     return f"{METRICS}/{partition.path}/{STATS}"
 
 
+def nothing(folder: str) -> str:
+    """A key below `metrics/` that never is: deleting it removes its folder if that is empty, and nothing else."""
+    return f"{METRICS}/{folder}/nothing"
+
+
 def series(period: Period, name: str) -> str:
     """A file of the points of a day or month."""
     return f"{SERIES}/{period.path}/{name}{SUFFIX}"

@@ -29,9 +29,10 @@ from ghost_tracking.errors import (
     UnreadableFileError,
 )
 from ghost_tracking.hooks.vault import files, layout, tables
-from ghost_tracking.hooks.vault.index import mark_late
+from ghost_tracking.hooks.vault.index import load, mark_late
 from ghost_tracking.hooks.vault.listing import part_names, staged_hours
 from ghost_tracking.hooks.vault.reports import PublishReport, SealReport, StagedPart
+from ghost_tracking.hooks.vault.series import points_of_hour
 from ghost_tracking.hooks.vault.storage import Storage, Version
 
 log = logging.getLogger(__name__)
@@ -164,7 +165,7 @@ class Publisher:
         parts = self._read_parts(partition, [name for name in names if name not in listed])
         merged = {*parts.tables, *listed.intersection(names)}
         try:
-            fresh = _fresh(published, parts)
+            fresh = _fresh(published, self._rest(partition, published), parts)
             data = _grown(published, fresh, merged, partition)
         except UnreadableFileError as error:
             return self._merge_new_into(partition, published.damaged(error.message))
@@ -185,7 +186,7 @@ class Publisher:
                 published = published.damaged(error.message)
         parts = self._read_parts(partition, part_names(self._storage, partition))
         found = PublishReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
-        together = tables.merge([before, *parts.tables.values()])
+        together = tables.merge([before, self._rest(partition, published), *parts.tables.values()])
         added = together.num_rows - before.num_rows
         unlisted = parts.tables.keys() - published.footer.parts
         if not (added or unlisted) and (published.footer.sealed or not together.num_rows):
@@ -214,6 +215,15 @@ class Publisher:
         except UnreadableFileError as error:
             return _Published(None, blob.version, _NOTHING, damage=error.message)
 
+    def _rest(self, partition: Partition, published: _Published) -> pa.Table:
+        """What the series have of an hour whose published file is broken; nothing of any other."""
+        if published.damage is not None:
+            try:
+                return points_of_hour(self._storage, load(self._storage)[0], partition)
+            except (UnreadableFileError, FileNotFoundError) as error:
+                log.error("%s is not made anew of its series: %s", partition, error)
+        return tables.concat([])
+
     def _with_broken(
         self, partition: Partition, published: _Published, report: PublishReport, rebuilt_rows: int = 0
     ) -> PublishReport:
@@ -229,8 +239,8 @@ class Publisher:
         self._storage.put(aside, self._storage.read(key).data)
         problem = (
             f"{key} could not be read ({published.damage}): it is kept as {aside}, and was made anew of the staged "
-            f"parts that are left, {rebuilt_rows} point(s); what had been sealed before is missing until {aside} is "
-            "mended"
+            f"parts that are left, and of its series where it is folded, {rebuilt_rows} point(s); where it is not, "
+            f"what had been sealed before is missing until {aside} is mended"
         )
         log.error(problem)
         return replace(
@@ -278,9 +288,9 @@ class Publisher:
         return files.decode(self._storage.read(key).data, partition)
 
 
-def _fresh(published: _Published, parts: _Parts) -> pa.Table:
-    """The staged points whose keys are not published; sorted by key."""
-    staged = tables.merge(parts.tables.values())
+def _fresh(published: _Published, rest: pa.Table, parts: _Parts) -> pa.Table:
+    """The points of series and parts whose keys are not published; sorted by key."""
+    staged = tables.merge([rest, *parts.tables.values()])
     if published.data is None or not staged.num_rows:
         return staged
     return tables.without(staged, files.keys_of_span(published.data, staged))

@@ -15,7 +15,7 @@ from ghost_tracking.hooks.vault.index import SeriesIndex, load, mark_late
 from ghost_tracking.hooks.vault.listing import hours_between, part_names, published_hours
 from ghost_tracking.hooks.vault.publishing import Publisher
 from ghost_tracking.hooks.vault.reports import RepairReport
-from ghost_tracking.hooks.vault.series import SeriesReader
+from ghost_tracking.hooks.vault.series import points_of_hour
 from ghost_tracking.hooks.vault.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -49,13 +49,15 @@ class Repairer:
             load(self._storage)
         except UnreadableFileError as error:
             log.error(error.message)
-            aside = self._set_aside(layout.SERIES_MANIFEST)
-            self._storage.delete([layout.SERIES_MANIFEST])
-            report = RepairReport(quarantined=(aside,))
-            for period, names in self._series_files().items():
-                report += self._refold(period, names, [])
-                self._storage.delete(names)
-            return report
+            version = self._storage.version(layout.SERIES_MANIFEST)
+            quarantined = [] if version is None else [self._set_aside(layout.SERIES_MANIFEST)]
+            found = self._series_files()
+            sound = {period: self._sound(names, quarantined) for period, names in found.items()}
+            made = Folder(self._storage).indexed(sound)
+            # in one step: until then nobody takes the vault for one that has no series
+            made.replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+            self._storage.delete(name for names in found.values() for name in names)
+            return RepairReport(refolded=tuple(made.periods), quarantined=tuple(quarantined))
         return RepairReport()
 
     def _series_files(self) -> dict[Period, list[str]]:
@@ -106,7 +108,14 @@ class Repairer:
         return sound
 
     def _refold(self, period: Period, names: list[str], hours: list[Partition]) -> RepairReport:
-        sound, aside = [], []
+        aside: list[str] = []
+        sound = self._sound(names, aside)
+        folded = Folder(self._storage).rebuild(period, sound, hours)
+        return RepairReport(refolded=folded.folded, quarantined=tuple(aside))
+
+    def _sound(self, names: list[str], aside: list[str]) -> list[str]:
+        """Those files of series that can be read; the broken ones are set aside, where is added to `aside`."""
+        sound = []
         for key in names:
             try:
                 tally_of(self._storage, [key])
@@ -115,8 +124,7 @@ class Repairer:
                 continue
             except UnreadableFileError:
                 aside.append(self._set_aside(key))
-        folded = Folder(self._storage).rebuild(period, sound, hours)
-        return RepairReport(refolded=folded.folded, quarantined=tuple(aside))
+        return sound
 
     def _mend_hour(self, hour: Partition) -> RepairReport:
         """A broken hour is written anew from its series; one that differs from its series is folded with it again."""
@@ -129,9 +137,30 @@ class Repairer:
             return RepairReport()
         except UnreadableFileError:
             return self._restore(hour, index)
-        if index.holds(hour.date) and not part_names(self._storage, hour):
-            mark_late(self._storage, hour, points)
-        return RepairReport()
+        if not index.holds(hour.date) or part_names(self._storage, hour):
+            return RepairReport()
+        report = RepairReport()
+        if not index.is_dropped(hour):
+            points, report = self._completed(hour, index, points)
+        mark_late(self._storage, hour, points)
+        return report
+
+    def _completed(self, hour: Partition, index: SeriesIndex, points: pa.Table) -> tuple[pa.Table, RepairReport]:
+        """Write an hour's file anew if it lacks points of its series; the hour's points, and what was done."""
+        if tables.tally(points).get(hour) == index.tallies(Period.day(hour.date)).get(hour):
+            return points, RepairReport()
+        known = points_of_hour(self._storage, index, hour)
+        if not tables.without(known, tables.sort(points)).num_rows:
+            return points, RepairReport()
+        key = layout.stats(hour)
+        try:
+            with self._storage.lock(layout.lock(hour), self._lock_timeout):
+                version = self._storage.version(key)
+                whole = tables.merge([read_hour(self._storage, hour), known])
+                self._storage.replace(key, files.encode_sealed(whole, []), expecting=version)
+        except (PartitionBusyError, FileChangedError):
+            return points, RepairReport(problems=(f"{key} is being written by somebody else: repair again",))
+        return whole, RepairReport(restored=(hour,))
 
     def _restore(self, hour: Partition, index: SeriesIndex) -> RepairReport:
         key = layout.stats(hour)
@@ -139,8 +168,8 @@ class Repairer:
             with self._storage.lock(layout.lock(hour), self._lock_timeout):
                 version = self._storage.version(key)
                 aside = self._set_aside(key)
-                points = self._points_of(hour, index)
-                if points is None:
+                points = points_of_hour(self._storage, index, hour)
+                if not points.num_rows:
                     self._storage.delete([key])
                     lost = f"the points of {key}, which is kept as {aside}, are in no other layer"
                     return RepairReport(quarantined=(aside,), lost=(lost,))
@@ -148,18 +177,6 @@ class Repairer:
         except (PartitionBusyError, FileChangedError):
             return RepairReport(problems=(f"{key} is being written by somebody else: repair again",))
         return RepairReport(quarantined=(aside,), restored=(hour,))
-
-    def _points_of(self, hour: Partition, index: SeriesIndex) -> pa.Table | None:
-        """The points of an hour in the series; None where it has none there."""
-        for period in index.periods:
-            if hour in period and index.tallies(period).get(hour):
-                chunks = (
-                    tables.of_hours(table, [hour])
-                    for each in index.files_of(period)
-                    for table in SeriesReader(self._storage, each.path).batches(1 << 19)
-                )
-                return tables.sort(tables.concat(chunks))
-        return None
 
     def _set_aside(self, key: str) -> str:
         aside = layout.quarantined(key, f"-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}")

@@ -24,10 +24,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ghost_tracking.core.partitions import Period
+from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.hooks.vault import layout
-from ghost_tracking.hooks.vault.index import SeriesFile
+from ghost_tracking.hooks.vault import layout, tables
+from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex
 from ghost_tracking.hooks.vault.storage import Storage
 from ghost_tracking.hooks.vault.tables import BROKEN, COUNTS, SCHEMA, Numbers, numbers, require_schema
 
@@ -60,6 +60,7 @@ MOST_POINTS_A_FILE: Final = 24_000_000
 _ROW_GROUP: Final = 16 * 1024
 """Points that are read to find one video's."""
 
+_HOURS_BATCH: Final = 1 << 19
 _SECOND: Final = 1_000_000
 _NULL: Final = np.iinfo(np.int64).min
 _WRITING: Final = {
@@ -419,6 +420,18 @@ def points_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str]) -
     """The points of these videos in these files, file by file; raises as `SeriesReader`."""
     found = [SeriesReader(storage, key).segments(video_ids) for key in keys]
     return flat(pa.concat_tables([SERIES_SCHEMA.empty_table(), *found]))
+
+
+def points_of_hour(storage: Storage, index: SeriesIndex, hour: Partition) -> pa.Table:
+    """All that the series have of an hour, sorted by key; raises as `SeriesReader`."""
+    chunks = (
+        tables.of_hours(table, [hour])
+        for period in index.periods
+        if hour in period and hour in index.tallies(period)
+        for each in index.files_of(period)
+        for table in SeriesReader(storage, each.path).batches(_HOURS_BATCH)
+    )
+    return tables.sort(tables.concat(chunks))
 
 
 def latest_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str] | None) -> pa.Table:

@@ -8,6 +8,7 @@ import bisect
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -47,27 +48,32 @@ _HOUR_MICROS: Final = 3_600_000_000
 
 def table_of(points: Sequence[MetricPoint]) -> pa.Table:
     """The points as a table, in their order; BadInputError when they do not fit the schema."""
-    columns: dict[str, Any] = {name: [getattr(point, name) for point in points] for name in COLUMNS}
+    columns: dict[str, Any] = {name: list(map(attrgetter(name), points)) for name in COLUMNS}
     try:
-        for name in ("timestamp", "published_at"):
-            columns[name] = pa.array(_micros(columns[name]), pa.int64()).cast(_TIME)
-        return checked(pa.table(columns, schema=SCHEMA))
+        columns["timestamp"] = pa.array(_micros(columns["timestamp"]), pa.int64()).cast(_TIME)
+        table = pa.table(columns, schema=SCHEMA)
     except (*BROKEN, TypeError) as error:
         raise BadInputError(f"These points do not fit the vault's schema: {error}") from error
+    _require_keys(table)
+    return table
 
 
-def _micros(moments: Sequence[dt.datetime | None]) -> list[int | None]:
-    """Microseconds since 1970; the 50 videos of a call share their moment, so each is computed once."""
-    known = {moment: (moment - _EPOCH) // _MICROSECOND for moment in set(moments) if moment is not None}
-    return [None if moment is None else known[moment] for moment in moments]
+def _micros(moments: Sequence[dt.datetime]) -> list[int]:
+    """Microseconds since 1970; the videos of a call share their moment, so each is computed once."""
+    known = {moment: (moment - _EPOCH) // _MICROSECOND for moment in set(moments)}
+    return [known[moment] for moment in moments]
 
 
 def checked(table: pa.Table) -> pa.Table:
     """The table in the vault's types; UnreadableFileError where a key is null."""
+    _require_keys(table)
+    return table.cast(pa.schema([SCHEMA.field(name) for name in table.column_names]))
+
+
+def _require_keys(table: pa.Table) -> None:
     for name in KEY:
         if name in table.column_names and table[name].null_count:
             raise UnreadableFileError(f"{table[name].null_count} row(s) without {name}")
-    return table.cast(pa.schema([SCHEMA.field(name) for name in table.column_names]))
 
 
 def require_schema(found: pa.Schema, wanted: pa.Schema = SCHEMA) -> None:
@@ -152,9 +158,9 @@ def _rows_before(table: pa.Table, border: str) -> int:
 
 
 def without(table: pa.Table, known: pa.Table) -> pa.Table:
-    """The rows of `table`, which has each key once, whose key is not in `known`; sorted by key."""
+    """The rows of `table`, which is sorted by key and has each once, whose key is not in `known`; sorted by key."""
     if not known.num_rows:
-        return sort(table)
+        return table
     first = _first_of_each_key(pa.concat_tables([known.select(KEY), table.select(KEY)]))
     return table.take(pa.array(first[first >= known.num_rows] - known.num_rows))
 
