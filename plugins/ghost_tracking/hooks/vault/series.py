@@ -15,6 +15,7 @@ is the list of those of all points.
 import bisect
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -60,6 +61,10 @@ MOST_POINTS_A_FILE: Final = 24_000_000
 _ROW_GROUP: Final = 16 * 1024
 """Points that are read to find one video's."""
 
+_FEW: Final = 4
+"""Files that are read sooner one by one than threads are started."""
+
+_THREADS: Final = 4
 _HOURS_BATCH: Final = 1 << 19
 _SECOND: Final = 1_000_000
 _NULL: Final = np.iinfo(np.int64).min
@@ -418,7 +423,12 @@ def _groups_of(video_id: str, firsts: Sequence[str], lasts: Sequence[str]) -> It
 
 def points_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str]) -> pa.Table:
     """The points of these videos in these files, file by file; raises as `SeriesReader`."""
-    found = [SeriesReader(storage, key).segments(video_ids) for key in keys]
+    readers = [SeriesReader(storage, key) for key in keys]
+    if len(readers) <= _FEW:
+        found = [each.segments(video_ids) for each in readers]
+    else:
+        with ThreadPoolExecutor(_THREADS) as threads:
+            found = list(threads.map(lambda each: each.segments(video_ids), readers))
     return flat(pa.concat_tables([SERIES_SCHEMA.empty_table(), *found]))
 
 
