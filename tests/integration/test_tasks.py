@@ -16,6 +16,7 @@ import yaml
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowFailException
 
+from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.errors import PermanentError, TransientError, YouTubeFaultError
@@ -527,3 +528,57 @@ def test_an_entry_can_be_due_in_every_tier_at_once(deployment: Deployment) -> No
         )
     assert deployment.track()["tracked"] == 3
     assert sorted(label.split(":")[0] for label in deployment.labels) == sorted([*Tier] * 2)
+
+
+def old_points(deployment: Deployment) -> ParquetVaultHook:
+    """Points of two closed days of last year, staged."""
+    vault = ParquetVaultHook()
+    start = datetime(2025, 5, 30, 22, tzinfo=UTC)
+    vault.stage([MetricPoint("video", start + hour * timedelta(hours=1), hour, None, 0, None) for hour in range(30)])
+    return vault
+
+
+def test_the_janitor_seals_folds_and_checks(deployment: Deployment) -> None:
+    vault = old_points(deployment)
+    assert janitor.fold(dry_run=True)["message"] == "Dry run: nothing was folded"
+    janitor.seal(dry_run=False)
+    folded = janitor.fold(dry_run=False)
+    assert folded["folded"] == ["2025-05-30", "2025-05-31", "2025-06-01", "2025-05", "2025-06"]
+    assert janitor.check(dry_run=False, what="everything")["hours"] == 30
+    assert len(vault.read_history("video")) == 30
+    (file,) = (deployment.vault / "metrics/date=2025-05-31/hour=07").iterdir()
+    file.write_bytes(b"broken")
+    assert janitor.check(dry_run=False, what="recent")["hours"] == 0
+    with pytest.raises(AirflowFailException, match=r"1 problem.*'repair' mends.*hour=07/stats\.parquet"):
+        janitor.check(dry_run=False, what="everything")
+    assert "Restored 1 hours" in janitor.check(dry_run=False, what="repair")["message"]
+    assert len(vault.read_history("video")) == 30
+
+
+def test_a_new_retention_is_announced_before_anything_goes(
+    deployment: Deployment,
+) -> None:
+    vault = old_points(deployment)
+    janitor.seal(dry_run=False)
+    assert "for ever" in janitor.expire(dry_run=False)["message"]
+    deployment.set_settings(vault_retention_days=30)
+    for _ in range(2):  # a retry is no second run
+        assert "would be deleted by the next run" in janitor.expire(dry_run=False)["message"]
+    assert len(vault.read_history("video")) == 30
+    janitor.fold(dry_run=False)
+    assert all("month=" not in name for name in vault.series_files())
+    announced = deployment.vault / "_retention.json"
+    announced.write_text(announced.read_text().replace(str(datetime.now(UTC).year), "2020"))
+    assert "would be deleted" in janitor.expire(dry_run=True)["message"]
+    assert len(vault.read_history("video")) == 30
+    assert "30 hours with 30 points" in janitor.expire(dry_run=False)["message"]
+    assert vault.read_history("video").empty
+
+
+def test_hours_go_after_folding_where_the_setting_says_so(deployment: Deployment) -> None:
+    vault = old_points(deployment)
+    deployment.set_settings(vault_keep_hours=False)
+    janitor.seal(dry_run=False)
+    assert janitor.fold(dry_run=False)["hours_dropped"] == 30
+    assert not list((deployment.vault / "metrics").rglob("*.parquet"))
+    assert len(vault.read_history("video")) == 30

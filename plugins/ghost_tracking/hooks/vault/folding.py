@@ -205,7 +205,7 @@ class Folder:
         log.info("Folding %s", period)
         merged: dict[Partition, Tally] = {}
         writer = SeriesWriter(self._storage, period, self._most_points)
-        with writer.discarding(Exception):
+        with writer.discarding():
             for table in tables.merge_sorted(chunks):
                 writer.write(table)
                 tables.add_tallies(merged, tables.tally(tables.of_hours(table, measured)) if measured else {})

@@ -276,11 +276,11 @@ class SeriesWriter:
         return self.files
 
     @contextmanager
-    def discarding(self, *errors: type[BaseException]) -> Iterator[None]:
-        """Delete what was written when the block fails with one of these errors."""
+    def discarding(self) -> Iterator[None]:
+        """Delete what was written when the block fails."""
         try:
             yield
-        except errors:
+        except Exception:
             self._storage.delete(each.path for each in self.files)
             raise
 

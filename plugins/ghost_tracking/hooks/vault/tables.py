@@ -108,13 +108,6 @@ def sort(table: pa.Table) -> pa.Table:
     return table.take(pa.array(_order(*_keys(table))))
 
 
-def is_sorted(table: pa.Table) -> bool:
-    """Whether the rows are sorted by key, and no key is there twice."""
-    ranks, moments = _keys(table)
-    steps = np.diff(ranks)
-    return bool(np.all((steps > 0) | ((steps == 0) & (np.diff(moments) > 0))))
-
-
 def merge(tables: Iterable[pa.Table]) -> pa.Table:
     """All rows sorted by key, each key once: the row of the earliest table that has it."""
     together = concat(tables)
