@@ -24,7 +24,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook, layout, tables
 
 pytestmark = pytest.mark.faults
 
-SECONDS = 30
+SECONDS = 60
 """Twice: with hours that stay and with hours that go."""
 NOW = datetime(2026, 3, 5, 12, 30, tzinfo=UTC)
 OPEN = NOW.replace(minute=0)
