@@ -21,6 +21,9 @@ run: install ## start everything: PostgreSQL, Airflow, the DAGs; ctrl-C stops it
 airflow: install ## Airflow's command line beside a running stack, such as: make airflow ARGS="dags list"
 	@exec $(CLEAN) $(STACK) airflow $(ARGS)
 
+vault: install ## the vault of make run from the command line, such as: make vault ARGS="health"
+	@$(CLEAN) PYTHONPATH=plugins $(PY) -m ghost_tracking --vault $(CURDIR)/.run/vault $(ARGS)
+
 demo: install ## prove it end to end: hunter, tracker, janitor, and tracking that outlives the metadata
 	@exec $(CLEAN) $(STACK) demo
 
@@ -45,9 +48,6 @@ format: install ## let ruff put the code in order
 	@test -x .venv-bench/bin/python || .venv/bin/uv venv --quiet .venv-bench
 	@.venv/bin/uv pip install --quiet --system-certs --python .venv-bench/bin/python -r requirements-bench.txt
 	@touch .venv-bench
-
-vault: install ## the vault of make run from the command line, such as: make vault ARGS="health"
-	@$(CLEAN) PYTHONPATH=plugins $(PY) -m ghost_tracking --vault $(CURDIR)/.run/vault $(ARGS)
 
 bench: .venv-bench ## measure how fast it is; some of it: make bench ARGS="tracker vault"
 	$(CLEAN) PYTHONPATH=plugins:include:tests $(PY) -m bench $(ARGS)
