@@ -58,7 +58,7 @@ LATEST: Final = ["video_id", "published_second", "published_microsecond", "last_
 MOST_POINTS_A_FILE: Final = 24_000_000
 """About 110 MB: object stores and query engines like files of 100 MB to 1 GB, and one is put together in memory."""
 
-_ROW_GROUP: Final = 16 * 1024
+_ROW_GROUP: Final = 12 * 1024
 """Points that are read to find one video's."""
 
 _FEW: Final = 4
