@@ -91,13 +91,13 @@ def test_killed_between_the_vault_and_the_commit(
     stack: LocalStack, sql: psycopg.Connection, gate: psycopg.Connection, watched: list[str], victims: tuple[str, ...]
 ) -> None:
     (since,) = sql.execute("SELECT date_trunc('second', now())").fetchone()
-    staged_before = set((stack.vault / "_staging" / "parts").rglob("*.parquet"))
+    staged_before = set((stack.vault / "_staging" / "parts").rglob("*.part"))
     stack.unpause(TRACKER)
     stack.trigger(TRACKER)
     eventually(lambda: at_the_gate(sql) == 1, within=60)
     supervisor, child = task_processes(stack)
     assert still_locked(sql) == len(watched)
-    assert set((stack.vault / "_staging" / "parts").rglob("*.parquet")) - staged_before, "the points are staged"
+    assert set((stack.vault / "_staging" / "parts").rglob("*.part")) - staged_before, "the points are staged"
 
     for victim in victims:
         os.kill({"supervisor": supervisor, "child": child}[victim].pid, signal.SIGKILL)
