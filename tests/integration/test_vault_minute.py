@@ -31,6 +31,14 @@ OPEN = NOW.replace(minute=0)
 CLOSED = [datetime(2026, 1, 30, 21, tzinfo=UTC) + timedelta(hours=5 * number) for number in range(12)]
 LOCK_TIMEOUT = 30.0
 RETRIES = 10
+MENDED_BY_A_RETRY = (
+    OSError,
+    ValueError,
+    duckdb.Error,
+    pa.ArrowException,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,  # how polars says that a file is shorter than its footer told
+)
 COLUMNS = ["video_id", "timestamp", "views"]
 
 
@@ -140,7 +148,7 @@ def _read(name: str, way: Way, counts: Counter[str], *, retried: bool) -> pd.Dat
     for _ in range(RETRIES if retried else 0):
         try:
             return way()
-        except (OSError, ValueError, duckdb.Error, pa.ArrowException, pl.exceptions.PolarsError):
+        except MENDED_BY_A_RETRY:
             counts[f"{name} again"] += 1
     while True:
         try:

@@ -109,6 +109,11 @@ class SeriesIndex(Manifest):
             days[name] = days[name].model_copy(update={"dropped": dropped})
         return self.model_copy(update={"days": days})
 
+    def tally(self, hour: Partition) -> Tally | None:
+        """What is in the series of an hour; None where its day is not folded."""
+        day = self.days.get(hour.date.isoformat())
+        return None if day is None else day.tally(hour.hour)
+
     def with_late(self, hours: Iterable[Partition]) -> Self:
         """The same with these hours late."""
         return self.model_copy(update={"late": tuple(sorted({*self.late, *(hour.path for hour in hours)}))})

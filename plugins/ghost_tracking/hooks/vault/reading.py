@@ -9,13 +9,14 @@ since means that it was folded, dropped or expired: then all is read anew.
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 from more_itertools import chunked
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS
@@ -24,9 +25,10 @@ from ghost_tracking.hooks.vault import files, layout, tables
 from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, current
 from ghost_tracking.hooks.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.hooks.vault.series import SeriesReader, files_of_videos, latest_of, points_of
-from ghost_tracking.hooks.vault.storage import Storage
+from ghost_tracking.hooks.vault.storage import Storage, Version
+from ghost_tracking.hooks.vault.tables import Tally
 
-_ATTEMPTS: Final = 10
+_ATTEMPTS: Final = 50
 _BATCH: Final = 1 << 20
 
 Result = TypeVar("Result")
@@ -56,14 +58,17 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What to read for a question: these hours, and of the series these periods without the hours `beside` them.
+    """What to read for a question: the files of these hours, and these files of series.
 
-    `hours` with `doubled` among them may hold points that the series has as well.
+    Of a `whole` hour the file has all points, so what the series have of it is left out. Of a `partial` one, which
+    was dropped and got late points, it has only those; the value is what the series have, by an index of `version`.
     """
 
     hours: tuple[Partition, ...]
-    doubled: frozenset[Partition]
-    series: tuple[tuple[SeriesFile, frozenset[Partition]], ...]
+    files: tuple[SeriesFile, ...]
+    whole: frozenset[Partition] = frozenset()
+    partial: Mapping[Partition, Tally | None] = field(default_factory=dict)
+    version: Version | None = None
 
 
 def chosen_columns(columns: Sequence[str] | None) -> list[str]:
@@ -113,7 +118,7 @@ def read_latest(storage: Storage, video_ids: Collection[str] | None) -> pa.Table
 
     def newest() -> pa.Table:
         plan = _plan(storage, question)
-        keys = [each.path for each, _ in plan.series]
+        keys = [each.path for each in plan.files]
         found = tables.latest(latest_of(storage, keys, question.video_ids))
         for day in chunked(_from_hours(storage, question, plan), 24):
             found = tables.latest(tables.concat([found, *(table for _, table in day)]))
@@ -135,12 +140,13 @@ def frame(table: pa.Table) -> pd.DataFrame:
 
 
 def _at_one_moment(read: Callable[[], Result]) -> Result:
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return read()
-        except (FileNotFoundError, FileChangedError):
-            continue
-    return read()
+    retrying = Retrying(
+        retry=retry_if_exception_type((FileNotFoundError, FileChangedError)),
+        wait=wait_random(0, 0.1),
+        stop=stop_after_attempt(_ATTEMPTS),
+        reraise=True,
+    )
+    return retrying(read)
 
 
 def _fitting_plan(storage: Storage, question: Question) -> _Plan:
@@ -152,85 +158,96 @@ def _plan(storage: Storage, question: Question, *, by_time: bool = False) -> _Pl
     index, version = current(storage)
     changed = {hour for hour in staged_hours(storage) if index.holds(hour.date) and part_names(storage, hour)}
     changed |= {Partition.parse(path) for path in index.late}
+    changed = {hour for hour in changed if hour.meets(question.start, question.end)}
     plan = (_by_time if by_time else _by_video)(storage, question, index, changed)
     if current(storage)[1] != version:
         raise FileChangedError("the series were folded anew while the vault was being listed")
-    return plan
+    partial = {hour: index.tally(hour) for hour in plan.hours if index.is_dropped(hour)}
+    whole = frozenset(hour for hour in plan.hours if index.holds(hour.date) and hour not in partial)
+    return replace(plan, whole=whole, partial=partial, version=version)
 
 
 def _by_video(storage: Storage, question: Question, index: SeriesIndex, changed: set[Partition]) -> _Plan:
-    """Folded days from their series, other days from their hours."""
+    """Folded days from their series, other days from their hours; of folded days the hours that may have more."""
     start, end = question.start, question.end
-    hours = [hour for hour in sorted(changed) if hour.meets(start, end)]
+    hours = set(changed)
     for date in published_dates(storage):
         if not index.holds(date) and Period.day(date).meets(start, end):
-            hours += [hour for hour in published_hours(storage, date) if hour.meets(start, end)]
+            hours |= {hour for hour in published_hours(storage, date) if hour.meets(start, end)}
     series = [each for each in index.files if Period.parse(each.period).meets(start, end)]
     wanted = series if question.video_ids is None else files_of_videos(series, question.video_ids)
-    return _Plan(tuple(sorted(hours)), frozenset(changed), tuple((each, frozenset()) for each in wanted))
+    return _Plan(tuple(sorted(hours)), tuple(wanted))
 
 
 def _by_time(storage: Storage, question: Question, index: SeriesIndex, changed: set[Partition]) -> _Plan:
-    """Hours from their files where they have one, and from the series what has none."""
+    """Hours from their files where they have one, and from the series what has none, or not all of it."""
     start, end = question.start, question.end
-    hours = sorted(hours_between(storage, start, end))
-    there = {hour for hour in hours if hour not in changed and not index.is_dropped(hour)}
-    series = []
+    hours = {hour for hour in hours_between(storage, start, end) if hour in changed or not index.is_dropped(hour)}
+    series: list[SeriesFile] = []
     for period in index.periods:
-        if not period.meets(start, end):
-            continue
-        lacking = [hour for hour in index.tallies(period) if hour not in there and hour.meets(start, end)]
-        if lacking:
-            beside = frozenset(hour for hour in there if hour in period)
-            series += [(each, beside) for each in index.files_of(period)]
-    return _Plan(tuple(hour for hour in hours if hour in there or hour in changed), frozenset(changed), tuple(series))
+        if period.meets(start, end) and any(
+            hour.meets(start, end) and (hour not in hours or index.is_dropped(hour)) for hour in index.tallies(period)
+        ):
+            series += index.files_of(period)
+    return _Plan(tuple(sorted(hours)), tuple(series))
 
 
 def _points(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Table]:
-    """The tables of a plan, no point in two of them. Where hours repeat what series hold, the series' point stays."""
+    """The tables of a plan, no point in two of them. Where a partial hour repeats what series hold, theirs stays."""
     doubled: list[pa.Table] = []
-    for table in _from_series(storage, question, plan):
-        if plan.doubled:
-            doubled.append(tables.of_hours(table, plan.doubled))
-        yield tables.not_of_hours(table, plan.doubled) if plan.doubled else table
+    for table in _from_series(storage, question, plan.files):
+        apart = tables.not_of_hours(table, plan.whole) if plan.whole else table
+        if plan.partial:
+            doubled.append(tables.of_hours(apart, plan.partial))
+        yield apart
     known = tables.concat(doubled)
-    yield known
     for hour, table in _from_hours(storage, question, plan):
-        yield tables.without(table, known) if hour in plan.doubled else table
+        yield tables.without(table, known) if hour in plan.partial else table
 
 
 def _from_hours(storage: Storage, question: Question, plan: _Plan) -> Iterator[tuple[Partition, pa.Table]]:
-    """The hours of a plan. Those whose file is not there are read from the series, if they have been folded."""
+    """The hours of a plan. Those whose file has gone since, or is no longer whole, are read from the series.
+
+    FileChangedError when a partial hour has been folded since: what its file had then stands in other series now.
+    """
     gone: set[Partition] = set()
     for hour in plan.hours:
-        try:
-            yield hour, _hour(storage, hour, question)
-        except FileNotFoundError:
+        table = _hour(storage, hour, question)
+        index, version = current(storage)
+        if hour in plan.partial:
+            if version != plan.version and index.tally(hour) != plan.partial[hour]:
+                raise FileChangedError(f"{hour} was folded while it was being read")
+            if table is not None:
+                yield hour, table
+        elif table is None or (version != plan.version and index.is_dropped(hour)):
+            # an hour is noted as dropped before its file goes, and whatever stands there later is not all of it
             gone.add(hour)
-    gone -= plan.doubled  # what the series have of those is read already
+        else:
+            yield hour, table
     index, _ = current(storage) if gone else (SeriesIndex(), None)
     for period in index.periods:
         if lacking := {hour for hour in gone if hour in period}:
-            series = tuple((each, frozenset[Partition]()) for each in index.files_of(period))
-            for table in _from_series(storage, question, _Plan((), frozenset(), series)):
+            for table in _from_series(storage, question, index.files_of(period)):
                 yield min(lacking), tables.of_hours(table, lacking)
 
 
-def _from_series(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Table]:
+def _from_series(storage: Storage, question: Question, series: Sequence[SeriesFile]) -> Iterator[pa.Table]:
+    keys = [each.path for each in series]
     if question.video_ids is not None:
-        keys = [each.path for each, _ in plan.series]
         yield tables.within(points_of(storage, keys, question.video_ids), question.start, question.end)
         return
-    for each, beside in plan.series:
-        for table in SeriesReader(storage, each.path).batches(_BATCH):
-            inside = tables.within(table, question.start, question.end)
-            yield tables.not_of_hours(inside, beside) if beside else inside
+    for key in keys:
+        for table in SeriesReader(storage, key).batches(_BATCH):
+            yield tables.within(table, question.start, question.end)
 
 
-def _hour(storage: Storage, hour: Partition, question: Question) -> pa.Table:
+def _hour(storage: Storage, hour: Partition, question: Question) -> pa.Table | None:
+    """The points of an hour's published file; None where there is none."""
     key = layout.stats(hour)
     try:
         table = files.read(storage.read(key).data, COLUMNS, question.video_ids)
+    except FileNotFoundError:
+        return None
     except UnreadableFileError as error:
         raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
     start = question.start if question.start is not None and question.start > hour.starts_at else None
