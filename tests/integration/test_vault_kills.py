@@ -6,6 +6,7 @@ After each kill, before anybody mends anything, readers find every acknowledged 
 finishes it; and then the vault is as if nobody had been killed.
 """
 
+import itertools
 import os
 import random
 import shutil
@@ -36,7 +37,7 @@ from integration.test_vault_series import expected, rows
 pytestmark = pytest.mark.faults
 
 SEED = 20260131
-RANDOM_KILLS = 100
+RANDOM_KILLS = 60
 START = datetime(2026, 1, 31, 22, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LATER = datetime(2026, 3, 5, tzinfo=UTC)
@@ -484,7 +485,9 @@ def test_a_whole_life_killed_at_random_moments_loses_nothing(
     root, ledger = tmp_path / "vault", tmp_path / "ledger"
     dice = random.Random(SEED)
     published(opened(root))
-    for number in range(RANDOM_KILLS):
+    lives = itertools.count()
+    while kills["at random"] < RANDOM_KILLS:  # however many live to their end: on a fast machine, more do
+        number = next(lives)
         child = children.start(live, root=str(root), number=number, ledger=str(ledger))
         time.sleep(dice.uniform(0.002, 0.3))
         child.send(signal.SIGKILL)
@@ -500,7 +503,6 @@ def test_a_whole_life_killed_at_random_moments_loses_nothing(
     finish(root, keep_hours=False)
     staged = [point for _, each in acknowledged for point in batch(int(each))]
     assert expected([*PUBLISHED, *staged]) <= rows(opened(root).read_metrics())
-    assert kills["at random"] >= RANDOM_KILLS // 2
 
 
 if __name__ == "__main__":
