@@ -27,6 +27,38 @@ _INTERVALS = {
     Tier.DAILY: timedelta(days=1),
     Tier.WEEKLY: timedelta(days=7),
 }
+GONE_INTERVAL = timedelta(days=28)
+"""A video that is gone is looked at this often: YouTube brings some back."""
+
+
+class Queue(StrEnum):
+    """Where videos wait for their slot: rows of the watchlist, by tier, or chunks of the roster.
+
+    ROSTER holds videos that have settled into WEEKLY, GONE those that YouTube no longer returns.
+    """
+
+    HOURLY = "HOURLY"
+    DAILY = "DAILY"
+    WEEKLY = "WEEKLY"
+    ROSTER = "ROSTER"
+    GONE = "GONE"
+
+    @property
+    def interval(self) -> timedelta:
+        """Time between two slots of a video that waits here."""
+        return GONE_INTERVAL if self is Queue.GONE else self.tier.interval
+
+    @property
+    def tier(self) -> Tier:
+        """What stands in `tracking_tier` for these videos."""
+        return Tier.WEEKLY if self.in_chunks else Tier(self.value)
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether a row stands for many videos, whose ids are in a file of the vault."""
+        return self in (Queue.ROSTER, Queue.GONE)
+
+
 DAILY_FROM = timedelta(hours=24)
 WEEKLY_FROM = timedelta(days=7)
 
