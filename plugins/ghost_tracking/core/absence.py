@@ -31,6 +31,32 @@ class Absence:
         return self.gone_at is not None
 
 
+@dataclass(frozen=True, slots=True)
+class AvailabilityEvent:
+    """A video was confirmed to be gone, or (`returned_at` is there) is back; times are aware, ValueError otherwise.
+
+    One that is gone has both times of its absence. One that is back may have none, where the roster keeps it, which
+    does not remember them: then they stand in its event before.
+    """
+
+    video_id: str
+    first_missed_at: datetime | None
+    confirmed_at: datetime | None
+    returned_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        moments = [self.first_missed_at, self.confirmed_at, self.returned_at]
+        if any(moment is not None and moment.utcoffset() is None for moment in moments):
+            raise ValueError(f"{self.video_id}: a time without a time zone")
+        if self.returned_at is None and (self.first_missed_at is None or self.confirmed_at is None):
+            raise ValueError(f"{self.video_id} is gone, but since when is not said")
+
+    @property
+    def state(self) -> str:
+        """`gone` or `returned`."""
+        return "gone" if self.returned_at is None else "returned"
+
+
 def miss(before: Absence | None, at: datetime, *, counted: bool = True) -> tuple[Absence, datetime]:
     """The absence after one more miss at `at`, and when to look again.
 

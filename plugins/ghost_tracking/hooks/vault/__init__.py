@@ -6,7 +6,7 @@ The hook is the face. What is behind it, by what it is about:
 - points: `tables` (the one schema), `files` (an hour's Parquet), `series` (a video's points together), `index` (which
   hours are in series)
 - work on them: `publishing` (stage, publish, seal), `folding`, `expiry`, `reading`, `checking`, `repairing`
-- metadata: `archive`, a package of its own
+- metadata: `archive`, a package of its own; since when videos are gone: `availability`
 
 Importing this package loads no pyarrow.
 """

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
-from ghost_tracking.hooks.vault import archive, files, layout, tables
+from ghost_tracking.hooks.vault import archive, availability, files, layout, tables
 from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, load
 from ghost_tracking.hooks.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.hooks.vault.reports import VerifyReport
@@ -69,31 +69,35 @@ def survey(storage: Storage) -> dict[str, Any]:
             layer.add(each.points, each.bytes)
             seen.unreadable += [problem] if problem else []
     dropped = _dropped(index, set(seen.parts))
-    videos = archive.survey(storage)
+    videos, events = archive.survey(storage), availability.survey(storage)
     unpublished = _unpublished(storage, seen)
     return {
         "newest_point": None if seen.newest is None else seen.newest.isoformat(),
         "points": seen.open.points + seen.sealed.points + sum(each.rows for each in dropped.values()),
         "partitions": len(seen.parts) + len(dropped),
-        "bytes": sum(layer.bytes for layer in (seen.open, seen.sealed, seen.days, seen.months)) + videos["bytes"],
+        "bytes": sum(layer.bytes for layer in (seen.open, seen.sealed, seen.days, seen.months))
+        + videos["bytes"]
+        + events["bytes"],
         "layers": {
             "open": seen.open.as_dict(),
             "sealed": seen.sealed.as_dict(),
             "days": seen.days.as_dict(),
             "months": seen.months.as_dict(),
             "videos": {name: videos[name] for name in ("files", "videos", "bytes")},
+            "availability": {name: events[name] for name in ("files", "events", "bytes")},
         },
         "staged_parts": sum(map(len, unpublished.values())),
         "staged_hours": [hour.path for hour, names in unpublished.items() if names],
         "staged_videos": videos["staged_parts"],
+        "staged_availability": events["staged_parts"],
         "late_hours": list(index.late),
-        "unreadable": [*seen.unreadable, *videos["unreadable"]],
+        "unreadable": [*seen.unreadable, *videos["unreadable"], *events["unreadable"]],
         "quarantined": sum(1 for _ in storage.walk(layout.QUARANTINE)),
     }
 
 
 def verify(storage: Storage, start: datetime | None = None, end: datetime | None = None) -> VerifyReport:
-    """Read every point of [start, end) in every layer, and compare; the archive of metadata as well.
+    """Read every point of [start, end) in every layer, and compare; all metadata and availability as well.
 
     Hours against their series, series against the index, row by row of what each must hold. While the vault is being
     folded, a file may be reported missing: verify again.
@@ -106,7 +110,8 @@ def verify(storage: Storage, start: datetime | None = None, end: datetime | None
     for period in (each for each in index.periods if each.meets(start, end)):
         log.info("Verifying the series of %s", period)
         report += _verify_period(storage, index, period)
-    return report + VerifyReport(problems=(*_orphans(storage, index), *archive.verify(storage)))
+    others = (*_orphans(storage, index), *archive.verify(storage), *availability.verify(storage))
+    return report + VerifyReport(problems=others)
 
 
 def read_hour(storage: Storage, hour: Partition) -> pa.Table:

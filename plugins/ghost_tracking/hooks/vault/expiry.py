@@ -8,6 +8,7 @@ from typing import Final
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.hooks.vault import files, layout
+from ghost_tracking.hooks.vault.availability import Availability
 from ghost_tracking.hooks.vault.folding import Folder
 from ghost_tracking.hooks.vault.index import load
 from ghost_tracking.hooks.vault.listing import hours_between, part_names, staged_hours
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: bool) -> ExpireReport:
     """Delete the hours that ended by `cutoff`, or only count them. The caller holds `layout.SERIES_LOCK`.
 
-    Staged parts go first, so that no publication brings back an hour that has gone; hourly files then, series last.
+    Staged parts go first, so that no publication brings back an hour that has gone; hourly files then, series after
+    them. Of availability whole months go.
     """
     report = ExpireReport()
     parts = [
@@ -38,7 +40,8 @@ def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: 
         storage.delete([*parts, *aside])
     for hour in [hour for hour in hours_between(storage, None, cutoff) if hour.ends_at <= cutoff]:
         report += _expire_hour(storage, hour, lock_timeout, dry_run=dry_run)
-    return report + _expire_series(storage, cutoff, dry_run=dry_run)
+    report += _expire_series(storage, cutoff, dry_run=dry_run)
+    return report + Availability(storage, lock_timeout).expire(cutoff, dry_run=dry_run)
 
 
 class Announcement(Manifest):

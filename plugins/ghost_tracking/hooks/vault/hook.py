@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseHook, Connection, ObjectStoragePath
 
+from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint, parse_points
 from ghost_tracking.core.videos import Video
@@ -16,6 +17,7 @@ from ghost_tracking.hooks.vault import layout
 from ghost_tracking.hooks.vault.archive_reports import ArchiveReport, ExpiryReport
 from ghost_tracking.hooks.vault.place import Place, make_identity, read_identity
 from ghost_tracking.hooks.vault.reports import (
+    AvailabilityReport,
     ExpireReport,
     FoldReport,
     PublishReport,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ghost_tracking.hooks.vault.archive import Archive
+    from ghost_tracking.hooks.vault.availability import Availability
     from ghost_tracking.hooks.vault.publishing import Publisher
 
 SEAL_MARGIN: Final = timedelta(minutes=15)
@@ -311,16 +314,49 @@ class ParquetVaultHook(BaseHook):
 
         return archive.find_videos(self._place.readable(), words, limit)
 
+    def stage_availability(self, events: Sequence[AvailabilityEvent]) -> str | None:
+        """Write events durably beside `availability/`, as one part, and return its key; None where there are none.
+
+        They are in the vault with the next `publish_availability`, whatever happens to this process. OSError when the
+        storage fails, and then nothing is staged.
+        """
+        return self._availability().stage(events)
+
+    def publish_availability(self) -> AvailabilityReport:
+        """Merge what is staged into `availability/`; each event once, however often it is staged.
+
+        The key is (video_id, state, time): `confirmed_at` of one that is gone, else `returned_at`. A broken part is
+        set aside and named in the report, which also says what was busy or failed and stays staged. OSError when the
+        storage fails; calling again is always harmless.
+        """
+        return self._availability().publish()
+
+    def read_availability(
+        self,
+        video_ids: Collection[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> "pd.DataFrame":
+        """Which of these videos (None: all) went or came back in [start, end), None being open; a row an event.
+
+        Published and staged ones. Columns: video_id, state (`gone` or `returned`), first_missed_at, confirmed_at,
+        returned_at (NaT while gone), in UTC; sorted by video_id and time. Raises `BadInputError` for naive times,
+        `UnreadableFileError` with the name of a broken file.
+        """
+        from ghost_tracking.hooks.vault import availability
+
+        return availability.read(self._place.readable(), video_ids, start, end)
+
     def health_check(self) -> dict[str, Any]:
         """How the vault is, in plain values, from the names and footers of its files.
 
         `ok`, `writable` (tried by writing), `problem` (a sentence, or None), `root`, `newest_point` (ISO 8601, UTC,
         or None), `points` and `partitions` (each counted once), `bytes` (of all layers), `layers` (by layer `files`,
-        `points` or `videos`, `bytes`: `open` and `sealed` hours, series of `days` and of `months`, `videos`),
-        `staged_parts` (not yet published), `staged_hours` (which hours they are of), `staged_videos` (not yet
-        archived), `late_hours` (to be folded again), `unreadable` (name and reason of each broken file),
-        `quarantined` (number of files set aside). Never raises for a broken file. What footers do not tell, `verify`
-        does.
+        `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, series of `days` and of `months`, `videos`,
+        `availability`), `staged_parts` (not yet published), `staged_hours` (which hours they are of), `staged_videos`
+        (not yet archived), `staged_availability` (parts that are not yet published), `late_hours` (to be folded
+        again), `unreadable` (name and reason of each broken file), `quarantined` (number of files set aside). Never
+        raises for a broken file. What footers do not tell, `verify` does.
         """
         from ghost_tracking.hooks.vault import checking
 
@@ -373,6 +409,11 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault.archive import Archive
 
         return Archive(self._place.writable() if write else self._place.readable(), self.lock_timeout)
+
+    def _availability(self) -> "Availability":
+        from ghost_tracking.hooks.vault.availability import Availability
+
+        return Availability(self._place.writable(), self.lock_timeout)
 
     @contextmanager
     def _closed_hours(self) -> Iterator[None]:

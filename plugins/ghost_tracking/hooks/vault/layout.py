@@ -4,8 +4,10 @@ metrics/date=2026-01-15/hour=10/stats.parquet    what readers see, and nothing e
 series/manifest.json                             which hours are folded into which of these files:
 series/day=…/<name>.parquet  series/month=…/…
 videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
+availability/month=…/availability.parquet        since when videos are gone, or back
 _staging/parts/date=…/hour=…/<name>.part         staged points, kept until their hour is sealed
 _staging/videos/<name>.part                      staged metadata, kept until it is archived
+_staging/availability/<name>.part                staged events of it, kept until they are published
 _staging/quarantine/…                            what could not be read
 _staging/locks/  _staging/tmp/
 _vault.json                                      which vault this is
@@ -23,8 +25,10 @@ SERIES: Final = "series"
 SERIES_MANIFEST: Final = f"{SERIES}/manifest.json"
 VIDEOS: Final = "videos"
 VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
+AVAILABILITY: Final = "availability"
 PARTS: Final = "_staging/parts"
 STAGED_VIDEOS: Final = "_staging/videos"
+STAGED_AVAILABILITY: Final = "_staging/availability"
 QUARANTINE: Final = "_staging/quarantine"
 LOCKS: Final = "_staging/locks"
 SERIES_LOCK: Final = f"{LOCKS}/series.lock"
@@ -50,6 +54,16 @@ def nothing(folder: str) -> str:
 def series(period: Period, name: str) -> str:
     """A file of the points of a day or month."""
     return f"{SERIES}/{period.path}/{name}{SUFFIX}"
+
+
+def availability(month: Period) -> str:
+    """The file of a month's events of availability."""
+    return f"{AVAILABILITY}/{month.path}/{AVAILABILITY}{SUFFIX}"
+
+
+def availability_lock(month: Period) -> str:
+    """What a writer of this month's events holds."""
+    return f"{LOCKS}/{AVAILABILITY}_{month.path}.lock"
 
 
 def parts(partition: Partition) -> str:

@@ -119,11 +119,32 @@ class FoldReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class AvailabilityReport(Report):
+    """What a publication of availability did.
+
+    `parts_merged` staged parts have all their events published, and are gone. `busy` months were held by another
+    writer: their events stay staged, and so do those that could not be written, as `problems` (sentences for an
+    operator) says. `quarantined` are paths relative to the root of parts that could not be read.
+    """
+
+    events_added: int = 0
+    parts_merged: int = 0
+    busy: tuple[Period, ...] = ()
+    quarantined: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """All that was staged is published, and nothing was wrong with it."""
+        return not (self.busy or self.problems)
+
+
+@dataclass(frozen=True, slots=True)
 class ExpireReport(Report):
     """What was deleted because of its age, or would be; points that lie in several layers count in each.
 
     `hours` files under `metrics/` with `points`, `series_points` in series, `parts` staged, `set_aside` files in
-    quarantine.
+    quarantine, `availability` events.
     """
 
     hours: int = 0
@@ -131,6 +152,7 @@ class ExpireReport(Report):
     series_points: int = 0
     parts: int = 0
     set_aside: int = 0
+    availability: int = 0
     problems: tuple[str, ...] = ()
 
 
