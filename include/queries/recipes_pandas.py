@@ -93,18 +93,21 @@ def _read(file: str, video: str | None, columns: list[str] | None = None) -> pa.
 
 
 def _flat(rows: pa.Table) -> pa.Table:
-    """A count is its segment's last one less all that was gained after it."""
-    lengths = pc.list_value_length(rows["seconds_to_next"]).to_numpy().astype(np.int64)
+    """A count is its segment's last one, which has no element in the lists, less all that was gained after it."""
+    lengths = pc.list_value_length(rows["seconds_to_next"]).to_numpy().astype(np.int64) + 1
     where = np.repeat(np.arange(len(lengths)), lengths)
-    ends = np.cumsum(lengths)[where] - 1
+    ends = np.cumsum(lengths) - 1
+    to_next = ~np.isin(np.arange(len(where)), ends)
 
     def values(last: str, lists: str) -> Any:
-        gains = _numbers(pc.list_flatten(rows[lists]))
+        gains = np.zeros(len(where), dtype=np.int64)
+        gains[to_next] = _numbers(pc.list_flatten(rows[lists]))
         sums = np.cumsum(gains)
-        return _numbers(rows[last])[where] - (sums[ends] - sums + gains)
+        return _numbers(rows[last])[where] - (sums[ends[where]] - sums + gains)
 
     def counts(name: str) -> pa.Array:
-        nulls = pc.list_flatten(rows[f"{name}_to_next"]).is_null().to_numpy()
+        nulls = rows[f"last_{name}"].is_null().to_numpy()[where]
+        nulls[to_next] = pc.list_flatten(rows[f"{name}_to_next"]).is_null().to_numpy()
         return pa.array(values(f"last_{name}", f"{name}_to_next"), mask=nulls)
 
     fractions = np.zeros(len(where), dtype=np.int64)

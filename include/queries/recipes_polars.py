@@ -48,10 +48,14 @@ _KEY: Final = ["video_id", "timestamp"]
 
 def flat(segments: pl.LazyFrame) -> pl.LazyFrame:
     """The points of a file of series, in its order: `flat(pl.scan_parquet(file))`. Filters by video reach the file."""
-    names = ("seconds", *COUNTS)
+    # the last point has no element: 0, or null where its count is
+    gains = {
+        f"{name}_to_next": pl.concat_list(f"{name}_to_next", pl.col(f"last_{last}") * 0)
+        for name, last in {"seconds": "second", **dict(zip(COUNTS, COUNTS, strict=True))}.items()
+    }
     to_come = {
-        f"{name}_to_come": pl.col(f"{name}_to_next").list.eval(pl.element().fill_null(0).cum_sum(reverse=True))
-        for name in names
+        name.replace("next", "come"): pl.col(name).list.eval(pl.element().fill_null(0).cum_sum(reverse=True))
+        for name in gains
     }
     no_fractions = pl.col("seconds_to_next").list.eval((pl.element() * 0).cast(pl.Int32))
     counts = {
@@ -61,7 +65,8 @@ def flat(segments: pl.LazyFrame) -> pl.LazyFrame:
         for name in COUNTS
     }
     return (
-        segments.with_columns(**to_come, microseconds=pl.coalesce("microseconds", no_fractions))
+        segments.with_columns(**gains)
+        .with_columns(**to_come, microseconds=pl.coalesce("microseconds", no_fractions))
         .explode(*to_come, *(f"{name}_to_next" for name in COUNTS), "microseconds")
         .select(
             "video_id",

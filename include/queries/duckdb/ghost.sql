@@ -122,13 +122,13 @@ SET VARIABLE ghost_checked = (
            THEN error('The vault was folded while ghost.sql looked at it: load it again') END
     FROM ghost_manifest('series'));
 
--- A segment's lists as values: a count is the last one less all that was gained after it.
-CREATE OR REPLACE TEMP MACRO ghost_counts(final, gains) AS list_transform(gains, lambda gain, i:
-    CASE WHEN gain IS NOT NULL THEN (coalesce(final, 0) - list_sum(gains[i:]))::BIGINT END);
+-- A segment's lists as values: a count is the last one, which has no element, less all that was gained after it.
+CREATE OR REPLACE TEMP MACRO ghost_counts(final, gains) AS list_append(list_transform(gains, lambda gain, i:
+    CASE WHEN gain IS NOT NULL THEN (coalesce(final, 0) - list_sum(gains[i:]))::BIGINT END), final);
 CREATE OR REPLACE TEMP MACRO ghost_time(second, fraction) AS
     make_timestamptz((second * 1000000 + coalesce(fraction, 0))::BIGINT);
-CREATE OR REPLACE TEMP MACRO ghost_times(final, steps, fractions) AS list_transform(steps, lambda step, i:
-    ghost_time(final - list_sum(steps[i:]), fractions[i]));
+CREATE OR REPLACE TEMP MACRO ghost_times(final, steps, fractions) AS list_append(list_transform(steps, lambda step, i:
+    ghost_time(final - list_sum(steps[i:]), fractions[i])), ghost_time(final, fractions[-1]));
 
 -- Of a list of files those that meet [since, until), and those that may hold a video.
 CREATE OR REPLACE TEMP MACRO ghost_within(files, since, until) AS list_transform(list_filter(files, lambda each:
