@@ -64,6 +64,17 @@ class Settings(BaseModel):
     tracker_batch_seconds: Annotated[int, Field(ge=5, le=540)] = Field(
         120, description="seconds that the API calls of one batch may take, and its rows stay locked"
     )
+    reheat_factor: Annotated[float, Field(gt=1)] | None = Field(
+        5.0,
+        description="times as many views a day as in the interval before that make a weekly video daily again; "
+        "null: none ever",
+    )
+    reheat_least_views_a_day: Positive = Field(
+        1_000, description="views a day that a weekly video must have gained at least to become daily again"
+    )
+    reheat_days: Annotated[int, Field(ge=1, le=365)] = Field(
+        7, description="days that such a video is read daily"
+    )
     youtube_threads: Annotated[int, Field(ge=1, le=16)] = Field(
         4, description="API calls that one task has under way at a time"
     )
