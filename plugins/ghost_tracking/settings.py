@@ -72,9 +72,7 @@ class Settings(BaseModel):
     reheat_least_views_a_day: Positive = Field(
         1_000, description="views a day that a weekly video must have gained at least to become daily again"
     )
-    reheat_days: Annotated[int, Field(ge=1, le=365)] = Field(
-        7, description="days that such a video is read daily"
-    )
+    reheat_days: Annotated[int, Field(ge=1, le=365)] = Field(7, description="days that such a video is read daily")
     youtube_threads: Annotated[int, Field(ge=1, le=16)] = Field(
         4, description="API calls that one task has under way at a time"
     )
