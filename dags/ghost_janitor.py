@@ -3,7 +3,10 @@
 
 Every day: brings the metadata of new videos into the vault's archive, `videos/`, where it stays. Then deletes that of
 videos discovered more than seven days ago (setting `metadata_retention_days`) from the database: each row only once
-the archive holds just that version of it, and nothing from the watchlist, since tracking goes on for ever.
+the archive holds just that version of it, and nothing from the schedule, since tracking goes on for ever.
+
+It *shelves*: videos that are past seven days, and those that are gone, leave the table `watchlist` for the roster,
+where one row stands for up to 5,000 of them, whose ids are in a file of the vault. They are tracked as before.
 
 Then it looks after the vault. It *seals* the hours that are over: writes them once more, small and sorted, proves
 that they hold every staged point, and deletes the parts. It *folds* days that are over, and then months, into series,
@@ -69,6 +72,13 @@ def ghost_janitor():
         )
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
+    def shelve() -> dict:
+        """Move settled videos, and those that are gone, from the watchlist to the roster."""
+        from ghost_tracking.tasks import janitor
+
+        return janitor.shelve(dry_run=get_current_context()["params"]["dry_run"])
+
+    @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def seal() -> dict:
         """Close the vault's hours that are over."""
         from ghost_tracking.tasks import janitor
@@ -98,16 +108,18 @@ def ghost_janitor():
         return janitor.check(dry_run=params["dry_run"], what=params["check"])
 
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
-    def verdict(archived: dict, cleaned: dict, sealed: dict, folded: dict, expired: dict, checked: dict) -> dict:
+    def verdict(
+        archived: dict, cleaned: dict, shelved: dict, sealed: dict, folded: dict, expired: dict, checked: dict
+    ) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.verdict(archived, cleaned, sealed, folded, expired, checked)
+        return janitor.verdict(archived, cleaned, shelved, sealed, folded, expired, checked)
 
     archived = archive()
-    cleaned, sealed, folded, expired, checked = clean(archived), seal(), fold(), expire(), check()
-    cleaned >> sealed >> folded >> expired >> checked
-    verdict(archived, cleaned, sealed, folded, expired, checked)
+    cleaned, shelved, sealed, folded, expired, checked = clean(archived), shelve(), seal(), fold(), expire(), check()
+    cleaned >> shelved >> sealed >> folded >> expired >> checked
+    verdict(archived, cleaned, shelved, sealed, folded, expired, checked)
 
 
 ghost_janitor()

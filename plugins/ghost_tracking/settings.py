@@ -88,6 +88,11 @@ class Settings(BaseModel):
     hunter_search_overlap_minutes: NotNegative = Field(
         60, description="minutes that searches look back further, since new videos become findable late"
     )
+    roster_keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        30,
+        description="days that files of the roster stay which it no longer names: as long as you keep backups of the "
+        "database, which may name them",
+    )
     vault_lock_seconds: NotNegative = Field(
         30, description="seconds that a publisher waits for a partition that another one is writing"
     )

@@ -2,17 +2,18 @@
 
 YouTube drops ids from an answer for a while (replica lag, a call that is not atomic), and takes videos down
 and brings them back. So a missed video is looked at again soon, then later, and is *gone* only when it was missed
-`GONE_AFTER_MISSES` times over at least `GONE_AFTER`. A gone video is still looked at every week.
+`GONE_AFTER_MISSES` times over at least `GONE_AFTER`. A gone video is still looked at every four weeks.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ghost_tracking.core.tiers import GONE_INTERVAL
+
 GONE_AFTER_MISSES = 3
 GONE_AFTER = timedelta(hours=24)
 BACK_OFF = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
-GONE_INTERVAL = timedelta(days=7)
 
 FAULT_SHARE = 0.2
 FAULT_AT_LEAST = 10

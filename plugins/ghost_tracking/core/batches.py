@@ -1,31 +1,36 @@
-"""How the due videos are shared out among mapped tasks, and among tiers when quota is short."""
+"""How the due videos are shared out among mapped tasks, and among queues when quota is short."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ghost_tracking.core.tiers import Tier
+from ghost_tracking.core.tiers import Queue
 
 SMALLEST_BATCH = 500
 LARGEST_BATCH = 5_000
 
 LATENESS_BORDERS: tuple[float, ...] = (0.0, *(2.0 ** (step / 4) for step in range(-20, 57)))
-"""Borders of the classes of relative lateness (time overdue ÷ interval of the tier), 19 % apart."""
+"""Borders of the classes of relative lateness (time overdue ÷ interval of the queue), 19 % apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A token for one mapped task: claim up to `limit` due videos of one tier."""
+    """A token for one mapped task: claim up to `limit` due videos of one queue.
 
-    tier: Tier
+    Chunks are asked for as a whole, so that a few more may be claimed, unless the limit is `strict`: then the rest of
+    a chunk waits for its next visit.
+    """
+
+    queue: Queue
     limit: int
+    strict: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"tier": self.tier.value}
+        return asdict(self) | {"queue": self.queue.value}
 
     @classmethod
     def from_dict(cls, token: Mapping[str, Any]) -> "Batch":
-        return cls(Tier(token["tier"]), int(token["limit"]))
+        return cls(Queue(token["queue"]), int(token["limit"]), bool(token["strict"]))
 
 
 def batch_size(due: int, parallel_tasks: int) -> int:
@@ -37,54 +42,54 @@ def batch_size(due: int, parallel_tasks: int) -> int:
     return min(max(wanted, SMALLEST_BATCH), LARGEST_BATCH)
 
 
-def share_out(due: Mapping[Tier, Sequence[int]], budget: int) -> dict[Tier, int]:
-    """How many videos of each tier to track when only `budget` can be: the relatively latest first.
+def share_out(due: Mapping[Queue, Sequence[int]], budget: int) -> dict[Queue, int]:
+    """How many videos of each queue to track when only `budget` can be: the relatively latest first.
 
-    `due[tier][i]` counts the due videos in lateness class i (see LATENESS_BORDERS), all tiers with the same
+    `due[queue][i]` counts the due videos in lateness class i (see LATENESS_BORDERS), all queues with the same
     number of classes. Classes are served from the latest down; the class in which the budget ends is shared in
     proportion. So a weekly video a day late waits behind an hourly one two hours late.
     """
     shares = dict.fromkeys(due, 0)
     classes = max((len(counts) for counts in due.values()), default=0)
     for lateness in reversed(range(classes)):
-        counts = {tier: due[tier][lateness] for tier in due}
+        counts = {queue: due[queue][lateness] for queue in due}
         total = sum(counts.values())
         if total <= budget:
-            for tier, count in counts.items():
-                shares[tier] += count
+            for queue, count in counts.items():
+                shares[queue] += count
             budget -= total
             continue
-        for tier, share in _in_proportion(counts, budget).items():
-            shares[tier] += share
+        for queue, share in _in_proportion(counts, budget).items():
+            shares[queue] += share
         break
     return shares
 
 
-def _in_proportion(counts: Mapping[Tier, int], budget: int) -> dict[Tier, int]:
+def _in_proportion(counts: Mapping[Queue, int], budget: int) -> dict[Queue, int]:
     """Split `budget` by largest remainder, which neither loses nor invents one."""
     total = sum(counts.values())
-    shares = {tier: budget * count // total for tier, count in counts.items()}
-    by_remainder = sorted(counts, key=lambda tier: -(budget * counts[tier] % total))
-    for tier in by_remainder[: budget - sum(shares.values())]:
-        shares[tier] += 1
+    shares = {queue: budget * count // total for queue, count in counts.items()}
+    by_remainder = sorted(counts, key=lambda queue: -(budget * counts[queue] % total))
+    for queue in by_remainder[: budget - sum(shares.values())]:
+        shares[queue] += 1
     return shares
 
 
-def make_batches(shares: Mapping[Tier, int], parallel_tasks: int) -> list[Batch]:
-    """Cut each tier's share into batches of nearly equal size, of one tier each.
+def make_batches(shares: Mapping[Queue, int], parallel_tasks: int, *, strict: bool = False) -> list[Batch]:
+    """Cut each queue's share into batches of nearly equal size, of one queue each.
 
-    Tiers share the number of batches that all of the videos would take together, so that three tiers take no more
-    tasks than one; a tier with anything to do has one at least.
+    Queues share the number of batches that all of the videos would take together, so that three of them take no more
+    tasks than one; a queue with anything to do has one at least.
     """
-    due = {tier: share for tier, share in shares.items() if share > 0}
+    due = {queue: share for queue, share in shares.items() if share > 0}
     if not due:
         return []
     total = sum(due.values())
     together = -(-total // batch_size(total, parallel_tasks))
     more = _in_proportion(due, max(0, together - len(due)))
     batches = []
-    for tier, share in due.items():
-        number = max(1 + more[tier], -(-share // LARGEST_BATCH))
+    for queue, share in due.items():
+        number = max(1 + more[queue], -(-share // LARGEST_BATCH))
         base, longer = divmod(share, number)
-        batches += [Batch(tier, base + (index < longer)) for index in range(number)]
+        batches += [Batch(queue, base + (index < longer), strict) for index in range(number)]
     return batches

@@ -1,10 +1,10 @@
 """Rows of the watchlist, and what becomes of each after its batch was asked for."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ghost_tracking.core.absence import Absence, is_fault, miss
+from ghost_tracking.core.absence import Absence, AvailabilityEvent, is_fault, miss
 from ghost_tracking.core.tiers import Tier, next_slot, tier_at
 from ghost_tracking.core.videos import Reading
 
@@ -17,7 +17,10 @@ LONGEST_WAIT = timedelta(days=8)
 
 @dataclass(frozen=True, slots=True)
 class WatchlistEntry:
-    """A row of `watchlist`; times are aware. `anchor_at` is None until a publish time is known."""
+    """A row of `watchlist`; times are aware. `anchor_at` is None until a publish time is known.
+
+    `heated_until`: a settled video whose views grow again is DAILY until then.
+    """
 
     video_id: str
     tracking_tier: Tier = Tier.HOURLY
@@ -27,6 +30,7 @@ class WatchlistEntry:
     anchor_at: datetime | None = None
     awaits_start: bool = False
     absence: Absence | None = None
+    heated_until: datetime | None = None
 
     @property
     def is_gone(self) -> bool:
@@ -59,6 +63,7 @@ def after_reading(entry: WatchlistEntry, reading: Reading) -> WatchlistEntry:
         next_track_at=due,
         anchor_at=anchor,
         awaits_start=reading.awaits_start,
+        heated_until=_still_heated(entry, reading.observed_at),
     )
 
 
@@ -75,7 +80,12 @@ def after_refusal(entry: WatchlistEntry, at: datetime) -> WatchlistEntry:
 
 
 def _next(anchor: datetime, entry: WatchlistEntry, at: datetime) -> tuple[Tier, datetime]:
-    return next_slot(anchor, max(at, entry.next_track_at) if entry.next_track_at else at)
+    slowest = Tier.DAILY if _still_heated(entry, at) else Tier.WEEKLY
+    return next_slot(anchor, max(at, entry.next_track_at) if entry.next_track_at else at, slowest)
+
+
+def _still_heated(entry: WatchlistEntry, at: datetime) -> datetime | None:
+    return entry.heated_until if entry.heated_until and at < entry.heated_until else None
 
 
 def _pushed_back(entry: WatchlistEntry, at: datetime, due: datetime, absence: Absence | None) -> WatchlistEntry:
@@ -89,16 +99,30 @@ def _pushed_back(entry: WatchlistEntry, at: datetime, due: datetime, absence: Ab
         anchor_at=entry.anchor_at,
         awaits_start=entry.awaits_start,
         absence=absence,
+        heated_until=_still_heated(entry, at),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a batch has become: the rows to write back, and whether so much was missing that YouTube is at fault."""
+    """What a batch has become: the rows to write back, who is gone or back, and whether YouTube is at fault.
+
+    It is where so much was missing at once.
+    """
 
     entries: list[WatchlistEntry]
-    newly_gone: int
+    events: list[AvailabilityEvent]
     is_fault: bool
+
+    @property
+    def newly_gone(self) -> int:
+        """How many videos are confirmed to be gone."""
+        return sum(1 for event in self.events if event.returned_at is None)
+
+    @property
+    def returned(self) -> int:
+        """How many that were gone are back."""
+        return len(self.events) - self.newly_gone
 
 
 def settle(
@@ -115,7 +139,18 @@ def settle(
     answered = len(found) + len(missing) + len(refused)
     fault = is_fault(answered, [entries[video_id].absence for video_id in missing], at)
     missed = [after_miss(entries[video_id], at, counted=not fault) for video_id in missing]
-    newly_gone = sum(1 for entry in missed if entry.is_gone and not entries[entry.video_id].is_gone)
     read = [after_reading(entries[video_id], reading) for video_id, reading in found.items()]
     put_off = [after_refusal(entries[video_id], at) for video_id in refused]
-    return Outcome([*read, *missed, *put_off], newly_gone, fault)
+    return Outcome([*read, *missed, *put_off], _events(entries, [*missed, *read]), fault)
+
+
+def _events(before: Mapping[str, WatchlistEntry], after: Iterable[WatchlistEntry]) -> list[AvailabilityEvent]:
+    """Who was confirmed to be gone, and who has returned."""
+    events = []
+    for entry in after:
+        absence = entry.absence or before[entry.video_id].absence
+        if absence is None or entry.is_gone == before[entry.video_id].is_gone:
+            continue
+        returned_at = None if entry.is_gone else entry.last_tracked_at
+        events.append(AvailabilityEvent(entry.video_id, absence.first_missed_at, absence.gone_at, returned_at))
+    return events

@@ -75,8 +75,10 @@ def tier_at(age: timedelta) -> Tier:
     return Tier.WEEKLY
 
 
-def next_slot(anchor: datetime, after: datetime) -> tuple[Tier, datetime]:
+def next_slot(anchor: datetime, after: datetime, slowest: Tier = Tier.WEEKLY) -> tuple[Tier, datetime]:
     """The first slot later than `after`, in UTC, and the tier that a video has at `after`.
+
+    `slowest`: the tier of a video that is older than that one's age; for one that is heated, DAILY.
 
     Both times must carry a time zone (ValueError). Fractions of a second of the anchor are dropped, so that an
     observation stamped with the whole second of its slot is never taken for one before it.
@@ -84,7 +86,7 @@ def next_slot(anchor: datetime, after: datetime) -> tuple[Tier, datetime]:
     """
     start = as_utc(anchor).replace(microsecond=0)
     age = max(as_utc(after) - start, timedelta(0))
-    tier = tier_at(age)
+    tier = min(tier_at(age), slowest, key=lambda tier: tier.interval)
     return tier, start + (age // tier.interval + 1) * tier.interval
 
 

@@ -13,13 +13,15 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from ghost_tracking import settings
 from ghost_tracking.core.absence import Absence
 from ghost_tracking.core.batches import LATENESS_BORDERS
+from ghost_tracking.core.roster import Chunk
 from ghost_tracking.core.schedule import WatchlistEntry
-from ghost_tracking.core.tiers import Tier, as_utc, next_slot
+from ghost_tracking.core.tiers import Queue, Tier, as_utc, next_slot
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.database import Database, Row
 from ghost_tracking.hooks.quota import QuotaLedger
+from ghost_tracking.hooks.roster import Roster
 
 MARGIN_AFTER_DEADLINE = timedelta(seconds=60)
 """What staging and writing back may take after a batch's API calls, before PostgreSQL ends the claim."""
@@ -29,7 +31,7 @@ MARGIN_AFTER_DEADLINE = timedelta(seconds=60)
 class Claim:
     """Rows that this transaction has locked, and what will be written back when it ends."""
 
-    entries: list[WatchlistEntry]
+    entries: list[WatchlistEntry] = field(default_factory=list)
     _outcomes: list[tuple[WatchlistEntry, WatchlistEntry]] = field(default_factory=list)
 
     def reschedule(self, outcomes: Iterable[WatchlistEntry]) -> None:
@@ -39,6 +41,34 @@ class Claim:
         """
         claimed = {entry.video_id: entry for entry in self.entries}
         self._outcomes += [(claimed[outcome.video_id], outcome) for outcome in outcomes]
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is anything to write back."""
+        return bool(self._outcomes)
+
+
+@dataclass
+class ChunkClaim:
+    """Chunks of the roster that this transaction has locked, and what will be written back when it ends."""
+
+    chunks: list[Chunk] = field(default_factory=list)
+    _changes: list[tuple[Chunk, Chunk]] = field(default_factory=list)
+    _entries: list[WatchlistEntry] = field(default_factory=list)
+
+    def reschedule(self, chunks: Iterable[Chunk], entries: Iterable[WatchlistEntry] = ()) -> None:
+        """Note what chunks have become, and the videos that have left them for the watchlist.
+
+        Chunks that are not named stay as they were, and due.
+        """
+        claimed = {chunk.name: chunk for chunk in self.chunks}
+        self._changes += [(claimed[chunk.name], chunk) for chunk in chunks]
+        self._entries += entries
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is anything to write back."""
+        return bool(self._changes)
 
 
 @dataclass(frozen=True)
@@ -58,7 +88,10 @@ class JanitorReport:
 
 
 class WatchlistHook(BaseHook):
-    """The tables `videos` and `watchlist`, the quota ledger and the hunter's watermarks.
+    """The tables `videos`, `watchlist` and `roster`, the quota ledger and the hunter's watermarks.
+
+    What counts or reports answers over the watchlist and the roster, where a row stands for thousands of videos whose
+    ids are in the vault: which ids those are, only the vault can tell.
 
     `WatchlistHook()` uses Airflow's connection `ghost_postgres` (type Postgres; extra: libpq's parameters, such as
     sslmode); `WatchlistHook(connection=Connection(…))` works outside of Airflow too. As a context manager it keeps
@@ -87,6 +120,7 @@ class WatchlistHook(BaseHook):
         super().__init__()
         self.database = Database(watchlist_conn_id, connection)
         self.quota = QuotaLedger(self.database, budgets or settings.Settings().quota)
+        self.roster = Roster(self.database)
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +168,8 @@ class WatchlistHook(BaseHook):
     ) -> list[str]:
         """Put one or many videos on the watchlist; returns the ids that were new. Known ones stay as they are.
 
-        A plain id is due at once, in `tier`, and learns its publish time from the first answer.
+        A plain id is due at once, in `tier`, and learns its publish time from the first answer. One that is on the
+        roster gets a row as well, which takes its place there with the chunk's next visit.
         Raises BadInputError for an impossible id or an unknown tier.
         """
         many = [videos] if isinstance(videos, str | WatchlistEntry) else list(videos)
@@ -142,9 +177,7 @@ class WatchlistHook(BaseHook):
         entries = [entry if isinstance(entry, WatchlistEntry) else WatchlistEntry(entry, default) for entry in many]
         for entry in entries:
             _check_id(entry.video_id)
-        names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at", "anchor_at", "awaits_start")
-        columns = {name: [getattr(entry, name) for entry in entries] for name in names}
-        return [row["video_id"] for row in self.database.run("insert_watchlist", **columns)]
+        return [row["video_id"] for row in self.database.run("insert_watchlist", **_columns(entries))]
 
     def discovery_time(self) -> datetime:
         """When videos are discovered that `ingest_video_metadata` writes in the transaction under way."""
@@ -169,18 +202,46 @@ class WatchlistHook(BaseHook):
         `deadline` and a margin. Where the connection is lost before the end, the outcome is written over a new one,
         to the rows that nobody else has tracked meanwhile.
         """
-        claim = Claim([])
+        claim = Claim()
+        with self._lease(claim, deadline, lambda: self._write_back(claim)):
+            claim.entries = [_entry(row) for row in self._fetch(limit, tier, now)]
+            yield claim
+
+    @contextmanager
+    def claim_chunks(
+        self, queue: Queue, videos: int, *, deadline: timedelta = timedelta(seconds=120), now: datetime | None = None
+    ) -> Iterator[ChunkClaim]:
+        """Claim due chunks of the roster with so many videos together, for as long as the block runs; as `claim`.
+
+        The last chunk may have more videos than are wanted. `reschedule` takes what the chunks have become, and the
+        videos that leave them, whose rows are added in the same transaction.
+        """
+        claim = ChunkClaim()
+        with self._lease(claim, deadline, lambda: self._write_back_chunks(claim)):
+            claim.chunks = self.roster.fetch_due(queue, videos, now)
+            yield claim
+
+    @contextmanager
+    def _lease(self, claim: Claim | ChunkClaim, deadline: timedelta, write_back: Callable[[], None]) -> Iterator[None]:
+        """A transaction that ends with `write_back`, which is tried over a new connection where this one is lost."""
         try:
             with self.database.transaction():
                 self._limit(deadline + MARGIN_AFTER_DEADLINE)
-                claim.entries = [_entry(row) for row in self._fetch(limit, tier, now)]
-                yield claim
-                self._write_back(claim)
+                yield
+                write_back()
         except DatabaseUnavailableError:
-            if not claim._outcomes:
+            if not claim.is_settled:
                 raise
             self.log.warning("The database connection was lost in the middle of a claim; writing over a new one")
-            self._write_back_again(claim)
+            retrying = Retrying(
+                retry=retry_if_exception_type(DatabaseUnavailableError),
+                wait=wait_exponential(0.5, max=5),
+                stop=stop_after_delay(30),
+                reraise=True,
+            )
+            for attempt in retrying:
+                with attempt, self.database.transaction():
+                    write_back()
 
     def fetch_tracking_batch(
         self, batch_size: int = 50, tier: str | None = None, *, now: datetime | None = None
@@ -211,25 +272,29 @@ class WatchlistHook(BaseHook):
         names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at")
         return self.database.change("update_schedule", **{name: [row[name] for row in rows] for name in names})
 
-    def due(self, now: datetime | None = None) -> dict[Tier, list[int]]:
-        """How many videos are due, by tier and class of relative lateness (see `batches.LATENESS_BORDERS`)."""
-        counts = {tier: [0] * len(LATENESS_BORDERS) for tier in Tier}
+    def due(self, now: datetime | None = None) -> dict[Queue, list[int]]:
+        """How many videos are due, by queue and class of relative lateness (see `batches.LATENESS_BORDERS`)."""
+        counts = {queue: [0] * len(LATENESS_BORDERS) for queue in Queue}
         rows = self.database.run(
             "due_by_lateness",
             now=now,
             borders=list(LATENESS_BORDERS),
-            tiers=list(Tier),
-            seconds=[tier.interval.total_seconds() for tier in Tier],
+            queues=list(Queue),
+            seconds=[queue.interval.total_seconds() for queue in Queue],
         )
         for row in rows:
-            counts[Tier(row["tracking_tier"])][max(0, row["lateness"])] += row["due"]
+            counts[Queue(row["queue"])][max(0, row["lateness"])] += row["due"]
         return counts
 
     # Status
 
     def count(self) -> int:
-        """Total videos tracked."""
+        """Total videos tracked; those that are gone do not count."""
         return int(self.database.value("total"))
+
+    def queues(self) -> dict[Queue, int]:
+        """Videos by where they wait, due or not."""
+        return dict.fromkeys(Queue, 0) | {Queue(row["queue"]): row["videos"] for row in self.database.run("queues")}
 
     def tiers(self) -> dict[str, int]:
         """Videos by tier."""
@@ -240,7 +305,10 @@ class WatchlistHook(BaseHook):
         return int(self.database.value("backlog", now=now, tiers=list(Tier)))
 
     def next_ten(self, now: datetime | None = None) -> list[Row]:
-        """The next ten videos to track within the hour: video_id, tracking_tier, next_track_at."""
+        """The next ten to track within the hour: video_id, tracking_tier, next_track_at, and chunk.
+
+        A chunk of the roster is one of them; it has no video_id, but the name of its file as `chunk`.
+        """
         return self.database.run("next_ten", now=now, tiers=list(Tier))
 
     def next_due_at(self) -> datetime | None:
@@ -351,31 +419,19 @@ class WatchlistHook(BaseHook):
         return self.database.run("due_of_tier", batch_size=batch_size, tier=tier, now=now)
 
     def _write_back(self, claim: Claim) -> None:
-        outcomes = claim._outcomes
-        if not outcomes:
-            return
-        absences = [after.absence for _, after in outcomes]
-        names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at", "anchor_at", "awaits_start")
-        self.database.change(
-            "reschedule",
-            **{name: [getattr(after, name) for _, after in outcomes] for name in names},
-            missed_count=[absence and absence.missed_count for absence in absences],
-            first_missed_at=[absence and absence.first_missed_at for absence in absences],
-            gone_at=[absence and absence.gone_at for absence in absences],
-            claimed_last=[before.last_tracked_at for before, _ in outcomes],
-            claimed_next=[before.next_track_at for before, _ in outcomes],
-        )
+        if claim._outcomes:
+            self.database.change(
+                "reschedule",
+                **_columns([after for _, after in claim._outcomes]),
+                claimed_last=[before.last_tracked_at for before, _ in claim._outcomes],
+                claimed_next=[before.next_track_at for before, _ in claim._outcomes],
+            )
 
-    def _write_back_again(self, claim: Claim) -> None:
-        retrying = Retrying(
-            retry=retry_if_exception_type(DatabaseUnavailableError),
-            wait=wait_exponential(0.5, max=5),
-            stop=stop_after_delay(30),
-            reraise=True,
-        )
-        for attempt in retrying:
-            with attempt:
-                self._write_back(claim)
+    def _write_back_chunks(self, claim: ChunkClaim) -> None:
+        # the rows first: a chunk that no longer has a video finds it on the watchlist
+        self.add_to_watchlist(claim._entries)
+        if claim._changes:
+            self.roster.reschedule(claim._changes)
 
     def _checked_video(self, video: Mapping[str, Any]) -> Row:
         unknown = set(video) - self._VIDEO_FIELDS
@@ -383,6 +439,17 @@ class WatchlistHook(BaseHook):
             raise BadInputError(f"video {video.get('id')!r} has unknown fields: {', '.join(sorted(unknown))}")
         _check_id(video.get("id"))
         return dict(video) | {"published_at": _instant(video.get("published_at"), f"video {video['id']}: published_at")}
+
+
+def _columns(entries: Sequence[WatchlistEntry]) -> dict[str, list[Any]]:
+    """Rows of the watchlist as columns, to be bound."""
+    names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at", "anchor_at", "awaits_start")
+    absences = [entry.absence for entry in entries]
+    return {name: [getattr(entry, name) for entry in entries] for name in (*names, "heated_until")} | {
+        "missed_count": [absence and absence.missed_count for absence in absences],
+        "first_missed_at": [absence and absence.first_missed_at for absence in absences],
+        "gone_at": [absence and absence.gone_at for absence in absences],
+    }
 
 
 def _video_row(video: Video) -> Row:
@@ -399,7 +466,7 @@ def _entry(row: Row) -> WatchlistEntry:
     absence = None
     if row["first_missed_at"] is not None:
         absence = Absence(row["missed_count"] or 0, row["first_missed_at"], row["gone_at"])
-    names = ("video_id", "last_tracked_at", "next_track_at", "created_at", "anchor_at", "awaits_start")
+    names = ("video_id", "last_tracked_at", "next_track_at", "created_at", "anchor_at", "awaits_start", "heated_until")
     return WatchlistEntry(
         **{name: row[name] for name in names}, tracking_tier=Tier(row["tracking_tier"]), absence=absence
     )

@@ -4,7 +4,7 @@
 -- name: due
 -- Videos that need updates now, the longest overdue first, of all tiers. Locks what it returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
-       anchor_at, awaits_start, missed_count, first_missed_at, gone_at
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, heated_until
 FROM watchlist
 WHERE next_track_at <= coalesce(%(now)s::timestamptz, now())
 ORDER BY next_track_at ASC
@@ -14,7 +14,7 @@ FOR UPDATE SKIP LOCKED;
 -- name: due_of_tier
 -- The same for one tier, from the index (tracking_tier, next_track_at). Locks what it returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
-       anchor_at, awaits_start, missed_count, first_missed_at, gone_at
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, heated_until
 FROM watchlist
 WHERE tracking_tier = %(tier)s AND next_track_at <= coalesce(%(now)s::timestamptz, now())
 ORDER BY next_track_at ASC
@@ -22,53 +22,85 @@ LIMIT %(batch_size)s
 FOR UPDATE SKIP LOCKED;
 
 -- name: due_by_lateness
--- How many videos are due, by tier and class of relative lateness (time overdue / interval of the tier).
-SELECT w.tracking_tier,
+-- How many videos are due, by queue and class of relative lateness (time overdue / interval of the queue), in both
+-- places: rows of the watchlist, and what is still to be asked of the roster's chunks.
+WITH q AS (
+    SELECT * FROM unnest(%(queues)s::text[], %(seconds)s::float8[]) AS q (queue, seconds)
+), waiting AS (
+    SELECT q.queue, q.seconds, w.next_track_at, 1 AS videos
+    FROM q JOIN watchlist AS w ON w.tracking_tier = q.queue
+    WHERE w.next_track_at <= coalesce(%(now)s::timestamptz, now())
+    UNION ALL
+    SELECT q.queue, q.seconds, r.next_track_at, greatest(r.videos - r.asked, 1)
+    FROM roster AS r JOIN q ON q.queue = CASE WHEN r.gone THEN 'GONE' ELSE 'ROSTER' END
+    WHERE r.next_track_at <= coalesce(%(now)s::timestamptz, now())
+)
+SELECT queue,
        width_bucket(
-           (extract(epoch FROM coalesce(%(now)s::timestamptz, now()) - w.next_track_at) / t.seconds)::float8,
+           (extract(epoch FROM coalesce(%(now)s::timestamptz, now()) - next_track_at) / seconds)::float8,
            %(borders)s::float8[]
        ) - 1 AS lateness,
-       count(*) AS due
-FROM unnest(%(tiers)s::text[], %(seconds)s::float8[]) AS t (tier, seconds)
-JOIN watchlist AS w ON w.tracking_tier = t.tier
-WHERE w.next_track_at <= coalesce(%(now)s::timestamptz, now())
+       sum(videos)::bigint AS due
+FROM waiting
 GROUP BY 1, 2;
 
+-- name: queues
+-- How many videos wait in each queue, due or not.
+SELECT tracking_tier AS queue, count(*) AS videos FROM watchlist GROUP BY tracking_tier
+UNION ALL
+SELECT CASE WHEN gone THEN 'GONE' ELSE 'ROSTER' END, sum(videos)::bigint FROM roster GROUP BY gone;
+
 -- name: tiers
--- Distribution of the watchlist over the tiers.
-SELECT tracking_tier, count(*) AS videos FROM watchlist GROUP BY tracking_tier;
+-- Distribution of all tracked videos over the tiers.
+SELECT tracking_tier, videos FROM tracked_by_tier;
 
 -- name: next_ten
--- The next ten videos to track within the hour, from the head of each tier in the index.
-SELECT head.video_id, head.tracking_tier, head.next_track_at
+-- The next ten videos to track within the hour, from the head of each tier in the index; a chunk of the roster counts
+-- as one, and has the name of its file in place of an id.
+SELECT head.video_id, head.tracking_tier, head.next_track_at, head.chunk
 FROM unnest(%(tiers)s::text[]) AS t (tier)
 CROSS JOIN LATERAL (
-    SELECT video_id, tracking_tier, next_track_at
+    SELECT video_id, tracking_tier, next_track_at, NULL AS chunk
     FROM watchlist
     WHERE tracking_tier = t.tier AND next_track_at <= coalesce(%(now)s::timestamptz, now()) + INTERVAL '1 hour'
     ORDER BY next_track_at ASC
     LIMIT 10
 ) AS head
-ORDER BY head.next_track_at ASC
+UNION ALL
+SELECT NULL, 'WEEKLY', next_track_at, chunk
+FROM roster
+WHERE NOT gone AND next_track_at <= coalesce(%(now)s::timestamptz, now()) + INTERVAL '1 hour'
+ORDER BY next_track_at ASC
 LIMIT 10;
 
 -- name: backlog
 -- Videos that are overdue by more than an hour.
-SELECT count(*) AS videos
-FROM watchlist
-WHERE tracking_tier = ANY(%(tiers)s::text[])
-  AND next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour';
+SELECT (
+    SELECT count(*)
+    FROM watchlist
+    WHERE tracking_tier = ANY(%(tiers)s::text[])
+      AND next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour'
+) + (
+    SELECT coalesce(sum(videos), 0)
+    FROM roster
+    WHERE NOT gone AND next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour'
+) AS videos;
 
 -- name: total
--- Total videos tracked.
-SELECT count(*) AS videos FROM watchlist;
+-- Total videos tracked, on the watchlist and on the roster.
+SELECT (SELECT count(*) FROM watchlist) + (SELECT coalesce(sum(videos), 0) FROM roster WHERE NOT gone) AS videos;
 
 -- name: next_due_at
--- When the next video is due; null on an empty watchlist.
+-- When the next video is due; null where none is tracked.
 SELECT min(head.next_track_at) AS next_due_at
-FROM unnest(%(tiers)s::text[]) AS t (tier)
-CROSS JOIN LATERAL (
-    SELECT next_track_at FROM watchlist WHERE tracking_tier = t.tier ORDER BY next_track_at ASC LIMIT 1
+FROM (
+    SELECT tier_head.next_track_at
+    FROM unnest(%(tiers)s::text[]) AS t (tier)
+    CROSS JOIN LATERAL (
+        SELECT next_track_at FROM watchlist WHERE tracking_tier = t.tier ORDER BY next_track_at ASC LIMIT 1
+    ) AS tier_head
+    UNION ALL
+    SELECT min(next_track_at) FROM roster
 ) AS head;
 
 -- name: insert_videos
@@ -91,12 +123,21 @@ RETURNING id;
 
 -- name: insert_watchlist
 -- New videos on the watchlist; one that is there already stays as it is. Returns the new ids.
-INSERT INTO watchlist (video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start)
-SELECT video_id, tracking_tier, last_tracked_at, coalesce(next_track_at, now()), anchor_at, awaits_start
+INSERT INTO watchlist (
+    video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
+    missed_count, first_missed_at, gone_at, heated_until
+)
+SELECT video_id, tracking_tier, last_tracked_at, coalesce(next_track_at, now()), anchor_at, awaits_start,
+       missed_count, first_missed_at, gone_at, heated_until
 FROM unnest(
     %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
-    %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[]
-) AS new (video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start)
+    %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
+    %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
+    %(heated_until)s::timestamptz[]
+) AS new (
+    video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
+    missed_count, first_missed_at, gone_at, heated_until
+)
 ORDER BY video_id
 ON CONFLICT (video_id) DO NOTHING
 RETURNING video_id;
@@ -127,19 +168,112 @@ WHERE w.video_id = u.video_id;
 UPDATE watchlist AS w
 SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at,
     anchor_at = u.anchor_at, awaits_start = u.awaits_start,
-    missed_count = u.missed_count, first_missed_at = u.first_missed_at, gone_at = u.gone_at
+    missed_count = u.missed_count, first_missed_at = u.first_missed_at, gone_at = u.gone_at,
+    heated_until = u.heated_until
 FROM unnest(
     %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
     %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
     %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
+    %(heated_until)s::timestamptz[],
     %(claimed_last)s::timestamptz[], %(claimed_next)s::timestamptz[]
 ) AS u (
     video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-    missed_count, first_missed_at, gone_at, claimed_last, claimed_next
+    missed_count, first_missed_at, gone_at, heated_until, claimed_last, claimed_next
 )
 WHERE w.video_id = u.video_id
   AND w.last_tracked_at IS NOT DISTINCT FROM u.claimed_last
   AND w.next_track_at = u.claimed_next;
+
+-- name: roster_all
+-- Every chunk of the roster.
+SELECT * FROM roster ORDER BY chunk;
+
+-- name: roster_due
+-- Chunks whose slot has come, the longest overdue first, after a place in that order. Locks what it returns.
+SELECT *
+FROM roster
+WHERE gone = %(gone)s AND next_track_at <= coalesce(%(now)s::timestamptz, now())
+  AND (%(after_chunk)s::text IS NULL
+       OR (next_track_at, chunk) > (%(after_time)s::timestamptz, %(after_chunk)s::text))
+ORDER BY next_track_at ASC, chunk ASC
+LIMIT %(chunks)s
+FOR UPDATE SKIP LOCKED;
+
+-- name: roster_lock_hour
+-- The chunks of one hour of the week. Locks what it returns.
+SELECT *
+FROM roster
+WHERE hour_of_week = %(hour_of_week)s AND gone = %(gone)s
+ORDER BY chunk
+FOR UPDATE SKIP LOCKED;
+
+-- name: roster_reschedule
+-- What a claim writes back of its chunks. One that somebody else has visited since stays as it is; within the claim's
+-- own lock that cannot happen.
+UPDATE roster AS r
+SET departed = u.departed::smallint[], asked = u.asked, last_tracked_at = u.last_tracked_at,
+    next_track_at = u.next_track_at, faulted_at = u.faulted_at
+FROM unnest(
+    %(chunk)s::text[], %(departed)s::text[], %(asked)s::integer[], %(last_tracked_at)s::timestamptz[],
+    %(next_track_at)s::timestamptz[], %(faulted_at)s::timestamptz[],
+    %(claimed_next)s::timestamptz[], %(claimed_asked)s::integer[]
+) AS u (chunk, departed, asked, last_tracked_at, next_track_at, faulted_at, claimed_next, claimed_asked)
+WHERE r.chunk = u.chunk AND r.next_track_at = u.claimed_next AND r.asked = u.claimed_asked;
+
+-- name: roster_depart
+-- Which of a chunk's ids have left it.
+UPDATE roster SET departed = %(departed)s::text::smallint[] WHERE chunk = %(chunk)s;
+
+-- name: roster_insert
+-- A new chunk, whose file is there. The same chunk again changes nothing.
+INSERT INTO roster (chunk, hour_of_week, gone, ids, departed, last_tracked_at, next_track_at)
+VALUES (
+    %(chunk)s, %(hour_of_week)s, %(gone)s, %(ids)s, %(departed)s::text::smallint[], %(last_tracked_at)s,
+    %(next_track_at)s
+)
+ON CONFLICT (chunk) DO NOTHING;
+
+-- name: roster_retire
+-- Take chunks off the roster, and remember when: a backup may still name their files.
+WITH retired AS (
+    DELETE FROM roster WHERE chunk = ANY(%(chunks)s::text[]) RETURNING chunk
+)
+INSERT INTO retired_chunks (chunk, retired_at)
+SELECT chunk, coalesce(%(now)s::timestamptz, now()) FROM retired
+ON CONFLICT (chunk) DO UPDATE SET retired_at = excluded.retired_at;
+
+-- name: roster_retired
+-- Chunks that were retired longer ago than `keep`, and are not on the roster again.
+SELECT chunk FROM retired_chunks
+WHERE retired_at < coalesce(%(now)s::timestamptz, now()) - %(keep)s::interval
+ORDER BY chunk;
+
+-- name: roster_forget
+-- Retired chunks whose files are gone.
+DELETE FROM retired_chunks WHERE chunk = ANY(%(chunks)s::text[]);
+
+-- name: roster_newcomers
+-- Videos that belong on the roster: anchored `before` and settled, or gone. The hour of the week is that of the full
+-- hour at or after the anchor (of a video without one, after its next time): see core/roster.py.
+SELECT video_id, next_track_at, gone_at IS NOT NULL AS gone, xmin::text AS row_version,
+       mod(ceil(extract(epoch FROM coalesce(anchor_at, next_track_at)) / 3600)::bigint, 168)::integer AS hour_of_week
+FROM watchlist
+WHERE gone_at IS NOT NULL
+   OR (anchor_at <= %(before)s::timestamptz AND NOT awaits_start AND first_missed_at IS NULL AND heated_until IS NULL)
+LIMIT %(limit)s;
+
+-- name: roster_take
+-- Delete rows of the watchlist that a chunk stands for now, but none that has changed since it was read or is being
+-- changed now. Returns which went.
+DELETE FROM watchlist
+WHERE video_id IN (
+    SELECT w.video_id
+    FROM unnest(%(ids)s::text[], %(versions)s::text[]) AS read (video_id, row_version)
+    JOIN watchlist AS w ON w.video_id = read.video_id
+    WHERE w.xmin::text = read.row_version
+    FOR UPDATE OF w SKIP LOCKED
+)
+RETURNING video_id;
 
 -- name: claim_limits
 -- Bounds on how long a claim may hold its rows, for this transaction only: the session may come from a pooler.

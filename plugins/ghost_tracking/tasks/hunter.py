@@ -10,7 +10,8 @@ from typing import Any
 from more_itertools import chunked
 
 from ghost_tracking.core.budgets import Purse
-from ghost_tracking.core.schedule import entry_of_discovery
+from ghost_tracking.core.roster import has_settled
+from ghost_tracking.core.schedule import WatchlistEntry, entry_of_discovery
 from ghost_tracking.core.sources import (
     ChannelSource,
     ChartSource,
@@ -37,6 +38,7 @@ from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.settings import Settings, read_settings, read_sources
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
+from ghost_tracking.tasks.shelving import Shelving
 
 log = logging.getLogger(__name__)
 
@@ -247,7 +249,24 @@ def _bring_in(haul: Haul, youtube: YouTubeHook, watchlist: WatchlistHook, vault:
 
 
 def _write(videos: Sequence[Video], watchlist: WatchlistHook, vault: ParquetVaultHook) -> int:
-    """Write metadata and schedule in one transaction, and stage for the vault before it ends; returns how many.
+    """Bring in found videos: young ones with metadata and schedule, old ones at once to archive and roster.
+
+    Returns how many were new. The first points of all of them are staged, whatever they are.
+    """
+    now = datetime.now(UTC)
+    entries = {video.id: entry_of_discovery(video.reading) for video in videos}
+    old = [video for video in videos if has_settled(entries[video.id], now)]
+    young = [video for video in videos if not has_settled(entries[video.id], now)]
+    return _write_young(young, entries, watchlist, vault) + _write_old(old, entries, watchlist, vault)
+
+
+def _write_young(
+    videos: Sequence[Video],
+    entries: Mapping[str, WatchlistEntry],
+    watchlist: WatchlistHook,
+    vault: ParquetVaultHook,
+) -> int:
+    """Write metadata and schedule in one transaction, and stage for the vault before it ends.
 
     Staged are the first points, and metadata with its descriptions as it stands in the database now. A video that
     another task has put on the watchlist meanwhile is that one's.
@@ -255,9 +274,23 @@ def _write(videos: Sequence[Video], watchlist: WatchlistHook, vault: ParquetVaul
     with watchlist.transaction(within=_LONGEST_TRANSACTION):
         fresh = set(watchlist.ingest_video_metadata(videos))
         vault.stage_videos([video for video in videos if video.id in fresh], watchlist.discovery_time())
-        new = set(watchlist.add_to_watchlist(entry_of_discovery(video.reading) for video in videos))
+        new = set(watchlist.add_to_watchlist(entries[video.id] for video in videos))
         vault.stage([video.reading.point for video in videos if video.id in new])
     return len(new)
+
+
+def _write_old(
+    videos: Sequence[Video],
+    entries: Mapping[str, WatchlistEntry],
+    watchlist: WatchlistHook,
+    vault: ParquetVaultHook,
+) -> int:
+    """Old videos go to the roster and their metadata to the archive at once: in SQL they would only pass through."""
+    if not videos:
+        return 0
+    vault.stage_videos(videos, watchlist.discovery_time())
+    vault.stage([video.reading.point for video in videos])
+    return Shelving(watchlist, vault, datetime.now(UTC)).shelve_found(entries[video.id] for video in videos)
 
 
 def _completed(haul: Haul) -> dict[str, datetime]:

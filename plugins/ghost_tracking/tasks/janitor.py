@@ -1,7 +1,8 @@
-"""The bodies of the janitor's tasks: archive, clean, seal, fold, expire, check, verdict."""
+"""The bodies of the janitor's tasks: archive, clean, shelve, seal, fold, expire, check, verdict."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,17 +12,22 @@ from ghost_tracking.hooks.vault.archive_reports import ArchiveReport
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks.body import task_body
+from ghost_tracking.tasks.shelving import Shelving
 
 log = logging.getLogger(__name__)
 
 
 @task_body
 def archive(*, dry_run: bool) -> dict[str, Any]:
-    """Bring the metadata that was staged at discovery into the vault's archive; with `dry_run` only count it."""
+    """Bring what is staged of metadata, and of who is gone or back, into the vault; with `dry_run` only count it."""
     vault = _vault()
     identity = None if dry_run else vault.identity(create=True)
     report = vault.archive_videos(dry_run=dry_run)
     message = f"{'Dry run: would archive' if dry_run else 'Archived'} {_archived(report)}"
+    if not dry_run:
+        events = vault.publish_availability()
+        message += f"; {events.events_added:,} videos gone or back"
+        report = replace(report, problems=(*report.problems, *events.problems))
     log.info(message)
     return report.as_dict() | {"message": message, "vault": identity}
 
@@ -68,6 +74,25 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
         "watched": watched,
         "quota_lines_deleted": forgotten,
     }
+
+
+@task_body
+def shelve(*, dry_run: bool) -> dict[str, Any]:
+    """Move settled videos, and those that are gone, from the watchlist to the roster's chunks."""
+    if dry_run:
+        return _said("Dry run: nothing was shelved")
+    settings = read_settings()
+    with WatchlistHook(budgets=settings.quota) as watchlist:
+        shelving = Shelving(watchlist, _vault(), datetime.now(UTC))
+        report = shelving.shelve()
+        report.deleted = shelving.sweep(timedelta(days=settings.roster_keep_days))
+    message = (
+        f"Shelved {report.shelved:,} videos, {report.gone:,} of them gone, in {report.chunks:,} new chunks; "
+        f"{report.retired:,} chunks were put together, {report.deleted:,} old files deleted"
+    )
+    if report.problems:
+        raise PermanentError(f"{message}; {'; '.join(report.problems[:3])}")
+    return _said(message) | report.as_dict()
 
 
 @task_body

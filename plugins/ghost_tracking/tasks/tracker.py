@@ -2,12 +2,15 @@
 
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ghost_tracking.core.batches import Batch, make_batches, share_out
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
-from ghost_tracking.core.schedule import Outcome, settle
+from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Visit, settle_visits, visit
+from ghost_tracking.core.schedule import settle
+from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import QuotaExhaustedError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.quota import QuotaLedger
@@ -20,6 +23,7 @@ from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
 log = logging.getLogger(__name__)
 
 _SHOWN = 20
+_TOTALS = ("tracked", "missing", "gone", "returned", "refused", "left_due")
 
 
 @task_body
@@ -31,18 +35,8 @@ def plan(run_type: str) -> dict[str, Any]:
     with WatchlistHook(budgets=settings.quota) as watchlist:
         watchlist.migrate()
         vault = ParquetVaultHook().identity(create=True)
-        due, left, next_due_at = watchlist.due(), watchlist.quota.left(), watchlist.next_due_at()
-    total = sum(sum(counts) for counts in due.values())
-    if total == 0:
-        when = f"the next video is due at {next_due_at:%Y-%m-%d %H:%M} UTC" if next_due_at else "the watchlist is empty"
-        return _planned(f"Nothing is due: {when}.")
-    shares = share_out(due, min(_affordable(left, settings), settings.tracker_videos_a_run))
-    batches = make_batches(shares, settings.tracker_parallel_tasks)
-    taken = sum(shares.values())
-    why = f"{total:,} videos are due, {taken:,} are tracked now in {len(batches)} batches"
-    if not batches:
-        why = f"{total:,} videos are due, but YouTube's quota is used up until midnight Pacific time; they stay due"
-    return _planned(f"{why}.", batches, vault)
+        batches, why = Tracking(watchlist, settings).share()
+    return _planned(why, batches, vault)
 
 
 def _planned(why: str, batches: Iterable[Batch] = (), vault: str | None = None) -> dict[str, Any]:
@@ -65,43 +59,120 @@ def track(token: Mapping[str, Any], label: Label) -> dict[str, Any]:
     batch, settings = Batch.from_dict(token), read_settings()
     vault = ParquetVaultHook()
     vault.check_identity(token["vault"])
-    label(f"{batch.tier}: {batch.limit:,} videos")
+    label(f"{batch.queue}: {batch.limit:,} videos")
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        purse, limit = _reserve(watchlist.quota, batch.limit, settings)
+        purse, affordable = reserve(watchlist.quota, batch, settings)
         with calling_youtube(watchlist.quota, purse, settings) as youtube:
-            answer, outcome, claimed = _track_claimed(watchlist, youtube, vault, Batch(batch.tier, limit), settings)
-    report = _report(batch, answer, outcome, claimed) | {"calls": calls(purse)}
+            done = Tracking(watchlist, settings).follow(batch, affordable, youtube, vault)
+    report = _report(batch, done) | {"calls": calls(purse)}
     label(_label(report))
-    _raise_failures(answer, outcome)
+    _raise_failures(done)
     return report
 
 
-def _track_claimed(
-    watchlist: WatchlistHook, youtube: YouTubeHook, vault: ParquetVaultHook, batch: Batch, settings: Settings
-) -> tuple[Answer[Reading], Outcome, int]:
-    within = timedelta(seconds=settings.tracker_batch_seconds)
-    with watchlist.claim(batch.tier, batch.limit, deadline=within) as claim:
-        entries = {entry.video_id: entry for entry in claim.entries}
-        answer = youtube.statistics(
-            list(entries),
-            within=within,
-            upcoming=[entry.video_id for entry in claim.entries if entry.awaits_start],
-            gone=[entry.video_id for entry in claim.entries if entry.is_gone],
-            unknown=[entry.video_id for entry in claim.entries if entry.anchor_at is None],
-        )
-        # the vault first, the schedule second: a crash in between costs a second observation, never a lost one
-        vault.stage([reading.point for reading in answer.found.values()])
-        outcome = settle(entries, answer.found, answer.missing, answer.malformed, datetime.now(UTC))
-        claim.reschedule(outcome.entries)
-    return answer, outcome, len(entries)
+@dataclass(frozen=True)
+class Done:
+    """What became of a batch. `claimed`: how many videos it had."""
+
+    answer: Answer[Reading]
+    claimed: int
+    newly_gone: int = 0
+    returned: int = 0
+    is_fault: bool = False
 
 
-def _reserve(ledger: QuotaLedger, videos: int, settings: Settings) -> tuple[Purse, int]:
+@dataclass(frozen=True)
+class Tracking:
+    """What a tracker run does, with its hooks and the time passed in.
+
+    `now` (None: the clocks of the database and of this worker) decides what is due.
+    """
+
+    watchlist: WatchlistHook
+    settings: Settings
+    now: datetime | None = None
+
+    def share(self) -> tuple[list[Batch], str]:
+        """The batches of a run, and in a sentence why they are these."""
+        due, left = self.watchlist.due(self.now), self.watchlist.quota.left()
+        total = sum(sum(counts) for counts in due.values())
+        if total == 0:
+            next_due_at = self.watchlist.next_due_at()
+            when = f"the next video is due at {next_due_at:%Y-%m-%d %H:%M} UTC" if next_due_at else "none is tracked"
+            return [], f"Nothing is due: {when}."
+        most = min(_affordable(left, self.settings), self.settings.tracker_videos_a_run)
+        shares = share_out(due, most)
+        batches = make_batches(shares, self.settings.tracker_parallel_tasks, strict=total > most)
+        why = f"{total:,} videos are due, {sum(shares.values()):,} are tracked now in {len(batches)} batches."
+        if not batches:
+            why = (
+                f"{total:,} videos are due, but YouTube's quota is used up until midnight Pacific time; they stay due."
+            )
+        return batches, why
+
+    def follow(self, batch: Batch, affordable: int, youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
+        """Claim a batch's videos, as many as are `affordable`, ask for them, stage what YouTube says, reschedule."""
+        limit = min(batch.limit, affordable)
+        if batch.queue.in_chunks:
+            return self._follow_chunks(batch.queue, limit, limit if batch.strict else affordable, youtube, vault)
+        return self._follow_rows(batch.queue, limit, youtube, vault)
+
+    def _follow_rows(self, queue: Queue, limit: int, youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
+        with self.watchlist.claim(queue.tier, limit, deadline=self._within, now=self.now) as claim:
+            entries = {entry.video_id: entry for entry in claim.entries}
+            answer = youtube.statistics(
+                list(entries),
+                within=self._within,
+                upcoming=[entry.video_id for entry in claim.entries if entry.awaits_start],
+                gone=[entry.video_id for entry in claim.entries if entry.is_gone],
+                unknown=[entry.video_id for entry in claim.entries if entry.anchor_at is None],
+            )
+            outcome = settle(entries, answer.found, answer.missing, answer.malformed, self._present)
+            # the vault first, the schedule second: a crash in between costs a second observation, never a lost one
+            vault.stage([reading.point for reading in answer.found.values()])
+            vault.stage_availability(outcome.events)
+            claim.reschedule(outcome.entries)
+        return Done(answer, len(entries), outcome.newly_gone, outcome.returned, outcome.is_fault)
+
+    def _follow_chunks(
+        self, queue: Queue, limit: int, most: int, youtube: YouTubeHook, vault: ParquetVaultHook
+    ) -> Done:
+        with self.watchlist.claim_chunks(queue, limit, deadline=self._within, now=self.now) as claim:
+            visits = self._visits(claim.chunks, most, vault)
+            # two chunks that share a video, for a while, are due at the same time
+            wanted = list(dict.fromkeys(video_id for each in visits for video_id in each.wanted))
+            answer = youtube.statistics(wanted, within=self._within, gone=wanted if queue is Queue.GONE else ())
+            outcome = settle_visits(visits, answer.found, answer.missing, answer.malformed, {}, self._present)
+            vault.stage([reading.point for reading in answer.found.values()])
+            vault.stage_availability(outcome.events)
+            claim.reschedule(outcome.chunks, outcome.entries)
+        return Done(answer, len(wanted), returned=len(outcome.events), is_fault=outcome.is_fault)
+
+    def _visits(self, chunks: Iterable[Chunk], most: int, vault: ParquetVaultHook) -> list[Visit]:
+        """Which ids of these chunks to ask for, `most` in all; those with a row on the watchlist are read there."""
+        visits: list[Visit] = []
+        for chunk in chunks:
+            ids = vault.roster.read(chunk.name)
+            visits.append(visit(chunk, ids, self.watchlist.known(ids), most))
+            most -= len(visits[-1].positions)
+        return visits
+
+    @property
+    def _within(self) -> timedelta:
+        return timedelta(seconds=self.settings.tracker_batch_seconds)
+
+    @property
+    def _present(self) -> datetime:
+        return self.now or datetime.now(UTC)
+
+
+def reserve(ledger: QuotaLedger, batch: Batch, settings: Settings) -> tuple[Purse, int]:
     """Quota for a batch, and how many videos it is enough for.
 
     A tenth more is reserved for calls that have to be made again, and of the general bucket enough to confirm that
     a fifth of the videos is missing; what is not needed goes back.
     """
+    videos = batch.limit + (CHUNK_SIZE if batch.queue.in_chunks and not batch.strict else 0)
     needed = calls_for(videos)
     again = 4 + needed // 10
     statistics = ledger.reserve(Bucket.STATISTICS, needed + again)
@@ -114,33 +185,37 @@ def _reserve(ledger: QuotaLedger, videos: int, settings: Settings) -> tuple[Purs
     return purse, min(videos, (statistics + (general if overflow else 0)) * IDS_PER_CALL)
 
 
-def _report(batch: Batch, answer: Answer[Reading], outcome: Outcome, claimed: int) -> dict[str, Any]:
+def _report(batch: Batch, done: Done) -> dict[str, Any]:
+    answer = done.answer
     for video_id, reason in list(answer.malformed.items())[:_SHOWN]:
         log.warning("Set aside %s, whose answer cannot be used: %s", video_id, reason)
     return {
-        "tier": batch.tier.value,
-        "claimed": claimed,
+        "queue": batch.queue.value,
+        "claimed": done.claimed,
         "tracked": len(answer.found),
         "missing": len(answer.missing),
-        "gone": outcome.newly_gone,
+        "gone": done.newly_gone,
+        "returned": done.returned,
         "refused": len(answer.malformed),
         "left_due": len(answer.unanswered) + len(answer.unconfirmed),
     }
 
 
 def _label(report: Mapping[str, Any]) -> str:
-    rest = [f"{report[name]:,} {name.replace('_', ' ')}" for name in ("missing", "refused", "left_due") if report[name]]
-    return f"{report['tier']}: " + ", ".join([f"{report['tracked']:,} tracked", *rest])
+    named = ("missing", "returned", "refused", "left_due")
+    rest = [f"{report[name]:,} {name.replace('_', ' ')}" for name in named if report[name]]
+    return f"{report['queue']}: " + ", ".join([f"{report['tracked']:,} tracked", *rest])
 
 
-def _raise_failures(answer: Answer[Reading], outcome: Outcome) -> None:
+def _raise_failures(done: Done) -> None:
     """An empty bucket is no failure: what it left is due tomorrow. Calls that failed are."""
+    answer = done.answer
     failures = [error for error in answer.failures if not isinstance(error, QuotaExhaustedError)]
     if failures:
         raise TransientError(
             f"{len(failures)} calls failed, {len(answer.unanswered):,} videos stay due: {failures[0].message}"
         )
-    if outcome.is_fault:
+    if done.is_fault:
         raise YouTubeFaultError(
             f"{len(answer.missing):,} of the batch's videos were missing at once: "
             "taken for a fault of YouTube, none is marked gone"
@@ -150,9 +225,7 @@ def _raise_failures(answer: Answer[Reading], outcome: Outcome) -> None:
 def verdict(why: str, reports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
     """What the run did in all. Airflow runs this task only when nothing before it has failed."""
     done = [report for report in reports or [] if report]
-    totals = {
-        name: sum(report[name] for report in done) for name in ("tracked", "missing", "gone", "refused", "left_due")
-    }
+    totals = {name: sum(report[name] for report in done) for name in _TOTALS}
     message = f"{why} Tracked {totals['tracked']:,}." if done else why
     log.info(message)
     return {"message": message, **totals}

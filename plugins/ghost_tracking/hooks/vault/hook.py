@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ghost_tracking.hooks.vault.archive import Archive
     from ghost_tracking.hooks.vault.availability import Availability
     from ghost_tracking.hooks.vault.publishing import Publisher
+    from ghost_tracking.hooks.vault.roster import ChunkFiles
 
 SEAL_MARGIN: Final = timedelta(minutes=15)
 
@@ -84,6 +85,13 @@ class ParquetVaultHook(BaseHook):
     def get_conn(self) -> ObjectStoragePath:
         """The root, whether it exists yet or not."""
         return self._place.path
+
+    @property
+    def roster(self) -> "ChunkFiles":
+        """The files that say which videos the roster's chunks hold."""
+        from ghost_tracking.hooks.vault.roster import ChunkFiles
+
+        return ChunkFiles(self._place.writable())
 
     def append_metrics(self, rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> PublishReport:
         """Stage and publish `rows`: mappings, or a frame, with the columns that `parse_point` describes.

@@ -4,6 +4,7 @@ metrics/date=2026-01-15/hour=10/stats.parquet    what readers see, and nothing e
 series/manifest.json                             which hours are folded into which of these files:
 series/day=…/<name>.parquet  series/month=…/…
 videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
+roster/<name>.parquet                            ids of settled videos, a chunk each
 roster/heat/<name>.parquet                       how fast their views grew
 availability/month=…/availability.parquet        since when videos are gone, or back
 _staging/parts/date=…/hour=…/<name>.part         staged points, kept until their hour is sealed
@@ -26,6 +27,7 @@ SERIES: Final = "series"
 SERIES_MANIFEST: Final = f"{SERIES}/manifest.json"
 VIDEOS: Final = "videos"
 VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
+ROSTER: Final = "roster"
 HEAT: Final = "roster/heat"
 AVAILABILITY: Final = "availability"
 PARTS: Final = "_staging/parts"
@@ -56,6 +58,11 @@ def nothing(folder: str) -> str:
 def series(period: Period, name: str) -> str:
     """A file of the points of a day or month."""
     return f"{SERIES}/{period.path}/{name}{SUFFIX}"
+
+
+def chunk(name: str) -> str:
+    """The file of a chunk of the roster."""
+    return f"{ROSTER}/{name}{SUFFIX}"
 
 
 def heat(chunk: str) -> str:

@@ -1,0 +1,242 @@
+"""The roster: videos that have settled, in chunks of ids that are due in the same hour of the week.
+
+A video's weekly slots lie a whole number of weeks after its anchor, so all of them fall into the same hour of the
+week. A chunk is due at the full hour at or after its videos' slots: each is read at its planned age or at most an hour
+later. One row in SQL stands for up to `CHUNK_SIZE` ids in an immutable file of the vault. Ids that leave a chunk
+(missing, gone, returned, heated, put on the watchlist by hand) are known by their positions in the file, until the
+chunk has thinned out and is written anew.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from ghost_tracking.core.absence import Absence, AvailabilityEvent, is_fault
+from ghost_tracking.core.schedule import WatchlistEntry, after_miss, after_reading
+from ghost_tracking.core.tiers import Queue, Tier, as_utc
+from ghost_tracking.core.videos import Reading
+
+CHUNK_SIZE = 5_000
+THIN = CHUNK_SIZE // 2
+"""A chunk with fewer videos is put together with others of its hour of the week."""
+
+SETTLED_AFTER = timedelta(days=7, hours=1)
+"""Age from which a video goes to the roster: an hour past its slot at seven days, which it has on the watchlist."""
+
+_HOUR = timedelta(hours=1)
+_WEEK = timedelta(days=7)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HOURS_A_WEEK = 168
+
+
+def hour_of_week(moment: datetime) -> int:
+    """Which hour of the week the full hour at or after `moment` (aware) is: 0 to 167, counted from Thursday 00:00 UTC,
+    as the Unix epoch began."""
+    return -((_EPOCH - as_utc(moment)) // _HOUR) % _HOURS_A_WEEK
+
+
+def slot_at_or_after(hour: int, moment: datetime) -> datetime:
+    """The first time at or after `moment` (aware) that begins this hour of the week, in UTC."""
+    weeks = -((_EPOCH + hour * _HOUR - as_utc(moment)) // _WEEK)
+    return _EPOCH + hour * _HOUR + weeks * _WEEK
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A row of `roster`; times are aware.
+
+    `ids`: how many stand in its file, `departed`: the positions there of those that have left. `asked`: ids before
+    this position have been asked for already in the slot that is due. `faulted_at`: since when each visit found so
+    many videos missing that YouTube was taken to be at fault.
+    """
+
+    name: str
+    hour_of_week: int
+    gone: bool
+    ids: int
+    next_track_at: datetime
+    departed: frozenset[int] = frozenset()
+    asked: int = 0
+    last_tracked_at: datetime | None = None
+    faulted_at: datetime | None = None
+
+    @property
+    def queue(self) -> Queue:
+        return Queue.GONE if self.gone else Queue.ROSTER
+
+    @property
+    def videos(self) -> int:
+        """How many are still here."""
+        return self.ids - len(self.departed)
+
+    def next_slot(self, after: datetime) -> datetime:
+        """The first slot later than `after` (aware): weekly, or every fourth week for videos that are gone."""
+        waited = self.queue.interval - _WEEK
+        return slot_at_or_after(self.hour_of_week, as_utc(after) + waited + timedelta(microseconds=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A chunk whose turn it is, and its file's ids from `chunk.asked` up to `stop` that will be asked for.
+
+    `elsewhere`: positions of ids that have a row on the watchlist as well, which goes first.
+    """
+
+    chunk: Chunk
+    ids: Sequence[str]
+    stop: int
+    elsewhere: frozenset[int]
+
+    @property
+    def positions(self) -> list[int]:
+        """Positions of the ids that are asked for."""
+        away = self.chunk.departed | self.elsewhere
+        return [position for position in range(self.chunk.asked, self.stop) if position not in away]
+
+    @property
+    def wanted(self) -> list[str]:
+        """The ids that are asked for."""
+        return [self.ids[position] for position in self.positions]
+
+
+def visit(chunk: Chunk, ids: Sequence[str], watched: Collection[str], most: int) -> Visit:
+    """Ask for up to `most` of a chunk's ids, but for those that are `watched` elsewhere."""
+    elsewhere = frozenset(position for position, video_id in enumerate(ids) if video_id in watched)
+    away = chunk.departed | elsewhere
+    here = [position for position in range(chunk.asked, len(ids)) if position not in away]
+    stop = len(ids) if len(here) <= most else here[most]
+    return Visit(chunk, ids, stop, elsewhere)
+
+
+@dataclass(frozen=True, slots=True)
+class RosterOutcome:
+    """What visits have become: chunk rows to write back, rows for the watchlist, and who has returned."""
+
+    chunks: list[Chunk]
+    entries: list[WatchlistEntry]
+    events: list[AvailabilityEvent]
+    is_fault: bool
+
+
+def settle_visits(
+    visits: Iterable[Visit],
+    found: Mapping[str, Reading],
+    missing: Collection[str],
+    refused: Collection[str],
+    heated: Mapping[str, datetime],
+    at: datetime,
+) -> RosterOutcome:
+    """What becomes of chunks and their videos after YouTube was asked at `at` (aware).
+
+    What was not answered stays due: its chunk goes on from there. A missing video leaves its chunk for the watchlist,
+    where it is looked at again soon; so does one that was gone and is found, and one that is to be `heated` (until
+    when, by id). Where so many are missing that YouTube is at fault, nobody leaves, unless it was so a day ago.
+    """
+    visits, missing = list(visits), set(missing)
+    answered = found.keys() | missing | set(refused)
+    asked = [(each, video_id) for each in visits for video_id in each.wanted if video_id in answered]
+    befores = [_before(each) for each, video_id in asked if video_id in missing and not each.chunk.gone]
+    fault = is_fault(len(asked), befores, at)
+    chunks, entries, events = [], [], []
+    for each in visits:
+        if each.chunk.gone:
+            leaving = _returned(each, found)
+            events += [AvailabilityEvent(back.video_id, None, None, back.last_tracked_at) for back in leaving]
+        else:
+            leaving = [] if fault else _missed(each, missing, at)
+            leaving += _heated(each, heated, found)
+        entries += leaving
+        chunks.append(_after(each, answered, {entry.video_id for entry in leaving}, at, fault=fault))
+    return RosterOutcome(chunks, entries, events, fault)
+
+
+def _after(each: Visit, answered: Collection[str], left: Collection[str], at: datetime, *, fault: bool) -> Chunk:
+    positions = each.positions
+    departed = each.chunk.departed | each.elsewhere | {here for here in positions if each.ids[here] in left}
+    after = replace(each.chunk, departed=frozenset(departed), last_tracked_at=at)
+    stop = next((here for here in positions if each.ids[here] not in answered), each.stop)
+    if stop < len(each.ids):
+        return replace(after, asked=stop, last_tracked_at=at if stop > each.chunk.asked else each.chunk.last_tracked_at)
+    faulted_at = (each.chunk.faulted_at or at) if fault else None
+    slot = each.chunk.next_slot(max(at, each.chunk.next_track_at))
+    return replace(after, asked=0, next_track_at=slot, faulted_at=faulted_at)
+
+
+def _before(each: Visit) -> Absence | None:
+    """A visit that found too many missing a day ago or earlier makes today's misses no news."""
+    return Absence(0, each.chunk.faulted_at, None) if each.chunk.faulted_at else None
+
+
+def _missed(each: Visit, missing: Collection[str], at: datetime) -> list[WatchlistEntry]:
+    last = each.chunk.last_tracked_at
+    before = [WatchlistEntry(id_, Tier.WEEKLY, last, absence=_before(each)) for id_ in each.wanted if id_ in missing]
+    return [after_miss(entry, at, counted=True) for entry in before]
+
+
+def _returned(each: Visit, found: Mapping[str, Reading]) -> list[WatchlistEntry]:
+    return [after_reading(WatchlistEntry(id_, Tier.WEEKLY), found[id_]) for id_ in each.wanted if id_ in found]
+
+
+def _heated(each: Visit, heated: Mapping[str, datetime], found: Mapping[str, Reading]) -> list[WatchlistEntry]:
+    return [
+        after_reading(WatchlistEntry(id_, Tier.WEEKLY, heated_until=heated[id_]), found[id_])
+        for id_ in each.wanted
+        if id_ in heated and id_ in found
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """A video that is to go to the roster, and its next due time there. `version`: of its row on the watchlist."""
+
+    video_id: str
+    next_track_at: datetime
+    version: str | None = None
+
+
+def has_settled(entry: WatchlistEntry, now: datetime) -> bool:
+    """Whether a video belongs on the roster by its age: it is past its slot at seven days, and nothing is unusual."""
+    if entry.anchor_at is None or entry.awaits_start or entry.absence or entry.heated_until:
+        return False
+    return now - entry.anchor_at >= SETTLED_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Ids, sorted, that make a new chunk."""
+
+    ids: tuple[str, ...]
+    next_track_at: datetime
+
+
+def pack(hour: int, newcomers: Iterable[Newcomer], thin: Mapping[Chunk, Sequence[str]]) -> list[Pack]:
+    """New chunks of one hour of the week for newcomers and the videos of thin chunks, which they replace.
+
+    Only videos with the same next slot share a chunk, so that none is read early or late for it.
+    """
+    together: dict[datetime, set[str]] = {}
+    for newcomer in newcomers:
+        together.setdefault(slot_at_or_after(hour, newcomer.next_track_at), set()).add(newcomer.video_id)
+    for chunk, ids in thin.items():
+        together.setdefault(chunk.next_track_at, set()).update(ids)
+    packs = []
+    for due, members in sorted(together.items()):
+        number = -(-len(members) // CHUNK_SIZE)
+        ordered = sorted(members)
+        for part in range(number):
+            start, stop = len(ordered) * part // number, len(ordered) * (part + 1) // number
+            packs.append(Pack(tuple(ordered[start:stop]), due))
+    return packs
+
+
+def thin_chunks(chunks: Iterable[Chunk], joining: Iterable[datetime]) -> list[Chunk]:
+    """Which chunks of one hour of the week should be written anew: thin ones that find company of the same slot.
+
+    `joining`: the slots of newcomers. One that has lost half of its ids is written anew alone. Chunks in the middle of
+    a slot are left alone.
+    """
+    thin = [chunk for chunk in chunks if chunk.videos < THIN and chunk.asked == 0]
+    company: dict[datetime, int] = {}
+    for due in [*joining, *(chunk.next_track_at for chunk in thin)]:
+        company[due] = company.get(due, 0) + 1
+    return [chunk for chunk in thin if company[chunk.next_track_at] > 1 or len(chunk.departed) * 2 > chunk.ids]

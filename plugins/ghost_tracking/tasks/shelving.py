@@ -1,0 +1,167 @@
+"""Shelving: how videos that have settled go from the watchlist to the roster, and how its chunks stay well filled.
+
+One hour of the week at a time: its chunks are locked, the files of new ones are written, and one transaction takes the
+videos' rows off the watchlist, puts the new chunks onto the roster, and retires those that they replace. Killed
+before its end it has written files that no row names, which are swept.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ghost_tracking.core.roster import SETTLED_AFTER, Chunk, Newcomer, Pack, hour_of_week, pack, slot_at_or_after
+from ghost_tracking.core.roster import thin_chunks as thin
+from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+
+log = logging.getLogger(__name__)
+
+_ROWS_AT_A_TIME = 200_000
+_LONGEST_TRANSACTION = timedelta(minutes=5)
+
+Hour = tuple[int, bool]
+"""An hour of the week, and whether it is about videos that are gone."""
+
+
+@dataclass
+class ShelvingReport:
+    """`shelved`: videos that went from the watchlist to the roster, `gone` those of them that YouTube no longer has.
+    `chunks`: new ones, `retired`: those that they replace. `doubles`: second places of a video that were given up.
+    `deleted`: files of chunks retired long ago. `problems`: files that cannot be read, in sentences."""
+
+    shelved: int = 0
+    gone: int = 0
+    chunks: int = 0
+    retired: int = 0
+    doubles: int = 0
+    deleted: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"problems": self.problems[:10]}
+
+
+@dataclass(frozen=True)
+class Shelving:
+    """What the janitor and the hunter do with settled videos; `now` is aware."""
+
+    watchlist: WatchlistHook
+    vault: ParquetVaultHook
+    now: datetime
+
+    def shelve(self) -> ShelvingReport:
+        """Move every video that belongs there to the roster, and put thin chunks together."""
+        report = ShelvingReport()
+        while newcomers := self.watchlist.roster.newcomers(self.now - SETTLED_AFTER, _ROWS_AT_A_TIME):
+            before = report.shelved
+            hours: dict[Hour, list[Newcomer]] = {}
+            for hour, gone, newcomer in newcomers:
+                hours.setdefault((hour, gone), []).append(newcomer)
+            for hour_gone in sorted(hours):
+                self._repack(hour_gone, hours[hour_gone], report)
+            log.info("Shelved %s videos", f"{report.shelved:,}")
+            if report.shelved == before:  # what is left is being tracked at this moment, or its chunk is broken
+                break
+        for hour_gone in self._untidy():
+            self._repack(hour_gone, [], report)
+        return report
+
+    def shelve_found(self, entries: Iterable[WatchlistEntry]) -> int:
+        """Put settled videos, newly found and not on the watchlist, onto the roster; returns how many were new.
+
+        UnreadableFileError where a chunk of their hour of the week is broken: nothing of that hour is written.
+        """
+        hours: dict[Hour, list[Newcomer]] = {}
+        for entry in entries:
+            if entry.anchor_at is not None and entry.next_track_at is not None:
+                newcomer = Newcomer(entry.video_id, entry.next_track_at)
+                hours.setdefault((hour_of_week(entry.anchor_at), False), []).append(newcomer)
+        report = ShelvingReport()
+        for hour_gone in sorted(hours):
+            self._repack(hour_gone, hours[hour_gone], report)
+        if report.problems:
+            raise UnreadableFileError(report.problems[0])
+        return report.shelved
+
+    def sweep(self, keep: timedelta) -> int:
+        """Delete files of chunks that were retired longer ago than `keep`, and of chunks that never came to be."""
+        roster, files = self.watchlist.roster, self.vault.roster
+        named = {chunk.name for chunk in roster.all()}
+        retired = [name for name in roster.retired(keep=keep, now=self.now) if name not in named]
+        remembered = named | set(roster.retired(keep=timedelta(0), now=self.now))
+        before = (self.now - keep).date()
+        orphans = [name for name, made_on in files.names() if made_on < before and name not in remembered]
+        files.delete([*retired, *orphans])
+        roster.forget(retired)
+        return len(retired) + len(orphans)
+
+    def _untidy(self) -> list[Hour]:
+        """Hours of the week with chunks that should be put together."""
+        hours: dict[Hour, list[Chunk]] = {}
+        for chunk in self.watchlist.roster.all():
+            hours.setdefault((chunk.hour_of_week, chunk.gone), []).append(chunk)
+        return sorted(hour for hour, chunks in hours.items() if thin(chunks, []))
+
+    def _repack(self, hour_gone: Hour, newcomers: Sequence[Newcomer], report: ShelvingReport) -> None:
+        """One hour of the week: newcomers join, thin chunks are written anew, a video in two chunks leaves one."""
+        hour, gone = hour_gone
+        roster = self.watchlist.roster
+        try:
+            with self.watchlist.transaction(within=_LONGEST_TRANSACTION):
+                chunks = roster.lock_hour(hour, gone=gone)
+                members = {chunk: _members(chunk, self.vault.roster.read(chunk.name)) for chunk in chunks}
+                doubles = self._part_doubles(members)
+                there = {video_id for ids in members.values() for video_id in ids.values()}
+                joining = [each for each in newcomers if each.video_id not in there]
+                slots = {slot_at_or_after(hour, each.next_track_at) for each in joining}
+                replaced = {chunk: list(members[chunk].values()) for chunk in thin(members, slots)}
+                taken = roster.take_off_watchlist([each for each in newcomers if each.version is not None])
+                stayed = {each.video_id for each in newcomers if each.version is not None} - taken
+                roster.retire(replaced, self.now)
+                packs = pack(hour, joining, replaced)
+                for each in packs:
+                    self._insert(each, hour_gone, stayed, replaced)
+        except UnreadableFileError as error:
+            report.problems.append(error.message)
+            log.error("%s", error.message)
+            return
+        report.shelved += len(taken) + sum(1 for each in joining if each.version is None)
+        report.gone += len(taken) if gone else 0
+        report.chunks += len(packs)
+        report.retired += len(replaced)
+        report.doubles += doubles
+
+    def _insert(self, each: Pack, hour_gone: Hour, stayed: Collection[str], replaced: Mapping[Chunk, Any]) -> None:
+        """A new chunk: first its file, then its row. Newcomers whose rows have `stayed` are not in it after all."""
+        hour, gone = hour_gone
+        name = self.vault.roster.write(each.ids, self.now.date())
+        ids = self.vault.roster.read(name)
+        departed = frozenset(position for position, video_id in enumerate(ids) if video_id in stayed)
+        tracked = [chunk.last_tracked_at for chunk in replaced if chunk.last_tracked_at is not None]
+        chunk = Chunk(
+            name, hour, gone, len(ids), each.next_track_at, departed, last_tracked_at=max(tracked, default=None)
+        )
+        if chunk.videos:
+            self.watchlist.roster.insert(chunk)
+
+    def _part_doubles(self, members: dict[Chunk, dict[int, str]]) -> int:
+        """Let videos that are in two chunks leave one of them; returns how many there were."""
+        seen: set[str] = set()
+        doubles = 0
+        for chunk, ids in members.items():
+            again = {position for position, video_id in ids.items() if video_id in seen}
+            seen.update(ids.values())
+            if again:
+                self.watchlist.roster.depart(chunk, again)
+                members[chunk] = {position: video_id for position, video_id in ids.items() if position not in again}
+                doubles += len(again)
+        return doubles
+
+
+def _members(chunk: Chunk, ids: Sequence[str]) -> dict[int, str]:
+    """The ids that are still in a chunk, by position."""
+    return {position: video_id for position, video_id in enumerate(ids) if position not in chunk.departed}
