@@ -71,12 +71,12 @@ def ghost_janitor():
             dry_run=params["dry_run"], retention_days=params["retention_days"], vault=archived["vault"]
         )
 
-    @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
-    def shelve() -> dict:
+    @task(execution_timeout=timedelta(hours=2))
+    def shelve(archived: dict) -> dict:
         """Move settled videos, and those that are gone, from the watchlist to the roster."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.shelve(dry_run=get_current_context()["params"]["dry_run"])
+        return janitor.shelve(dry_run=get_current_context()["params"]["dry_run"], vault=archived["vault"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def seal() -> dict:
@@ -117,7 +117,14 @@ def ghost_janitor():
         return janitor.verdict(archived, cleaned, shelved, sealed, folded, expired, checked)
 
     archived = archive()
-    cleaned, shelved, sealed, folded, expired, checked = clean(archived), shelve(), seal(), fold(), expire(), check()
+    cleaned, shelved, sealed, folded, expired, checked = (
+        clean(archived),
+        shelve(archived),
+        seal(),
+        fold(),
+        expire(),
+        check(),
+    )
     cleaned >> shelved >> sealed >> folded >> expired >> checked
     verdict(archived, cleaned, shelved, sealed, folded, expired, checked)
 

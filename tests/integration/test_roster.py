@@ -5,6 +5,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -14,6 +15,7 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier, next_slot
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.vault.heat import UNKNOWN, Memory
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.settings import Settings
@@ -270,6 +272,33 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_week_ag
     assert sorted(members(watchlist, vault)) == sorted([*alive, *lost])
     assert not visits(watchlist, vault, youtube, now + WEEK).is_fault
     assert watchlist.known([*alive, *lost]) == set(lost)
+
+
+def test_one_that_grows_again_is_read_daily_for_a_while(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
+) -> None:
+    alive = some_alive(server, 30)
+    anchor = now - 7 * DAY - timedelta(hours=2)
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in alive
+    )
+    Shelving(watchlist, vault, now).shelve()
+    (chunk,) = watchlist.roster.all()
+    # a week ago they had no view and gained none, but for one that nothing is known of
+    seconds = np.full(30, int((now - WEEK).timestamp()))
+    views = np.zeros(30, dtype=np.int64)
+    views[0] = UNKNOWN
+    vault.roster.remember(chunk.name, Memory(views, seconds, views))
+    settings = Settings(reheat_factor=2.0, reheat_least_views_a_day=1)
+    done = Tracking(watchlist, settings, now).follow(Batch(Queue.ROSTER, 100), 100, youtube, vault)
+    ids = vault.roster.read(chunk.name)
+    hot = {video_id for video_id in ids[1:] if (done.answer.found[video_id].views or 0) >= 7}
+    assert done.heated == len(hot) > 5
+    assert watchlist.known(alive) == hot
+    entries = watchlist.fetch_tracking_batch(100, now=now + 2 * DAY)
+    assert {row["video_id"] for row in entries} == hot
+    assert "WEEKLY" not in {row["tracking_tier"] for row in entries}
+    assert Shelving(watchlist, vault, now).shelve().shelved == 0
 
 
 def test_a_video_that_is_added_again_has_one_place_after_the_next_visit(

@@ -13,6 +13,7 @@ from ghost_tracking.core.videos import Reading
 from ghost_tracking.hooks.vault import ParquetVaultHook, heat, layout
 from ghost_tracking.hooks.vault.storage import FolderStorage, Storage
 from ghost_tracking.settings import parse_settings
+from ghost_tracking.tasks.tracker import heat_rule
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RULE = HeatRule(2, 100, timedelta(days=7))
@@ -26,8 +27,8 @@ def storage(vault_root: Path | ObjectStoragePath) -> Storage:
 
 
 def test_the_rule_is_set_or_off() -> None:
-    assert heat.rule_of(parse_settings("{}")) == HeatRule(5, 1_000, timedelta(days=7))
-    assert heat.rule_of(parse_settings('{"reheat_factor": null}')) is None
+    assert heat_rule(parse_settings("{}")) == HeatRule(5, 1_000, timedelta(days=7))
+    assert heat_rule(parse_settings('{"reheat_factor": null}')) is None
 
 
 def trends(memory: heat.Memory) -> list[Trend | None]:

@@ -77,13 +77,18 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
 
 
 @task_body
-def shelve(*, dry_run: bool) -> dict[str, Any]:
-    """Move settled videos, and those that are gone, from the watchlist to the roster's chunks."""
+def shelve(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]:
+    """Move settled videos, and those that are gone, from the watchlist to the roster's chunks.
+
+    `vault`: as for `clean`. Ids that are written where the trackers cannot see them would be tracked by nobody.
+    """
     if dry_run:
         return _said("Dry run: nothing was shelved")
-    settings = read_settings()
+    settings, shelf = read_settings(), _vault()
+    if vault is not None:
+        shelf.check_identity(vault)
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        shelving = Shelving(watchlist, _vault(), datetime.now(UTC))
+        shelving = Shelving(watchlist, shelf, datetime.now(UTC))
         report = shelving.shelve()
         report.deleted = shelving.sweep(timedelta(days=settings.roster_keep_days))
     message = (

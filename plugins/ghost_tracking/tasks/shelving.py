@@ -123,8 +123,9 @@ class Shelving:
                 stayed = {each.video_id for each in newcomers if each.version is not None} - taken
                 roster.retire(replaced, self.now)
                 packs = pack(hour, joining, replaced)
-                for each in packs:
-                    self._insert(each, hour_gone, stayed, replaced)
+                made = [self._insert(each, hour_gone, stayed, replaced) for each in packs]
+            for name, ids in made:
+                self.vault.roster.carry(name, ids, [chunk.name for chunk in replaced])
         except UnreadableFileError as error:
             report.problems.append(error.message)
             log.error("%s", error.message)
@@ -135,7 +136,9 @@ class Shelving:
         report.retired += len(replaced)
         report.doubles += doubles
 
-    def _insert(self, each: Pack, hour_gone: Hour, stayed: Collection[str], replaced: Mapping[Chunk, Any]) -> None:
+    def _insert(
+        self, each: Pack, hour_gone: Hour, stayed: Collection[str], replaced: Mapping[Chunk, Any]
+    ) -> tuple[str, list[str]]:
         """A new chunk: first its file, then its row. Newcomers whose rows have `stayed` are not in it after all."""
         hour, gone = hour_gone
         name = self.vault.roster.write(each.ids, self.now.date())
@@ -147,6 +150,7 @@ class Shelving:
         )
         if chunk.videos:
             self.watchlist.roster.insert(chunk)
+        return name, ids
 
     def _part_doubles(self, members: dict[Chunk, dict[int, str]]) -> int:
         """Let videos that are in two chunks leave one of them; returns how many there were."""

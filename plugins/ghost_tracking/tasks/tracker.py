@@ -4,10 +4,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ghost_tracking.core.batches import Batch, make_batches, share_out
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
+from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Visit, settle_visits, visit
 from ghost_tracking.core.schedule import settle
 from ghost_tracking.core.tiers import Queue
@@ -20,10 +21,13 @@ from ghost_tracking.hooks.youtube import Answer, YouTubeHook
 from ghost_tracking.settings import Settings, read_settings
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
 
+if TYPE_CHECKING:
+    from ghost_tracking.hooks.vault.heat import Memory
+
 log = logging.getLogger(__name__)
 
 _SHOWN = 20
-_TOTALS = ("tracked", "missing", "gone", "returned", "refused", "left_due")
+_TOTALS = ("tracked", "missing", "gone", "returned", "heated", "refused", "left_due")
 
 
 @task_body
@@ -78,6 +82,7 @@ class Done:
     claimed: int
     newly_gone: int = 0
     returned: int = 0
+    heated: int = 0
     is_fault: bool = False
 
 
@@ -132,7 +137,7 @@ class Tracking:
             vault.stage([reading.point for reading in answer.found.values()])
             vault.stage_availability(outcome.events)
             claim.reschedule(outcome.entries)
-        return Done(answer, len(entries), outcome.newly_gone, outcome.returned, outcome.is_fault)
+        return Done(answer, len(entries), outcome.newly_gone, outcome.returned, is_fault=outcome.is_fault)
 
     def _follow_chunks(
         self, queue: Queue, limit: int, most: int, youtube: YouTubeHook, vault: ParquetVaultHook
@@ -142,11 +147,28 @@ class Tracking:
             # two chunks that share a video, for a while, are due at the same time
             wanted = list(dict.fromkeys(video_id for each in visits for video_id in each.wanted))
             answer = youtube.statistics(wanted, within=self._within, gone=wanted if queue is Queue.GONE else ())
-            outcome = settle_visits(visits, answer.found, answer.missing, answer.malformed, {}, self._present)
+            heated, memories = self._compare(visits, answer, vault)
+            outcome = settle_visits(visits, answer.found, answer.missing, answer.malformed, heated, self._present)
             vault.stage([reading.point for reading in answer.found.values()])
             vault.stage_availability(outcome.events)
             claim.reschedule(outcome.chunks, outcome.entries)
-        return Done(answer, len(wanted), returned=len(outcome.events), is_fault=outcome.is_fault)
+        # afterwards, since it is only a help: what was not remembered is found out anew
+        for name, memory in memories.items():
+            vault.roster.remember(name, memory)
+        return Done(answer, len(wanted), 0, len(outcome.events), len(heated), outcome.is_fault)
+
+    def _compare(
+        self, visits: Iterable[Visit], answer: Answer[Reading], vault: ParquetVaultHook
+    ) -> "tuple[dict[str, datetime], dict[str, Memory]]":
+        """Until when videos are heated that have become hot, and what to remember of each chunk."""
+        rule = heat_rule(self.settings)
+        heated: dict[str, datetime] = {}
+        memories: dict[str, Memory] = {}
+        for each in visits:
+            if rule is not None and not each.chunk.gone:
+                hot, memories[each.chunk.name] = vault.roster.compare(each.chunk.name, each.ids, answer.found, rule)
+                heated |= dict.fromkeys(hot, self._present + rule.lasts)
+        return heated, memories
 
     def _visits(self, chunks: Iterable[Chunk], most: int, vault: ParquetVaultHook) -> list[Visit]:
         """Which ids of these chunks to ask for, `most` in all; those with a row on the watchlist are read there."""
@@ -164,6 +186,14 @@ class Tracking:
     @property
     def _present(self) -> datetime:
         return self.now or datetime.now(UTC)
+
+
+def heat_rule(settings: Settings) -> HeatRule | None:
+    """The rule that a deployment has set; None where nothing is to become hot."""
+    if settings.reheat_factor is None:
+        return None
+    lasts = timedelta(days=settings.reheat_days)
+    return HeatRule(settings.reheat_factor, settings.reheat_least_views_a_day, lasts)
 
 
 def reserve(ledger: QuotaLedger, batch: Batch, settings: Settings) -> tuple[Purse, int]:
@@ -196,13 +226,14 @@ def _report(batch: Batch, done: Done) -> dict[str, Any]:
         "missing": len(answer.missing),
         "gone": done.newly_gone,
         "returned": done.returned,
+        "heated": done.heated,
         "refused": len(answer.malformed),
         "left_due": len(answer.unanswered) + len(answer.unconfirmed),
     }
 
 
 def _label(report: Mapping[str, Any]) -> str:
-    named = ("missing", "returned", "refused", "left_due")
+    named = ("missing", "returned", "heated", "refused", "left_due")
     rest = [f"{report[name]:,} {name.replace('_', ' ')}" for name in named if report[name]]
     return f"{report['queue']}: " + ", ".join([f"{report['tracked']:,} tracked", *rest])
 

@@ -7,7 +7,6 @@ has anyway, so nobody minds when it is lost: after two more readings it is as it
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 import numpy as np
@@ -21,7 +20,6 @@ from ghost_tracking.hooks.vault import layout
 from ghost_tracking.hooks.vault.archive.files import naming_damage
 from ghost_tracking.hooks.vault.storage import Storage
 from ghost_tracking.hooks.vault.tables import Numbers, require_schema
-from ghost_tracking.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +27,6 @@ UNKNOWN: Final = -1
 SCHEMA: Final = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in ("views", "seconds", "gain_a_day")])
 
 _DAY: Final = 86_400
-
-
-def rule_of(settings: Settings) -> HeatRule | None:
-    """The rule that a deployment has set; None where nothing is to become hot."""
-    if settings.reheat_factor is None:
-        return None
-    days = timedelta(days=settings.reheat_days)
-    return HeatRule(settings.reheat_factor, settings.reheat_least_views_a_day, days)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ delta encoding stores in 54 bits. An id that is no 64 bits is kept as text.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Final
 
@@ -14,8 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ghost_tracking.core.heat import HeatRule
+from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.hooks.vault import layout
+from ghost_tracking.hooks.vault import heat, layout
 from ghost_tracking.hooks.vault.storage import Storage
 from ghost_tracking.hooks.vault.tables import require_schema
 
@@ -66,9 +68,34 @@ class ChunkFiles:
             except ValueError:
                 continue  # somebody else's
 
-    def delete(self, names: Iterable[str]) -> None:
-        """Remove the files of chunks, those that are there."""
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove the files of chunks, those that are there, and what is remembered of their videos."""
         self._storage.delete([layout.chunk(name) for name in names])
+        heat.forget(self._storage, names)
+
+    # What is remembered of a chunk's videos, to tell which of them become hot
+
+    def compare(
+        self, name: str, ids: Sequence[str], found: Mapping[str, Reading], rule: HeatRule
+    ) -> tuple[list[str], heat.Memory]:
+        """Those of a chunk's `ids` that these readings make hot, and what to remember of all once that is written."""
+        before = heat.load(self._storage, name, len(ids))
+        views, seconds = heat.counted(ids, found)
+        hot = [ids[position] for position in heat.hot(before, views, seconds, rule)]
+        return hot, heat.after(before, views, seconds)
+
+    def remember(self, name: str, memory: heat.Memory) -> None:
+        """Keep this for the next visit of a chunk."""
+        heat.save(self._storage, name, memory)
+
+    def carry(self, name: str, ids: Sequence[str], replaced: Iterable[str]) -> None:
+        """Remember of a new chunk's videos what was remembered of them in the chunks that it replaces."""
+        before = []
+        for old in replaced:
+            old_ids = self.read(old)
+            before.append((old_ids, heat.load(self._storage, old, len(old_ids))))
+        if any(memory is not None for _, memory in before):
+            heat.save(self._storage, name, heat.carried(ids, before))
 
 
 def encode(ids: Iterable[str]) -> bytes:
