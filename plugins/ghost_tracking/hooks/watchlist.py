@@ -13,6 +13,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from ghost_tracking import settings
 from ghost_tracking.core.absence import Absence
 from ghost_tracking.core.batches import LATENESS_BORDERS
+from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.roster import Chunk
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier, as_utc, next_slot
@@ -394,6 +395,17 @@ class WatchlistHook(BaseHook):
                 "the table `videos` has no column last_updated_at, so it does not come from an old tracker"
             )
         return self.database.change("adopt_old_videos")
+
+    # The mark that database and vault share
+
+    def mark(self) -> Mark | None:
+        """What this database says; None before the first time."""
+        rows = self.database.run("mark")
+        return Mark(rows[0]["token"], rows[0]["marked_at"]) if rows else None
+
+    def set_mark(self, mark: Mark) -> None:
+        """Share a new mark with the vault, which has it already."""
+        self.database.change("set_mark", token=mark.token, marked_at=mark.at)
 
     # Watermarks
 

@@ -405,6 +405,15 @@ SELECT source, hunted_until FROM unnest(%(sources)s::text[], %(until)s::timestam
 ORDER BY source
 ON CONFLICT (source) DO UPDATE SET hunted_until = greatest(w.hunted_until, excluded.hunted_until);
 
+-- name: mark
+-- The mark that this database shares with its vault; no row before the first.
+SELECT token, marked_at FROM vault_mark;
+
+-- name: set_mark
+-- Share a new mark with the vault.
+INSERT INTO vault_mark (token, marked_at) VALUES (%(token)s, %(marked_at)s)
+ON CONFLICT (singleton) DO UPDATE SET token = excluded.token, marked_at = excluded.marked_at;
+
 -- name: schema_version
 -- The version of the schema; null in a database without it.
 SELECT version_num FROM ghost_schema_version;

@@ -38,6 +38,7 @@ from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.settings import Settings, read_settings, read_sources
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
+from ghost_tracking.tasks.reconciling import Reconciling
 from ghost_tracking.tasks.shelving import Shelving
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,13 @@ def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form:
     assignment = _assignment(run_type, interval, form)
     with WatchlistHook(budgets=settings.quota) as watchlist:
         watchlist.migrate()
-    vault = ParquetVaultHook().identity(create=True)
+        vault = ParquetVaultHook()
+        identity = vault.identity(create=True)
+        if not Reconciling(watchlist, vault, datetime.now(UTC)).agree():
+            log.warning(
+                "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts back on "
+                "the schedule what the vault has seen since"
+            )
     hunted = _hunted(sources, assignment)
     batches = min(settings.hunter_parallel_tasks, -(-len(hunted) // 10))
     window = assignment.window
@@ -86,7 +93,13 @@ def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form:
     return {
         # the tasks read the sources again, and the digest tells them whether they are still the same
         "batches": [
-            {"number": number, "of": batches, "digest": _digest(sources), "end": window.end.isoformat(), "vault": vault}
+            {
+                "number": number,
+                "of": batches,
+                "digest": _digest(sources),
+                "end": window.end.isoformat(),
+                "vault": identity,
+            }
             for number in range(batches)
         ],
         "why": why,

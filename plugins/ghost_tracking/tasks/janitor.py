@@ -12,6 +12,7 @@ from ghost_tracking.hooks.vault.archive_reports import ArchiveReport
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks.body import task_body
+from ghost_tracking.tasks.reconciling import Reconciling
 from ghost_tracking.tasks.shelving import Shelving
 
 log = logging.getLogger(__name__)
@@ -88,16 +89,31 @@ def shelve(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]:
     if vault is not None:
         shelf.check_identity(vault)
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        shelving = Shelving(watchlist, shelf, datetime.now(UTC))
+        now = datetime.now(UTC)
+        restored = _reconcile(Reconciling(watchlist, shelf, now))
+        shelving = Shelving(watchlist, shelf, now)
         report = shelving.shelve()
         report.deleted = shelving.sweep(timedelta(days=settings.roster_keep_days))
     message = (
         f"Shelved {report.shelved:,} videos, {report.gone:,} of them gone, in {report.chunks:,} new chunks; "
         f"{report.retired:,} chunks were put together, {report.deleted:,} old files deleted"
     )
+    if restored is not None:
+        message = f"The database was older than the vault: {restored:,} videos are back on the schedule. {message}"
     if report.problems:
         raise PermanentError(f"{message}; {'; '.join(report.problems[:3])}")
-    return _said(message) | report.as_dict()
+    return _said(message) | report.as_dict() | {"restored": restored}
+
+
+def _reconcile(reconciling: Reconciling) -> int | None:
+    """How many videos were put back on the schedule; None where database and vault belong together."""
+    if reconciling.agree():
+        return None
+    log.warning(
+        "The database is older than the vault (a restored backup?), or another one: comparing the schedule with what "
+        "the vault has seen"
+    )
+    return reconciling.reconcile()
 
 
 @task_body

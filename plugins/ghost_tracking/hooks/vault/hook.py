@@ -1,5 +1,6 @@
 """The hook: the vault's verbs."""
 
+import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.sdk import BaseHook, Connection, ObjectStoragePath
 
 from ghost_tracking.core.absence import AvailabilityEvent
+from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint, parse_points
 from ghost_tracking.core.videos import Video
-from ghost_tracking.errors import BadInputError, ConfigurationError, VaultMismatchError
+from ghost_tracking.errors import BadInputError, ConfigurationError, UnreadableFileError, VaultMismatchError
 from ghost_tracking.hooks.vault import layout
 from ghost_tracking.hooks.vault.archive_reports import ArchiveReport, ExpiryReport
 from ghost_tracking.hooks.vault.place import Place, make_identity, read_identity
@@ -408,6 +410,25 @@ class ParquetVaultHook(BaseHook):
                 expected=expected,
                 found=found,
             )
+
+    def mark(self) -> Mark | None:
+        """The mark that this vault shares with a database; None before the first time."""
+        try:
+            found = json.loads(self._place.readable().read(layout.SCHEDULE).data)
+            return Mark(str(found["token"]), datetime.fromisoformat(found["marked_at"]))
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnreadableFileError(
+                f"{layout.SCHEDULE} is damaged: delete it, and the next janitor run compares the whole vault with the "
+                "schedule",
+                key=layout.SCHEDULE,
+            ) from error
+
+    def set_mark(self, mark: Mark) -> None:
+        """Write the mark that the database is to share."""
+        text = json.dumps({"token": mark.token, "marked_at": mark.at.isoformat()})
+        self._place.writable().put(layout.SCHEDULE, text.encode())
 
     @property
     def _storage(self) -> Storage:

@@ -13,6 +13,7 @@ _staging/availability/<name>.part                staged events of it, kept until
 _staging/quarantine/…                            what could not be read
 _staging/locks/  _staging/tmp/
 _vault.json                                      which vault this is
+_schedule.json                                   the mark that it shares with the database
 
 Nothing below `_staging/` ends in .parquet, so that a pattern such as `**/stats.parquet` or `**/*.parquet` never finds
 a point twice.
@@ -38,6 +39,7 @@ LOCKS: Final = "_staging/locks"
 SERIES_LOCK: Final = f"{LOCKS}/series.lock"
 VIDEOS_LOCK: Final = f"{LOCKS}/videos.lock"
 SCRATCH: Final = "_staging/tmp"
+SCHEDULE: Final = "_schedule.json"
 IDENTITY: Final = "_vault.json"
 RETENTION: Final = "_retention.json"
 STATS: Final = "stats.parquet"
@@ -48,11 +50,6 @@ PART_SUFFIX: Final = ".part"
 def stats(partition: Partition) -> str:
     """The published file of an hour."""
     return f"{METRICS}/{partition.path}/{STATS}"
-
-
-def nothing(folder: str) -> str:
-    """A key below `metrics/` that never is: deleting it removes its folder if that is empty, and nothing else."""
-    return f"{METRICS}/{folder}/nothing"
 
 
 def series(period: Period, name: str) -> str:

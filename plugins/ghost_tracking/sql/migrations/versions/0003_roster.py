@@ -37,6 +37,17 @@ def upgrade() -> None:
         )
     """)
     op.execute("""
+        CREATE TABLE vault_mark (
+            singleton BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (singleton),
+            token TEXT NOT NULL,
+            marked_at TIMESTAMPTZ NOT NULL
+        )
+    """)
+    op.execute("""
+        COMMENT ON TABLE vault_mark IS 'What the vault''s _schedule.json says too, unless this database was restored '
+            'from a backup: then the janitor puts back what the vault has seen since.'
+    """)
+    op.execute("""
         CREATE VIEW tracked_videos AS
         SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at, NULL::text AS chunk
         FROM watchlist
