@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS, MetricPoint
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout, series, tables
+from ghost_tracking.hooks.vault import ParquetVaultHook, layout, reading, series, tables
 from ghost_tracking.hooks.vault.index import load
 from ghost_tracking.hooks.vault.storage import FolderStorage
 from s3_server import folder_only
@@ -75,10 +75,13 @@ def assert_holds(vault: ParquetVaultHook, points: list[MetricPoint]) -> None:
     assert rows(pa.Table.from_batches(list(vault.read_batches()), tables.SCHEMA)) == wanted
     ids = {each.video_id for each in points}
     assert rows(vault.read_metrics(video_ids=ids)) == wanted
+    some = sorted(ids)[::2]
+    assert rows(vault.read_metrics(video_ids=some)) == expected(each for each in points if each.video_id in some)
     newest: dict[str, MetricPoint] = {}
     for each in sorted(points, key=lambda each: each.timestamp):
         newest[each.video_id] = each
     assert rows(vault.read_latest()) == expected(newest.values())
+    assert rows(vault.read_latest(some)) == expected(newest[video] for video in some)
     for video_id in sorted(ids):
         history = vault.read_history(video_id)
         assert rows(history) == expected(each for each in points if each.video_id == video_id)
@@ -110,6 +113,20 @@ def test_segments_and_flat_are_each_others_inverse(drawn: dict[tuple[str, dateti
             tables.latest(series.last_points(made)).sort_by("video_id").equals(tables.latest(table).sort_by("video_id"))
         )
         assert series.flat(made.slice(made.num_rows // 2)).num_rows <= table.num_rows
+
+
+@given(
+    st.lists(st.tuples(whole | fine, counts, counts, counts, st.none() | whole | fine), max_size=9), st.integers(1, 3)
+)
+def test_a_frame_is_what_pandas_makes_of_a_table(drawn: list[tuple[Any, ...]], pieces: int) -> None:
+    table = pa.concat_tables([tables.table_of([MetricPoint(IDS[0], *each) for each in drawn])] * pieces)
+    made = reading.frame(table)
+    wanted = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
+    assert made.dtypes.to_dict() == wanted.dtypes.to_dict()
+    pd.testing.assert_frame_equal(made, wanted, check_index_type="exact", check_column_type="exact")
+    for name in made.columns:
+        made.loc[:, name] = made[name].shift()  # nothing of it is read only
+    pd.testing.assert_frame_equal(made, wanted.shift().astype(wanted.dtypes))
 
 
 @given(

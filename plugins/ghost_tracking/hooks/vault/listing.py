@@ -3,6 +3,7 @@
 import datetime as dt
 import logging
 from collections.abc import Iterator
+from functools import lru_cache
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.hooks.vault import layout
@@ -51,6 +52,7 @@ def part_names(storage: Storage, partition: Partition) -> list[str]:
     return [name for name in names if name.endswith((layout.PART_SUFFIX, layout.SUFFIX))]
 
 
+@lru_cache(maxsize=1 << 14)  # every reading meets the same names again
 def _partition(path: str) -> Partition | None:
     try:
         return Partition.parse(path)

@@ -11,7 +11,7 @@ since means that it was folded, dropped or expired: then all is read anew.
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -30,6 +30,12 @@ from ghost_tracking.hooks.vault.tables import Tally
 
 _ATTEMPTS: Final = 50
 _BATCH: Final = 1 << 20
+_TIME: Final = tables.SCHEMA.field("timestamp").type
+_PANDAS: Final[dict[pa.DataType, Any]] = {
+    pa.string(): pd.StringDtype(na_value=float("nan")),
+    pa.int64(): pd.Int64Dtype(),
+    _TIME: pd.DatetimeTZDtype("us", "UTC"),
+}
 
 Result = TypeVar("Result")
 Span = tuple[dt.datetime | None, dt.datetime | None]
@@ -134,9 +140,16 @@ def series_files(storage: Storage, start: dt.datetime | None, end: dt.datetime |
 
 
 def frame(table: pa.Table) -> pd.DataFrame:
-    """A table as pandas has it, with nullable integers: a column's type never depends on its content."""
-    converted: pd.DataFrame = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    return converted
+    """A table of points as pandas has it, with nullable integers: a column's type never depends on its content.
+
+    What `to_pandas` makes of it, in half the time where there are few.
+    """
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        columns[name] = _PANDAS[table[name].type].__from_arrow__(table[name])
+        if table[name].type == _TIME:
+            columns[name] = columns[name].copy()  # else nobody may write to it
+    return pd.DataFrame(columns, copy=False)
 
 
 def _at_one_moment(read: Callable[[], Result]) -> Result:

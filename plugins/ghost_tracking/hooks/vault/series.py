@@ -58,7 +58,7 @@ LATEST: Final = ["video_id", "published_second", "published_microsecond", "last_
 MOST_POINTS_A_FILE: Final = 24_000_000
 """About 110 MB: object stores and query engines like files of 100 MB to 1 GB, and one is put together in memory."""
 
-_ROW_GROUP: Final = 12 * 1024
+_ROW_GROUP: Final = 10 * 1024
 """Points that are read to find one video's."""
 
 _FEW: Final = 4
@@ -361,15 +361,15 @@ class SeriesReader:
         _FOOTERS.pop((self._storage.place, self._key), None)
         self._footer()
 
-    def segments(self, video_ids: Sequence[str]) -> pa.Table:
-        """The segments of these videos, by video and time."""
+    def segments(self, video_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """The segments of these videos, by video and time; of `columns`, `video_id` among them (None: of all)."""
         metadata, firsts, lasts = self._footer()
         groups = sorted({group for each in video_ids for group in _groups_of(each, firsts, lasts)})
         if not groups:
-            return SERIES_SCHEMA.empty_table()
+            return pa.schema([SERIES_SCHEMA.field(name) for name in columns or SERIES_SCHEMA.names]).empty_table()
         with self._naming_damage(), self._storage.open(self._key) as file:
-            rows = self._parquet(file, metadata).read_row_groups(groups, use_threads=False)
-            return rows.filter(pc.is_in(rows["video_id"], pa.array(video_ids, pa.string())))
+            rows = self._parquet(file, metadata).read_row_groups(groups, columns=columns, use_threads=False)
+            return _only(rows, pc.is_in(rows["video_id"], pa.array(video_ids, pa.string())))
 
     def batches(self, points: int) -> Iterator[pa.Table]:
         """All points by key, in tables of about this many; a video's may go on in the next one."""
@@ -426,6 +426,14 @@ class _Naming:
             raise UnreadableFileError(f"{self._key} cannot be read: {reason}", key=self._key) from error
 
 
+def _only(rows: pa.Table, chosen: pa.ChunkedArray) -> pa.Table:
+    """The chosen rows; those of one video stand together and need not be copied."""
+    places = np.flatnonzero(chosen.to_numpy())
+    start, end = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
+    near = rows.slice(start, end - start)
+    return near if len(places) == end - start else near.filter(chosen.slice(start, end - start))
+
+
 def _groups_of(video_id: str, firsts: Sequence[str], lasts: Sequence[str]) -> Iterator[int]:
     """The row groups that may hold this video: most often one."""
     group = bisect.bisect_left(lasts, video_id)
@@ -460,7 +468,7 @@ def points_of_hour(storage: Storage, index: SeriesIndex, hour: Partition) -> pa.
 def latest_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str] | None) -> pa.Table:
     """The last points of the segments of these videos (None: of all) in these files; raises as `SeriesReader`."""
     readers = [SeriesReader(storage, key) for key in keys]
-    found = [each.lasts() if video_ids is None else each.segments(video_ids).select(LATEST) for each in readers]
+    found = [each.lasts() if video_ids is None else each.segments(video_ids, LATEST) for each in readers]
     return last_points(pa.concat_tables([SERIES_SCHEMA.empty_table().select(LATEST), *found]))
 
 

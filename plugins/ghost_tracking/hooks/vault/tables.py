@@ -100,7 +100,7 @@ def require_hour(table: pa.Table, partition: Partition) -> None:
 
 def concat(tables: Iterable[pa.Table]) -> pa.Table:
     """All rows, table by table; none where there is no table."""
-    return pa.concat_tables([SCHEMA.empty_table(), *tables])
+    return pa.concat_tables([*tables] or [SCHEMA.empty_table()])
 
 
 def sort(table: pa.Table) -> pa.Table:
@@ -238,7 +238,8 @@ def add_tallies(sums: dict[Partition, Tally], more: Mapping[Partition, Tally]) -
 
 def numbers(column: pa.ChunkedArray, null: int = 0) -> Numbers:
     """A column of integers or times as 64-bit integers, `null` for null."""
-    column = column.cast(pa.int64())
+    if column.type != pa.int64():
+        column = column.cast(pa.int64())
     filled = pc.fill_null(column, null) if column.null_count else column
     values: Numbers = filled.to_numpy()
     return values
