@@ -52,7 +52,13 @@ class Settings(BaseModel):
         description="calls a day of the bucket of all other reads (`videos`, `playlistItems`, `channels`)",
     )
     quota_hunter_reserve: NotNegative = Field(
-        1_000, description="calls a day of the general bucket that the tracker leaves to the hunter"
+        1_000,
+        description="calls a day of the general bucket that the tracker leaves to the hunter; fewer as the day goes by",
+    )
+    quota_manual_reserve: NotNegative = Field(
+        100,
+        description="calls a day of the statistics bucket that scheduled runs of the tracker leave to runs that "
+        "somebody triggers; fewer as the day goes by",
     )
     tracker_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = Field(
         4,
@@ -119,6 +125,11 @@ class Settings(BaseModel):
             "search": self.quota_search,
             "general": self.quota_general,
         }
+
+    @property
+    def quota_reserves(self) -> dict[str, int]:
+        """Calls a day by bucket that scheduled runs of the tracker leave to others."""
+        return {"statistics": self.quota_manual_reserve, "general": self.quota_hunter_reserve}
 
 
 def parse_settings(text: str | None) -> Settings:

@@ -1,13 +1,14 @@
 """The quota ledger in a real PostgreSQL: never more than the budget, whatever runs at once."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 from airflow.sdk import Connection
 
-from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.core.budgets import Balance, Bucket, Purse
+from ghost_tracking.core.pacing import allowance, pacific_day, set_aside
 from ghost_tracking.errors import QuotaExhaustedError
 from ghost_tracking.hooks.watchlist import WatchlistHook
 
@@ -113,3 +114,73 @@ def test_a_purse_refills_until_the_ledger_has_no_more(hook: WatchlistHook) -> No
     with pytest.raises(QuotaExhaustedError, match="search"):
         purse.spend(Bucket.SEARCH)
     assert purse.spent[Bucket.SEARCH] == 5
+
+
+def test_a_bucket_that_was_called_empty_is_tried_by_those_too_who_leave_it_to_others(
+    hook: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    hook.quota.reserve(Bucket.GENERAL, 1)
+    sql.execute("UPDATE quota_ledger SET exhausted_at = now() - INTERVAL '16 minutes'")
+    assert hook.quota.reserve(Bucket.GENERAL, 10, leave=50) == 1
+
+
+SPRING, AUTUMN = datetime(2026, 3, 8, 8, tzinfo=UTC), datetime(2026, 11, 1, 7, tzinfo=UTC)  # midnights
+
+
+def test_a_simulator_passes_the_time_in(hook: WatchlistHook) -> None:
+    ledger, now = hook.quota, SPRING - timedelta(seconds=1)
+    assert ledger.reserve(Bucket.GENERAL, 20, now=now) == 20
+    assert ledger.balances(now=now)[Bucket.GENERAL] == Balance(50, 20)
+    assert ledger.balances(now=SPRING)[Bucket.GENERAL] == Balance(50)
+    assert ledger.left() == BUDGETS
+    purse = Purse({Bucket.GENERAL: 20})
+    purse.spend(Bucket.GENERAL)
+    purse.empty(Bucket.GENERAL)
+    ledger.settle(purse, now=now)
+    assert ledger.balances(now=now)[Bucket.GENERAL] == Balance(50, 20, is_exhausted=True, is_refused=True)
+    assert ledger.reserve(Bucket.GENERAL, 20, now=SPRING + timedelta(minutes=1)) == 20
+
+
+@pytest.mark.parametrize(("midnight", "hours"), [(SPRING, 23), (AUTUMN, 25)])
+def test_days_end_at_pacific_midnight_in_the_ledger_and_in_python(
+    hook: WatchlistHook, midnight: datetime, hours: int
+) -> None:
+    ledger, end = hook.quota, midnight + timedelta(hours=hours)
+    day = ledger.today(now=midnight)
+    assert (day.start, day.end, day.length) == (midnight, end, timedelta(hours=hours))
+    ledger.reserve(Bucket.GENERAL, 10, now=midnight)
+    assert ledger.left(now=end - timedelta(microseconds=1))[Bucket.GENERAL] == 40
+    assert ledger.left(now=end)[Bucket.GENERAL] == 50
+
+
+def test_the_day_is_that_of_the_databases_clock(hook: WatchlistHook, sql: psycopg.Connection) -> None:
+    hook.quota.reserve(Bucket.GENERAL, 1)
+    day, tomorrow = sql.execute(
+        """SELECT pacific_day::timestamp AT TIME ZONE 'America/Los_Angeles',
+                  (pacific_day + 1)::timestamp AT TIME ZONE 'America/Los_Angeles' FROM quota_ledger"""
+    ).fetchone() or (None, None)
+    today = hook.quota.today()
+    assert (today.start, today.end) == (day, tomorrow)
+    assert today.start <= today.now < today.end
+
+
+def test_a_day_of_runs_that_reserve_at_once_spends_its_budget_to_the_last_call(ghost_postgres: Connection) -> None:
+    """Every run asks from four tasks for the whole of what it may spend, while the hunter asks for some as well."""
+    day = pacific_day(SPRING)
+
+    def take(now: datetime, calls: int, leave: int) -> int:
+        with WatchlistHook(connection=ghost_postgres, budgets=BUDGETS) as hook:
+            return hook.quota.reserve(Bucket.STATISTICS, calls, leave=leave, now=now)
+
+    granted = []
+    with WatchlistHook(connection=ghost_postgres, budgets=BUDGETS) as hook, ThreadPoolExecutor(5) as pool:
+        for run in range(46):  # each of half an hour
+            now = day.start + run * timedelta(minutes=30)
+            leave = set_aside(20, pacific_day(now))
+            left = hook.quota.balances(now=now)[Bucket.STATISTICS].left(leave)
+            may = allowance(left, 1_000, 0, day.end - now, timedelta(minutes=30))
+            asked = [(may, leave)] * 4 + ([(1, 0)] if run % 10 == 0 else [])
+            granted.append(sum(pool.map(lambda each, now=now: take(now, *each), asked)))
+            assert hook.quota.balances(now=now)[Bucket.STATISTICS].spent == sum(granted) <= 100
+        assert hook.quota.left(now=now)[Bucket.STATISTICS] <= set_aside(20, pacific_day(now))
+    assert sum(granted) >= 99

@@ -5,6 +5,7 @@ Source of the rules: https://developers.google.com/youtube/v3/determine_quota_co
 
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from ghost_tracking.errors import QuotaExhaustedError
@@ -19,6 +20,35 @@ class Bucket(StrEnum):
     STATISTICS = "statistics"  # videos.batchGetStats
     SEARCH = "search"  # search.list
     GENERAL = "general"  # every other read: videos, playlistItems, channels
+
+
+STATISTICS_BUCKETS = (Bucket.STATISTICS, Bucket.GENERAL)
+"""What readings are paid from: `videos.batchGetStats` first, then `videos.list`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A bucket's budget of today, in calls, and what has been reserved of it or sent.
+
+    `is_exhausted`: YouTube itself has called the bucket empty; `is_refused`: less than a quarter of an hour ago.
+    """
+
+    budget: int
+    spent: int = 0
+    is_exhausted: bool = False
+    is_refused: bool = False
+
+    def left(self, leave: int = 0) -> int:
+        """Calls that may still be reserved by someone who leaves so many of the budget to others.
+
+        A bucket that YouTube called empty gets one call to try it, a quarter of an hour on, whoever it is from:
+        YouTube's own midnight may come a little late, and somebody may raise the quota in the middle of a day.
+        """
+        if self.is_refused:
+            return 0
+        if self.is_exhausted:
+            return min(max(0, self.budget - self.spent), 1)
+        return max(0, self.budget - self.spent - leave)
 
 
 def calls_for(videos: int) -> int:

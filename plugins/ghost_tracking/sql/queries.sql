@@ -351,17 +351,20 @@ SELECT now() AS now;
 SELECT clock_timestamp() AS now;
 
 -- name: quota_open
--- Make sure that today's ledger has a line for this bucket. Days are Pacific ones, by the database's clock.
+-- Make sure that today's ledger has a line for this bucket. Days are Pacific ones, by the database's clock or `now`.
 INSERT INTO quota_ledger (bucket, pacific_day)
-VALUES (%(bucket)s, (clock_timestamp() AT TIME ZONE 'America/Los_Angeles')::date)
+VALUES (%(bucket)s, (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME ZONE 'America/Los_Angeles')::date)
 ON CONFLICT DO NOTHING;
 
 -- name: quota_lock
--- The line of a bucket's latest day, locked until the end of the transaction.
+-- The line of a bucket's latest day up to today, locked until the end of the transaction.
 SELECT pacific_day, spent, exhausted_at IS NOT NULL AS exhausted,
-       coalesce(exhausted_at > clock_timestamp() - INTERVAL '15 minutes', FALSE) AS refused
+       coalesce(
+           exhausted_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - INTERVAL '15 minutes', FALSE
+       ) AS refused
 FROM quota_ledger
 WHERE bucket = %(bucket)s
+  AND pacific_day <= (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME ZONE 'America/Los_Angeles')::date
 ORDER BY pacific_day DESC
 LIMIT 1
 FOR UPDATE;
@@ -373,15 +376,17 @@ WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s;
 
 -- name: quota_exhausted
 -- YouTube itself says that this bucket is empty, whatever the ledger holds; or it answers again.
-UPDATE quota_ledger SET exhausted_at = CASE WHEN %(exhausted)s THEN clock_timestamp() END
+UPDATE quota_ledger SET exhausted_at = CASE WHEN %(exhausted)s THEN coalesce(%(now)s::timestamptz, clock_timestamp()) END
 WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s;
 
 -- name: quota_today
 -- What has been spent of each bucket today.
 SELECT bucket, spent, exhausted_at IS NOT NULL AS exhausted,
-       coalesce(exhausted_at > clock_timestamp() - INTERVAL '15 minutes', FALSE) AS refused
+       coalesce(
+           exhausted_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - INTERVAL '15 minutes', FALSE
+       ) AS refused
 FROM quota_ledger
-WHERE pacific_day = (now() AT TIME ZONE 'America/Los_Angeles')::date;
+WHERE pacific_day = (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME ZONE 'America/Los_Angeles')::date;
 
 -- name: quota_forget
 -- Drop the lines of days long past.
