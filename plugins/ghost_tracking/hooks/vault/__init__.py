@@ -7,6 +7,7 @@ The hook is the face. What is behind it, by what it is about:
   hours are in series)
 - work on them: `publishing` (stage, publish, seal), `folding`, `expiry`, `reading`, `checking`, `repairing`
 - metadata: `archive`, a package of its own; since when videos are gone: `availability`
+- lists of videos that somebody brings: `inbox`; what the roster's videos gained: `heat`
 
 Importing this package loads no pyarrow.
 """

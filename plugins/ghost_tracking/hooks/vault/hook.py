@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ghost_tracking.hooks.vault.archive import Archive
     from ghost_tracking.hooks.vault.availability import Availability
+    from ghost_tracking.hooks.vault.inbox import Inbox
     from ghost_tracking.hooks.vault.publishing import Publisher
     from ghost_tracking.hooks.vault.roster import ChunkFiles
 
@@ -94,6 +95,13 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault.roster import ChunkFiles
 
         return ChunkFiles(self._place.writable())
+
+    @property
+    def inbox(self) -> "Inbox":
+        """Lists of videos that somebody brought, and how far each is admitted to the watchlist."""
+        from ghost_tracking.hooks.vault.inbox import Inbox
+
+        return Inbox(self._place.writable(), self.lock_timeout)
 
     def append_metrics(self, rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> PublishReport:
         """Stage and publish `rows`: mappings, or a frame, with the columns that `parse_point` describes.

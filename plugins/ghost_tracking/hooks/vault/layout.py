@@ -7,6 +7,7 @@ videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
 roster/<name>.parquet                            ids of settled videos, a chunk each
 roster/heat/<name>.parquet                       how fast their views grew
 availability/month=…/availability.parquet        since when videos are gone, or back
+inbox/manifest.json  inbox/<name>.parquet        lists of videos that somebody brought, until they are admitted
 _staging/parts/date=…/hour=…/<name>.part         staged points, kept until their hour is sealed
 _staging/videos/<name>.part                      staged metadata, kept until it is archived
 _staging/availability/<name>.part                staged events of it, kept until they are published
@@ -31,6 +32,8 @@ VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
 ROSTER: Final = "roster"
 HEAT: Final = "roster/heat"
 AVAILABILITY: Final = "availability"
+INBOX: Final = "inbox"
+INBOX_MANIFEST: Final = f"{INBOX}/manifest.json"
 PARTS: Final = "_staging/parts"
 STAGED_VIDEOS: Final = "_staging/videos"
 STAGED_AVAILABILITY: Final = "_staging/availability"
@@ -38,6 +41,7 @@ QUARANTINE: Final = "_staging/quarantine"
 LOCKS: Final = "_staging/locks"
 SERIES_LOCK: Final = f"{LOCKS}/series.lock"
 VIDEOS_LOCK: Final = f"{LOCKS}/videos.lock"
+INBOX_LOCK: Final = f"{LOCKS}/inbox.lock"
 SCRATCH: Final = "_staging/tmp"
 SCHEDULE: Final = "_schedule.json"
 IDENTITY: Final = "_vault.json"

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any, Final, Self
 
+from ghost_tracking.core.lists import BadLine
 from ghost_tracking.core.partitions import Partition, Period
 
 _SHOWN: Final = 20
@@ -137,6 +139,55 @@ class AvailabilityReport(Report):
     def complete(self) -> bool:
         """All that was staged is published, and nothing was wrong with it."""
         return not (self.busy or self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class ListReport(Report):
+    """What a list that was brought to the inbox had: so many different `ids`, of which `new` ones the list of this
+    `name` did not have yet. `duplicates` are lines with an id of an earlier one, `bad` lines had no video; the first
+    ten of them are `bad_lines`.
+    """
+
+    name: str
+    ids: int
+    new: int
+    duplicates: int
+    bad: int
+    bad_lines: tuple[BadLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListStatus:
+    """How far a list of the inbox is: of its `ids`, the first `admitted` are on the watchlist. `created_at` is UTC.
+
+    `duplicates` and `bad` lines are those of the last time that it got ids.
+    """
+
+    name: str
+    created_at: datetime
+    ids: int
+    admitted: int
+    duplicates: int
+    bad: int
+
+    @property
+    def waiting(self) -> int:
+        """How many are not admitted yet."""
+        return self.ids - self.admitted
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Ids of a list that are to be admitted next, the first of them at position `start`."""
+
+    name: str
+    start: int
+    ids: tuple[str, ...]
+
+    @property
+    def stop(self) -> int:
+        """How many ids of the list are admitted when these are."""
+        return self.start + len(self.ids)
 
 
 @dataclass(frozen=True, slots=True)
