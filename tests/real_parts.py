@@ -36,7 +36,8 @@ def recorded(name: str) -> Path:
 
 
 def make_due(sql: psycopg.Connection) -> int:
-    """Make every video on the watchlist due; returns how many."""
+    """Make every video on the schedule due; returns how many are on the watchlist."""
+    sql.execute("UPDATE roster SET next_track_at = now() - INTERVAL '1 minute'")
     return sql.execute("UPDATE watchlist SET next_track_at = now() - INTERVAL '1 minute'").rowcount
 
 

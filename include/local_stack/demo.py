@@ -82,9 +82,10 @@ class Demonstration:
         _expect(tracked.points > hunted.points, "the tracker brought no new point")
 
         self._step("eight days pass", lambda: self._pass(EIGHT_DAYS))
-        cleaned = self._step("janitor deletes metadata", lambda: self._run(JANITOR))
+        cleaned = self._step("janitor deletes metadata, shelves", lambda: self._run(JANITOR))
         _expect(cleaned.videos == 0, f"the janitor left {cleaned.videos} rows in videos")
-        _expect(cleaned.watchlist == tracked.watchlist, "the janitor touched the watchlist")
+        _expect(cleaned.tracked == tracked.tracked, "the janitor lost videos")
+        _expect(cleaned.watchlist == 0, f"the janitor left {cleaned.watchlist} settled videos on the watchlist")
         _expect(cleaned.points == tracked.points, "the vault lost or won points while the janitor ran")
 
         last = self._step("tracker tracks on", lambda: self._run(TRACKER))
@@ -153,14 +154,15 @@ def _set_back(connection: psycopg.Connection, table: str, time: timedelta) -> No
 
 
 def _table(steps: list[Step]) -> Table:
-    table = Table("Step", "s", "videos", "watchlist", "points in the vault")
+    table = Table("Step", "s", "videos", "watchlist", "roster", "points in the vault")
     for column in table.columns[1:]:
         column.justify = "right"
     before = 0
     for step in steps:
         new = step.results.points - before
         points = f"{step.results.points:,}" + (f" ({new:+,})" if new else "")
-        numbers = [f"{step.results.videos or 0:,}", f"{step.results.watchlist or 0:,}"]
+        counts = (step.results.videos, step.results.watchlist, step.results.roster)
+        numbers = [f"{count or 0:,}" for count in counts]
         table.add_row(step.what, f"{step.seconds:.0f}", *numbers, points)
         before = step.results.points
     return table

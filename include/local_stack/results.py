@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from psycopg import sql
 
 
 @dataclass(frozen=True)
@@ -16,7 +15,13 @@ class Results:
 
     videos: int | None
     watchlist: int | None
+    roster: int | None
     points: int
+
+    @property
+    def tracked(self) -> int:
+        """Videos on the schedule, in both of its places."""
+        return (self.watchlist or 0) + (self.roster or 0)
 
     @property
     def any(self) -> bool:
@@ -26,7 +31,7 @@ class Results:
     def __str__(self) -> str:
         return (
             f"metadata of {self.videos or 0:,} videos · {self.watchlist or 0:,} on the watchlist"
-            f" · {self.points:,} points in the vault"
+            f" · {self.roster or 0:,} on the roster · {self.points:,} points in the vault"
         )
 
 
@@ -40,11 +45,11 @@ class ResultsReader:
 
     def read(self) -> Results:
         """Count now. A database that does not answer counts as one without tables."""
-        counts: dict[str, int | None] = {"videos": None, "watchlist": None}
+        counts: dict[str, int | None] = dict.fromkeys(_COUNTS)
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(self._dsn) as connection:
             for table in counts:
                 counts[table] = _count(connection, table)
-        return Results(counts["videos"], counts["watchlist"], sum(map(self._points, self.files())))
+        return Results(**counts, points=sum(map(self._points, self.files())))
 
     def files(self) -> list[Path]:
         """The published partitions."""
@@ -65,9 +70,16 @@ class ResultsReader:
         return known[2]
 
 
+_COUNTS = {
+    "videos": "SELECT count(*) FROM videos",
+    "watchlist": "SELECT count(*) FROM watchlist",
+    "roster": "SELECT coalesce(sum(videos), 0) FROM roster WHERE NOT gone",
+}
+
+
 def _count(connection: psycopg.Connection, table: str) -> int | None:
     exists = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [table]).fetchone()
     if not exists or not exists[0]:
         return None
-    row = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))).fetchone()
+    row = connection.execute(_COUNTS[table].encode()).fetchone()
     return row[0] if row else None

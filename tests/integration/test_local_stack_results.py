@@ -28,7 +28,7 @@ def test_rows_and_points_are_counted(reader, sql, tmp_path):
     publish(tmp_path, 3)
     publish(tmp_path, 4, hour="13")
 
-    assert reader.read() == Results(videos=1, watchlist=1, points=7)
+    assert reader.read() == Results(videos=1, watchlist=1, roster=0, points=7)
 
 
 def test_a_file_that_has_changed_is_counted_again(reader, tmp_path):
@@ -42,7 +42,7 @@ def test_a_file_that_has_changed_is_counted_again(reader, tmp_path):
 def test_without_tables_and_vault_there_is_nothing_yet(empty_database, tmp_path):
     reader = ResultsReader(f"host={empty_database.host} user=postgres dbname={empty_database.schema}", tmp_path)
 
-    assert reader.read() == Results(videos=None, watchlist=None, points=0)
+    assert reader.read() == Results(videos=None, watchlist=None, roster=None, points=0)
 
 
 def test_letting_time_pass_makes_every_time_older(sql):
