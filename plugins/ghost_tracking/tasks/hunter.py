@@ -132,7 +132,7 @@ def hunt(
         purse = Purse(refill=lambda bucket: watchlist.quota.reserve(bucket, _RESERVED_AT_A_TIME))
         with calling_youtube(watchlist.quota, purse, settings) as youtube:
             haul = _find(mine, youtube, watchlist, assignment, settings, one_off=_is_one_off(form))
-            _bring_in(haul, youtube, watchlist, vault)
+            bring_in(haul, youtube, watchlist, vault)
         watchlist.advance_watermarks(_completed(haul))
     report = _report(haul, len(mine)) | {"calls": calls(purse)}
     label(_label(report))
@@ -246,8 +246,14 @@ def _ask(source: Source, youtube: YouTubeHook, window: Window, overlap: timedelt
             return [Found(video_id) for video_id in source.videos]
 
 
-def _bring_in(haul: Haul, youtube: YouTubeHook, watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
-    """Fetch the metadata of what is not on the watchlist yet, and write it."""
+def bring_in(
+    haul: Haul,
+    youtube: YouTubeHook,
+    watchlist: WatchlistHook,
+    vault: ParquetVaultHook,
+    now: datetime | None = None,
+) -> None:
+    """Fetch the metadata of what is not on the watchlist yet, and write it. `now` (None: the present) tells its age."""
     for ids in chunked(haul.ids, _VIDEOS_A_TRANSACTION):
         known = watchlist.known(ids)
         haul.known += len(known)
@@ -256,21 +262,20 @@ def _bring_in(haul: Haul, youtube: YouTubeHook, watchlist: WatchlistHook, vault:
         haul.refused |= answer.malformed | dict.fromkeys(answer.missing, "YouTube does not know it, or it is private")
         for error in answer.failures:
             haul.failed.setdefault("metadata", error)
-        new = _write(list(answer.found.values()), watchlist, vault)
+        new = _write(list(answer.found.values()), watchlist, vault, now or datetime.now(UTC))
         haul.new += new
         haul.known += len(answer.found) - new
 
 
-def _write(videos: Sequence[Video], watchlist: WatchlistHook, vault: ParquetVaultHook) -> int:
+def _write(videos: Sequence[Video], watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime) -> int:
     """Bring in found videos: young ones with metadata and schedule, old ones at once to archive and roster.
 
     Returns how many were new. The first points of all of them are staged, whatever they are.
     """
-    now = datetime.now(UTC)
     entries = {video.id: entry_of_discovery(video.reading) for video in videos}
     old = [video for video in videos if has_settled(entries[video.id], now)]
     young = [video for video in videos if not has_settled(entries[video.id], now)]
-    return _write_young(young, entries, watchlist, vault) + _write_old(old, entries, watchlist, vault)
+    return _write_young(young, entries, watchlist, vault) + _write_old(old, entries, watchlist, vault, now)
 
 
 def _write_young(
@@ -297,13 +302,14 @@ def _write_old(
     entries: Mapping[str, WatchlistEntry],
     watchlist: WatchlistHook,
     vault: ParquetVaultHook,
+    now: datetime,
 ) -> int:
     """Old videos go to the roster and their metadata to the archive at once: in SQL they would only pass through."""
     if not videos:
         return 0
     vault.stage_videos(videos, watchlist.discovery_time())
     vault.stage([video.reading.point for video in videos])
-    return Shelving(watchlist, vault, datetime.now(UTC)).shelve_found(entries[video.id] for video in videos)
+    return Shelving(watchlist, vault, now).shelve_found(entries[video.id] for video in videos)
 
 
 def _completed(haul: Haul) -> dict[str, datetime]:

@@ -1,0 +1,234 @@
+"""The loop: what the three DAGs do, at the times when they do it."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import Connection
+
+from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
+from ghost_tracking.core.partitions import Partition
+from ghost_tracking.core.tiers import Queue
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.settings import Settings
+from ghost_tracking.tasks.hunter import Haul, bring_in
+from ghost_tracking.tasks.shelving import Shelving
+from ghost_tracking.tasks.tracker import Tracking, reserve
+from simulation.database import Clock
+from simulation.world import World
+from simulation.youtube import PACIFIC, YouTube
+
+START = datetime(2026, 1, 1, 8, tzinfo=UTC)
+"""Midnight Pacific time, when a day of quota begins."""
+
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+_JANITOR_AT = timedelta(hours=3, minutes=30)
+_OVERFLOW = 0.05
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What is simulated. `statistics` and `general` are calls a day; from day `half_from` to day `half_to` there are
+    half as many as all scheduled readings of that day need."""
+
+    days: int = 90
+    per_day: int = 2_000
+    statistics: int = 10_000
+    general: int = 10_000
+    half_from: int | None = None
+    half_to: int | None = None
+    seed: int = 1
+    tick: timedelta = timedelta(minutes=5)
+
+    @property
+    def end(self) -> datetime:
+        return START + self.days * _DAY
+
+    def is_short(self, day: int) -> bool:
+        """Whether this day, counted from 0, has half of the quota that it needs."""
+        return self.half_from is not None and self.half_from <= day < (self.half_to or self.days)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How things stand at a full hour. `due`: before the tracker's run, `late`: after it, by more than an hour."""
+
+    at: datetime
+    due: int
+    late: int
+    sql_bytes: int
+    points: int
+
+
+@dataclass(frozen=True)
+class Evening:
+    """How things stand when a Pacific day ends: calls of that day, and videos by where they wait."""
+
+    at: datetime
+    queues: dict[Queue, int]
+    chunks: int
+    found: int
+    spent: dict[Bucket, int]
+    seen: dict[Bucket, int]
+    budget: dict[Bucket, int]
+
+
+@dataclass
+class Journal:
+    """What happened. `seconds`: of this machine's time, by part of the loop."""
+
+    samples: list[Sample] = field(default_factory=list)
+    evenings: list[Evening] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+class Simulation:
+    """Months of Ghost Tracking on an empty database and an empty vault."""
+
+    def __init__(self, scenario: Scenario, connection: Connection, vault: ParquetVaultHook) -> None:
+        self.scenario = scenario
+        self.world = World.invent(START, scenario.days, scenario.per_day, scenario.seed)
+        self.youtube = YouTube(self.world, START)
+        self.journal = Journal()
+        self.vault = vault
+        self.clock = Clock(connection)
+        self._connection = connection
+        self._janitor_at = START.replace(hour=0) + _DAY + _JANITOR_AT
+        self._number = 0
+        self._points = 0
+        self._open_day(START)
+
+    def close(self) -> None:
+        """Close the database connections."""
+        self.watchlist.close()
+        self.clock.close()
+
+    def run(self, tell: Tell = lambda _: None) -> Journal:
+        """Let the time pass."""
+        self.watchlist.migrate()
+        self.vault.identity(create=True)
+        now, began = START, time.monotonic()
+        while now <= self.scenario.end:
+            self._turn_to(now)
+            if (now - START) % _HOUR == timedelta(0):
+                due = sum(map(sum, self.watchlist.due(now).values()))
+                self._timed("hunter", self._hunt, now)
+                self._timed("tracker", self._track, now)
+                self._sample(now, due)
+            else:
+                self._timed("tracker", self._track, now)
+            if now >= self._janitor_at:
+                self._timed("janitor", self._clean, now)
+                self._janitor_at += _DAY
+                tell(f"day {self._number + 1} of {self.scenario.days}, {time.monotonic() - began:.0f} s")
+            now += self.scenario.tick
+        self._end_day(now)
+        return self.journal
+
+    def _timed(self, part: str, work: Callable[[datetime], None], now: datetime) -> None:
+        began = time.perf_counter()
+        work(now)
+        self.journal.seconds[part] = self.journal.seconds.get(part, 0.0) + time.perf_counter() - began
+
+    def _turn_to(self, now: datetime) -> None:
+        if now.astimezone(PACIFIC).date() != self._day:
+            self._end_day(now)
+            self._number += 1
+            self.watchlist.close()
+            self._open_day(now)
+        self.youtube.now = now
+        self.clock.turn_to(now)
+
+    # The quota of a day
+
+    def _open_day(self, now: datetime) -> None:
+        self._day = now.astimezone(PACIFIC).date()
+        self.settings = self._settings_of_day(now)
+        self.watchlist = WatchlistHook(connection=self._connection, budgets=self.settings.quota)
+
+    def _settings_of_day(self, now: datetime) -> Settings:
+        """Half of what is needed means: half of the calls that all readings of the day fill. A little of it is left in
+        the general bucket, which confirms that videos are gone."""
+        if not self.scenario.is_short(self._number):
+            return Settings(quota_statistics=self.scenario.statistics, quota_general=self.scenario.general)
+        half = self.world.slots_due(now, now + _DAY) / IDS_PER_CALL / 2
+        reserve_of_hunter = Settings().quota_hunter_reserve
+        return Settings(
+            quota_statistics=round(half * (1 - _OVERFLOW)), quota_general=reserve_of_hunter + round(half * _OVERFLOW)
+        )
+
+    def _end_day(self, now: datetime) -> None:
+        lines = self.clock.ask("SELECT bucket, spent FROM quota_ledger WHERE pacific_day = %s", self._day)
+        spent = {Bucket(bucket): calls for bucket, calls in lines}
+        buckets = (Bucket.STATISTICS, Bucket.GENERAL)
+        evening = Evening(
+            at=now,
+            queues=self.watchlist.queues(),
+            chunks=len(self.watchlist.roster.all()),
+            found=self.journal.done["found"],
+            spent={bucket: spent.get(bucket, 0) for bucket in buckets},
+            seen={bucket: self.youtube.requests[self._day, bucket] for bucket in buckets},
+            budget={bucket: self.settings.quota[bucket] for bucket in buckets},
+        )
+        self.journal.evenings.append(evening)
+
+    # What the DAGs do
+
+    def _hunt(self, now: datetime) -> None:
+        """Bring in what was published in the hour before, from a single source."""
+        new = [self.world.ids[number] for number in self.world.published_between(now - _HOUR, now)]
+        if not new:
+            return
+        quota = self.watchlist.quota
+        purse = Purse({Bucket.GENERAL: quota.reserve(Bucket.GENERAL, calls_for(len(new)))})
+        haul = Haul(found={"simulated": new})
+        bring_in(haul, self.youtube.hook(purse), self.watchlist, self.vault, now)
+        quota.settle(purse)
+        self.journal.done["found"] += haul.new
+        self._points += haul.new
+        if haul.failed or haul.refused:
+            self.journal.problems.append(f"{now}: {haul.failed} {haul.refused}")
+
+    def _track(self, now: datetime) -> None:
+        """A run of the tracker: plan, a task for each batch, publish."""
+        tracking = Tracking(self.watchlist, self.settings, now)
+        batches, _ = tracking.share()
+        for batch in batches:
+            purse, affordable = reserve(self.watchlist.quota, batch, self.settings)
+            done = tracking.follow(batch, affordable, self.youtube.hook(purse), self.vault)
+            self.watchlist.quota.settle(purse)
+            self._points += len(done.answer.found)
+            self.journal.done.update(gone=done.newly_gone, returned=done.returned, heated=done.heated)
+            self.journal.done["faults"] += done.is_fault
+        self.vault.publish({Partition.of(now)})
+
+    def _clean(self, now: datetime) -> None:
+        """A run of the janitor."""
+        archived, events = self.vault.archive_videos(), self.vault.publish_availability()
+        self.watchlist.run_janitor(self.settings.metadata_retention_days, now=now, archive=self.vault.archive_videos)
+        self.watchlist.forget_old_quota()
+        shelving = Shelving(self.watchlist, self.vault, now)
+        shelved = shelving.shelve()
+        shelving.sweep(timedelta(days=self.settings.roster_keep_days))
+        sealed = self.vault.seal(now)
+        folded = self.vault.fold(now, months=self.settings.folds_months, keep_hours=self.settings.vault_keep_hours)
+        for problems in (
+            archived.problems,
+            events.problems,
+            shelved.problems,
+            sealed.published.problems,
+            folded.problems,
+        ):
+            self.journal.problems += [f"{now:%Y-%m-%d %H:%M}: {problem}" for problem in problems]
+
+    def _sample(self, now: datetime, due: int) -> None:
+        ((size,),) = self.clock.ask("SELECT pg_database_size(current_database())")
+        late = self.watchlist.backlog(now)
+        self.journal.samples.append(Sample(now, due, late, size, self._points))
