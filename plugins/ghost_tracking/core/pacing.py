@@ -59,7 +59,7 @@ def set_aside(reserve: int, day: PacificDay) -> int:
     return math.ceil(reserve * (day.remaining / day.length))
 
 
-def calls_a_day(videos: Mapping[Queue, int]) -> float:
+def calls_a_day(videos: Mapping[Queue, float]) -> float:
     """Calls in 24 hours that read every video at each of its slots, by where the videos wait.
 
     Left out are what is overdue, calls that are not full or have to be made again, confirmations that a video is
@@ -101,6 +101,11 @@ def stretch(need_a_day: float, owned_a_day: float) -> float:
     if need_a_day <= owned_a_day:
         return 1.0
     return need_a_day / owned_a_day if owned_a_day > 0 else math.inf
+
+
+def intervals(stretched: float) -> dict[Queue, timedelta | None]:
+    """How long videos wait between two readings when intervals are so many times as long; None: for ever."""
+    return {queue: queue.interval * stretched if math.isfinite(stretched) else None for queue in Queue}
 
 
 def runs_out_at(left: int, due: int, need_a_day: float, day: PacificDay) -> datetime | None:
@@ -160,8 +165,7 @@ class QuotaStatus:
     @property
     def intervals(self) -> dict[Queue, timedelta | None]:
         """How long videos really wait between two readings in the long run, by where they wait; None: for ever."""
-        stretched = self.stretch
-        return {queue: queue.interval * stretched if math.isfinite(stretched) else None for queue in Queue}
+        return intervals(self.stretch)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: calls and readings, times as ISO 8601, intervals in seconds, null for what never comes."""

@@ -1,0 +1,278 @@
+"""What so many new videos a day take, now and in years: rows in SQL, bytes in the vault, calls, and who waits how long.
+
+The model: videos come at a steady rate and are found young. Each is read 24 times on its first day, six times until it
+is seven days old, and weekly from then on, for as long as it is there. It has rows in SQL until the janitor's first
+run after it has settled; then its id goes to the roster, where a row stands for thousands of videos. Where the quota
+is short, every interval becomes longer by the same factor.
+
+Left out are what is small beside this: heated videos, those that are missing and not yet confirmed to be gone, calls
+that have to be made again, the calls that find videos (they depend on the sources), the events of availability, and
+the tables of the ledger and the watermarks.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket
+from ghost_tracking.core.pacing import calls_a_day, intervals, owned_a_day, stretch
+from ghost_tracking.core.roster import CHUNK_SIZE, SETTLED_AFTER
+from ghost_tracking.core.tiers import DAILY_FROM, WEEKLY_FROM, Queue
+
+HORIZONS: tuple[int, ...] = (7, 30, 365, 1826)
+"""After a week, a month, a year and five years, in days."""
+
+_HOURS_A_WEEK = 168
+_DAYS_A_MONTH = 365.25 / 12
+_DAY = timedelta(days=1)
+_JANITOR_WAIT = 0.5
+"""Days that what is due waits for the daily janitor, on average."""
+_OPEN_MONTH = 31
+"""Days that are in series of their own at most, until their month is over and folded."""
+_OPEN_HOURS = 1
+"""Days that are in hourly files at least, until they are folded."""
+_SETTLED = SETTLED_AFTER / _DAY + _JANITOR_WAIT
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Bytes, as measured. SQL: rows with all their indexes, in a table that has just been filled.
+
+    Of the vault: `docs/benchmarks.md` (`vault`, `series`, `archive`), where nothing else is said.
+    """
+
+    watchlist_row: float = 187
+    """`make bench ARGS=claims`, freshly filled."""
+    video_row: float = 378
+    """The invented titles and tags of `tests/bench/titles.py`."""
+    roster_row: float = 254
+    """A chunk none of whose ids has departed."""
+    departed: float = 2.2
+    """A position in `roster.departed`, for each video that has left a chunk and is still in its file."""
+
+    hourly_point: float = 17.3
+    """In a sealed hour."""
+    staged_point: float = 55
+    """In a part, until its hour is sealed."""
+    series_point: float = 3.1
+    """In series, by itself,"""
+    series_video: float = 15
+    """and what a video adds to each file of a day or month in which it has points: id, publish time, last counts."""
+    metadata: float = 409
+    """A video in the archive, with description and search column."""
+    staged_metadata: float = 1_000
+    """A staged video, until it is archived."""
+    roster_id: float = 7
+    """An id in the file of a chunk: 5.5 to 7."""
+    heat: float = 3.6
+    """What the rule of heat remembers of a settled video, of the log-normal views of `tests/bench/population.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a deployment keeps and for how long: the settings of the same names.
+
+    `gone_a_week`: the share of the settled videos that YouTube stops returning, for ever, in a week.
+    """
+
+    metadata_retention_days: int = 7
+    vault_keep_hours: bool = True
+    vault_retention_days: int | None = None
+    gone_a_week: float = 0.001
+    weights: Weights = field(default_factory=Weights)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """How things stand after so many days.
+
+    `videos` counts by where they wait. `sql` has bytes by table, and `vault` by what is kept, both at their most within
+    a day. `needed`: calls a day for every video at every slot; `owned`: calls a day that readings can be paid from.
+    `points`: readings in the vault.
+    """
+
+    days: int
+    videos: Mapping[Queue, int]
+    sql: Mapping[str, int]
+    vault: Mapping[str, int]
+    points: int
+    needed: float
+    owned: int
+
+    @property
+    def calls(self) -> float:
+        """Calls a day that are made."""
+        return min(self.needed, self.owned)
+
+    @property
+    def sql_bytes(self) -> int:
+        return sum(self.sql.values())
+
+    @property
+    def vault_bytes(self) -> int:
+        return sum(self.vault.values())
+
+    @property
+    def stretch(self) -> float:
+        """How many times its interval each video really waits; infinite where nothing is read."""
+        return stretch(self.needed, self.owned)
+
+    @property
+    def intervals(self) -> dict[Queue, timedelta | None]:
+        """How long videos really wait between two readings, by where they wait; None: for ever."""
+        return intervals(self.stretch)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: bytes, calls a day, seconds; null for ever."""
+        return {
+            "days": self.days,
+            "videos": {queue.value: count for queue, count in self.videos.items()},
+            "sql_bytes": self.sql_bytes,
+            "sql": dict(self.sql),
+            "vault_bytes": self.vault_bytes,
+            "vault": dict(self.vault),
+            "points": self.points,
+            "calls_needed_a_day": round(self.needed, 1),
+            "calls_owned_a_day": self.owned,
+            "calls_a_day": round(self.calls, 1),
+            "stretch": round(self.stretch, 3) if math.isfinite(self.stretch) else None,
+            "interval_seconds": {
+                queue.value: wait and round(wait.total_seconds()) for queue, wait in self.intervals.items()
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Forecasts, and the first day on which more calls are needed than owned; None: not within the longest of them.
+
+    `hunter`: calls a day of the general bucket that are the hunter's: its reserve, or what the metadata of the new
+    videos takes where that is more.
+    """
+
+    new_a_day: int
+    hunter: int
+    short_from_day: int | None
+    forecasts: tuple[Forecast, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "new_a_day": self.new_a_day,
+            "hunter_calls_a_day": self.hunter,
+            "short_from_day": self.short_from_day,
+            "forecasts": [forecast.as_dict() for forecast in self.forecasts],
+        }
+
+
+def plan(
+    new_a_day: int,
+    budgets: Mapping[str, int],
+    *,
+    reserves: Mapping[str, int] | None = None,
+    policy: Policy | None = None,
+    horizons: Sequence[int] = HORIZONS,
+) -> Plan:
+    """What `new_a_day` new videos a day take with these calls a day by bucket, after each of `horizons`, in days.
+
+    `reserves`: calls a day by bucket that scheduled tracker runs leave to others. An empty deployment begins on day 0.
+    Days are days, without regard to the calendar.
+    """
+    policy = policy or Policy()
+    hunter = min(budgets[Bucket.GENERAL], max((reserves or {}).get(Bucket.GENERAL, 0), -(-new_a_day // IDS_PER_CALL)))
+    owned = owned_a_day(budgets, {Bucket.GENERAL: hunter})
+    days = [_Day.of(_population(new_a_day, day + 0.5, policy), new_a_day, owned) for day in range(max(horizons))]
+    return Plan(
+        new_a_day=new_a_day,
+        hunter=hunter,
+        short_from_day=next((number for number, day in enumerate(days, 1) if day.needed > owned), None),
+        forecasts=tuple(_forecast(new_a_day, owned, policy, days[:horizon]) for horizon in horizons),
+    )
+
+
+def _population(new_a_day: int, age: float, policy: Policy) -> dict[Queue, float]:
+    """Videos of a deployment that is `age` days old, by where they wait."""
+    edges = [0.0, DAILY_FROM / _DAY, WEEKLY_FROM / _DAY, _SETTLED]
+    young = [new_a_day * (min(age, until) - min(age, since)) for since, until in pairwise(edges)]
+    settled_for = max(0.0, age - _SETTLED)
+    leaving = -math.log1p(-policy.gone_a_week) / 7
+    living = new_a_day * (-math.expm1(-leaving * settled_for) / leaving if leaving else settled_for)
+    counts = [*young, living, new_a_day * settled_for - living]
+    return dict(zip(Queue, counts, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    """Readings of a day, and in how many histories they lie: a video's points of a day, or of a month."""
+
+    needed: float
+    points: float
+    video_days: float
+    video_months: float
+
+    @classmethod
+    def of(cls, videos: Mapping[Queue, float], new_a_day: int, owned: int) -> "_Day":
+        needed = calls_a_day(videos)
+        share = 1 / stretch(needed, owned)
+        points = {queue: count * (_DAY / queue.interval) * share for queue, count in videos.items()}
+        points[Queue.GONE] = 0
+        total, hourly = sum(points.values()), points[Queue.HOURLY]
+        # 24 hours touch two days, and a life of n months n + 1 of them
+        living = sum(videos.values()) - videos[Queue.GONE]
+        return cls(
+            needed=needed,
+            points=total,
+            video_days=total - hourly + min(hourly, 2 * new_a_day),
+            video_months=min(total, new_a_day + living / _DAYS_A_MONTH),
+        )
+
+
+def _forecast(new_a_day: int, owned: int, policy: Policy, days: Sequence[_Day]) -> Forecast:
+    videos = _population(new_a_day, len(days), policy)
+    return Forecast(
+        days=len(days),
+        videos={queue: round(count) for queue, count in videos.items()},
+        sql={table: round(size) for table, size in _sql(new_a_day, videos, policy, len(days)).items()},
+        vault={kind: round(size) for kind, size in _vault(new_a_day, videos, policy, days).items()},
+        points=round(sum(day.points for day in _kept(days, policy))),
+        needed=calls_a_day(videos),
+        owned=owned,
+    )
+
+
+def _sql(new_a_day: int, videos: Mapping[Queue, float], policy: Policy, age: int) -> dict[str, float]:
+    weights = policy.weights
+    rows = sum(count for queue, count in videos.items() if not queue.in_chunks)
+    chunks = sum(_chunks(videos[queue]) for queue in Queue if queue.in_chunks)
+    return {
+        "watchlist": rows * weights.watchlist_row,
+        "videos": new_a_day * min(age, policy.metadata_retention_days + _JANITOR_WAIT) * weights.video_row,
+        "roster": chunks * weights.roster_row + videos[Queue.GONE] * weights.departed,
+    }
+
+
+def _chunks(videos: float) -> float:
+    """Rows of the roster: full chunks, and one for each hour of the week that is being filled."""
+    return videos / CHUNK_SIZE + min(_HOURS_A_WEEK, videos)
+
+
+def _kept(days: Sequence[_Day], policy: Policy) -> Sequence[_Day]:
+    """The days whose points are still in the vault."""
+    return days if policy.vault_retention_days is None else days[-policy.vault_retention_days :]
+
+
+def _vault(new_a_day: int, videos: Mapping[Queue, float], policy: Policy, days: Sequence[_Day]) -> dict[str, float]:
+    weights, kept = policy.weights, _kept(days, policy)
+    this_month, months = kept[-_OPEN_MONTH:], kept[:-_OPEN_MONTH]
+    hours = kept if policy.vault_keep_hours else kept[-_OPEN_HOURS:]
+    points = sum(day.points for day in kept)
+    histories = sum(day.video_days for day in this_month) + sum(day.video_months for day in months)
+    return {
+        "hours": sum(day.points for day in hours) * weights.hourly_point,
+        "series": points * weights.series_point + histories * weights.series_video,
+        "metadata": new_a_day * len(kept) * weights.metadata,
+        "roster": (videos[Queue.ROSTER] + videos[Queue.GONE]) * weights.roster_id + videos[Queue.ROSTER] * weights.heat,
+        "staged": days[-1].points * weights.staged_point + new_a_day * weights.staged_metadata,
+    }
