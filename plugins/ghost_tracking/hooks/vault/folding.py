@@ -131,9 +131,8 @@ class Folder:
         """The hours of a date that have a file. Folders without one, which whoever was killed left, go."""
         hours = published_hours(self._storage, date)
         there = [hour for hour in hours if self._storage.version(layout.stats(hour)) is not None]
-        if not hours:
-            self._storage.delete([layout.nothing(f"date={date.isoformat()}")])
-        self._storage.delete(layout.nothing(hour.path) for hour in hours if hour not in there)
+        empty = [hour.path for hour in hours if hour not in there] if hours else [f"date={date.isoformat()}"]
+        self._storage.prune(f"{layout.METRICS}/{folder}" for folder in empty)
         return there
 
     def _months_due(self, before: datetime) -> list[Period]:

@@ -78,6 +78,9 @@ class Storage(Protocol):
     def delete(self, keys: Iterable[str]) -> None:
         """Remove `keys`, those that are there, and the folders that this leaves empty."""
 
+    def prune(self, folders: Iterable[str]) -> None:
+        """Remove those of `folders` that are there and empty, and the folders above that this leaves empty."""
+
     def discard(self, key: str, *, expecting: Version) -> None:
         """Remove `key` if it is the version `expecting`, else `FileChangedError`; nothing when it is not there."""
 

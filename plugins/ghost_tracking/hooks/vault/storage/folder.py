@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import itertools
 import os
 import stat
 import time
@@ -123,15 +124,18 @@ class FolderStorage:
     def move(self, key: str, to: str) -> None:
         """Rename `key`, durably."""
         self._install(self.root / key, to)
-        self._remove_empty(self.root / key)
+        self._prune([(self.root / key).parent])
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove `keys`, those that are there, and the folders that this leaves empty."""
         paths = [self.root / key for key in keys]
         for path in paths:
             path.unlink(missing_ok=True)
-        for folder in {path.parent: path for path in paths}.values():
-            self._remove_empty(folder)
+        self._prune({path.parent for path in paths})
+
+    def prune(self, folders: Iterable[str]) -> None:
+        """Remove those of `folders` that are there and empty, and the folders above that this leaves empty."""
+        self._prune(self.root / folder for folder in folders)
 
     def discard(self, key: str, *, expecting: Version) -> None:
         """Remove `key` if it is the version `expecting`; on a folder, too, only a lock makes this one step."""
@@ -218,12 +222,14 @@ class FolderStorage:
             folder.mkdir(exist_ok=True)
         return {*changed, folder.parent}
 
-    def _remove_empty(self, path: Path) -> None:
-        for folder in path.relative_to(self.root).parents[:-1]:
-            try:
-                (self.root / folder).rmdir()
-            except OSError:
-                return
+    def _prune(self, folders: Iterable[Path]) -> None:
+        for folder in folders:
+            # from itself up to the root, which stays
+            for each in itertools.takewhile(self.root.__ne__, (folder, *folder.parents)):
+                try:
+                    each.rmdir()
+                except OSError:
+                    break
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:

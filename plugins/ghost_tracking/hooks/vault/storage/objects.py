@@ -176,6 +176,9 @@ class ObjectStorage:
         """Remove `keys`, those that are there."""
         self._bucket.delete(map(self._name, keys))
 
+    def prune(self, folders: Iterable[str]) -> None:
+        """Nothing: a store has no folders."""
+
     def discard(self, key: str, *, expecting: Version) -> None:
         """Remove `key` if it is the version `expecting`; a store that knows no conditions here removes any."""
         try:
