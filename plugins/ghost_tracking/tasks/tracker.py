@@ -1,14 +1,15 @@
 """The bodies of the tracker's tasks: plan, track, publish, verdict."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ghost_tracking.core.batches import Batch, make_batches, share_out
-from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
+from ghost_tracking.core.budgets import IDS_PER_CALL, STATISTICS_BUCKETS, Bucket, Purse, calls_for
 from ghost_tracking.core.heat import HeatRule
+from ghost_tracking.core.pacing import QuotaStatus, quota_status, set_aside
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Visit, settle_visits, visit
 from ghost_tracking.core.schedule import settle
 from ghost_tracking.core.tiers import Queue
@@ -39,19 +40,14 @@ def plan(run_type: str) -> dict[str, Any]:
     with WatchlistHook(budgets=settings.quota) as watchlist:
         watchlist.migrate()
         vault = ParquetVaultHook().identity(create=True)
-        batches, why = Tracking(watchlist, settings).share()
-    return _planned(why, batches, vault)
+        by_hand = run_type == "manual"
+        batches, why = Tracking(watchlist, settings, by_hand=by_hand).share()
+    return _planned(why, [batch.as_dict() | {"vault": vault, "by_hand": by_hand} for batch in batches])
 
 
-def _planned(why: str, batches: Iterable[Batch] = (), vault: str | None = None) -> dict[str, Any]:
+def _planned(why: str, tokens: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     log.info(why)
-    return {"batches": [batch.as_dict() | {"vault": vault} for batch in batches], "why": why}
-
-
-def _affordable(left: Mapping[Bucket, int], settings: Settings) -> int:
-    """Videos that what is left of today's quota can ask for."""
-    general = max(0, left[Bucket.GENERAL] - settings.quota_hunter_reserve)
-    return (left[Bucket.STATISTICS] + general) * IDS_PER_CALL
+    return {"batches": list(tokens), "why": why}
 
 
 @task_body
@@ -65,7 +61,7 @@ def track(token: Mapping[str, Any], label: Label) -> dict[str, Any]:
     vault.check_identity(token["vault"])
     label(f"{batch.queue}: {batch.limit:,} videos")
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        purse, affordable = reserve(watchlist.quota, batch, settings)
+        purse, affordable = reserve(watchlist.quota, batch, settings, by_hand=token["by_hand"])
         with calling_youtube(watchlist.quota, purse, settings) as youtube:
             done = Tracking(watchlist, settings).follow(batch, affordable, youtube, vault)
     report = _report(batch, done) | {"calls": calls(purse)}
@@ -90,30 +86,44 @@ class Done:
 class Tracking:
     """What a tracker run does, with its hooks and the time passed in.
 
-    `now` (None: the clocks of the database and of this worker) decides what is due.
+    `now` (None: the clocks of the database and of this worker) decides what is due. A run that somebody has triggered
+    (`by_hand`) may spend what is reserved for such runs.
     """
 
     watchlist: WatchlistHook
     settings: Settings
     now: datetime | None = None
+    by_hand: bool = False
 
     def share(self) -> tuple[list[Batch], str]:
         """The batches of a run, and in a sentence why they are these."""
-        due, left = self.watchlist.due(self.now), self.watchlist.quota.left()
+        due = self.watchlist.due(self.now)
         total = sum(sum(counts) for counts in due.values())
         if total == 0:
             next_due_at = self.watchlist.next_due_at()
             when = f"the next video is due at {next_due_at:%Y-%m-%d %H:%M} UTC" if next_due_at else "none is tracked"
             return [], f"Nothing is due: {when}."
-        most = min(_affordable(left, self.settings), self.settings.tracker_videos_a_run)
+        quota = self.quota({queue: sum(counts) for queue, counts in due.items()})
+        calls_allowed = quota.allowed_by_hand if self.by_hand else quota.allowed
+        most = min(calls_allowed * IDS_PER_CALL, self.settings.tracker_videos_a_run)
         shares = share_out(due, most)
         batches = make_batches(shares, self.settings.tracker_parallel_tasks, strict=total > most)
         why = f"{total:,} videos are due, {sum(shares.values()):,} are tracked now in {len(batches)} batches."
         if not batches:
-            why = (
-                f"{total:,} videos are due, but YouTube's quota is used up until midnight Pacific time; they stay due."
+            why = f"{total:,} videos are due and stay so: YouTube's quota is used up, or kept for later runs."
+        if quota.is_paced:
+            why += (
+                f" Quota is short and spread over the day: {quota.calls_due:,} calls are due, {quota.needed:,.0f} are "
+                f"needed a day, {quota.left:,} are left until {quota.day.end:%H:%M} UTC; intervals are "
+                f"{quota.stretch:.2g} times as long."
             )
         return batches, why
+
+    def quota(self, due: Mapping[Queue, int]) -> QuotaStatus:
+        """What the quota allows with so much due."""
+        ledger = self.watchlist.quota
+        balances, day = ledger.balances(now=self.now), ledger.today(now=self.now)
+        return quota_status(self.watchlist.queues(), due, balances, self.settings.quota_reserves, day)
 
     def follow(self, batch: Batch, affordable: int, youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
         """Claim a batch's videos, as many as are `affordable`, ask for them, stage what YouTube says, reschedule."""
@@ -196,21 +206,26 @@ def heat_rule(settings: Settings) -> HeatRule | None:
     return HeatRule(settings.reheat_factor, settings.reheat_least_views_a_day, lasts)
 
 
-def reserve(ledger: QuotaLedger, batch: Batch, settings: Settings) -> tuple[Purse, int]:
+def reserve(
+    ledger: QuotaLedger, batch: Batch, settings: Settings, *, now: datetime | None = None, by_hand: bool = False
+) -> tuple[Purse, int]:
     """Quota for a batch, and how many videos it is enough for.
 
     A tenth more is reserved for calls that have to be made again, and of the general bucket enough to confirm that
     a fifth of the videos is missing; what is not needed goes back.
     """
+    day = ledger.today(now=now)
+    leave = {bucket: set_aside(settings.quota_reserves[bucket], day) for bucket in STATISTICS_BUCKETS}
+    if by_hand:
+        leave[Bucket.STATISTICS] = 0
     videos = batch.limit + (CHUNK_SIZE if batch.queue.in_chunks and not batch.strict else 0)
     needed = calls_for(videos)
     again = 4 + needed // 10
-    statistics = ledger.reserve(Bucket.STATISTICS, needed + again)
+    statistics = ledger.reserve(Bucket.STATISTICS, needed + again, leave=leave[Bucket.STATISTICS], now=now)
     overflow = max(0, needed - statistics)
     confirming = 1 + calls_for(videos // 5)
-    general = ledger.reserve(
-        Bucket.GENERAL, overflow + confirming + (again if overflow else 0), leave=settings.quota_hunter_reserve
-    )
+    wanted = overflow + confirming + (again if overflow else 0)
+    general = ledger.reserve(Bucket.GENERAL, wanted, leave=leave[Bucket.GENERAL], now=now)
     purse = Purse({Bucket.STATISTICS: statistics, Bucket.GENERAL: general})
     return purse, min(videos, (statistics + (general if overflow else 0)) * IDS_PER_CALL)
 

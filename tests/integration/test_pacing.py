@@ -1,0 +1,66 @@
+"""A day of tracker runs on a real ledger: where quota is short, the last hour is served as well as the first."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from airflow.sdk import Connection
+
+from ghost_tracking.core.budgets import Bucket
+from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.core.tiers import Queue, Tier
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.settings import Settings
+from ghost_tracking.tasks.tracker import Tracking, reserve
+
+MIDNIGHT = datetime(2026, 6, 1, 7, tzinfo=UTC)  # in California
+RUN = timedelta(minutes=5)
+SCARCE = Settings(quota_statistics=400, quota_general=100, quota_hunter_reserve=20, quota_manual_reserve=12)
+
+
+@pytest.fixture
+def watchlist(ghost_postgres: Connection) -> WatchlistHook:
+    """2,000 hourly videos, all overdue for hours: 960 calls a day."""
+    with WatchlistHook(connection=ghost_postgres, budgets=SCARCE.quota) as hook:
+        hook.add_to_watchlist(
+            WatchlistEntry(f"video_{number}", Tier.HOURLY, next_track_at=MIDNIGHT - timedelta(hours=2))
+            for number in range(2_000)
+        )
+        yield hook
+
+
+def spend(watchlist: WatchlistHook, now: datetime, *, by_hand: bool = False) -> int:
+    """A run that spends what it may; returns how many calls."""
+    batches, why = Tracking(watchlist, SCARCE, now, by_hand).share()
+    assert "Quota is short" in why
+    calls = 0
+    for batch in batches:
+        assert batch.strict
+        purse, affordable = reserve(watchlist.quota, batch, SCARCE, now=now, by_hand=by_hand)
+        for _ in range(-(-min(batch.limit, affordable) // 50)):
+            purse.spend(Bucket.STATISTICS if purse.holds(Bucket.STATISTICS) else Bucket.GENERAL)
+            calls += 1
+        watchlist.quota.settle(purse, now=now)
+    return calls
+
+
+def test_every_hour_of_a_short_day_gets_its_share_and_nothing_is_left_over(watchlist: WatchlistHook) -> None:
+    hours = [sum(spend(watchlist, MIDNIGHT + hour * 12 * RUN + run * RUN) for run in range(12)) for hour in range(24)]
+    assert max(hours) - min(hours) <= 6  # of 20; what nobody has wanted of the reserves comes late
+    assert 495 <= sum(hours) <= 500  # both buckets, and in the end what the hunter and nobody else wanted
+    assert min(watchlist.quota.left(now=MIDNIGHT + 287 * RUN).values()) >= 0
+    # a new day begins with its own budget
+    assert spend(watchlist, MIDNIGHT + 288 * RUN) <= 2
+
+
+def test_a_run_by_hand_may_spend_what_is_kept_for_it(watchlist: WatchlistHook) -> None:
+    assert spend(watchlist, MIDNIGHT) <= 2
+    assert 12 <= spend(watchlist, MIDNIGHT, by_hand=True) <= 14
+
+
+def test_with_enough_quota_nothing_is_held_back(ghost_postgres: Connection) -> None:
+    with WatchlistHook(connection=ghost_postgres) as hook:
+        hook.add_to_watchlist(WatchlistEntry(f"v{n}", Tier.DAILY, next_track_at=MIDNIGHT) for n in range(30_000))
+        batches, why = Tracking(hook, Settings(), MIDNIGHT).share()
+        assert sum(batch.limit for batch in batches) == 30_000
+        assert {batch.queue for batch in batches} == {Queue.DAILY}
+        assert "short" not in why
