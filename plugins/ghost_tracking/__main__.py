@@ -1,6 +1,6 @@
 """The vault from the command line: `python -m ghost_tracking --vault /data/vault health`.
 
-Without --vault, the Airflow connection `ghost_vault` says where it is.
+Without --vault, the Airflow connection `ghost_vault` says where it is. `plan` needs none.
 """
 
 import argparse
@@ -11,13 +11,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from rich import filesize
 from rich.console import Console
 from rich.table import Table
 
+from ghost_tracking.core.planner import HORIZONS, Forecast, Plan, Policy, plan
+from ghost_tracking.core.tiers import Queue
 from ghost_tracking.errors import GhostTrackingError
 from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.settings import Settings
 
 Command = Callable[[ParquetVaultHook, argparse.Namespace], int]
+"""The vault is looked for when a command uses it."""
+
+_LAST_DAY = 36_500
+_HOURS_SHOWN = 100
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +65,43 @@ def _parser() -> argparse.ArgumentParser:
     history.add_argument("video_id")
     find = add("find", _find, "videos by the words of their titles")
     find.add_argument("words", nargs="+")
+    _add_plan_options(add("plan", _plan, "what so many new videos a day take: SQL, vault, calls, real intervals"))
     return parser
+
+
+def _add_plan_options(planning: argparse.ArgumentParser) -> None:
+    """What is not given is as the settings are without anybody setting them."""
+    defaults = Settings()
+    planning.add_argument("--new-per-day", type=_count, required=True, help="new videos that are found a day")
+    planning.add_argument("--statistics", type=_count, default=defaults.quota_statistics, help="calls a day")
+    planning.add_argument("--general", type=_count, default=defaults.quota_general, help="calls a day")
+    planning.add_argument("--hunter-reserve", type=_count, default=defaults.quota_hunter_reserve, help="calls a day")
+    planning.add_argument("--metadata-days", type=_count, default=defaults.metadata_retention_days)
+    planning.add_argument("--drop-hours", action="store_true", help="no hourly files of points that are in series")
+    planning.add_argument("--vault-days", type=_day, default=defaults.vault_retention_days, help="else for ever")
+    planning.add_argument(
+        "--gone-per-week", type=_share, default=Policy().gone_a_week, help="share of settled videos that go for ever"
+    )
+    planning.add_argument("--days", type=_day, nargs="+", default=HORIZONS, help="after how many days, one or more")
+    planning.add_argument("--json", action="store_true")
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than nothing")
+    return number
+
+
+def _day(text: str) -> int:
+    if not 1 <= (number := int(text)) <= _LAST_DAY:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {_LAST_DAY}")
+    return number
+
+
+def _share(text: str) -> float:
+    if not 0 <= (number := float(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share below 1")
+    return number
 
 
 def _health(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
@@ -111,6 +155,52 @@ def _find(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
         table.add_row(*map(str, row))
     Console().print(table)
     return 0
+
+
+def _plan(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+    planned = plan(
+        options.new_per_day,
+        {"statistics": options.statistics, "general": options.general},
+        reserves={"general": options.hunter_reserve},
+        policy=Policy(options.metadata_days, not options.drop_hours, options.vault_days, options.gone_per_week),
+        horizons=options.days,
+    )
+    if options.json:
+        _print(planned.as_dict())
+    else:
+        _show_plan(planned)
+    return 0
+
+
+def _show_plan(planned: Plan) -> None:
+    rows: dict[str, Callable[[Forecast], str]] = {
+        "videos": lambda forecast: f"{sum(forecast.videos.values()):,}",
+        "SQL": lambda forecast: filesize.decimal(forecast.sql_bytes),
+        "vault": lambda forecast: filesize.decimal(forecast.vault_bytes),
+        "calls needed a day": lambda forecast: f"{forecast.needed:,.0f}",
+        "calls made a day": lambda forecast: f"{forecast.calls:,.0f}",
+        "first day, every": lambda forecast: _wait(forecast.intervals[Queue.HOURLY]),
+        "first week, every": lambda forecast: _wait(forecast.intervals[Queue.DAILY]),
+        "later, every": lambda forecast: _wait(forecast.intervals[Queue.WEEKLY]),
+    }
+    names = {7: "a week", 30: "a month", 365: "a year", 1826: "five years"}
+    table = Table("after", *(names.get(forecast.days, f"{forecast.days:,} days") for forecast in planned.forecasts))
+    for name, cell in rows.items():
+        table.add_row(name, *map(cell, planned.forecasts))
+    console = Console()
+    console.print(table)
+    if planned.short_from_day is not None:
+        console.print(
+            f"From day {planned.short_from_day:,} on more calls are needed than there are: every interval becomes "
+            "longer by the same factor. Ask Google for more quota, or hunt less."
+        )
+
+
+def _wait(interval: timedelta | None) -> str:
+    if interval is None:
+        return "never"
+    hours = interval / timedelta(hours=1)
+    return f"{hours:,.1f} h" if hours < _HOURS_SHOWN else f"{hours / 24:,.1f} days"
 
 
 def _print(report: dict[str, Any]) -> None:

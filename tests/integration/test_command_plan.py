@@ -1,0 +1,35 @@
+"""What a load takes, from the command line, which needs no vault for it."""
+
+import json
+
+import pytest
+
+from ghost_tracking.__main__ import main
+
+
+def test_a_plan_is_a_table_that_fits_into_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--new-per-day", "100000"]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    rows = {
+        cells[0]: cells[1:] for line in out.splitlines() if len(cells := [c.strip() for c in line.split("│")[1:-1]]) > 1
+    }
+    assert rows["calls needed a day"][0] == "60,000"
+    assert rows["calls made a day"] == ["18,000"] * 4
+    assert rows["first day, every"][0] == "3.3 h"
+    assert "From day 1 on" in out
+
+
+def test_a_plan_can_be_read_by_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--statistics", "100000", "--general", "20000", "--gone-per-week", "0", "--drop-hours", "--days", "28")
+    assert main(["plan", "--new-per-day", "100000", *options, "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    (month,) = planned["forecasts"]
+    assert (month["calls_a_day"], month["stretch"], planned["short_from_day"]) == (66_000, 1, None)
+
+
+@pytest.mark.parametrize("wrong", [("--new-per-day", "-1"), ("--gone-per-week", "1"), ("--days", "0"), ("--days", "x")])
+def test_what_cannot_be_is_refused(wrong: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["plan", "--new-per-day", "5", *wrong])
+    assert wrong[0] in capsys.readouterr().err
