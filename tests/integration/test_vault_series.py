@@ -395,6 +395,21 @@ def test_an_hour_changed_behind_the_vaults_back_is_noticed(vault: ParquetVaultHo
     assert second.exists()
 
 
+@folder_only("buckets have no folders")
+def test_folders_that_a_killed_writer_left_empty_go_and_no_others(vault: ParquetVaultHook, root: Path) -> None:
+    points = fill(vault)
+    vault.seal(LATER)
+    day = root / f"metrics/date={START.date() - timedelta(days=3)}"
+    other = root / f"metrics/date={START.date() - timedelta(days=2)}"
+    for folder in (day / "hour=05", day / "hour=06", other / "hour=05", other / "hour=06"):
+        folder.mkdir(parents=True)
+    (other / "hour=06/somebody's.txt").touch()
+    vault.fold(LATER)
+    assert not day.exists()
+    assert [path.name for path in other.rglob("*")] == ["hour=06", "somebody's.txt"]
+    assert_holds(vault, points)
+
+
 # Retention
 
 
