@@ -4,26 +4,32 @@ Without --vault, the Airflow connection `ghost_vault` says where it is. `plan` n
 """
 
 import argparse
+import codecs
+import io
 import json
 import logging
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rich import filesize
 from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ghost_tracking.core.planner import HORIZONS, Forecast, Plan, Policy, plan
 from ghost_tracking.core.tiers import Queue
-from ghost_tracking.errors import GhostTrackingError
+from ghost_tracking.errors import BadInputError, GhostTrackingError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.settings import Settings
 
 Command = Callable[[ParquetVaultHook, argparse.Namespace], int]
 """The vault is looked for when a command uses it."""
 
+PATIENCE_SECONDS = 2
 _LAST_DAY = 36_500
 _HOURS_SHOWN = 100
 
@@ -65,6 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     history.add_argument("video_id")
     find = add("find", _find, "videos by the words of their titles")
     find.add_argument("words", nargs="+")
+    lists = commands.add_parser("list", help="lists of videos for the hunter to admit").add_subparsers(required=True)
+    adding = lists.add_parser("add", help="put a list of ids, URLs or a CSV into the vault's inbox")
+    adding.set_defaults(command=_list_add)
+    adding.add_argument("file", help="a file, or - for what is piped in")
+    adding.add_argument("--name", help="a list of this name gets what it does not have; else it is named after its ids")
+    adding.add_argument("--column", help="the column of the CSV that holds videos")
+    lists.add_parser("status", help="every list and how far it is admitted").set_defaults(command=_list_status)
     _add_plan_options(add("plan", _plan, "what so many new videos a day take: SQL, vault, calls, real intervals"))
     return parser
 
@@ -201,6 +214,58 @@ def _wait(interval: timedelta | None) -> str:
         return "never"
     hours = interval / timedelta(hours=1)
     return f"{hours:,.1f} h" if hours < _HOURS_SHOWN else f"{hours / 24:,.1f} days"
+
+
+def _list_add(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    with _opened(options.file) as lines, _late_progress() as progress:
+        report = vault.inbox.receive(lines, options.name, options.column, progress)
+    for each in report.bad_lines:
+        sys.stderr.write(f"{each}\n")
+    if report.bad > len(report.bad_lines):
+        sys.stderr.write(f"and {report.bad - len(report.bad_lines):,} more lines without a video\n")
+    _print({name: getattr(report, name) for name in ("name", "ids", "new", "duplicates", "bad")})
+    return 1 if report.bad else 0
+
+
+def _list_status(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+    table = Table("list", "since", "videos", "admitted", "waiting", "bad lines")
+    for each in vault.inbox.lists():
+        numbers = (f"{number:,}" for number in (each.ids, each.admitted, each.waiting, each.bad))
+        table.add_row(each.name, f"{each.created_at:%Y-%m-%d %H:%M} UTC", *numbers)
+    Console().print(table)
+    return 0
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[Iterable[str]]:
+    """The lines of a file, in UTF-8, or in UTF-16 as spreadsheets write it; what is neither shows in its line."""
+    try:
+        with open(0 if file == "-" else file, "rb", closefd=file != "-") as binary:
+            is_utf16 = binary.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            yield io.TextIOWrapper(binary, "utf-16" if is_utf16 else "utf-8-sig", errors="replace", newline="")
+    except OSError as error:
+        if error.filename != file:
+            raise
+        raise BadInputError(f"{file} cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def _late_progress() -> Iterator[Callable[[int, int], None]]:
+    """Show how far a list is read, when it takes longer than `PATIENCE_SECONDS`."""
+    text = TextColumn("{task.completed:,} lines, {task.fields[ids]:,} videos")
+    progress = Progress(SpinnerColumn(), text, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+    task, started = progress.add_task("", total=None, ids=0), time.monotonic()
+
+    def told(lines: int, ids: int) -> None:
+        if time.monotonic() - started > PATIENCE_SECONDS:
+            progress.start()
+        progress.update(task, completed=lines, ids=ids)
+
+    try:
+        yield told
+    finally:
+        if progress.live.is_started:
+            progress.stop()
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghost_tracking.core.lists import BadLine, read_list
+from ghost_tracking.core.video_ids import parse_video_reference
 from ghost_tracking.errors import BadInputError
 
 A, B, C = "dQw4w9WgXcQ", "x_BjvhMW9TE", "-tJYN-eG1zk"
@@ -22,6 +23,18 @@ def read(text: str, column: str | None = None) -> list[tuple[int, str]]:
 
 def bad(text: str, column: str | None = None) -> list[str]:
     return [str(each) for each in read_list(io.StringIO(text, newline=""), column) if isinstance(each, BadLine)]
+
+
+@pytest.mark.parametrize("url", ["https://youtu.be/{}", "https://www.youtube.com/watch?v={}"])
+@pytest.mark.parametrize("video_id", [A, "x", "x" * 20, "x" * 21, "a.b", f"{A}&t=1", f"{A}?t=1", f"{A}/", f"{A}#a"])
+def test_the_usual_urls_are_read_as_all_are(url: str, video_id: str) -> None:
+    text = url.format(video_id)
+    try:
+        expected = parse_video_reference(text)
+    except ValueError:
+        assert len(bad(text)) == 1
+    else:
+        assert read(text) == [(1, expected)]
 
 
 def test_an_id_or_a_url_a_line() -> None:
