@@ -5,7 +5,8 @@ Every hour: finds the videos that were published in its window, and puts them un
 
 `plan` reads what to hunt: from the run's form, else from the Airflow Variable `ghost_sources`, else from
 `include/sources.yaml`. Each `hunt` instance takes some of the sources, writes metadata and schedule of what is new in
-one transaction, and stages its first points; its name says what it found. `publish` merges them into the vault.
+one transaction, and stages its first points; its name says what it found. `admit` does the same for some of the
+videos that wait in the inbox: lists of any length that somebody has brought. `publish` merges them into the vault.
 
 A scheduled run also covers what earlier runs missed, back to each source's watermark. A backfill
 (`airflow backfill create --dag-id ghost_hunter …`) covers exactly the hours that it names, and only sources that know
@@ -56,6 +57,34 @@ from ghost_tracking import settings
             title="Published before",
             description="End of the window. Empty: now.",
         ),
+        "list": Param(
+            None,
+            type=["null", "string"],
+            format="multiline",
+            title="List",
+            description="Ids, URLs or CSV, of any length: goes to the inbox and is admitted run by run, as quota "
+            "allows. Leaves the usual sources alone.",
+        ),
+        "list_file": Param(
+            None,
+            type=["null", "string"],
+            title="List in a file",
+            description="The same from a file that the workers can read: a path, or a URL such as "
+            "s3://aws_default@bucket/list.csv.",
+        ),
+        "list_name": Param(
+            None,
+            type=["null", "string"],
+            pattern=r"^[A-Za-z0-9_.\-]{1,80}$",
+            title="Name of the list",
+            description="Under which its progress is shown. Empty: made of its content.",
+        ),
+        "list_column": Param(
+            None,
+            type=["null", "string"],
+            title="Column",
+            description="Which column of the CSV has the videos. Empty: found by its name.",
+        ),
         "adopt_old_videos": Param(
             False,
             type="boolean",
@@ -72,14 +101,15 @@ def ghost_hunter():
         interval = (context.get("data_interval_start"), context.get("data_interval_end"))
         return {"run_type": context["dag_run"].run_type, "interval": interval, "form": dict(context["params"])}
 
-    @task(execution_timeout=timedelta(minutes=5))
+    @task(execution_timeout=timedelta(minutes=30))  # a list may have millions of lines
     def plan() -> list:
-        """Read and check what to hunt, and share it out."""
+        """Read and check what to hunt, and share it out; or take a list into the inbox."""
         from ghost_tracking.tasks import hunter
 
         context = get_current_context()
         planned = hunter.plan(**assignment())
         context["ti"].xcom_push(key="why", value=planned["why"])
+        context["ti"].xcom_push(key="vault", value=planned["vault"])
         return planned["batches"]
 
     @task(
@@ -96,6 +126,13 @@ def ghost_hunter():
         context = get_current_context()
         return hunter.hunt(token, **assignment(), label=lambda label: context.update(ghost_label=label))
 
+    @task(retries=0, outlets=[Asset(settings.VIDEOS_ASSET)], execution_timeout=timedelta(minutes=45))
+    def admit(vault: str | None) -> dict:
+        """Admit videos of the lists in the inbox, as many as quota and SQL carry."""
+        from ghost_tracking.tasks import hunter
+
+        return hunter.admit(get_current_context()["dag_run"].run_type, vault)
+
     @task(trigger_rule="all_done", outlets=[Asset(settings.METRICS_ASSET)], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
         """Merge what was staged into the vault."""
@@ -104,15 +141,16 @@ def ghost_hunter():
         return publishing.publish()
 
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
-    def verdict(why: str, reports: list | None) -> dict:
+    def verdict(why: str, reports: list | None, admitted: dict) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import hunter
 
-        return hunter.verdict(why, reports)
+        return hunter.verdict(why, reports, admitted)
 
     planned = plan()
     hunted = hunt.expand(token=planned)
-    hunted >> publish() >> verdict(planned["why"], hunted)
+    admitted = admit(planned["vault"])
+    [hunted, admitted] >> publish() >> verdict(planned["why"], hunted, admitted)
 
 
 ghost_hunter()

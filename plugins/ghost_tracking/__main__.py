@@ -78,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     adding.add_argument("--name", help="a list of this name gets what it does not have; else it is named after its ids")
     adding.add_argument("--column", help="the column of the CSV that holds videos")
     lists.add_parser("status", help="every list and how far it is admitted").set_defaults(command=_list_status)
+    bad = lists.add_parser("bad", help="the bad lines of a list, with their numbers")
+    bad.set_defaults(command=_list_bad)
+    bad.add_argument("name")
     _add_plan_options(add("plan", _plan, "what so many new videos a day take: SQL, vault, calls, real intervals"))
     return parser
 
@@ -225,6 +228,12 @@ def _list_add(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
         sys.stderr.write(f"and {report.bad - len(report.bad_lines):,} more lines without a video\n")
     _print({name: getattr(report, name) for name in ("name", "ids", "new", "duplicates", "bad")})
     return 1 if report.bad else 0
+
+
+def _list_bad(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    for bad in vault.inbox.bad_lines(options.name):
+        sys.stdout.write(f"{bad}\n")
+    return 0
 
 
 def _list_status(vault: ParquetVaultHook, _: argparse.Namespace) -> int:

@@ -94,6 +94,12 @@ class Settings(BaseModel):
     hunter_search_overlap_minutes: NotNegative = Field(
         60, description="minutes that searches look back further, since new videos become findable late"
     )
+    inbox_videos_a_run: Positive = Field(
+        25_000, description="videos of the lists in the inbox that one hunter run admits at most"
+    )
+    inbox_sql_megabytes: Positive = Field(
+        480, description="megabytes of the database above which no list is admitted, until the janitor has made room"
+    )
     roster_keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,
         description="days that files of the roster stay which it no longer names: as long as you keep backups of the "

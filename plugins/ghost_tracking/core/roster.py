@@ -7,6 +7,7 @@ later. One row in SQL stands for up to `CHUNK_SIZE` ids in an immutable file of 
 chunk has thinned out and is written anew.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -232,11 +233,11 @@ def pack(hour: int, newcomers: Iterable[Newcomer], thin: Mapping[Chunk, Sequence
 def thin_chunks(chunks: Iterable[Chunk], joining: Iterable[datetime]) -> list[Chunk]:
     """Which chunks of one hour of the week should be written anew: thin ones that find company of the same slot.
 
-    `joining`: the slots of newcomers. One that has lost half of its ids is written anew alone. Chunks in the middle of
-    a slot are left alone.
+    `joining`: the slots of newcomers. One that has lost an eighth of its ids is written anew alone: their positions
+    are two bytes each in SQL. Chunks in the middle of a slot are left alone.
     """
-    thin = [chunk for chunk in chunks if chunk.videos < THIN and chunk.asked == 0]
-    company: dict[datetime, int] = {}
-    for due in [*joining, *(chunk.next_track_at for chunk in thin)]:
-        company[due] = company.get(due, 0) + 1
-    return [chunk for chunk in thin if company[chunk.next_track_at] > 1 or len(chunk.departed) * 2 > chunk.ids]
+    idle = [chunk for chunk in chunks if chunk.asked == 0]
+    thin = [chunk for chunk in idle if chunk.videos < THIN]
+    company = Counter([*joining, *(chunk.next_track_at for chunk in thin)])
+    worn = {chunk for chunk in idle if len(chunk.departed) * 8 > chunk.ids}
+    return [chunk for chunk in idle if chunk in worn or (chunk.videos < THIN and company[chunk.next_track_at] > 1)]

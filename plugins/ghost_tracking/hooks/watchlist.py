@@ -317,6 +317,10 @@ class WatchlistHook(BaseHook):
         moment: datetime | None = self.database.value("next_due_at", tiers=list(Tier))
         return moment
 
+    def database_bytes(self) -> int:
+        """The size of the whole database on disk."""
+        return int(self.database.value("database_bytes"))
+
     # Cleaning up
 
     def run_janitor(

@@ -103,6 +103,10 @@ FROM (
     SELECT min(next_track_at) FROM roster
 ) AS head;
 
+-- name: database_bytes
+-- The size of this database on disk: heaps, indexes, toast.
+SELECT pg_database_size(current_database()) AS bytes;
+
 -- name: insert_videos
 -- Metadata of newly discovered videos; a video that is there already stays as it is. Returns the new ids.
 INSERT INTO videos (

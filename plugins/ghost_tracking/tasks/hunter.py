@@ -1,17 +1,12 @@
-"""The bodies of the hunter's tasks: plan, hunt, verdict."""
+"""The bodies of the hunter's tasks: plan, hunt, admit, verdict."""
 
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from more_itertools import chunked
-
 from ghost_tracking.core.budgets import Purse
-from ghost_tracking.core.roster import has_settled
-from ghost_tracking.core.schedule import WatchlistEntry, entry_of_discovery
 from ghost_tracking.core.sources import (
     ChannelSource,
     ChartSource,
@@ -22,13 +17,12 @@ from ghost_tracking.core.sources import (
     parse_sources,
 )
 from ghost_tracking.core.video_ids import is_video_id
-from ghost_tracking.core.videos import Found, Video, parse_instant
+from ghost_tracking.core.videos import Found, parse_instant
 from ghost_tracking.core.windows import Assignment, Window, assign
 from ghost_tracking.errors import (
     BadInputError,
     BadSourcesError,
     ConfigurationError,
-    GhostTrackingError,
     PermanentError,
     QuotaExhaustedError,
     TransientError,
@@ -37,34 +31,15 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.settings import Settings, read_settings, read_sources
+from ghost_tracking.tasks import admission
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
+from ghost_tracking.tasks.hauls import Haul, bring_in
 from ghost_tracking.tasks.reconciling import Reconciling
-from ghost_tracking.tasks.shelving import Shelving
 
 log = logging.getLogger(__name__)
 
 _RESERVED_AT_A_TIME = 10
-_VIDEOS_A_TRANSACTION = 1_000
-_LONGEST_TRANSACTION = timedelta(seconds=120)
 _SHOWN = 10
-
-
-@dataclass
-class Haul:
-    """What one hunt task brought home. `failed`: why, by label of the source; `found`: ids by key of the source."""
-
-    found: dict[str, list[str]] = field(default_factory=dict)
-    hunted_until: dict[str, datetime] = field(default_factory=dict)
-    failed: dict[str, GhostTrackingError] = field(default_factory=dict)
-    known: int = 0
-    new: int = 0
-    refused: dict[str, str] = field(default_factory=dict)
-    unanswered: set[str] = field(default_factory=set)
-
-    @property
-    def ids(self) -> list[str]:
-        """Every id once, in the order in which they were found."""
-        return list(dict.fromkeys(video_id for ids in self.found.values() for video_id in ids))
 
 
 @task_body
@@ -72,7 +47,10 @@ def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form:
     """Check what to hunt and share it out: `batches` (a token for each mapped task) and `why`."""
     settings = read_settings()
     if form.get("adopt_old_videos"):
-        return {"batches": [], "why": _adopt()}
+        return {"batches": [], "why": _adopt(), "vault": None}
+    if admission.brings_list(form):
+        vault = ParquetVaultHook()
+        return {"batches": [], "vault": vault.identity(create=True), "why": admission.receive(form, vault)}
     sources, origin = _sources(form)
     assignment = _assignment(run_type, interval, form)
     with WatchlistHook(budgets=settings.quota) as watchlist:
@@ -103,7 +81,22 @@ def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form:
             for number in range(batches)
         ],
         "why": why,
+        "vault": identity,
     }
+
+
+@task_body
+def admit(run_type: str, vault: str | None) -> dict[str, Any]:
+    """Admit videos of the lists in the inbox, as many as quota and SQL carry in this hour.
+
+    `vault`: the identity of the one that `plan` saw. A backfill admits none. What it leaves undone is the next run's.
+    """
+    if run_type == "backfill" or vault is None:
+        return {"message": "No list is admitted in such a run."}
+    settings, inbox = read_settings(), ParquetVaultHook()
+    inbox.check_identity(vault)
+    with WatchlistHook(budgets=settings.quota) as watchlist:
+        return admission.Admission(watchlist, inbox, settings).run()
 
 
 @task_body
@@ -246,72 +239,6 @@ def _ask(source: Source, youtube: YouTubeHook, window: Window, overlap: timedelt
             return [Found(video_id) for video_id in source.videos]
 
 
-def bring_in(
-    haul: Haul,
-    youtube: YouTubeHook,
-    watchlist: WatchlistHook,
-    vault: ParquetVaultHook,
-    now: datetime | None = None,
-) -> None:
-    """Fetch the metadata of what is not on the watchlist yet, and write it. `now` (None: the present) tells its age."""
-    for ids in chunked(haul.ids, _VIDEOS_A_TRANSACTION):
-        known = watchlist.known(ids)
-        haul.known += len(known)
-        answer = youtube.metadata([video_id for video_id in ids if video_id not in known])
-        haul.unanswered |= answer.unanswered
-        haul.refused |= answer.malformed | dict.fromkeys(answer.missing, "YouTube does not know it, or it is private")
-        for error in answer.failures:
-            haul.failed.setdefault("metadata", error)
-        new = _write(list(answer.found.values()), watchlist, vault, now or datetime.now(UTC))
-        haul.new += new
-        haul.known += len(answer.found) - new
-
-
-def _write(videos: Sequence[Video], watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime) -> int:
-    """Bring in found videos: young ones with metadata and schedule, old ones at once to archive and roster.
-
-    Returns how many were new. The first points of all of them are staged, whatever they are.
-    """
-    entries = {video.id: entry_of_discovery(video.reading) for video in videos}
-    old = [video for video in videos if has_settled(entries[video.id], now)]
-    young = [video for video in videos if not has_settled(entries[video.id], now)]
-    return _write_young(young, entries, watchlist, vault) + _write_old(old, entries, watchlist, vault, now)
-
-
-def _write_young(
-    videos: Sequence[Video],
-    entries: Mapping[str, WatchlistEntry],
-    watchlist: WatchlistHook,
-    vault: ParquetVaultHook,
-) -> int:
-    """Write metadata and schedule in one transaction, and stage for the vault before it ends.
-
-    Staged are the first points, and metadata with its descriptions as it stands in the database now. A video that
-    another task has put on the watchlist meanwhile is that one's.
-    """
-    with watchlist.transaction(within=_LONGEST_TRANSACTION):
-        fresh = set(watchlist.ingest_video_metadata(videos))
-        vault.stage_videos([video for video in videos if video.id in fresh], watchlist.discovery_time())
-        new = set(watchlist.add_to_watchlist(entries[video.id] for video in videos))
-        vault.stage([video.reading.point for video in videos if video.id in new])
-    return len(new)
-
-
-def _write_old(
-    videos: Sequence[Video],
-    entries: Mapping[str, WatchlistEntry],
-    watchlist: WatchlistHook,
-    vault: ParquetVaultHook,
-    now: datetime,
-) -> int:
-    """Old videos go to the roster and their metadata to the archive at once: in SQL they would only pass through."""
-    if not videos:
-        return 0
-    vault.stage_videos(videos, watchlist.discovery_time())
-    vault.stage([video.reading.point for video in videos])
-    return Shelving(watchlist, vault, now).shelve_found(entries[video.id] for video in videos)
-
-
 def _completed(haul: Haul) -> dict[str, datetime]:
     """How far each source has been hunted whose every video was answered for."""
     return {
@@ -355,7 +282,9 @@ def _raise_failures(haul: Haul) -> None:
         raise TransientError(f"{len(passing)} sources failed and are hunted again next time; {label}: {error.message}")
 
 
-def verdict(why: str, reports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
+def verdict(
+    why: str, reports: Iterable[Mapping[str, Any]] | None, admitted: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """What the run did in all. Airflow runs this task only when nothing before it has failed."""
     done = [report for report in reports or [] if report]
     totals = {name: sum(report[name] for report in done) for name in ("found", "new", "known", "refused", "left")}
@@ -366,5 +295,7 @@ def verdict(why: str, reports: Iterable[Mapping[str, Any]] | None) -> dict[str, 
         f"{why}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
         f"{totals['refused']:,} refused, {totals['left']:,} left for the next run. {len(failed)} sources failed."
     )
+    if admitted:
+        message += f" {admitted['message']}"
     log.info(message)
     return {"message": message, "failed": failed[:_SHOWN], **totals}
