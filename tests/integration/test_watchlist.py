@@ -3,7 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import psycopg
 import pytest
@@ -50,6 +50,20 @@ def test_adding_and_ingesting_again_changes_nothing(watchlist: WatchlistHook, sq
         watchlist.add_to_watchlist(["a", "a", "b"])
     assert sql.execute("SELECT title, tags FROM videos").fetchall() == [("first", ["x", 'ÿ"{,}'])]
     assert watchlist.count() == 2
+
+
+def test_texts_numbers_and_times_arrive_as_they_are(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
+    titles = [None, "NULL", "null", "", " ", "\\", '"', '\\"', "it's {a,b}", "{}", "%s %(x)s", "two\nlines\t", "🔥 ÿ"]
+    at = NOW.replace(year=1970, microsecond=1).astimezone(timezone(timedelta(hours=5, minutes=45)))
+    videos = [
+        {"id": f"null{number}", "title": title, "published_at": at, "duration_seconds": number}
+        for number, title in enumerate(titles)
+    ]
+    assert len(watchlist.ingest_video_metadata(videos, now=NOW)) == len(titles)
+    stored = sql.execute(
+        "SELECT title, duration_seconds, published_at, discovered_at, tags, category_id FROM videos ORDER BY 2"
+    ).fetchall()
+    assert stored == [(title, number, at, NOW, [], None) for number, title in enumerate(titles)]
 
 
 @pytest.mark.parametrize("bad", ["", "x" * 21, "a b", "ä", None, 7])

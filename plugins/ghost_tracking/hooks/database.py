@@ -1,8 +1,9 @@
 """The one way to the ghost database: connections that a pooler may share, transactions, named queries."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -58,13 +59,13 @@ class Database:
     def run(self, query: str, **parameters: Any) -> list[Row]:
         """Run a named query and return its rows, in the transaction under way or one of its own."""
         with self.transaction(), self._session.cursor() as cursor:
-            cursor.execute(sql.queries()[query].encode(), parameters)
+            cursor.execute(sql.queries()[query].encode(), _bound(parameters))
             return cursor.fetchall() if cursor.description else []
 
     def change(self, query: str, **parameters: Any) -> int:
         """Run a named query that changes rows, and return how many."""
         with self.transaction(), self._session.cursor() as cursor:
-            return cursor.execute(sql.queries()[query].encode(), parameters).rowcount
+            return cursor.execute(sql.queries()[query].encode(), _bound(parameters)).rowcount
 
     def value(self, query: str, **parameters: Any) -> Any:
         """The one value that a named query returns."""
@@ -172,3 +173,22 @@ class Database:
                 f"connection '{self.connection_id}' is not defined: add one of type Postgres, with host, database, "
                 "login and password, in Airflow's Admin > Connections"
             ) from error
+
+
+def _bound(parameters: Mapping[str, Any]) -> Row:
+    """Lists as PostgreSQL writes arrays; every query says of which type. psycopg takes five times as long for them."""
+    return {name: _array(value) if isinstance(value, list) else value for name, value in parameters.items()}
+
+
+def _array(values: Sequence[Any]) -> str:
+    return "{" + ",".join(map(_element, values)) + "}"
+
+
+def _element(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)

@@ -148,12 +148,13 @@ class WatchlistHook(BaseHook):
     # Discovery
 
     def ingest_video_metadata(
-        self, videos: Video | Mapping[str, Any] | Iterable[Video | Mapping[str, Any]]
+        self, videos: Video | Mapping[str, Any] | Iterable[Video | Mapping[str, Any]], *, now: datetime | None = None
     ) -> list[str]:
         """Write the metadata of one or many newly found videos; returns the ids that were new.
 
         A mapping has `id` and any of title, published_at, tags, channel_id, channel_title, category_id,
         duration_seconds and default_language. A video that is there already keeps its row and its discovery time.
+        New ones are discovered at `now`; None: by the database's clock.
         Every video belongs on the watchlist as well (`add_to_watchlist`), best in one `transaction()`.
         Raises BadInputError for an impossible id, an unknown field or a time without a zone.
         """
@@ -162,7 +163,7 @@ class WatchlistHook(BaseHook):
         names = sorted(self._VIDEO_FIELDS)
         columns = {name: [row.get(name) for row in rows] for name in names}
         columns["tags"] = [json.dumps(list(tags or [])) for tags in columns["tags"]]
-        return [row["id"] for row in self.database.run("insert_videos", **columns)]
+        return [row["id"] for row in self.database.run("insert_videos", now=now, **columns)]
 
     def add_to_watchlist(
         self, videos: str | WatchlistEntry | Iterable[str | WatchlistEntry], tier: str = Tier.HOURLY
