@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bench import archive, claims, series, tracker, vault, youtube
+from bench import archive, claims, footprint, series, tracker, vault, youtube
 from bench.screen import Screen, describe_machine
 from local_stack.signals import EndingSignals, StopRequested
 
@@ -19,9 +19,10 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "archive": archive.bench,
     "series": series.bench,
     "month": series.bench_month,
+    "footprint": footprint.bench,
 }
-ON_REQUEST = {"month"}
-"""Take a quarter of an hour: run only when they are named."""
+ON_REQUEST = {"month", "footprint"}
+"""Take a quarter of an hour or more: run only when they are named."""
 
 
 def main(arguments: list[str] | None = None) -> int:

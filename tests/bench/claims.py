@@ -1,16 +1,23 @@
-"""What the watchlist costs PostgreSQL: claims and their write-back, the plan's counting, and the room it takes."""
+"""What the schedule costs PostgreSQL: claims and their write-back, the plan's counting, and the room it takes.
 
+Of the watchlist, where a row is a video, and of the roster, where it is a chunk of thousands.
+"""
+
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import psycopg
 
-from bench.figures import Samples, figure, timed
-from bench.parts import database_connection, folder, postgres_server
+from bench.figures import Samples, figure, judged, timed
+from bench.parts import database_connection, folder, postgres_server, random_ids
 from bench.screen import Screen
+from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, hour_of_week, settle_visits, visit
 from ghost_tracking.core.schedule import settle
-from ghost_tracking.core.tiers import Tier
+from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.core.videos import Reading
+from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack.postgres import Postgres
 
@@ -18,11 +25,16 @@ OVERDUE = (21_000, 1_000_000)
 CLAIMS = 12
 BATCH = 1_667
 
+TRACKED, LARGE_BATCH = 100_000, 5_000
+MOST_SECONDS = 6.0
+MOST_ROWS_WRITTEN = 100
+MOST_BYTES_AN_ID = 7.2
+
 _FILL = """
     INSERT INTO watchlist (video_id, tracking_tier, last_tracked_at, next_track_at, created_at, anchor_at)
     SELECT translate(left(encode(sha256(number::text::bytea), 'base64'), 11), '+/', '-_'),
            tier, due - length, due, due - length, due - length
-    FROM generate_series(1, %(rows)s) AS number
+    FROM generate_series(%(first)s::integer, %(last)s::integer) AS number
     CROSS JOIN LATERAL (SELECT mod(number, 3) AS third) AS thirds
     CROSS JOIN LATERAL (
         SELECT (ARRAY['HOURLY', 'DAILY', 'WEEKLY'])[third + 1] AS tier,
@@ -42,21 +54,35 @@ class _Measured:
     counting: Samples
     bytes_before: float
     bytes_after: float
+    large: Samples
 
 
 def bench(screen: Screen) -> None:
-    """Claim 20,000 videos in twelve batches, among a few more that are due and among a million."""
+    """Claim 20,000 videos in twelve batches, among a few more that are due and among a million; then 100,000."""
     with folder() as place, screen.busy("PostgreSQL") as tell, postgres_server(place) as server:
         measured = []
         for rows in OVERDUE:
             tell(f"a watchlist of {rows:,} overdue videos")
             measured.append(_measure(server, rows))
+        tell(f"a roster of {TRACKED:,} due videos")
+        roster = _track_the_roster(server, place / "vault")
     screen.table(
         ["overdue", f"{CLAIMS} claims of {BATCH:,}", "a claim", "counting for the plan", "bytes a row", "afterwards"],
         [_row(each) for each in measured],
     )
     few, many = measured
     screen.note(f"a claim among {many.rows:,} takes {many.claims.over(few.claims)} that among {few.rows:,}")
+    screen.table(["", "measured", "bound", ""], [_judged_large(many.large), *roster])
+
+
+def _judged_large(claims: Samples) -> list[str]:
+    seconds = sum(claims.values)
+    return judged(
+        f"{TRACKED:,} of {OVERDUE[-1] + TRACKED:,} overdue, claimed {LARGE_BATCH:,} at a time and rescheduled",
+        f"{seconds:.1f} s, {claims.text('ms', scale=1000)} a claim",
+        f"{MOST_SECONDS:.0f} s",
+        seconds <= MOST_SECONDS,
+    )
 
 
 def _row(each: _Measured) -> list[str]:
@@ -77,7 +103,7 @@ def _measure(server: Postgres, rows: int) -> _Measured:
     with WatchlistHook(connection=database_connection(dsn)) as watchlist:
         watchlist.migrate()
         with psycopg.connect(dsn, autocommit=True) as session:
-            session.execute(_FILL, {"rows": rows})
+            session.execute(_FILL, {"first": 1, "last": rows})
             session.execute("VACUUM ANALYZE watchlist")
             session.execute("CHECKPOINT")
             before = _bytes_a_row(session)
@@ -85,15 +111,86 @@ def _measure(server: Postgres, rows: int) -> _Measured:
             claims = Samples()
             for number in range(CLAIMS):
                 with claims.timed():
-                    _claim(watchlist, list(Tier)[number % 3])
-            return _Measured(watchlist.count(), claims, counting, before, _bytes_a_row(session))
+                    _claim(watchlist, list(Tier)[number % 3], BATCH)
+            after = _bytes_a_row(session)
+            large = _large_claims(session, watchlist) if rows == OVERDUE[-1] else Samples()
+            return _Measured(rows, claims, counting, before, after, large)
 
 
-def _claim(watchlist: WatchlistHook, tier: Tier) -> None:
+def _large_claims(session: psycopg.Connection, watchlist: WatchlistHook) -> Samples:
+    """Claims of 100,000 in all, by one worker, while a million others are overdue."""
+    session.execute(_FILL, {"first": OVERDUE[-1] + 1, "last": OVERDUE[-1] + TRACKED + CLAIMS * BATCH})
+    session.execute("VACUUM ANALYZE watchlist")
+    session.execute("CHECKPOINT")
+    claims = Samples()
+    for number in range(TRACKED // LARGE_BATCH):
+        with claims.timed():
+            _claim(watchlist, list(Tier)[number % 3], LARGE_BATCH)
+    return claims
+
+
+def _track_the_roster(server: Postgres, place: Path) -> list[list[str]]:
+    """Track 100,000 videos of the roster, all of them found: rows that PostgreSQL writes, bytes of the vault an id."""
+    server.ensure_database("roster")
+    dsn, now = server.dsn("roster"), datetime.now(UTC).replace(microsecond=0)
+    vault = ParquetVaultHook(root=str(place))
+    with (
+        WatchlistHook(connection=database_connection(dsn)) as watchlist,
+        psycopg.connect(dsn, autocommit=True) as session,
+    ):
+        watchlist.migrate()
+        for _ in range(TRACKED // CHUNK_SIZE):
+            name = vault.roster.write(random_ids(CHUNK_SIZE), now.date())
+            watchlist.roster.insert(Chunk(name, hour_of_week(now), False, CHUNK_SIZE, now))
+        before = _rows_written(session, watchlist)
+        for _ in range(TRACKED // LARGE_BATCH):
+            _visit(watchlist, vault, now)
+        written = _rows_written(session, watchlist) - before
+        left = sum(watchlist.due()[Queue.ROSTER])
+    if left:
+        raise RuntimeError(f"{left:,} videos are still due")
+    size = sum(file.stat().st_size for file in (place / "roster").iterdir()) / TRACKED
+    return [
+        judged(
+            f"rows written for {TRACKED:,} videos of the roster",
+            f"{written:,}",
+            str(MOST_ROWS_WRITTEN),
+            written <= MOST_ROWS_WRITTEN,
+        ),
+        judged(
+            f"bytes of the vault for an id, in chunks of {CHUNK_SIZE:,}",
+            figure(size),
+            figure(MOST_BYTES_AN_ID),
+            size <= MOST_BYTES_AN_ID,
+        ),
+    ]
+
+
+def _visit(watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime) -> None:
+    """Claim a chunk's worth of the roster, take every video for found, and write the chunks back."""
+    with watchlist.claim_chunks(Queue.ROSTER, LARGE_BATCH, now=now) as claim:
+        visits = []
+        for chunk in claim.chunks:
+            ids = vault.roster.read(chunk.name)
+            visits.append(visit(chunk, ids, watchlist.known(ids), LARGE_BATCH))
+        found = {id_: Reading(id_, now, 1, 1, 1, None) for each in visits for id_ in each.wanted}
+        outcome = settle_visits(visits, found, (), (), {}, now)
+        claim.reschedule(outcome.chunks, outcome.entries)
+
+
+def _rows_written(session: psycopg.Connection, watchlist: WatchlistHook) -> int:
+    watchlist.close()  # what a session has done is counted when it ends
+    time.sleep(1.0)
+    row = session.execute("SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _claim(watchlist: WatchlistHook, tier: Tier, batch: int) -> None:
     """Claim a batch, take every video as answered for, and write its next slot back."""
-    with watchlist.claim(tier, BATCH) as claim:
-        if len(claim.entries) != BATCH:
-            raise RuntimeError(f"a claim of {BATCH:,} got {len(claim.entries):,}")
+    with watchlist.claim(tier, batch) as claim:
+        if len(claim.entries) != batch:
+            raise RuntimeError(f"a claim of {batch:,} got {len(claim.entries):,}")
         now = datetime.now(UTC).replace(microsecond=0)
         entries = {entry.video_id: entry for entry in claim.entries}
         found = {each.video_id: Reading(each.video_id, now, 1, 1, 1, each.anchor_at) for each in claim.entries}

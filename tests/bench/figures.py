@@ -51,3 +51,8 @@ def figure(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def judged(name: str, measured: str, bound: str, holds: bool) -> list[str]:
+    """A row of a table: what was measured, what the project wants of itself, and whether it is so."""
+    return [name, measured, bound, "holds" if holds else "MISSED"]

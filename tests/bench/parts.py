@@ -1,6 +1,8 @@
 """Real parts to measure: a PostgreSQL server, a YouTube in a process of its own, a database by its DSN."""
 
+import base64
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,3 +67,10 @@ def database_connection(dsn: str) -> Connection:
         login=known["user"],
         schema=known["dbname"],
     )
+
+
+def random_ids(number: int) -> list[str]:
+    """Ids of videos: 64 random bits each."""
+    octets = secrets.token_bytes(8 * number)
+    parts = (octets[start : start + 8] for start in range(0, len(octets), 8))
+    return [base64.urlsafe_b64encode(part).decode()[:11] for part in parts]
