@@ -8,14 +8,19 @@ asks YouTube, stages the points and reschedules the videos; its name says what i
 staged into `metrics/date=…/hour=…/stats.parquet`. `verdict` is red when any of it failed; then what was left undone
 is still due, and the next run does it. When nothing is due, `track` is skipped and `verdict` says so.
 
+The form of a run by hand can name videos to be read now, or narrow it to some tiers and a number of videos.
+
 A backfill of this DAG does nothing: YouTube gives counts of the present only.
 """
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import Asset, dag, get_current_context, task
+from airflow.sdk import Asset, Param, dag, get_current_context, task
 
 from ghost_tracking import settings
+from ghost_tracking.core.tiers import Queue
+
+_QUEUES = [queue.value for queue in Queue]
 
 
 @dag(
@@ -26,6 +31,31 @@ from ghost_tracking import settings
     max_active_runs=1,
     dagrun_timeout=timedelta(minutes=45),
     default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(seconds=10)},
+    params={
+        "videos": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string"},
+            title="Videos",
+            description="Ids or URLs, one a line: read now, due or not. Those that are not tracked get a point and no "
+            "more. Empty: what is due.",
+        ),
+        "queues": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string", "enum": _QUEUES},
+            examples=_QUEUES,
+            title="Where from",
+            description="Tiers of the watchlist, chunks of the roster, videos that are gone. Empty: all of them.",
+        ),
+        "limit": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="At most",
+            description="Videos that this run tracks at most. Empty: as many as quota and settings allow.",
+        ),
+    },
     tags=["ghost_tracking"],
     doc_md=__doc__,
 )
@@ -36,7 +66,7 @@ def ghost_tracker():
         from ghost_tracking.tasks import tracker
 
         context = get_current_context()
-        planned = tracker.plan(context["dag_run"].run_type)
+        planned = tracker.plan(context["dag_run"].run_type, dict(context["params"]))
         context["ti"].xcom_push(key="why", value=planned["why"])
         return planned["batches"]
 
@@ -51,7 +81,7 @@ def ghost_tracker():
         from ghost_tracking.tasks import tracker
 
         context = get_current_context()
-        return tracker.track(token, lambda label: context.update(ghost_label=label))
+        return tracker.track(token, lambda label: context.update(ghost_label=label), dict(context["params"]))
 
     @task(trigger_rule="all_done", outlets=[Asset(settings.METRICS_ASSET)], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:

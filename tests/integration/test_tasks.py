@@ -46,12 +46,12 @@ class Deployment:
         publishing.publish()
         return hunter.verdict(planned["why"], reports)
 
-    def track(self) -> dict[str, Any]:
+    def track(self, run_type: str = "scheduled", **form: Any) -> dict[str, Any]:
         """A whole tracker run."""
-        planned = tracker.plan("scheduled")
+        planned = tracker.plan(run_type, form)
         assert len(json.dumps(planned)) < 10_000
         self.labels = []
-        reports = [tracker.track(token, self.labels.append) for token in planned["batches"]]
+        reports = [tracker.track(token, self.labels.append, form) for token in planned["batches"]]
         publishing.publish()
         return tracker.verdict(planned["why"], reports)
 
@@ -582,3 +582,29 @@ def test_hours_go_after_folding_where_the_setting_says_so(deployment: Deployment
     assert janitor.fold(dry_run=False)["hours_dropped"] == 30
     assert not list((deployment.vault / "metrics").rglob("*.parquet"))
     assert len(vault.read_history("video")) == 30
+
+
+def test_videos_of_the_form_are_read_now_and_keep_their_slots(deployment: Deployment, sql: psycopg.Connection) -> None:
+    one_watched, other = deployment.alive(2)
+    deployment.hunt({"videos": [one_watched]})
+    before = one(sql, "SELECT next_track_at, last_tracked_at FROM watchlist")
+    time.sleep(1.1)
+    report = deployment.track("manual", videos=[f"https://youtu.be/{one_watched}", other, ""])
+    assert (report["tracked"], report["left_due"]) == (2, 0)
+    assert deployment.labels[-1] == "form: 2 tracked"
+    after = one(sql, "SELECT next_track_at, last_tracked_at FROM watchlist")
+    assert after[0] == before[0]
+    assert after[1] > before[1]
+    assert on_watchlist(sql) == {one_watched}
+    assert deployment.points()["video_id"].value_counts().to_dict() == {one_watched: 2, other: 1}
+    with pytest.raises(AirflowFailException, match=r"1 of the form's videos cannot be used, none was read: line 2"):
+        tracker.plan("manual", {"videos": [other, "https://example.com/"]})
+
+
+def test_a_run_can_be_narrowed_to_some_queues_and_a_number(deployment: Deployment, sql: psycopg.Connection) -> None:
+    alive = deployment.alive(40)
+    deployment.hunt({"videos": alive})
+    sql.execute("UPDATE watchlist SET next_track_at = now() - INTERVAL '1 minute', tracking_tier = 'HOURLY'")
+    assert deployment.track("manual", queues=["DAILY", "ROSTER"])["tracked"] == 0
+    assert deployment.track("manual", queues=["HOURLY"], limit=15)["tracked"] == 15
+    assert still_due(sql) == 25

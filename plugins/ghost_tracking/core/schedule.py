@@ -1,7 +1,7 @@
 """Rows of the watchlist, and what becomes of each after its batch was asked for."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ghost_tracking.core.absence import Absence, AvailabilityEvent, is_fault, miss
@@ -65,6 +65,13 @@ def after_reading(entry: WatchlistEntry, reading: Reading) -> WatchlistEntry:
         awaits_start=reading.awaits_start,
         heated_until=_still_heated(entry, reading.observed_at),
     )
+
+
+def keeping_slot(before: WatchlistEntry, after: WatchlistEntry, at: datetime) -> WatchlistEntry:
+    """The row after a reading at `at` that was asked for by hand: a slot that had not come yet stays its next one."""
+    if after.absence is not None or before.next_track_at is None or before.next_track_at <= at:
+        return after
+    return replace(after, tracking_tier=before.tracking_tier, next_track_at=before.next_track_at)
 
 
 def after_miss(entry: WatchlistEntry, at: datetime, *, counted: bool) -> WatchlistEntry:

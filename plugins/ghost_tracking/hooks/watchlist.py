@@ -210,6 +210,16 @@ class WatchlistHook(BaseHook):
             yield claim
 
     @contextmanager
+    def claim_videos(
+        self, video_ids: Sequence[str], *, deadline: timedelta = timedelta(seconds=120)
+    ) -> Iterator[Claim]:
+        """Claim those of these videos that are on the watchlist, due or not; as `claim`. Others hold none of them."""
+        claim = Claim()
+        with self._lease(claim, deadline, lambda: self._write_back(claim)):
+            claim.entries = [_entry(row) for row in self.database.run("these_videos", video_ids=list(video_ids))]
+            yield claim
+
+    @contextmanager
     def claim_chunks(
         self, queue: Queue, videos: int, *, deadline: timedelta = timedelta(seconds=120), now: datetime | None = None
     ) -> Iterator[ChunkClaim]:

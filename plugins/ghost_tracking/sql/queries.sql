@@ -21,6 +21,14 @@ ORDER BY next_track_at ASC
 LIMIT %(batch_size)s
 FOR UPDATE SKIP LOCKED;
 
+-- name: these_videos
+-- Rows of these videos, due or not, but those that others hold. Locks what it returns.
+SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, heated_until
+FROM watchlist
+WHERE video_id = ANY(%(video_ids)s::text[])
+FOR UPDATE SKIP LOCKED;
+
 -- name: due_by_lateness
 -- How many videos are due, by queue and class of relative lateness (time overdue / interval of the queue), in both
 -- places: rows of the watchlist, and what is still to be asked of the roster's chunks.

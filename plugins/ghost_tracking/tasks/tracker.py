@@ -1,20 +1,21 @@
 """The bodies of the tracker's tasks: plan, track, publish, verdict."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ghost_tracking.core.batches import Batch, make_batches, share_out
+from ghost_tracking.core.batches import LARGEST_BATCH, Batch, make_batches, share_out
 from ghost_tracking.core.budgets import IDS_PER_CALL, STATISTICS_BUCKETS, Bucket, Purse, calls_for
 from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.pacing import QuotaStatus, quota_status, set_aside
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Visit, settle_visits, visit
-from ghost_tracking.core.schedule import settle
+from ghost_tracking.core.schedule import keeping_slot, settle
 from ghost_tracking.core.tiers import Queue
+from ghost_tracking.core.video_ids import parse_video_reference
 from ghost_tracking.core.videos import Reading
-from ghost_tracking.errors import QuotaExhaustedError, TransientError, YouTubeFaultError
+from ghost_tracking.errors import BadInputError, QuotaExhaustedError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -32,17 +33,41 @@ _TOTALS = ("tracked", "missing", "gone", "returned", "heated", "refused", "left_
 
 
 @task_body
-def plan(run_type: str) -> dict[str, Any]:
-    """Share out what is due, within what the quota allows: `batches` (a token for each mapped task) and `why`."""
+def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Share out what is due, within what the quota allows: `batches` (a token for each mapped task) and `why`.
+
+    The run's form can name `videos` to read now, due or not, or narrow the run to some `queues` and a `limit`.
+    """
     if run_type == "backfill":
         return _planned("A backfill tracks nothing: YouTube gives counts of the present only, and none is invented.")
-    settings = read_settings()
+    form = form or {}
+    settings, videos = read_settings(), _named(form)
+    by_hand = run_type == "manual"
     with WatchlistHook(budgets=settings.quota) as watchlist:
         watchlist.migrate()
-        vault = ParquetVaultHook().identity(create=True)
-        by_hand = run_type == "manual"
-        batches, why = Tracking(watchlist, settings, by_hand=by_hand).share()
-    return _planned(why, [batch.as_dict() | {"vault": vault, "by_hand": by_hand} for batch in batches])
+        common = {"vault": ParquetVaultHook().identity(create=True), "by_hand": by_hand}
+        if videos:
+            slices = [{"first": first, "stop": first + LARGEST_BATCH} for first in range(0, len(videos), LARGEST_BATCH)]
+            return _planned(
+                f"{len(videos):,} videos of the run's form are read now.", [each | common for each in slices]
+            )
+        tracking = Tracking(watchlist, settings, by_hand=by_hand)
+        batches, why = tracking.share(queues=form.get("queues") or list(Queue), limit=form.get("limit"))
+    return _planned(why, [batch.as_dict() | common for batch in batches])
+
+
+def _named(form: Mapping[str, Any]) -> list[str]:
+    """The ids of the videos that the form names, each once. Raises BadInputError for what names none."""
+    found, bad = dict[str, None](), []
+    for number, line in enumerate(form.get("videos") or [], 1):
+        try:
+            if line.strip():
+                found[parse_video_reference(line)] = None
+        except ValueError as error:
+            bad.append(f"line {number}: {error}")
+    if bad:
+        raise BadInputError(f"{len(bad)} of the form's videos cannot be used, none was read: {'; '.join(bad[:5])}")
+    return list(found)
 
 
 def _planned(why: str, tokens: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
@@ -51,20 +76,26 @@ def _planned(why: str, tokens: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
 
 
 @task_body
-def track(token: Mapping[str, Any], label: Label) -> dict[str, Any]:
+def track(token: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Claim a batch, ask YouTube, stage the points, reschedule. What it leaves undone is due in the next run.
 
     Raises a TransientError after everything that was answered is safe, so that the run's colour tells the truth.
     """
-    batch, settings = Batch.from_dict(token), read_settings()
-    vault = ParquetVaultHook()
+    settings, vault = read_settings(), ParquetVaultHook()
     vault.check_identity(token["vault"])
-    label(f"{batch.queue}: {batch.limit:,} videos")
+    videos = _named(form or {})[token["first"] : token["stop"]] if "first" in token else None
+    batch = Batch(Queue.DAILY, len(videos), strict=True) if videos is not None else Batch.from_dict(token)
+    name = batch.queue.value if videos is None else "form"
+    label(f"{name}: {batch.limit:,} videos")
     with WatchlistHook(budgets=settings.quota) as watchlist:
         purse, affordable = reserve(watchlist.quota, batch, settings, by_hand=token["by_hand"])
+        tracking = Tracking(watchlist, settings)
         with calling_youtube(watchlist.quota, purse, settings) as youtube:
-            done = Tracking(watchlist, settings).follow(batch, affordable, youtube, vault)
-    report = _report(batch, done) | {"calls": calls(purse)}
+            if videos is not None:
+                done = tracking.read_now(videos, youtube, vault)
+            else:
+                done = tracking.follow(batch, affordable, youtube, vault)
+    report = _report(name, done) | {"calls": calls(purse)}
     label(_label(report))
     _raise_failures(done)
     return report
@@ -95,9 +126,9 @@ class Tracking:
     now: datetime | None = None
     by_hand: bool = False
 
-    def share(self) -> tuple[list[Batch], str]:
-        """The batches of a run, and in a sentence why they are these."""
-        due = self.watchlist.due(self.now)
+    def share(self, queues: Collection[str] = tuple(Queue), limit: int | None = None) -> tuple[list[Batch], str]:
+        """The batches of a run over these queues, with `limit` videos at most, and in a sentence why they are these."""
+        due = {queue: counts for queue, counts in self.watchlist.due(self.now).items() if queue in queues}
         total = sum(sum(counts) for counts in due.values())
         if total == 0:
             next_due_at = self.watchlist.next_due_at()
@@ -105,7 +136,7 @@ class Tracking:
             return [], f"Nothing is due: {when}."
         quota = self.quota({queue: sum(counts) for queue, counts in due.items()})
         calls_allowed = quota.allowed_by_hand if self.by_hand else quota.allowed
-        most = min(calls_allowed * IDS_PER_CALL, self.settings.tracker_videos_a_run)
+        most = min(calls_allowed * IDS_PER_CALL, self.settings.tracker_videos_a_run, limit or total)
         shares = share_out(due, most)
         batches = make_batches(shares, self.settings.tracker_parallel_tasks, strict=total > most)
         why = f"{total:,} videos are due, {sum(shares.values()):,} are tracked now in {len(batches)} batches."
@@ -131,6 +162,20 @@ class Tracking:
         if batch.queue.in_chunks:
             return self._follow_chunks(batch.queue, limit, limit if batch.strict else affordable, youtube, vault)
         return self._follow_rows(batch.queue, limit, youtube, vault)
+
+    def read_now(self, videos: Sequence[str], youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
+        """Ask for these videos, due or not. Those on the watchlist keep their slots; others get a point only."""
+        with self.watchlist.claim_videos(videos, deadline=self._within) as claim:
+            entries = {entry.video_id: entry for entry in claim.entries}
+            answer = youtube.statistics(videos, within=self._within)
+            watched = {video_id: answer.found[video_id] for video_id in entries if video_id in answer.found}
+            missing, malformed = answer.missing & entries.keys(), answer.malformed.keys() & entries.keys()
+            outcome = settle(entries, watched, missing, malformed, self._present)
+            vault.stage([reading.point for reading in answer.found.values()])
+            vault.stage_availability(outcome.events)
+            # a reading between two slots stands for neither
+            claim.reschedule(keeping_slot(entries[each.video_id], each, self._present) for each in outcome.entries)
+        return Done(answer, len(videos), outcome.newly_gone, outcome.returned, is_fault=outcome.is_fault)
 
     def _follow_rows(self, queue: Queue, limit: int, youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
         with self.watchlist.claim(queue.tier, limit, deadline=self._within, now=self.now) as claim:
@@ -230,12 +275,12 @@ def reserve(
     return purse, min(videos, (statistics + (general if overflow else 0)) * IDS_PER_CALL)
 
 
-def _report(batch: Batch, done: Done) -> dict[str, Any]:
+def _report(queue: str, done: Done) -> dict[str, Any]:
     answer = done.answer
     for video_id, reason in list(answer.malformed.items())[:_SHOWN]:
         log.warning("Set aside %s, whose answer cannot be used: %s", video_id, reason)
     return {
-        "queue": batch.queue.value,
+        "queue": queue,
         "claimed": done.claimed,
         "tracked": len(answer.found),
         "missing": len(answer.missing),
