@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ghost_tracking import __main__ as command
+from ghost_tracking.__main__ import main
+from ghost_tracking.commands import lists
 from ghost_tracking.hooks.vault import inbox
 
 
 def run(vault: Path, *arguments: str) -> int:
-    return command.main(["--vault", str(vault), "list", *arguments])
+    return main(["--vault", str(vault), "list", *arguments])
 
 
 def test_a_list_is_brought_and_every_bad_line_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_what_cannot_be_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 def test_a_list_that_takes_long_shows_how_far_it_is(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(lists, "PATIENCE_SECONDS", 0)
     monkeypatch.setattr(inbox, "IDS_A_FILE", 1_000)
     monkeypatch.setenv("FORCE_COLOR", "1")
     file = tmp_path / "list.txt"

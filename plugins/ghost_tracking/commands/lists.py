@@ -1,0 +1,91 @@
+"""Lists of videos for the hunter to admit: bringing them, and how far they are."""
+
+import argparse
+import codecs
+import io
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from ghost_tracking.commands import Commands, print_json
+from ghost_tracking.errors import BadInputError
+from ghost_tracking.hooks.vault import ParquetVaultHook
+
+PATIENCE_SECONDS = 2
+
+
+def add_list_commands(commands: Commands) -> None:
+    """list add, list status, list bad."""
+    lists = commands.add_parser("list", help="lists of videos for the hunter to admit").add_subparsers(required=True)
+    adding = lists.add_parser("add", help="put a list of ids, URLs or a CSV into the vault's inbox")
+    adding.set_defaults(command=_list_add)
+    adding.add_argument("file", help="a file, or - for what is piped in")
+    adding.add_argument("--name", help="a list of this name gets what it does not have; else it is named after its ids")
+    adding.add_argument("--column", help="the column of the CSV that holds videos")
+    lists.add_parser("status", help="every list and how far it is admitted").set_defaults(command=_list_status)
+    bad = lists.add_parser("bad", help="the bad lines of a list, with their numbers")
+    bad.set_defaults(command=_list_bad)
+    bad.add_argument("name")
+
+
+def _list_add(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    with _opened(options.file) as lines, _late_progress() as progress:
+        report = vault.inbox.receive(lines, options.name, options.column, progress)
+    for each in report.bad_lines:
+        sys.stderr.write(f"{each}\n")
+    if report.bad > len(report.bad_lines):
+        sys.stderr.write(f"and {report.bad - len(report.bad_lines):,} more lines without a video\n")
+    print_json({name: getattr(report, name) for name in ("name", "ids", "new", "duplicates", "bad")})
+    return 1 if report.bad else 0
+
+
+def _list_bad(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    for bad in vault.inbox.bad_lines(options.name):
+        sys.stdout.write(f"{bad}\n")
+    return 0
+
+
+def _list_status(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+    table = Table("list", "since", "videos", "admitted", "waiting", "bad lines")
+    for each in vault.inbox.lists():
+        numbers = (f"{number:,}" for number in (each.ids, each.admitted, each.waiting, each.bad))
+        table.add_row(each.name, f"{each.created_at:%Y-%m-%d %H:%M} UTC", *numbers)
+    Console().print(table)
+    return 0
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[Iterable[str]]:
+    """The lines of a file, in UTF-8, or in UTF-16 as spreadsheets write it; what is neither shows in its line."""
+    try:
+        with open(0 if file == "-" else file, "rb", closefd=file != "-") as binary:
+            is_utf16 = binary.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            yield io.TextIOWrapper(binary, "utf-16" if is_utf16 else "utf-8-sig", errors="replace", newline="")
+    except OSError as error:
+        if error.filename != file:
+            raise
+        raise BadInputError(f"{file} cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def _late_progress() -> Iterator[Callable[[int, int], None]]:
+    """Show how far a list is read, when it takes longer than `PATIENCE_SECONDS`."""
+    text = TextColumn("{task.completed:,} lines, {task.fields[ids]:,} videos")
+    progress = Progress(SpinnerColumn(), text, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+    task, started = progress.add_task("", total=None, ids=0), time.monotonic()
+
+    def told(lines: int, ids: int) -> None:
+        if time.monotonic() - started > PATIENCE_SECONDS:
+            progress.start()
+        progress.update(task, completed=lines, ids=ids)
+
+    try:
+        yield told
+    finally:
+        if progress.live.is_started:
+            progress.stop()

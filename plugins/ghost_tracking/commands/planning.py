@@ -1,0 +1,92 @@
+"""What a load of videos takes, before there is one."""
+
+import argparse
+from collections.abc import Callable
+
+from rich import filesize
+from rich.console import Console
+from rich.table import Table
+
+from ghost_tracking.commands import Commands, add_command, every, print_json
+from ghost_tracking.core.planner import HORIZONS, Forecast, Plan, Policy, plan
+from ghost_tracking.core.tiers import Queue
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.settings import Settings
+
+_LAST_DAY = 36_500
+
+
+def add_planning_commands(commands: Commands) -> None:
+    """plan; what is not given is as the settings are without anybody setting them."""
+    text = "what so many new videos a day take: SQL, vault, calls, real intervals"
+    planning = add_command(commands, "plan", _plan, text)
+    defaults = Settings()
+    planning.add_argument("--new-per-day", type=_count, required=True, help="new videos that are found a day")
+    planning.add_argument("--statistics", type=_count, default=defaults.quota_statistics, help="calls a day")
+    planning.add_argument("--general", type=_count, default=defaults.quota_general, help="calls a day")
+    planning.add_argument("--hunter-reserve", type=_count, default=defaults.quota_hunter_reserve, help="calls a day")
+    planning.add_argument("--metadata-days", type=_count, default=defaults.metadata_retention_days)
+    planning.add_argument("--drop-hours", action="store_true", help="no hourly files of points that are in series")
+    planning.add_argument("--vault-days", type=_day, default=defaults.vault_retention_days, help="else for ever")
+    planning.add_argument(
+        "--gone-per-week", type=_share, default=Policy().gone_a_week, help="share of settled videos that go for ever"
+    )
+    planning.add_argument("--days", type=_day, nargs="+", default=HORIZONS, help="after how many days, one or more")
+    planning.add_argument("--json", action="store_true")
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than nothing")
+    return number
+
+
+def _day(text: str) -> int:
+    if not 1 <= (number := int(text)) <= _LAST_DAY:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {_LAST_DAY}")
+    return number
+
+
+def _share(text: str) -> float:
+    if not 0 <= (number := float(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share below 1")
+    return number
+
+
+def _plan(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+    planned = plan(
+        options.new_per_day,
+        {"statistics": options.statistics, "general": options.general},
+        reserves={"general": options.hunter_reserve},
+        policy=Policy(options.metadata_days, not options.drop_hours, options.vault_days, options.gone_per_week),
+        horizons=options.days,
+    )
+    if options.json:
+        print_json(planned.as_dict())
+    else:
+        _show_plan(planned)
+    return 0
+
+
+def _show_plan(planned: Plan) -> None:
+    rows: dict[str, Callable[[Forecast], str]] = {
+        "videos": lambda forecast: f"{sum(forecast.videos.values()):,}",
+        "SQL": lambda forecast: filesize.decimal(forecast.sql_bytes),
+        "vault": lambda forecast: filesize.decimal(forecast.vault_bytes),
+        "calls needed a day": lambda forecast: f"{forecast.needed:,.0f}",
+        "calls made a day": lambda forecast: f"{forecast.calls:,.0f}",
+        "first day, every": lambda forecast: every(forecast.intervals[Queue.HOURLY]),
+        "first week, every": lambda forecast: every(forecast.intervals[Queue.DAILY]),
+        "later, every": lambda forecast: every(forecast.intervals[Queue.WEEKLY]),
+    }
+    names = {7: "a week", 30: "a month", 365: "a year", 1826: "five years"}
+    table = Table("after", *(names.get(forecast.days, f"{forecast.days:,} days") for forecast in planned.forecasts))
+    for name, cell in rows.items():
+        table.add_row(name, *map(cell, planned.forecasts))
+    console = Console()
+    console.print(table)
+    if planned.short_from_day is not None:
+        console.print(
+            f"From day {planned.short_from_day:,} on more calls are needed than there are: every interval becomes "
+            "longer by the same factor. Ask Google for more quota, or hunt less."
+        )

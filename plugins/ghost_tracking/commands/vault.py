@@ -1,0 +1,87 @@
+"""Looking after the vault, and reading what is in it."""
+
+import argparse
+import sys
+from datetime import UTC, datetime, timedelta
+
+from rich.console import Console
+from rich.table import Table
+
+from ghost_tracking.commands import Commands, add_command, print_json
+from ghost_tracking.hooks.vault import ParquetVaultHook
+
+
+def add_vault_commands(commands: Commands) -> None:
+    """health, verify, repair, seal, fold, expire, history, find."""
+    text = "how the vault is: layers, freshness, what is staged, what cannot be read"
+    add_command(commands, "health", _health, text)
+    verify = add_command(commands, "verify", _verify, "read every point in every layer, and compare")
+    verify.add_argument("--days", type=int, help="only the last so many days")
+    text = "publish what was left staged, set aside what is broken, make it anew where a layer has it"
+    add_command(commands, "repair", _repair, text)
+    text = "write the hours that are over once more, small, and delete their parts"
+    add_command(commands, "seal", _seal, text)
+    fold = add_command(commands, "fold", _fold, "put closed days and months into series, by video")
+    fold.add_argument("--days-only", action="store_true", help="no months")
+    fold.add_argument("--drop-hours", action="store_true", help="delete hourly files whose points are in series")
+    text = "count what is older than so many days; with --delete, delete it for good"
+    expire = add_command(commands, "expire", _expire, text)
+    expire.add_argument("days", type=int)
+    expire.add_argument("--delete", action="store_true")
+    history = add_command(commands, "history", _history, "all points of one video, as CSV")
+    history.add_argument("video_id")
+    find = add_command(commands, "find", _find, "videos by the words of their titles")
+    find.add_argument("words", nargs="+")
+
+
+def _health(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+    health = vault.health_check()
+    print_json(health)
+    return 0 if health["ok"] else 1
+
+
+def _verify(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    since = None if options.days is None else datetime.now(UTC) - timedelta(days=options.days)
+    found = vault.verify(start=since)
+    print_json(found.as_dict())
+    return 1 if found.problems else 0
+
+
+def _repair(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+    report = vault.repair()
+    print_json(report.as_dict())
+    return 1 if report.lost or report.problems else 0
+
+
+def _seal(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+    report = vault.seal(datetime.now(UTC))
+    print_json(report.as_dict())
+    return 0 if report.complete else 1
+
+
+def _fold(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    report = vault.fold(datetime.now(UTC), months=not options.days_only, keep_hours=not options.drop_hours)
+    print_json(report.as_dict())
+    return 1 if report.failed else 0
+
+
+def _expire(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    cutoff = datetime.now(UTC) - timedelta(days=options.days)
+    points = vault.expire(cutoff, dry_run=not options.delete)
+    videos = vault.expire_videos(cutoff, dry_run=not options.delete)
+    print_json({"deleted": options.delete, **points.as_dict(), "videos": videos.videos})
+    return 1 if points.problems or videos.problems else 0
+
+
+def _history(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    sys.stdout.write(vault.read_history(options.video_id).to_csv(index=False))
+    return 0
+
+
+def _find(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    found = vault.find_videos(" ".join(options.words))
+    table = Table("video_id", "title", "channel_title", "published_at")
+    for row in found[["video_id", "title", "channel_title", "published_at"]].itertuples(index=False):
+        table.add_row(*map(str, row))
+    Console().print(table)
+    return 0
