@@ -19,6 +19,8 @@ from airflow.sdk import Asset, CronDataIntervalTimetable, Param, dag, get_curren
 
 from ghost_tracking import settings
 
+_METRICS = Asset(settings.METRICS_ASSET)
+
 
 @dag(
     dag_id="ghost_hunter",
@@ -133,12 +135,14 @@ def ghost_hunter():
 
         return hunter.admit(get_current_context()["dag_run"].run_type, vault)
 
-    @task(trigger_rule="all_done", outlets=[Asset(settings.METRICS_ASSET)], execution_timeout=timedelta(minutes=15))
+    @task(trigger_rule="all_done", outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
         """Merge what was staged into the vault."""
         from ghost_tracking.tasks import publishing
 
-        return publishing.publish()
+        report = publishing.publish()
+        get_current_context()["outlet_events"][_METRICS].extra = publishing.event(report)
+        return report
 
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
     def verdict(why: str, reports: list | None, admitted: dict) -> dict:

@@ -21,6 +21,7 @@ from ghost_tracking import settings
 from ghost_tracking.core.tiers import Queue
 
 _QUEUES = [queue.value for queue in Queue]
+_METRICS = Asset(settings.METRICS_ASSET)
 
 
 @dag(
@@ -83,12 +84,14 @@ def ghost_tracker():
         context = get_current_context()
         return tracker.track(token, lambda label: context.update(ghost_label=label), dict(context["params"]))
 
-    @task(trigger_rule="all_done", outlets=[Asset(settings.METRICS_ASSET)], execution_timeout=timedelta(minutes=15))
+    @task(trigger_rule="all_done", outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
         """Merge what was staged into the vault."""
         from ghost_tracking.tasks import publishing
 
-        return publishing.publish()
+        report = publishing.publish()
+        get_current_context()["outlet_events"][_METRICS].extra = publishing.event(report)
+        return report
 
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
     def verdict(why: str, reports: list | None) -> dict:

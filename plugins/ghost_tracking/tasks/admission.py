@@ -123,8 +123,7 @@ class Admission:
                 f"the database has {size / 1e6:,.0f} MB, more than the setting inbox_sql_megabytes: the janitor makes "
                 "room when videos have settled"
             )
-        due = {queue: sum(counts) for queue, counts in self.watchlist.due(self.now).items()}
-        quota = Tracking(self.watchlist, self.settings, self.now).quota(due)
+        quota = Tracking(self.watchlist, self.settings, self.now).quota()
         spare = int(quota.left - quota.calls_due - quota.needed * (quota.day.remaining / quota.day.length))
         most = min(max(spare, _TRICKLE) * IDS_PER_CALL, self.settings.inbox_videos_a_run)
         return most, f"up to {most:,} a run" if spare > _TRICKLE else "slowly, since tracking needs the quota"

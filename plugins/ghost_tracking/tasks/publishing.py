@@ -1,11 +1,15 @@
 """The body of the task that publishes what was staged; the hunter and the tracker share it."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
+
+from airflow.sdk.lineage import get_hook_lineage_collector
 
 from ghost_tracking.errors import PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.settings import read_settings
+from ghost_tracking.tasks import metrics
 from ghost_tracking.tasks.body import task_body
 
 log = logging.getLogger(__name__)
@@ -18,7 +22,12 @@ def publish() -> dict[str, Any]:
     What another publisher is just writing stays staged for the next run, and is no failure. Raises after everything
     that could be published is: TransientError for hours that could not be written, PermanentError for broken files.
     """
-    report = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds)).publish()
+    vault = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds))
+    report = vault.publish()
+    lineage = get_hook_lineage_collector()
+    for partition in report.written:
+        lineage.add_output_asset(context=vault, uri=vault.uri_of(partition))
+    metrics.gauge("points_published", report.points_added)
     if report.busy:
         log.warning("%s hours are being written by somebody else; their parts stay for the next run", len(report.busy))
     log.info("Published %s points into %s hours", f"{report.points_added:,}", len(report.written))
@@ -29,3 +38,12 @@ def publish() -> dict[str, Any]:
     if report.quarantined or report.rebuilt:
         raise PermanentError(f"the vault has broken files, set aside: {'; '.join(report.problems[:3])}")
     return report.as_dict()
+
+
+def event(report: Mapping[str, Any]) -> dict[str, Any]:
+    """What the event of the asset `ghost_metrics` carries: the partitions that were written, and how many points."""
+    return {
+        "partitions": report["written"],
+        "partitions_count": report["written_count"],
+        "points": report["points_added"],
+    }

@@ -21,6 +21,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import Answer, YouTubeHook
 from ghost_tracking.settings import Settings, read_settings
+from ghost_tracking.tasks import metrics
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]
                 f"{len(videos):,} videos of the run's form are read now.", [each | common for each in slices]
             )
         tracking = Tracking(watchlist, settings, by_hand=by_hand)
+        metrics.schedule(watchlist, tracking.quota())
         batches, why = tracking.share(queues=form.get("queues") or list(Queue), limit=form.get("limit"))
     return _planned(why, [batch.as_dict() | common for batch in batches])
 
@@ -150,8 +152,10 @@ class Tracking:
             )
         return batches, why
 
-    def quota(self, due: Mapping[Queue, int]) -> QuotaStatus:
-        """What the quota allows with so much due."""
+    def quota(self, due: Mapping[Queue, int] | None = None) -> QuotaStatus:
+        """What the quota allows with so much due (None: counted)."""
+        if due is None:
+            due = {queue: sum(counts) for queue, counts in self.watchlist.due(self.now).items()}
         ledger = self.watchlist.quota
         balances, day = ledger.balances(now=self.now), ledger.today(now=self.now)
         return quota_status(self.watchlist.queues(), due, balances, self.settings.quota_reserves, day)
@@ -318,5 +322,6 @@ def verdict(why: str, reports: Iterable[Mapping[str, Any]] | None) -> dict[str, 
     done = [report for report in reports or [] if report]
     totals = {name: sum(report[name] for report in done) for name in _TOTALS}
     message = f"{why} Tracked {totals['tracked']:,}." if done else why
+    metrics.run(totals)
     log.info(message)
     return {"message": message, **totals}

@@ -29,6 +29,7 @@ from ghost_tracking.hooks.vault.reports import (
     VerifyReport,
 )
 from ghost_tracking.hooks.vault.storage import Storage
+from ghost_tracking.hooks.vault.storage.objects import PROTOCOLS
 from ghost_tracking.settings import VAULT_CONNECTION
 
 if TYPE_CHECKING:
@@ -130,6 +131,12 @@ class ParquetVaultHook(BaseHook):
         the report names both. No hour's trouble stops another's.
         """
         return self._publisher().publish(partitions)
+
+    def uri_of(self, partition: Partition) -> str:
+        """Where an hour's published file stands, as a URI without any credentials."""
+        root = self._place.path
+        place = f"{root.protocol}://{root.bucket}/{root.key}" if root.protocol in PROTOCOLS else f"file://{root.path}"
+        return f"{place.rstrip('/')}/{layout.stats(partition)}"
 
     def seal(self, now: datetime, margin: timedelta = SEAL_MARGIN) -> SealReport:
         """Write the hours that ended `margin` before `now` once more, small and sorted, and delete their parts.
