@@ -48,7 +48,7 @@ class Chunk:
 
     `ids`: how many stand in its file, `departed`: the positions there of those that have left. `asked`: ids before
     this position have been asked for already in the slot that is due. `faulted_at`: since when each visit found so
-    many videos missing that YouTube was taken to be at fault.
+    many videos missing that YouTube was taken to be at fault. `version`: of the row, as it was read.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Chunk:
     asked: int = 0
     last_tracked_at: datetime | None = None
     faulted_at: datetime | None = None
+    version: str | None = None
 
     @property
     def queue(self) -> Queue:

@@ -56,9 +56,12 @@ class Roster:
             last_tracked_at=[each.last_tracked_at for each in after],
             next_track_at=[each.next_track_at for each in after],
             faulted_at=[each.faulted_at for each in after],
-            claimed_next=[each.next_track_at for each in before],
-            claimed_asked=[each.asked for each in before],
+            claimed_version=[each.version for each in before],
         )
+
+    def touch(self, chunks: Iterable[Chunk]) -> None:
+        """Make what others have read of these chunks, which the caller has locked, out of date: see `reschedule`."""
+        self._database.change("roster_touch", chunks=[chunk.name for chunk in chunks])
 
     def depart(self, chunk: Chunk, positions: Collection[int]) -> None:
         """Note that the ids at these positions have left a chunk, which the caller has locked."""
@@ -131,4 +134,5 @@ def _chunk(row: Row) -> Chunk:
         asked=row["asked"],
         last_tracked_at=row["last_tracked_at"],
         faulted_at=row["faulted_at"],
+        version=row["row_version"],
     )

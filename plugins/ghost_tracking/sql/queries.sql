@@ -200,11 +200,11 @@ WHERE w.video_id = u.video_id
 
 -- name: roster_all
 -- Every chunk of the roster.
-SELECT * FROM roster ORDER BY chunk;
+SELECT *, xmin::text AS row_version FROM roster ORDER BY chunk;
 
 -- name: roster_due
 -- Chunks whose slot has come, the longest overdue first, after a place in that order. Locks what it returns.
-SELECT *
+SELECT *, xmin::text AS row_version
 FROM roster
 WHERE gone = %(gone)s AND next_track_at <= coalesce(%(now)s::timestamptz, now())
   AND (%(after_chunk)s::text IS NULL
@@ -215,37 +215,43 @@ FOR UPDATE SKIP LOCKED;
 
 -- name: roster_lock_hour
 -- The chunks of one hour of the week. Locks what it returns.
-SELECT *
+SELECT *, xmin::text AS row_version
 FROM roster
 WHERE hour_of_week = %(hour_of_week)s AND gone = %(gone)s
 ORDER BY chunk
 FOR UPDATE SKIP LOCKED;
 
 -- name: roster_reschedule
--- What a claim writes back of its chunks. One that somebody else has visited since stays as it is; within the claim's
--- own lock that cannot happen.
+-- What a claim writes back of its chunks. One that somebody else has visited or touched since stays as it is; within
+-- the claim's own lock that cannot happen.
 UPDATE roster AS r
 SET departed = u.departed::smallint[], asked = u.asked, last_tracked_at = u.last_tracked_at,
     next_track_at = u.next_track_at, faulted_at = u.faulted_at
 FROM unnest(
     %(chunk)s::text[], %(departed)s::text[], %(asked)s::integer[], %(last_tracked_at)s::timestamptz[],
     %(next_track_at)s::timestamptz[], %(faulted_at)s::timestamptz[],
-    %(claimed_next)s::timestamptz[], %(claimed_asked)s::integer[]
-) AS u (chunk, departed, asked, last_tracked_at, next_track_at, faulted_at, claimed_next, claimed_asked)
-WHERE r.chunk = u.chunk AND r.next_track_at = u.claimed_next AND r.asked = u.claimed_asked;
+    %(claimed_version)s::text[]
+) AS u (chunk, departed, asked, last_tracked_at, next_track_at, faulted_at, claimed_version)
+WHERE r.chunk = u.chunk AND r.xmin::text = u.claimed_version;
+
+-- name: roster_touch
+-- Give these chunks a new version: what somebody has read of them is no longer so.
+UPDATE roster SET departed = departed WHERE chunk = ANY(%(chunks)s::text[]);
 
 -- name: roster_depart
 -- Which of a chunk's ids have left it.
 UPDATE roster SET departed = %(departed)s::text::smallint[] WHERE chunk = %(chunk)s;
 
 -- name: roster_insert
--- A new chunk, whose file is there. The same chunk again changes nothing.
+-- A new chunk, whose file is there. Where there is one of the same ids already (made on the same day, and locked by a
+-- visit, or by somebody who makes it too), this waits for it, and a video is in it that is so by either.
 INSERT INTO roster (chunk, hour_of_week, gone, ids, departed, last_tracked_at, next_track_at)
 VALUES (
     %(chunk)s, %(hour_of_week)s, %(gone)s, %(ids)s, %(departed)s::text::smallint[], %(last_tracked_at)s,
     %(next_track_at)s
 )
-ON CONFLICT (chunk) DO NOTHING;
+ON CONFLICT (chunk) DO UPDATE
+SET departed = ARRAY(SELECT unnest(roster.departed) INTERSECT SELECT unnest(excluded.departed) ORDER BY 1);
 
 -- name: roster_retire
 -- Take chunks off the roster, and remember when: a backup may still name their files.

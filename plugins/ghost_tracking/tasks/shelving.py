@@ -120,7 +120,9 @@ class Shelving:
                 slots = {slot_at_or_after(hour, each.next_track_at) for each in joining}
                 replaced = {chunk: list(members[chunk].values()) for chunk in thin(members, slots)}
                 taken = roster.take_off_watchlist([each for each in newcomers if each.version is not None])
-                stayed = {each.video_id for each in newcomers if each.version is not None} - taken
+                stayed = {each.video_id for each in joining if each.version is not None} - taken
+                # a visit that had lost its lock would let them leave, for the rows that they had then
+                roster.touch(chunk for chunk, ids in members.items() if not taken.isdisjoint(ids.values()))
                 roster.retire(replaced, self.now)
                 packs = pack(hour, joining, replaced)
                 made = [self._insert(each, hour_gone, stayed, replaced) for each in packs]

@@ -1,0 +1,211 @@
+"""What the other processes of the schedule's fault tests do: a task's real body, up to where it is to be killed.
+
+Each knows its parts as a deployment's tasks do, by Airflow's environment variables. What it reserved and what it
+staged goes into a diary that outlives it.
+"""
+
+import functools
+import importlib
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from googleapiclient.discovery import build
+
+from ghost_tracking.core import roster as roster_core
+from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.hooks import roster as roster_hook
+from ghost_tracking.hooks import watchlist as watchlist_hook
+from ghost_tracking.hooks.database import Database
+from ghost_tracking.hooks.quota import QuotaLedger
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.vault.roster import ChunkFiles
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.settings import Settings, read_settings
+from ghost_tracking.tasks import janitor, publishing, shelving, tracker
+
+SMALL_CHUNK = 20
+"""So few videos fill a chunk here, and half as many make it thin."""
+
+MAKE_DUE = (
+    "UPDATE watchlist SET next_track_at = now() - INTERVAL '1 minute' WHERE next_track_at > now()",
+    # by whole weeks, so that chunks stay in their hour of the week
+    "UPDATE roster SET next_track_at = next_track_at - ceil(extract(epoch FROM next_track_at - now()) / 604800)::int"
+    " * INTERVAL '7 days' WHERE next_track_at > now()",
+)
+
+_LOADED_LATE = (
+    "pyarrow.pandas_compat",
+    "googleapiclient.discovery_cache",
+    "encodings.idna",
+    *(f"ghost_tracking.hooks.vault.{name}" for name in ("availability", "heat", "publishing", "reading", "roster")),
+)
+_LOCKING = {"due_of_tier", "roster_due", "roster_lock_hour", "quota_lock", "roster_take"}
+
+Where = dict[str, Any]
+"""The parts of a test as JSON: `environment` of its processes, `diary`, `vault` (its identity), `dsn`,
+`batch_seconds` of a batch's calls, and `idle_seconds` after which PostgreSQL ends a claim."""
+
+
+class Diary:
+    """What processes of a test have done, a line of JSON each, whatever becomes of them."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def write(self, **line: Any) -> None:
+        os.write(self._descriptor, (json.dumps({"pid": os.getpid()} | line) + "\n").encode())
+
+
+class Steps:
+    """Ends or stops this process right before the step with this number, or name."""
+
+    def __init__(self, at: int | str | None, sent: str) -> None:
+        self.names: list[str] = []
+        self._at = at
+        self._signal = signal.Signals[sent]
+
+    def reach(self, name: str) -> None:
+        self.names.append(name)
+        if self._at in (len(self.names), name):
+            self._at = None  # once
+            os.kill(os.getpid(), self._signal)
+
+
+def _stepping(steps: Steps) -> None:
+    """Take a step before everything that others can see or wait for."""
+
+    def before(cls: type, method: str, name: Callable[..., str | None]) -> None:
+        real = getattr(cls, method)
+
+        @functools.wraps(real)
+        def stepped(self: Any, *arguments: Any, **named: Any) -> Any:
+            if step := name(*arguments):
+                steps.reach(step)
+            return real(self, *arguments, **named)
+
+        setattr(cls, method, stepped)
+
+    before(Database, "change", lambda query: query)
+    before(Database, "run", lambda query: query if query in _LOCKING else None)
+    for cls, methods in (
+        (YouTubeHook, ["statistics"]),
+        (ParquetVaultHook, ["stage", "stage_availability"]),
+        (ChunkFiles, ["write", "remember", "carry", "delete"]),
+    ):
+        for method in methods:
+            before(cls, method, lambda *_, method=method: method)
+    real = Database.transaction
+
+    @contextmanager
+    def transaction(self: Database) -> Iterator[None]:
+        outermost = not self._depth
+        with real(self):
+            yield
+            if outermost:
+                steps.reach(f"commit of {steps.names[-1] if steps.names else 'nothing'}")
+
+    Database.transaction = transaction  # type: ignore[method-assign]
+
+
+def _keeping(diary: Diary) -> None:
+    """Note what is reserved, given back and staged."""
+    reserve, settle, stage = QuotaLedger.reserve, QuotaLedger.settle, ParquetVaultHook.stage
+
+    def reserving(self: QuotaLedger, bucket: Bucket, calls: int, **named: Any) -> int:
+        diary.write(reserving=bucket, calls=calls)
+        return reserve(self, bucket, calls, **named)
+
+    def settling(self: QuotaLedger, purse: Purse, **named: Any) -> None:
+        settle(self, purse, **named)
+        diary.write(settled=True)
+
+    def staging(self: ParquetVaultHook, points: Sequence[MetricPoint]) -> Any:
+        staged = stage(self, points)
+        diary.write(staged=[(point.video_id, point.timestamp.isoformat()) for point in points])
+        return staged
+
+    QuotaLedger.reserve = reserving  # type: ignore[method-assign]
+    QuotaLedger.settle = settling  # type: ignore[method-assign]
+    ParquetVaultHook.stage = staging  # type: ignore[method-assign]
+
+
+def _enter(where: Where, at: int | str | None, sent: str) -> Steps:
+    os.environ.update(where["environment"])
+    roster_core.CHUNK_SIZE = roster_hook.CHUNK_SIZE = tracker.CHUNK_SIZE = SMALL_CHUNK  # type: ignore[misc]
+    roster_core.THIN = SMALL_CHUNK // 2  # type: ignore[misc]
+    idle, deadline = where["idle_seconds"], where["batch_seconds"]
+    watchlist_hook.MARGIN_AFTER_DEADLINE = timedelta(seconds=idle - deadline)
+    shelving._LONGEST_TRANSACTION = timedelta(seconds=idle)
+    steps = Steps(at, sent)
+    _keeping(Diary(where["diary"]))
+    _stepping(steps)
+    return steps
+
+
+def warm_up() -> None:
+    """Let the parent of all children load what each of them would load anew."""
+    os.environ["AIRFLOW_VAR_GHOST_SETTINGS"] = Settings().model_dump_json()
+    read_settings()
+    for module in _LOADED_LATE:
+        importlib.import_module(module)
+    build("youtube", "v3", developerKey="none", static_discovery=True, cache_discovery=False).close()
+
+
+def track(
+    where: Where,
+    queue: str,
+    limit: int = 1_000,
+    *,
+    strict: bool = False,
+    at: int | str | None = None,
+    sent: str = "SIGKILL",
+) -> dict[str, Any]:
+    """A mapped task of the tracker. Its report, the names of its `steps`, and its `error`."""
+    steps = _enter(where, at, sent)
+    token = {"queue": queue, "limit": limit, "strict": strict, "vault": where["vault"], "by_hand": False}
+    try:
+        report = tracker.track(token, lambda _: None)
+    except Exception as error:  # noqa: BLE001 - the test looks at it
+        report = {"error": f"{type(error).__name__}: {error}"}
+    return report | {"steps": steps.names}
+
+
+def shelve(where: Where, at: int | str | None = None, sent: str = "SIGKILL") -> dict[str, Any]:
+    """The janitor's shelving, merging and sweeping. Its report and the names of its `steps`."""
+    steps = _enter(where, at, sent)
+    try:
+        report = janitor.shelve(dry_run=False, vault=where["vault"])
+    except Exception as error:  # noqa: BLE001 - the test looks at it
+        report = {"error": f"{type(error).__name__}: {error}"}
+    return report | {"steps": steps.names}
+
+
+def add(where: Where, ids: list[str], at: int | str | None = None, sent: str = "SIGKILL") -> list[str]:
+    """Somebody adds videos by hand."""
+    _enter(where, at, sent)
+    with WatchlistHook() as watchlist:
+        return watchlist.add_to_watchlist(ids)
+
+
+def run_everything(where: Where) -> dict[str, Any]:
+    """A run of the tracker for which everything is due, and one of the janitor, undisturbed."""
+    _enter(where, None, "SIGKILL")
+    with psycopg.connect(where["dsn"], autocommit=True) as session:
+        for statement in MAKE_DUE:
+            session.execute(statement)
+    planned = tracker.plan("scheduled")
+    reports = [tracker.track(token, lambda _: None) for token in planned["batches"]]
+    published = publishing.publish()
+    shelved = janitor.shelve(dry_run=False, vault=where["vault"])
+    return {"tracked": reports, "published": published, "shelved": shelved}
+
+
+WORK: dict[str, Callable[..., Any]] = {each.__name__: each for each in (track, shelve, add, run_everything)}

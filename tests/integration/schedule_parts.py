@@ -1,0 +1,274 @@
+"""A schedule at risk: its database, vault and YouTube, the videos on it, and what must hold whatever happened."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+from airflow.sdk import Connection
+
+from fork_server import Child, Children
+from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.core.tiers import Tier
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from integration import schedule_children
+from integration.schedule_children import MAKE_DUE, Where
+from local_stack.postgres import Postgres
+from real_parts import connection_to, eventually, youtube_at
+from youtube_simulator import SimulatorServer
+
+DAY, WEEK = timedelta(days=1), timedelta(days=7)
+DATABASE = "schedule"
+TABLES = "watchlist, videos, roster, retired_chunks, quota_ledger, hunter_watermarks, vault_mark"
+
+
+class Schedule:
+    """One that a test damages; empty at first. `population`: the ids that must be on it from now on."""
+
+    def __init__(self, postgres: Postgres, server: SimulatorServer, children: Children, folder: Path) -> None:
+        self.postgres = postgres
+        self.server = server
+        self.children = children
+        self.population: set[str] = set()
+        self.began_at = datetime.now(UTC).replace(microsecond=0)
+        self.vault = ParquetVaultHook(root=str(folder / "vault"))
+        self._diary = folder / "diary"
+        self.idle_seconds = 60.0
+        self._settings: dict[str, Any] = {
+            "tracker_batch_seconds": 20,
+            "youtube_timeout_seconds": 10,
+            "youtube_threads": 2,
+            "roster_keep_days": 1,
+        }
+        with self.sql() as sql:
+            sql.execute(f"TRUNCATE {TABLES}")
+        server.simulator.journal.clear()
+
+    # Parts
+
+    def configure(self, **settings: Any) -> None:
+        """Change settings of the deployment."""
+        self._settings |= settings
+
+    @property
+    def connection(self) -> Connection:
+        return connection_to(str(self.postgres.socket_folder), DATABASE)
+
+    @contextmanager
+    def sql(self) -> Iterator[psycopg.Connection]:
+        """A session of the test's own."""
+        with psycopg.connect(self.postgres.dsn(DATABASE), autocommit=True) as session:
+            yield session
+
+    @contextmanager
+    def watchlist(self) -> Iterator[WatchlistHook]:
+        with WatchlistHook(connection=self.connection) as watchlist:
+            yield watchlist
+
+    @property
+    def where(self) -> Where:
+        """For children."""
+        connections = {"GHOST_POSTGRES": self.connection, "YOUTUBE_DEFAULT": youtube_at(self.server)}
+        fields = ("conn_type", "host", "login", "password", "schema", "port")
+        environment = {
+            f"AIRFLOW_CONN_{name}": json.dumps({field: getattr(each, field) for field in fields})
+            for name, each in connections.items()
+        }
+        folder = {"conn_type": "fs", "extra": {"path": self.vault.get_conn().path}}
+        environment["AIRFLOW_CONN_GHOST_VAULT"] = json.dumps(folder)
+        environment["AIRFLOW_VAR_GHOST_SETTINGS"] = json.dumps(self._settings)
+        return {
+            "environment": environment,
+            "diary": str(self._diary),
+            "vault": self.vault.identity(create=True),
+            "dsn": self.postgres.dsn(DATABASE),
+            "batch_seconds": self._settings["tracker_batch_seconds"],
+            "idle_seconds": self.idle_seconds,
+        }
+
+    # Videos
+
+    def alive(self, number: int, age: timedelta, skip: int = 0) -> list[str]:
+        """Ids of videos that YouTube has, from this age on: the youngest, but for those skipped.
+
+        The first forty of them were published in the same hour.
+        """
+        world, now = self.server.simulator.world, self.server.simulator.clock.now()
+        found = (
+            video.id
+            for video in world.newest((now - age).replace(minute=0, second=0, microsecond=0))
+            if world.available(video, now) and video.broadcast(world.origin) is None
+        )
+        return [video_id for place, video_id in zip(range(skip + number), found, strict=False) if place >= skip]
+
+    def put_on_watchlist(self, ids: Iterable[str]) -> None:
+        """Rows as they are after a day without a run: read once before, and due."""
+        world, now = self.server.simulator.world, datetime.now(UTC).replace(microsecond=0)
+        entries = []
+        for video_id in ids:
+            video = world.find(video_id)
+            anchor = world.published_at(video) if video else now - 9 * DAY
+            tier = Tier.WEEKLY if now - anchor >= WEEK else Tier.DAILY
+            due = anchor + WEEK if tier is Tier.WEEKLY else now - timedelta(minutes=1)
+            entries.append(WatchlistEntry(video_id, tier, self.began_at - DAY, due, anchor_at=anchor))
+        with self.watchlist() as watchlist:
+            watchlist.add_to_watchlist(entries)
+        self.population.update(entry.video_id for entry in entries)
+
+    def settle(self, ids: Iterable[str]) -> None:
+        """Put settled videos onto the roster, in due chunks."""
+        self.put_on_watchlist(ids)
+        assert "error" not in self.do("shelve")
+        self.make_due()
+
+    def make_due(self) -> None:
+        with self.sql() as sql:
+            for statement in MAKE_DUE:
+                sql.execute(statement)
+
+    # Processes
+
+    def start(self, work: str, **arguments: Any) -> Child:
+        return self.children.start(getattr(schedule_children, work), where=self.where, **arguments)
+
+    def do(self, work: str, **arguments: Any) -> Any:
+        """Have it done by a process that nobody disturbs."""
+        return self.start(work, **arguments).result(60)
+
+    def stopped(self, work: str, at: str, **arguments: Any) -> Child:
+        """One that has stopped itself right before this step."""
+        child = self.start(work, at=at, sent="SIGSTOP", **arguments)
+        eventually(lambda: child.is_gone() or _is_stopped(child), every=0.01)
+        assert not child.is_gone(), child.result()
+        return child
+
+    # What is where
+
+    def one(self, query: str, *parameters: Any) -> tuple[Any, ...]:
+        with self.sql() as sql:
+            row = sql.execute(query, parameters).fetchone()
+        assert row is not None
+        return row
+
+    def members(self) -> dict[str, list[str]]:
+        """The ids that are in each chunk."""
+        with self.watchlist() as watchlist:
+            return {
+                chunk.name: [
+                    video_id
+                    for position, video_id in enumerate(self.vault.roster.read(chunk.name))
+                    if position not in chunk.departed
+                ]
+                for chunk in watchlist.roster.all()
+            }
+
+    def rows(self) -> set[str]:
+        with self.sql() as sql:
+            return {video_id for (video_id,) in sql.execute("SELECT video_id FROM watchlist")}
+
+    def places(self) -> Counter[str]:
+        """How often each video is on the schedule."""
+        places = Counter(self.rows())
+        for ids in self.members().values():
+            places.update(ids)
+        return places
+
+    def still_locked(self) -> int:
+        """Rows and chunks that a transaction holds."""
+        return sum(
+            self.one(
+                f"SELECT (SELECT count(*) FROM {table})"
+                f" - (SELECT count(*) FROM (SELECT 1 FROM {table} FOR UPDATE SKIP LOCKED) AS free)"
+            )[0]
+            for table in ("watchlist", "roster")
+        )
+
+    def await_unlocked(self, within: float = 2) -> None:
+        eventually(lambda: self.still_locked() == 0, within=within, every=0.01)
+
+    def still_due(self) -> int:
+        """Videos that are due."""
+        return self.one(
+            "SELECT (SELECT count(*) FROM watchlist WHERE next_track_at <= now())"
+            " + (SELECT coalesce(sum(videos - asked), 0) FROM roster WHERE next_track_at <= now())"
+        )[0]
+
+    def diary(self) -> list[dict[str, Any]]:
+        if not self._diary.exists():
+            return []
+        return [json.loads(line) for line in self._diary.read_text().splitlines()]
+
+    def staged(self) -> set[tuple[str, datetime]]:
+        """The points whose staging was acknowledged."""
+        points = (point for line in self.diary() for point in line.get("staged", []))
+        return {(video_id, datetime.fromisoformat(moment)) for video_id, moment in points}
+
+    def published(self) -> set[tuple[str, datetime]]:
+        """The points that the vault has; each is one that YouTube served, and there once."""
+        points = self.vault.read_table().to_pylist()
+        served = {(each.video_id, each.views, each.likes, each.comments) for each in self._readings()}
+        assert {tuple(each[name] for name in ("video_id", "views", "likes", "comments")) for each in points} <= served
+        found = [(each["video_id"], each["timestamp"]) for each in points]
+        assert len(found) == len(set(found)), "a point twice"
+        return set(found)
+
+    def _readings(self) -> list[Any]:
+        return self.server.simulator.journal.readings()
+
+    # What must hold
+
+    def check_places(self) -> None:
+        """Nobody has been forgotten, nobody is there more than twice."""
+        places = self.places()
+        assert places.keys() >= self.population, "forgotten"
+        assert max(places.values(), default=0) <= 2, "more than twice"
+
+    def check_points(self) -> None:
+        """The vault has all that was staged, and of every row the reading that its schedule tells of."""
+        published = self.published()
+        assert self.staged() <= published
+        with self.sql() as sql:
+            tracked = sql.execute(
+                "SELECT video_id, last_tracked_at FROM watchlist WHERE last_tracked_at >= %s", [self.began_at]
+            ).fetchall()
+        assert {(video_id, moment.astimezone(UTC)) for video_id, moment in tracked} <= published
+
+    def check_ledger(self) -> None:
+        """It holds what YouTube has seen, and no more than that and what killed tasks had reserved."""
+        seen = self.server.simulator.journal.counts()["bucket"]
+        with self.sql() as sql:
+            ledger = dict(sql.execute("SELECT bucket, sum(spent)::int FROM quota_ledger GROUP BY bucket").fetchall())
+        lines = self.diary()
+        settled = {line["pid"] for line in lines if "settled" in line}
+        lost: Counter[str] = Counter()
+        for line in lines:
+            if line["pid"] not in settled and "reserving" in line:
+                lost[line["reserving"]] += line["calls"]
+        for bucket in seen.keys() | ledger.keys():
+            spent = ledger.get(bucket, 0)
+            assert seen.get(bucket, 0) <= spent <= seen.get(bucket, 0) + lost[bucket], bucket
+
+    def check_healed(self) -> dict[str, Any]:
+        """After one more run of everything each video has one place, and nothing is due or lost."""
+        self.check_places()
+        done: dict[str, Any] = self.do("run_everything")
+        places = self.places()
+        assert places.keys() >= self.population, "forgotten"
+        assert {video_id: number for video_id, number in places.items() if number > 1} == {}
+        assert self.still_locked() == 0
+        assert self.still_due() == 0
+        self.check_points()
+        self.check_ledger()
+        return done
+
+
+def _is_stopped(child: Child) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(child.pid).status() == psutil.STATUS_STOPPED
+    return False
