@@ -109,7 +109,7 @@ def ghost_hunter():
         from ghost_tracking.tasks import hunter
 
         context = get_current_context()
-        planned = hunter.plan(**assignment())
+        planned = hunter.plan(**assignment(), context=context)
         context["ti"].xcom_push(key="why", value=planned["why"])
         context["ti"].xcom_push(key="vault", value=planned["vault"])
         return planned["batches"]

@@ -67,7 +67,7 @@ def ghost_tracker():
         from ghost_tracking.tasks import tracker
 
         context = get_current_context()
-        planned = tracker.plan(context["dag_run"].run_type, dict(context["params"]))
+        planned = tracker.plan(context["dag_run"].run_type, dict(context["params"]), context)
         context["ti"].xcom_push(key="why", value=planned["why"])
         return planned["batches"]
 
@@ -82,7 +82,8 @@ def ghost_tracker():
         from ghost_tracking.tasks import tracker
 
         context = get_current_context()
-        return tracker.track(token, lambda label: context.update(ghost_label=label), dict(context["params"]))
+        params = dict(context["params"])
+        return tracker.track(token, lambda label: context.update(ghost_label=label), params, context)
 
     @task(trigger_rule="all_done", outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:

@@ -21,6 +21,7 @@ YOUTUBE_CONNECTION = "youtube_default"
 
 SETTINGS_VARIABLE = "ghost_settings"
 SOURCES_VARIABLE = "ghost_sources"
+NOTIFIERS_VARIABLE = "ghost_notifiers"
 
 POOL_ENVIRONMENT = "GHOST_TRACKER_POOL"
 SOURCES_ENVIRONMENT = "GHOST_SOURCES_FILE"
@@ -116,6 +117,24 @@ class Settings(BaseModel):
         None,
         description="days that statistics and metadata stay in the vault; null: for ever. The janitor's first run "
         "after a change only reports what would go",
+    )
+
+    alert_backlog_videos: Positive | None = Field(
+        100_000, description="videos overdue by more than an hour from which on somebody is told; null: never"
+    )
+    alert_quota_hours: Annotated[float, Field(ge=0, le=25)] | None = Field(
+        6.0,
+        description="hours before the end of the quota's day: somebody is told where it would be used up earlier; "
+        "null: never",
+    )
+    alert_quiet_minutes: Positive | None = Field(
+        60,
+        description="minutes without a published point, while videos are due, after which somebody is told; "
+        "null: never",
+    )
+    alert_heat: bool = Field(True, description="whether somebody is told when a settled video grows again")
+    alert_cooldown_hours: Annotated[float, Field(ge=0, le=8760)] = Field(
+        12.0, description="hours until somebody is told again of the same thing, while it lasts"
     )
 
     @property

@@ -293,7 +293,8 @@ def test_one_that_grows_again_is_read_daily_for_a_while(
     done = Tracking(watchlist, settings, now).follow(Batch(Queue.ROSTER, 100), 100, youtube, vault)
     ids = vault.roster.read(chunk.name)
     hot = {video_id for video_id in ids[1:] if (done.answer.found[video_id].views or 0) >= 7}
-    assert done.heated == len(hot) > 5
+    assert set(done.heated) == hot
+    assert len(hot) > 5
     assert watchlist.known(alive) == hot
     entries = watchlist.fetch_tracking_batch(100, now=now + 2 * DAY)
     assert {row["video_id"] for row in entries} == hot

@@ -422,6 +422,16 @@ class WatchlistHook(BaseHook):
         """Share a new mark with the vault, which has it already."""
         self.database.change("set_mark", token=mark.token, marked_at=mark.at)
 
+    # Alerts
+
+    def alert_due(self, kind: str, cooldown: timedelta, *, now: datetime | None = None) -> bool:
+        """Whether to tell of an alert of this kind: not within the cooldown after the last one. Then it is noted."""
+        return bool(self.database.run("alert_due", kind=kind, cooldown=cooldown, now=now))
+
+    def alerts_over(self, kinds: Iterable[str]) -> None:
+        """Note that all is well again with these: the next alert of such a kind is told at once."""
+        self.database.change("alert_over", kinds=list(kinds))
+
     # Watermarks
 
     def watermarks(self, sources: Sequence[str]) -> dict[str, datetime]:

@@ -439,6 +439,18 @@ SELECT token, marked_at FROM vault_mark;
 INSERT INTO vault_mark (token, marked_at) VALUES (%(token)s, %(marked_at)s)
 ON CONFLICT (singleton) DO UPDATE SET token = excluded.token, marked_at = excluded.marked_at;
 
+-- name: alert_due
+-- Note that an alert of this kind is sent now, unless one was within the cooldown: then there is no row. One of several
+-- tasks that ask at the same time gets one.
+INSERT INTO alerts AS a (kind, sent_at) VALUES (%(kind)s, coalesce(%(now)s::timestamptz, now()))
+ON CONFLICT (kind) DO UPDATE SET sent_at = excluded.sent_at
+WHERE a.sent_at <= excluded.sent_at - %(cooldown)s::interval
+RETURNING kind;
+
+-- name: alert_over
+-- What an alert was about is over: the next one is sent at once.
+DELETE FROM alerts WHERE kind = ANY(%(kinds)s::text[]);
+
 -- name: schema_version
 -- The version of the schema; null in a database without it.
 SELECT version_num FROM ghost_schema_version;
@@ -466,3 +478,44 @@ ON CONFLICT (video_id) DO NOTHING;
 -- name: lock_schema
 -- One process at a time changes the schema; the lock goes with the transaction.
 SELECT pg_advisory_xact_lock(hashtext('ghost_tracking.schema'));
+
+-- name: page_queues
+-- For Airflow's page: where how many videos wait, due and overdue by more than an hour, and the earliest slot. Rows of
+-- the watchlist are counted from the index (tracking_tier, next_track_at) alone; one of the roster stands for `videos`.
+SELECT tracking_tier AS queue, count(*) AS videos,
+       count(*) FILTER (WHERE next_track_at <= coalesce(%(now)s::timestamptz, now())) AS due,
+       count(*) FILTER (
+           WHERE next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour'
+       ) AS overdue,
+       min(next_track_at) AS next_track_at
+FROM watchlist
+GROUP BY tracking_tier
+UNION ALL
+SELECT CASE WHEN gone THEN 'GONE' ELSE 'ROSTER' END, sum(videos)::bigint,
+       coalesce(sum(videos) FILTER (WHERE next_track_at <= coalesce(%(now)s::timestamptz, now())), 0)::bigint,
+       coalesce(sum(videos) FILTER (
+           WHERE next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour'
+       ), 0)::bigint,
+       min(next_track_at)
+FROM roster
+GROUP BY gone;
+
+-- name: page_states
+-- For Airflow's page: rows of the watchlist in a state that is not the usual one, and those whose tier does not fit
+-- their age: read as HOURLY although they were older than 25 hours then.
+SELECT count(*) FILTER (WHERE first_missed_at IS NOT NULL AND gone_at IS NULL) AS missing,
+       count(gone_at) AS gone,
+       count(heated_until) AS heated,
+       count(*) FILTER (WHERE awaits_start) AS awaiting,
+       count(*) FILTER (WHERE last_tracked_at IS NULL) AS unread,
+       count(*) FILTER (
+           WHERE tracking_tier = 'HOURLY' AND last_tracked_at > anchor_at + INTERVAL '25 hours'
+       ) AS misplaced
+FROM watchlist;
+
+-- name: page_room
+-- For Airflow's page: bytes on disk of the whole database and of its largest tables, with their indexes.
+SELECT pg_database_size(current_database()) AS everything,
+       pg_total_relation_size('watchlist') AS watchlist,
+       pg_total_relation_size('videos') AS videos,
+       pg_total_relation_size('roster') AS roster;

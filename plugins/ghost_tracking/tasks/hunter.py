@@ -31,10 +31,11 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.settings import Settings, read_settings, read_sources
-from ghost_tracking.tasks import admission
+from ghost_tracking.tasks import admission, alerting
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
 from ghost_tracking.tasks.hauls import Haul, bring_in
 from ghost_tracking.tasks.reconciling import Reconciling
+from ghost_tracking.tasks.tracker import Tracking
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,12 @@ _SHOWN = 10
 
 
 @task_body
-def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form: Mapping[str, Any]) -> dict[str, Any]:
+def plan(
+    run_type: str,
+    interval: tuple[datetime | None, datetime | None],
+    form: Mapping[str, Any],
+    context: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Check what to hunt and share it out: `batches` (a token for each mapped task) and `why`."""
     settings = read_settings()
     if form.get("adopt_old_videos"):
@@ -62,6 +68,8 @@ def plan(run_type: str, interval: tuple[datetime | None, datetime | None], form:
                 "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts back on "
                 "the schedule what the vault has seen since"
             )
+        # by the hunter too: a tracker that has stopped cannot tell
+        alerting.watch(watchlist, vault, Tracking(watchlist, settings).quota(), settings, context or {})
     hunted = _hunted(sources, assignment)
     batches = min(settings.hunter_parallel_tasks, -(-len(hunted) // 10))
     window = assignment.window

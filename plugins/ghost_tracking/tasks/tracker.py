@@ -21,7 +21,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import Answer, YouTubeHook
 from ghost_tracking.settings import Settings, read_settings
-from ghost_tracking.tasks import metrics
+from ghost_tracking.tasks import alerting, metrics
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ _TOTALS = ("tracked", "missing", "gone", "returned", "heated", "refused", "left_
 
 
 @task_body
-def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def plan(
+    run_type: str, form: Mapping[str, Any] | None = None, context: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Share out what is due, within what the quota allows: `batches` (a token for each mapped task) and `why`.
 
     The run's form can name `videos` to read now, due or not, or narrow the run to some `queues` and a `limit`.
@@ -46,14 +48,17 @@ def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]
     by_hand = run_type == "manual"
     with WatchlistHook(budgets=settings.quota) as watchlist:
         watchlist.migrate()
-        common = {"vault": ParquetVaultHook().identity(create=True), "by_hand": by_hand}
+        vault = ParquetVaultHook()
+        common = {"vault": vault.identity(create=True), "by_hand": by_hand}
         if videos:
             slices = [{"first": first, "stop": first + LARGEST_BATCH} for first in range(0, len(videos), LARGEST_BATCH)]
             return _planned(
                 f"{len(videos):,} videos of the run's form are read now.", [each | common for each in slices]
             )
         tracking = Tracking(watchlist, settings, by_hand=by_hand)
-        metrics.schedule(watchlist, tracking.quota())
+        quota = tracking.quota()
+        metrics.schedule(watchlist, quota)
+        alerting.watch(watchlist, vault, quota, settings, context or {})
         batches, why = tracking.share(queues=form.get("queues") or list(Queue), limit=form.get("limit"))
     return _planned(why, [batch.as_dict() | common for batch in batches])
 
@@ -78,7 +83,12 @@ def _planned(why: str, tokens: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
 
 
 @task_body
-def track(token: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def track(
+    token: Mapping[str, Any],
+    label: Label,
+    form: Mapping[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Claim a batch, ask YouTube, stage the points, reschedule. What it leaves undone is due in the next run.
 
     Raises a TransientError after everything that was answered is safe, so that the run's colour tells the truth.
@@ -97,6 +107,7 @@ def track(token: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None
                 done = tracking.read_now(videos, youtube, vault)
             else:
                 done = tracking.follow(batch, affordable, youtube, vault)
+    alerting.tell_of_heat(done.heated, settings, context or {})
     report = _report(name, done) | {"calls": calls(purse)}
     label(_label(report))
     _raise_failures(done)
@@ -111,7 +122,7 @@ class Done:
     claimed: int
     newly_gone: int = 0
     returned: int = 0
-    heated: int = 0
+    heated: Sequence[str] = ()
     is_fault: bool = False
 
 
@@ -214,7 +225,7 @@ class Tracking:
         # afterwards, since it is only a help: what was not remembered is found out anew
         for name, memory in memories.items():
             vault.roster.remember(name, memory)
-        return Done(answer, len(wanted), 0, len(outcome.events), len(heated), outcome.is_fault)
+        return Done(answer, len(wanted), 0, len(outcome.events), sorted(heated), outcome.is_fault)
 
     def _compare(
         self, visits: Iterable[Visit], answer: Answer[Reading], vault: ParquetVaultHook
@@ -290,7 +301,7 @@ def _report(queue: str, done: Done) -> dict[str, Any]:
         "missing": len(answer.missing),
         "gone": done.newly_gone,
         "returned": done.returned,
-        "heated": done.heated,
+        "heated": len(done.heated),
         "refused": len(answer.malformed),
         "left_due": len(answer.unanswered) + len(answer.unconfirmed),
     }

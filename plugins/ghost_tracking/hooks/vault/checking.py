@@ -13,7 +13,7 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.hooks.vault import archive, availability, files, layout, tables
 from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, load
-from ghost_tracking.hooks.vault.listing import hours_between, part_names, staged_hours
+from ghost_tracking.hooks.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.hooks.vault.reports import VerifyReport
 from ghost_tracking.hooks.vault.series import SeriesReader
 from ghost_tracking.hooks.vault.storage import Storage
@@ -140,6 +140,16 @@ def _index(storage: Storage, seen: _Survey) -> SeriesIndex:
     except OSError as error:
         seen.unreadable.append(f"{layout.SERIES_MANIFEST}: {error}")
     return SeriesIndex()
+
+
+def newest_point(storage: Storage) -> datetime | None:
+    """When the newest published point was read, from the footer of the last hour that has any; None: there is none."""
+    for date in reversed(published_dates(storage)):
+        for hour in reversed(published_hours(storage, date)):
+            found = _footer(storage, hour)
+            if isinstance(found, tuple) and found[0].newest is not None:
+                return found[0].newest
+    return None
 
 
 def _footer(storage: Storage, hour: Partition) -> tuple[files.Footer, int] | str | None:

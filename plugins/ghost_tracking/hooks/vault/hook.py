@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from ghost_tracking.hooks.vault.archive import Archive
     from ghost_tracking.hooks.vault.availability import Availability
+    from ghost_tracking.hooks.vault.figures import Figures
     from ghost_tracking.hooks.vault.inbox import Inbox
     from ghost_tracking.hooks.vault.publishing import Publisher
     from ghost_tracking.hooks.vault.roster import ChunkFiles
@@ -103,6 +104,13 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault.inbox import Inbox
 
         return Inbox(self._place.writable(), self.lock_timeout)
+
+    @property
+    def figures(self) -> "Figures":
+        """Points by hour, bytes by layer and the like, without reading a point."""
+        from ghost_tracking.hooks.vault.figures import Figures
+
+        return Figures(self._place.readable())
 
     def append_metrics(self, rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> PublishReport:
         """Stage and publish `rows`: mappings, or a frame, with the columns that `parse_point` describes.
@@ -371,6 +379,12 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault import availability
 
         return availability.read(self._place.readable(), video_ids, start, end)
+
+    def newest_point(self) -> datetime | None:
+        """When the newest published point was read, UTC; None in a vault without points. A matter of milliseconds."""
+        from ghost_tracking.hooks.vault import checking
+
+        return checking.newest_point(self._place.readable())
 
     def health_check(self) -> dict[str, Any]:
         """How the vault is, in plain values, from the names and footers of its files.

@@ -48,6 +48,12 @@ def upgrade() -> None:
             'from a backup: then the janitor puts back what the vault has seen since.'
     """)
     op.execute("""
+        CREATE TABLE alerts (
+            kind TEXT PRIMARY KEY,
+            sent_at TIMESTAMPTZ NOT NULL
+        )
+    """)
+    op.execute("""
         CREATE VIEW tracked_videos AS
         SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at, NULL::text AS chunk
         FROM watchlist

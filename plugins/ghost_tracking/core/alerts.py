@@ -1,0 +1,83 @@
+"""When somebody should be told: rules over what is seen of the schedule, the quota and the vault."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What an alert is about. The values stand in `alerts.kind`."""
+
+    BACKLOG = "backlog"
+    QUOTA = "quota"
+    QUIET = "quiet"
+    HEAT = "heat"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From when on somebody is told; None: never. `quota` is how long before midnight the quota may run out."""
+
+    backlog: int | None
+    quota: timedelta | None
+    quiet: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is seen at `now`; times are aware.
+
+    `backlog`: videos overdue by more than an hour; `oldest_due_at`: since when the longest overdue one waits;
+    `newest_point_at`: when the newest published point was read; `runs_out_at`: when today's quota would be used up if
+    nothing were held back, which it is from then on; `day_ends_at`: when the quota's day ends.
+    """
+
+    now: datetime
+    backlog: int
+    oldest_due_at: datetime | None
+    newest_point_at: datetime | None
+    runs_out_at: datetime | None
+    day_ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something that somebody should know, in a sentence that says what to do."""
+
+    kind: Kind
+    message: str
+
+
+def alerts(seen: Observation, limits: Limits) -> Iterator[Alert]:
+    """What somebody should be told of; nothing where all is well."""
+    if limits.backlog is not None and seen.backlog > limits.backlog:
+        yield Alert(
+            Kind.BACKLOG,
+            f"{seen.backlog:,} videos are overdue by more than an hour (limit {limits.backlog:,}): is ghost_tracker "
+            "paused or red? Is the quota short? Its plan says so",
+        )
+    if limits.quota is not None and seen.runs_out_at and seen.day_ends_at - seen.runs_out_at > limits.quota:
+        yield Alert(
+            Kind.QUOTA,
+            f"today's YouTube quota would be used up at {seen.runs_out_at:%H:%M} UTC, "
+            f"{_hours(seen.day_ends_at - seen.runs_out_at)} before its day ends; it is spread, and intervals become "
+            "longer: ask Google for more, or hunt less",
+        )
+    if limits.quiet is not None and _is_quiet(seen, limits.quiet):
+        since = f"since {seen.newest_point_at:%Y-%m-%d %H:%M} UTC" if seen.newest_point_at else "yet"
+        yield Alert(
+            Kind.QUIET,
+            f"nothing was published {since}, although videos are due: is ghost_tracker paused, stuck or red?",
+        )
+
+
+def _is_quiet(seen: Observation, limit: timedelta) -> bool:
+    """Whether nothing has come in for too long while something was due all that time."""
+    before = seen.now - limit
+    is_waiting = seen.oldest_due_at is not None and seen.oldest_due_at < before
+    return is_waiting and (seen.newest_point_at is None or seen.newest_point_at < before)
+
+
+def _hours(time: timedelta) -> str:
+    return f"{time / timedelta(hours=1):.1f} h"
