@@ -1,0 +1,123 @@
+"""What a page shows of the vault: points by hour, bytes by layer, newest point; of names, manifests and footers."""
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ghost_tracking.core.partitions import Partition
+from ghost_tracking.errors import FileChangedError
+from ghost_tracking.hooks.vault import files, layout
+from ghost_tracking.hooks.vault.archive import files as archived
+from ghost_tracking.hooks.vault.archive.manifest import ArchiveManifest
+from ghost_tracking.hooks.vault.files import Footer
+from ghost_tracking.hooks.vault.index import current
+from ghost_tracking.hooks.vault.listing import hours_between
+from ghost_tracking.hooks.vault.storage import Storage, Version
+
+LAYERS: Final = {
+    "hours": layout.METRICS,
+    "series": layout.SERIES,
+    "metadata": layout.VIDEOS,
+    "roster": layout.ROSTER,
+    "availability": layout.AVAILABILITY,
+    "inbox": layout.INBOX,
+    "staged": "_staging",
+}
+"""The folders of a vault by what is kept there."""
+
+_KNOWN: Final[dict[tuple[str, str], tuple[Version | None, Footer]]] = {}
+_MOST_KNOWN: Final = 20_000
+_ATTEMPTS: Final = 3
+_SIBLING: Final = pa.schema([pa.field("channel_id", pa.string()), pa.field("video_id", pa.string(), nullable=False)])
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Bytes by layer (the names of `LAYERS`), points, each counted once, and how many files were set aside."""
+
+    bytes: dict[str, int]
+    points: int
+    quarantined: int
+
+
+class Figures:
+    """Counts on one storage; nothing reads points."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def points_by_hour(self, start: dt.datetime | None = None, end: dt.datetime | None = None) -> dict[Partition, int]:
+        """Published points of each hour that meets [start, end), None being open; hours without points are absent.
+
+        Of folded days from the manifest, else from the footers of the hours. UnreadableFileError, naming the file.
+        """
+        index, _ = current(self._storage)
+        late = {Partition.parse(path) for path in index.late}
+        found: dict[Partition, int] = {}
+        for period in index.periods:
+            if period.meets(start, end):
+                tallies = index.tallies(period)
+                found |= {hour: each.rows for hour, each in tallies.items() if hour.meets(start, end)}
+        for hour in hours_between(self._storage, start, end):
+            if (not index.holds(hour.date) or hour in late) and (footer := self._footer(hour)) and footer.rows:
+                found[hour] = footer.rows if not index.is_dropped(hour) else found.get(hour, 0) + footer.rows
+        return found
+
+    def newest_point(self, before: dt.datetime) -> dt.datetime | None:
+        """The newest point in the hourly files of the two weeks up to `before` (aware); None: there is none."""
+        for hour in reversed(list(hours_between(self._storage, before - dt.timedelta(days=14), None))):
+            footer = self._footer(hour)
+            if footer is not None and footer.newest is not None:
+                return footer.newest
+        return None
+
+    def weigh(self) -> Weight:
+        """How heavy the vault is; lists every file once."""
+        sizes = {name: sum(size for _, size in self._storage.walk(folder)) for name, folder in LAYERS.items()}
+        points = sum(self.points_by_hour().values())
+        return Weight(sizes, points, sum(1 for _ in self._storage.walk(layout.QUARANTINE)))
+
+    def videos_of_channels(self, channel_ids: Collection[str]) -> list[tuple[str, str]]:
+        """Channel and id of every archived video of these channels, in no promised order."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return self._videos_of_channels(channel_ids)
+            except (FileNotFoundError, FileChangedError):  # merged meanwhile: the manifest names others now
+                if attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _videos_of_channels(self, channel_ids: Collection[str]) -> list[tuple[str, str]]:
+        wanted = pa.array(sorted(channel_ids), pa.string())
+        manifest, _ = ArchiveManifest.of(self._storage)
+        found = [_SIBLING.empty_table()]
+        for each in manifest.files:
+            with archived.opened(self._storage, each.key) as file:
+                for number in range(file.num_row_groups):
+                    held = pc.is_in(file.read_row_group(number, columns=["channel_id"])["channel_id"], wanted)
+                    if pc.any(held).as_py():
+                        rows = file.read_row_group(number, columns=_SIBLING.names).filter(held)
+                        found.append(rows.select(_SIBLING.names).cast(_SIBLING))
+        table = pa.concat_tables(found)
+        return list(zip(table["channel_id"].to_pylist(), table["video_id"].to_pylist(), strict=True))
+
+    def _footer(self, hour: Partition) -> Footer | None:
+        """An hour's footer, parsed once for each version of its file; None where there is no file."""
+        key = layout.stats(hour)
+        place, version = (self._storage.place, key), self._storage.version(key)
+        if version is None:
+            return None
+        known = _KNOWN.get(place)
+        if known is None or known[0] != version:
+            try:
+                footer, _ = files.footer_at(self._storage, key)
+            except FileNotFoundError:
+                return None
+            while len(_KNOWN) >= _MOST_KNOWN:
+                _KNOWN.pop(next(iter(_KNOWN)), None)
+            known = _KNOWN[place] = (version, footer)
+        return known[1]

@@ -1,0 +1,103 @@
+"""The page's routes. All of them, its scripts and styles too, ask for a login with the right to see plugins."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+from airflow.api_fastapi.core_api.security import requires_access_view
+from fastapi import Depends, FastAPI, Request, Response
+
+from ghost_tracking.page.doors import Doors, opened, sentence_of
+
+UNAVAILABLE: Final = 503
+_KINDS: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".json": "application/json",
+}
+_ALWAYS: Final = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; "
+    "object-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+_ANSWERS: Final = _ALWAYS | {"Cache-Control": "no-store"}
+_STATIC: Final = _ALWAYS | {"Cache-Control": "private, no-cache"}
+
+
+def make_app() -> FastAPI:
+    """The page as an application to be mounted in Airflow's API server."""
+    app = FastAPI(
+        title="Ghost Tracking",
+        dependencies=[Depends(requires_access_view(AccessView.PLUGINS))],
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+
+    @app.get("/")
+    def index(request: Request) -> Response:
+        return _static(request, "index.html")
+
+    @app.get("/static/{path:path}")
+    def static(request: Request, path: str) -> Response:
+        return _static(request, path)
+
+    @app.get("/data/overview")
+    def overview() -> Response:
+        from ghost_tracking.page.overview import overview
+
+        return _answer(overview)
+
+    @app.get("/{path:path}")
+    def nowhere() -> Response:
+        return Response("There is no such page.", 404, _ALWAYS, "text/plain; charset=utf-8")
+
+    return app
+
+
+def _answer(ask: Callable[[Doors], dict[str, Any]]) -> Response:
+    """What `ask` finds, as JSON; 503 and a sentence that says what to mend where it cannot."""
+    try:
+        with opened() as doors:
+            found = ask(doors)
+    except Exception as error:  # noqa: BLE001 - nothing may show more than a sentence
+        return _json({"error": sentence_of(error)}, UNAVAILABLE)
+    return _json(found)
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return Response(text, status, _ANSWERS, "application/json")
+
+
+def _static(request: Request, path: str) -> Response:
+    """A file of the package, by the names that it has: nothing else can be asked for."""
+    found = static_files().get(path)
+    if found is None:
+        return Response("There is no such file.", 404, _ALWAYS, "text/plain; charset=utf-8")
+    content, kind, tag = found
+    headers = _STATIC | {"ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, 200, headers, kind)
+
+
+@cache
+def static_files() -> dict[str, tuple[bytes, str, str]]:
+    """Every file of `static/` by its path there: its content, what it is, and a tag that changes with it."""
+    found: dict[str, tuple[bytes, str, str]] = {}
+    folder = files("ghost_tracking.page").joinpath("static")
+    for prefix, place in (("", folder), ("vendor/", folder.joinpath("vendor"))):
+        for file in place.iterdir():
+            kind = _KINDS.get(f".{file.name.rpartition('.')[2]}")
+            if file.is_file() and kind:
+                content = file.read_bytes()
+                found[prefix + file.name] = (content, kind, f'"{hashlib.sha256(content).hexdigest()[:24]}"')
+    return found
