@@ -41,6 +41,9 @@ MOST_MS = 5
 """For one video's history."""
 TURNS = 3
 MONTH_POINTS = 100_000_000
+MOST_TIMES = 3
+"""As long as reading and writing a month once takes, may folding it take."""
+MOST_MB = 2_000
 MARCH_OPEN = datetime(2026, 3, 31, 1, tzinfo=UTC)
 """January and February are folded to months then, March to days, and its last day stands in hours."""
 ALL_CLOSED = datetime(2026, 4, 2, tzinfo=UTC)
@@ -95,7 +98,7 @@ def _write_hours(root: Path, population: Population, tell: Tell) -> tuple[int, i
 
 
 def _in_a_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """What `work` returns, its seconds, and the most memory (MB) of the process of its own that it ran in."""
+    """What `work` returns, its seconds, those of processor time, and the most memory (MB) of its own process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_measured, (work, *arguments))
@@ -103,12 +106,12 @@ def _in_a_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[
 
 def _measured(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     logging.disable(logging.INFO)
-    begin = time.perf_counter()
+    begin, begin_busy = time.perf_counter(), time.process_time()
     found = work(*arguments)
-    seconds = time.perf_counter() - begin
+    seconds, busy = time.perf_counter() - begin, time.process_time() - begin_busy
     # not ru_maxrss: that begins with what the parent had when it forked
     (peak,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return found | {"seconds": seconds, "memory": int(peak.split()[1]) // 1024}
+    return found | {"seconds": seconds, "busy": busy, "memory": int(peak.split()[1]) // 1024}
 
 
 def _fold(root: Path, now: datetime, months: bool = True) -> dict[str, Any]:
@@ -242,19 +245,22 @@ def bench_month(screen: Screen) -> None:
     if not made == days["points"] == once["points"] == month["points"]:
         raise RuntimeError("points were lost on the way")
     screen.table(
-        [f"a month of {made:,} points", "seconds", "ratio", "MB of memory", "bytes a point"],
+        [f"a month of {made:,} points", "seconds", "of the processor", "MB of memory", "bytes a point"],
         [
-            ["reading and writing it once", f"{once['seconds']:.0f}", "1 ×", f"{once['memory']:,}", ""],
-            [
-                "folding its days into a month",
-                f"{month['seconds']:.0f}",
-                f"{figure(month['seconds'] / once['seconds'])} ×",
-                f"{month['memory']:,}",
-                figure(month["bytes"] / made),
-            ],
-            ["folding its hours into days", f"{days['seconds']:.0f}", "", f"{days['memory']:,}", ""],
+            [what, f"{each['seconds']:.0f}", f"{each['busy']:.0f}", f"{each['memory']:,}", weight]
+            for what, each, weight in [
+                ("reading and writing it once", once, ""),
+                ("folding its days into a month", month, figure(month["bytes"] / made)),
+                ("folding its hours into days", days, ""),
+            ]
         ],
     )
+    ratio, busier = (month[name] / once[name] for name in ("seconds", "busy"))
+    screen.note(
+        f"folding a month takes {figure(ratio)} times as long as reading and writing it once (at most {MOST_TIMES}: "
+        f"{_holds(ratio <= MOST_TIMES)}), and {figure(busier)} times the processor's time"
+    )
+    screen.note(f"at most {MOST_MB:,} MB of memory: {_holds(month['memory'] <= MOST_MB)}")
     screen.note(f"{psutil.virtual_memory().total / 2**30:.0f} GB of memory were there")
 
 
