@@ -7,7 +7,7 @@ CLEAN := env -u YOUTUBE_API_KEY
 STACK := PYTHONPATH=include $(PY) -m local_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help install run airflow vault demo test test-faults lint format bench lock clean
+.PHONY: help install run airflow vault status demo test test-faults lint format bench simulate dags-page lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ airflow: install ## Airflow's command line beside a running stack, such as: make
 vault: install ## the vault of make run from the command line, such as: make vault ARGS="health"
 	@$(CLEAN) PYTHONPATH=plugins $(PY) -m ghost_tracking --vault $(CURDIR)/.run/vault $(ARGS)
 
+status: install ## what make run tracks, what is due, what the quota gives of it; for programs: make status ARGS="--json"
+	@exec $(CLEAN) $(STACK) status $(ARGS)
+
 demo: install ## prove it end to end: hunter, tracker, janitor, and tracking that outlives the metadata
 	@exec $(CLEAN) $(STACK) demo
 
@@ -37,7 +40,7 @@ lint: install ## ruff, mypy, and the compose file's schema
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
-	MYPYPATH=include:plugins $(PY) -m mypy --strict include/local_stack include/youtube_simulator
+	MYPYPATH=include:plugins $(PY) -m mypy --strict include/local_stack include/youtube_simulator include/simulation
 	$(PY) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 
 format: install ## let ruff put the code in order
@@ -51,6 +54,15 @@ format: install ## let ruff put the code in order
 
 bench: .venv-bench ## measure how fast it is; some of it: make bench ARGS="tracker vault"
 	$(CLEAN) PYTHONPATH=plugins:include:tests $(PY) -m bench $(ARGS)
+
+DAYS = 90
+NEW_PER_DAY = 2000
+
+simulate: install ## months in minutes: make simulate DAYS=90 NEW_PER_DAY=2000 ARGS="--quota-half-from 35"
+	@exec $(CLEAN) PYTHONPATH=plugins:include $(PY) -m simulation --days $(DAYS) --new-per-day $(NEW_PER_DAY) $(ARGS)
+
+dags-page: install ## write docs/dags.md anew, from the DAG files
+	@$(CLEAN) PYTHONPATH=plugins:tests $(PY) tests/dag_page.py
 
 lock: install ## resolve the newest versions anew into requirements.lock
 	.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --upgrade \

@@ -125,7 +125,7 @@ def ghost_janitor():
         expire(),
         check(),
     )
-    cleaned >> shelved >> sealed >> folded >> expired >> checked
+    [cleaned, shelved] >> sealed >> folded >> expired >> checked
     verdict(archived, cleaned, shelved, sealed, folded, expired, checked)
 
 

@@ -1,11 +1,15 @@
 """The DAG files: they parse light, wire what the design says, and can be explained."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import dag_page
+from ghost_tracking.tasks import tracker
 
 ROOT = Path(__file__).parents[2]
 DAG_IDS = ["ghost_hunter", "ghost_janitor", "ghost_tracker"]
@@ -115,3 +119,16 @@ def test_the_core_is_pure() -> None:
         env={"PYTHONPATH": "."},
     )
     assert run.stdout.strip() == "[]"
+
+
+def test_the_page_about_the_dags_is_up_to_date() -> None:
+    assert dag_page.PAGE.read_text(encoding="utf-8") == dag_page.page(), "make dags-page writes it anew"
+
+
+def test_the_dashboard_shows_numbers_that_go_out() -> None:
+    dashboard = (ROOT / "include" / "grafana" / "ghost_tracking.json").read_text(encoding="utf-8")
+    shown = set(re.findall(r"airflow_ghost_tracking_(\w+)", dashboard))
+    tasks = ROOT / "plugins" / "ghost_tracking" / "tasks"
+    sent = set(re.findall(r'gauge\("(\w+)"', "".join(file.read_text(encoding="utf-8") for file in tasks.glob("*.py"))))
+    assert shown <= sent | set(tracker._TOTALS)
+    assert sent <= shown, "a number without a panel"
