@@ -64,6 +64,12 @@ simulate: install ## months in minutes: make simulate DAYS=90 NEW_PER_DAY=2000 A
 dags-page: install ## write docs/dags.md anew, from the DAG files
 	@$(CLEAN) PYTHONPATH=plugins:tests $(PY) tests/dag_page.py
 
+DAYS = 90
+NEW_PER_DAY = 2000
+
+simulate: install ## months in minutes: make simulate DAYS=90 NEW_PER_DAY=2000 ARGS="--quota-half-from 35"
+	@exec $(CLEAN) PYTHONPATH=plugins:include $(PY) -m simulation --days $(DAYS) --new-per-day $(NEW_PER_DAY) $(ARGS)
+
 lock: install ## resolve the newest versions anew into requirements.lock
 	.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --upgrade \
 		requirements.txt requirements-dev.txt -o requirements.lock --generate-hashes

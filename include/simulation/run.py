@@ -4,7 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as clock
 
 from airflow.sdk import Connection
 
@@ -14,19 +15,26 @@ from ghost_tracking.core.tiers import Queue
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings
-from ghost_tracking.tasks.hunter import Haul, bring_in
+from ghost_tracking.tasks.hauls import Haul, bring_in
 from ghost_tracking.tasks.shelving import Shelving
 from ghost_tracking.tasks.tracker import Tracking, reserve
 from simulation.database import Clock
 from simulation.world import World
 from simulation.youtube import PACIFIC, YouTube
 
-START = datetime(2026, 1, 1, 8, tzinfo=UTC)
-"""Midnight Pacific time, when a day of quota begins."""
+_FIRST_DAY = date(2026, 1, 1)
 
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _JANITOR_AT = timedelta(hours=3, minutes=30)
 _OVERFLOW = 0.05
+
+
+def midnight(day: int) -> datetime:
+    """When a day of the simulation begins, counted from 0: Pacific midnight, as a day of quota; in UTC."""
+    return datetime.combine(_FIRST_DAY + day * _DAY, clock.min, PACIFIC).astimezone(UTC)
+
+
+START = midnight(0)
 
 Tell = Callable[[str], None]
 
@@ -47,7 +55,7 @@ class Scenario:
 
     @property
     def end(self) -> datetime:
-        return START + self.days * _DAY
+        return midnight(self.days)
 
     def is_short(self, day: int) -> bool:
         """Whether this day, counted from 0, has half of the quota that it needs."""
@@ -103,6 +111,7 @@ class Simulation:
         self._janitor_at = START.replace(hour=0) + _DAY + _JANITOR_AT
         self._number = 0
         self._points = 0
+        self.last_hunt = START
         self._open_day(START)
 
     def close(self) -> None:
@@ -115,10 +124,10 @@ class Simulation:
         self.watchlist.migrate()
         self.vault.identity(create=True)
         now, began = START, time.monotonic()
-        while now <= self.scenario.end:
+        while now < self.scenario.end:
             self._turn_to(now)
             if (now - START) % _HOUR == timedelta(0):
-                due = sum(map(sum, self.watchlist.due(now).values()))
+                due = self._due(now)
                 self._timed("hunter", self._hunt, now)
                 self._timed("tracker", self._track, now)
                 self._sample(now, due)
@@ -129,8 +138,13 @@ class Simulation:
                 self._janitor_at += _DAY
                 tell(f"day {self._number + 1} of {self.scenario.days}, {time.monotonic() - began:.0f} s")
             now += self.scenario.tick
+        self.clock.turn_to(now)
+        self._sample(now, self._due(now))
         self._end_day(now)
         return self.journal
+
+    def _due(self, now: datetime) -> int:
+        return sum(map(sum, self.watchlist.due(now).values()))
 
     def _timed(self, part: str, work: Callable[[datetime], None], now: datetime) -> None:
         began = time.perf_counter()
@@ -155,13 +169,16 @@ class Simulation:
 
     def _settings_of_day(self, now: datetime) -> Settings:
         """Half of what is needed means: half of the calls that all readings of the day fill. A little of it is left in
-        the general bucket, which confirms that videos are gone."""
+        the general bucket, which confirms that videos are gone; what the hunter needs comes on top."""
         if not self.scenario.is_short(self._number):
             return Settings(quota_statistics=self.scenario.statistics, quota_general=self.scenario.general)
         half = self.world.slots_due(now, now + _DAY) / IDS_PER_CALL / 2
-        reserve_of_hunter = Settings().quota_hunter_reserve
+        hunted = 24 * (1 + calls_for(self.scenario.per_day // 24))
         return Settings(
-            quota_statistics=round(half * (1 - _OVERFLOW)), quota_general=reserve_of_hunter + round(half * _OVERFLOW)
+            quota_statistics=round(half * (1 - _OVERFLOW)),
+            quota_general=round(half * _OVERFLOW) + hunted,
+            quota_hunter_reserve=hunted,
+            quota_manual_reserve=0,
         )
 
     def _end_day(self, now: datetime) -> None:
@@ -183,14 +200,15 @@ class Simulation:
 
     def _hunt(self, now: datetime) -> None:
         """Bring in what was published in the hour before, from a single source."""
+        self.last_hunt = now
         new = [self.world.ids[number] for number in self.world.published_between(now - _HOUR, now)]
         if not new:
             return
         quota = self.watchlist.quota
-        purse = Purse({Bucket.GENERAL: quota.reserve(Bucket.GENERAL, calls_for(len(new)))})
+        purse = Purse({Bucket.GENERAL: quota.reserve(Bucket.GENERAL, calls_for(len(new)), now=now)})
         haul = Haul(found={"simulated": new})
         bring_in(haul, self.youtube.hook(purse), self.watchlist, self.vault, now)
-        quota.settle(purse)
+        quota.settle(purse, now=now)
         self.journal.done["found"] += haul.new
         self._points += haul.new
         if haul.failed or haul.refused:
@@ -201,11 +219,11 @@ class Simulation:
         tracking = Tracking(self.watchlist, self.settings, now)
         batches, _ = tracking.share()
         for batch in batches:
-            purse, affordable = reserve(self.watchlist.quota, batch, self.settings)
+            purse, affordable = reserve(self.watchlist.quota, batch, self.settings, now=now)
             done = tracking.follow(batch, affordable, self.youtube.hook(purse), self.vault)
-            self.watchlist.quota.settle(purse)
+            self.watchlist.quota.settle(purse, now=now)
             self._points += len(done.answer.found)
-            self.journal.done.update(gone=done.newly_gone, returned=done.returned, heated=done.heated)
+            self.journal.done.update(gone=done.newly_gone, returned=done.returned, heated=len(done.heated))
             self.journal.done["faults"] += done.is_fault
         self.vault.publish({Partition.of(now)})
 

@@ -1,0 +1,206 @@
+"""The curves of a simulation, in one picture."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ghost_tracking.core.budgets import Bucket
+from simulation.run import START
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from simulation.report import Report
+
+_INK, _FAINT, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
+_BLUE, _TEAL, _AMBER, _RED = "#2f6db5", "#1b998b", "#e09f3e", "#c8384a"
+_TIERS = {"HOURLY": _AMBER, "DAILY": _TEAL, "WEEKLY": _BLUE}
+
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": _FAINT,
+    "ytick.color": _FAINT,
+    "ytick.left": False,
+    "xtick.major.size": 3,
+    "svg.fonttype": "none",
+}
+
+
+def draw(report: "Report", out: Path) -> None:
+    """Five curves over the days, under each other."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot, ticker
+
+    panels: list[Callable[[Axes, Report], None]] = [_sql, _waiting, _calls, _intervals, _points]
+    with mpl.rc_context(_STYLE):
+        figure, axes = pyplot.subplots(
+            len(panels), 1, sharex=True, figsize=(9.6, 12.6), gridspec_kw={"height_ratios": [1, 1, 1.1, 1.1, 0.9]}
+        )
+        scenario = report.scenario
+        for axis, panel in zip(axes, panels, strict=True):
+            panel(axis, report)
+            axis.set_ylim(bottom=0)
+            axis.tick_params(axis="y", pad=2)
+            axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda figure, _: f"{figure:,.10g}"))
+            if scenario.half_from is not None:
+                axis.axvspan(scenario.half_from, scenario.half_to or scenario.days, color="#f3ead7", zorder=0, lw=0)
+        if scenario.half_from is not None:
+            middle = (scenario.half_from + (scenario.half_to or scenario.days)) / 2
+            axes[0].annotate(
+                "half of the quota that is needed",
+                (middle, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, -3),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                color="#8a6d1f",
+            )
+        axes[-1].set_xlim(0, scenario.days)
+        axes[-1].set_xlabel("days")
+        figure.suptitle(
+            f"{scenario.days} days of Ghost Tracking, {scenario.per_day:,} new videos a day",
+            x=0.075,
+            y=0.984,
+            ha="left",
+            fontsize=16,
+            fontweight="bold",
+        )
+        figure.text(
+            0.075,
+            0.958,
+            f"Its own tasks on a real PostgreSQL and a real vault, in {report.seconds['all'] / 60:.0f} minutes; only "
+            "YouTube and the clock are simulated.",
+            color=_FAINT,
+            va="top",
+        )
+        figure.subplots_adjust(left=0.075, right=0.895, top=0.898, bottom=0.045, hspace=0.42)
+        figure.savefig(out, dpi=125)
+        pyplot.close(figure)
+
+
+def _sql(axis: "Axes", report: "Report") -> None:
+    days, size = _days(sample.at for sample in report.samples), [each.sql_bytes / 1e6 for each in report.samples]
+    _headline(
+        axis, "SQL stops growing once the first videos have settled onto the roster", "MB, PostgreSQL's own 8 included"
+    )
+    axis.plot(days, size, color=_BLUE, lw=1.6)
+    axis.fill_between(days, size, color=_BLUE, alpha=0.12, lw=0)
+    axis.set_ylim(top=max(size) * 1.3)
+    _name_end(axis, days[-1], size[-1], f"{size[-1]:.1f} MB", _BLUE)
+
+
+def _waiting(axis: "Axes", report: "Report") -> None:
+    days = _days(sample.at for sample in report.samples)
+    _headline(axis, "What is due is read at once, or waits where quota is short", "videos, at each full hour")
+    due, late = [each.due for each in report.samples], [each.late for each in report.samples]
+    axis.plot(days, due, color=_BLUE, lw=0.9)
+    axis.fill_between(days, late, color=_RED, alpha=0.25, lw=0)
+    axis.plot(days, late, color=_RED, lw=0.9)
+    top = max(due) * 1.12 or 1
+    axis.set_ylim(top=top)
+    names = {"late by more\nthan an hour": (np.mean(late[-24:]), _RED), "due": (np.mean(due[-24:]), _BLUE)}
+    for name, height in _apart({name: float(end) for name, (end, _) in names.items()}, 0.2 * top).items():
+        _name_end(axis, days[-1], height, name, names[name][1])
+
+
+def _calls(axis: "Axes", report: "Report") -> None:
+    days = np.arange(len(report.evenings))
+    statistics = np.array([each.spent[Bucket.STATISTICS] for each in report.evenings])
+    general = np.array([each.spent[Bucket.GENERAL] for each in report.evenings])
+    budget = np.array([sum(each.budget.values()) for each in report.evenings])
+    _headline(axis, "Calls stay within the quota", "calls a Pacific day, and the budget of both buckets")
+    axis.bar(days + 0.5, statistics, 0.8, color=_BLUE, lw=0)
+    axis.bar(days + 0.5, general, 0.8, bottom=statistics, color=_TEAL, lw=0)
+    top = max((statistics + general).max() * 1.25, 1)
+    axis.set_ylim(top=top)
+    inside = np.where(budget <= top, budget, np.nan)
+    axis.step(np.append(days, days[-1] + 1), np.append(inside, inside[-1]), where="post", color=_INK, lw=1.3)
+    if np.isfinite(inside).any():
+        where = int(np.flatnonzero(np.isfinite(inside))[0])
+        axis.annotate("budget ", (where, inside[where]), ha="right", va="center", color=_INK)
+    if (budget > top).any():
+        axis.annotate(
+            f"the budget of other days, {budget.max():,}, is far above"
+            if np.isfinite(inside).any()
+            else f"the budget, {budget.max():,}, is far above",
+            (0.0, 1.0),
+            xycoords="axes fraction",
+            xytext=(4, -3),
+            textcoords="offset points",
+            va="top",
+            color=_FAINT,
+        )
+    end = len(days)
+    _name_end(axis, end, statistics[-1] * 0.5, "statistics", _BLUE)
+    _name_end(axis, end, statistics[-1] + max(general[-1], 0.05 * top), "general", _TEAL)
+
+
+def _intervals(axis: "Axes", report: "Report") -> None:
+    _headline(axis, "Where quota is short, all tiers wait alike", "mean wait between two readings ÷ planned interval")
+    tops, ends = [1.5], {}
+    for tier, means in report.stretches.items():
+        days, values = np.arange(len(means)) + 0.5, np.array(means, dtype=float)
+        axis.plot(days, values, color=_TIERS[tier], lw=1.8)
+        if np.isfinite(values).any():
+            tops.append(float(np.nanmax(values)))
+            ends[tier] = float(values[np.isfinite(values)][-1])
+    top = max(tops) * 1.15
+    axis.set_ylim(top=top)
+    axis.axhline(1, color=_FAINT, lw=0.8, ls=(0, (4, 3)), zorder=1)
+    for tier, height in _apart(ends, 0.1 * top).items():
+        _name_end(axis, report.scenario.days, height, tier, _TIERS[tier])
+
+
+def _points(axis: "Axes", report: "Report") -> None:
+    days = _days(sample.at for sample in report.samples)
+    number = np.array([sample.points for sample in report.samples]) / 1e6
+    _headline(axis, "The vault keeps every observation", "million points")
+    axis.plot(days, number, color=_TEAL, lw=1.6)
+    axis.fill_between(days, number, color=_TEAL, alpha=0.12, lw=0)
+    _name_end(axis, days[-1], number[-1], f"{number[-1]:.2f} million,\n{report.vault_bytes / 1e6:,.0f} MB", _TEAL)
+
+
+def _headline(axis: "Axes", text: str, unit: str) -> None:
+    axis.set_title(text, loc="left", fontsize=10.5, fontweight="bold", pad=16, x=0)
+    axis.annotate(
+        unit, (0, 1), xycoords="axes fraction", xytext=(0, 5), textcoords="offset points", color=_FAINT, fontsize=8.5
+    )
+
+
+def _name_end(axis: "Axes", x: float, y: float, text: str, color: str) -> None:
+    """Write beside the end of a curve what it is."""
+    axis.annotate(
+        text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=color, annotation_clip=False
+    )
+
+
+def _apart(heights: dict[str, float], least: float) -> dict[str, float]:
+    """Heights for names so that none covers another."""
+    placed: dict[str, float] = {}
+    below = -np.inf
+    for name, height in sorted(heights.items(), key=lambda each: each[1]):
+        placed[name] = max(height, below + least)
+        below = placed[name]
+    return placed
+
+
+def _days(moments: Iterable[datetime]) -> np.ndarray:
+    return np.array([(moment - START).total_seconds() / 86_400 for moment in moments])

@@ -1,0 +1,153 @@
+"""What a simulation has shown: a table, checks, and a picture."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from airflow.sdk import Connection
+from rich.console import Console
+from rich.table import Table
+
+from ghost_tracking.core.tiers import Queue
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from simulation.checks import Check, check
+from simulation.observations import Observations
+from simulation.run import Evening, Sample, Scenario, Simulation, midnight
+
+_MOMENTS = 12
+
+
+@dataclass(frozen=True)
+class Report:
+    """The figures. `stretches`: by tier, for each day, how many intervals videos waited. `seconds`: of this machine."""
+
+    scenario: Scenario
+    place: str
+    samples: Sequence[Sample]
+    evenings: Sequence[Evening]
+    stretches: dict[str, list[float]]
+    done: dict[str, int]
+    checks: Sequence[Check]
+    vault_bytes: int
+    seconds: dict[str, float]
+
+    @classmethod
+    def of(cls, scenario: Scenario, connection: Connection, vault: ParquetVaultHook, place: Path) -> "Report":
+        """Simulate, and look at what has become of it."""
+        console, began = Console(highlight=False), time.monotonic()
+        simulation = Simulation(scenario, connection, vault)
+        try:
+            with console.status("simulating") as status:
+                tell: Callable[[str], None] = status.update if console.is_terminal else print
+                journal = simulation.run(tell)
+            observations = Observations.read(vault, simulation.world)
+            waits = observations.punctuality(simulation.world.ordinary())
+            edges = np.array([int(midnight(day).timestamp()) for day in range(scenario.days + 1)])
+            checks = check(simulation, observations)
+            return cls(
+                scenario=scenario,
+                place=str(place),
+                samples=journal.samples,
+                evenings=journal.evenings,
+                stretches={tier.value: means for tier, means in waits.stretches(edges).items()},
+                done=dict(journal.done),
+                checks=checks,
+                vault_bytes=vault.health_check()["bytes"],
+                seconds=journal.seconds | {"all": time.monotonic() - began},
+            )
+        finally:
+            simulation.close()
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether something does not hold that holds whatever the load is."""
+        return any(each.is_broken for each in self.checks)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures as plain data."""
+        figures: dict[str, Any] = _plain(asdict(self))
+        return figures
+
+    def show(self) -> None:
+        """Print the table and the checks."""
+        console = Console(highlight=False, markup=False)
+        if not console.is_terminal:
+            console.width = 150
+        console.print(self._moments())
+        console.print(self._checks())
+        for line in self.notes():
+            console.print(line, style="dim")
+
+    def notes(self) -> list[str]:
+        """How this was measured, in sentences."""
+        scenario, parts = self.scenario, {name: f"{seconds:.0f} s" for name, seconds in self.seconds.items()}
+        return [
+            f"{scenario.days} days of {scenario.per_day:,} new videos (seed {scenario.seed}) in "
+            f"{self.seconds['all'] / 60:.1f} minutes: hunter {parts['hunter']}, tracker {parts['tracker']}, janitor "
+            f"{parts.get('janitor', '0 s')}. The tracker ran and published every "
+            f"{scenario.tick.total_seconds() / 60:.0f} minutes.",
+            f"{self.done['gone']:,} videos were found to be gone, {self.done['returned']:,} came back, "
+            f"{self.done['heated']:,} took off again. The vault has {self.vault_bytes / 1e6:,.1f} MB.",
+            f"Database and vault lay in {self.place}, the database with synchronous_commit off and its autovacuum "
+            "awake every second, since a day passes in seconds; its clock was the simulation's.",
+        ]
+
+    def _moments(self) -> Table:
+        table = Table(
+            *("day", "found", "HOURLY", "DAILY", "WEEKLY", "on roster", "chunks", "gone", "due", "late > 1 h"),
+            *("calls", "budget", "SQL", "points"),
+            title=f"{self.scenario.days} days, {self.scenario.per_day:,} new videos a day",
+        )
+        for column in table.columns:
+            column.justify = "right"
+        samples = {sample.at: sample for sample in self.samples}
+        days = len(self.evenings)
+        for number in sorted({max(1, round(days * part / _MOMENTS)) for part in range(1, _MOMENTS + 1)}):
+            evening = self.evenings[number - 1]
+            sample = samples[evening.at]
+            table.add_row(
+                *(f"{figure:,}" for figure in (number, evening.found)),
+                *(f"{evening.queues[queue]:,}" for queue in (Queue.HOURLY, Queue.DAILY, Queue.WEEKLY, Queue.ROSTER)),
+                *(f"{figure:,}" for figure in (evening.chunks, evening.queues[Queue.GONE], sample.due, sample.late)),
+                *(f"{sum(calls.values()):,}" for calls in (evening.spent, evening.budget)),
+                *(f"{sample.sql_bytes / 1e6:.1f} MB", f"{sample.points:,}"),
+            )
+        return table
+
+    def _checks(self) -> Table:
+        table = Table("check", "figure", "", title="Was it kept?")
+        words = {True: ("pass", "green"), False: ("MISSED", "bold red"), None: ("—", "dim")}
+        for each in self.checks:
+            word, style = words[each.kept]
+            table.add_row(each.what, each.figure, word, style=style if each.kept is False else None)
+        return table
+
+    def draw(self, out: Path) -> None:
+        """Draw the curves."""
+        from simulation.picture import draw
+
+        draw(self, out)
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can have it: times as ISO 8601, seconds for durations, null for what is no number."""
+    match value:
+        case dict():
+            return {str(key): _plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_plain(each) for each in value]
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case float() if not math.isfinite(value):
+            return None
+        case np.generic():
+            return value.item()
+        case _:
+            return value

@@ -1,0 +1,42 @@
+"""Days pass in seconds, and what the simulation of time looks for is there."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from airflow.sdk import Connection
+
+from ghost_tracking.core.tiers import Tier
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from simulation.checks import check
+from simulation.observations import TIERS, Observations
+from simulation.run import Scenario, Simulation, midnight
+
+TICK = timedelta(minutes=30)
+
+
+def test_days_pass_and_what_must_hold_does(empty_database: Connection, tmp_path: Path) -> None:
+    scenario = Scenario(days=4, per_day=50, half_from=3, seed=5, tick=TICK)
+    simulation = Simulation(scenario, empty_database, ParquetVaultHook(root=tmp_path / "vault"))
+    try:
+        journal = simulation.run()
+        observations = Observations.read(simulation.vault, simulation.world)
+        checks = check(simulation, observations)
+    finally:
+        simulation.close()
+    assert {each.what: each.figure for each in checks if each.is_broken} == {}
+    assert sum(each.kept is True and each.invariant for each in checks) == 5
+    until = int(midnight(3).timestamp())
+    every_slot_is_served_in_the_next_tick(simulation, observations, until)
+    *_, plenty, short = (sum(evening.seen.values()) for evening in journal.evenings)
+    assert short < plenty
+    # the same seed, the same days
+    assert (journal.evenings[-1].found, int((observations.at < until).sum())) == (197, 3_101)
+
+
+def every_slot_is_served_in_the_next_tick(simulation: Simulation, observations: Observations, until: int) -> None:
+    waits = observations.punctuality(simulation.world.ordinary()).within(0, until)
+    late = waits.lateness * np.array([tier.interval.total_seconds() for tier in TIERS])[waits.tier]
+    assert late.min() >= 0
+    assert late.max() <= TICK.total_seconds()
+    assert {TIERS[number] for number in waits.tier} == {Tier.HOURLY, Tier.DAILY}
