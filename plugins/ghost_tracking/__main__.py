@@ -1,15 +1,18 @@
 """Ghost Tracking from the command line: `python -m ghost_tracking --vault /data/vault health`.
 
-Without --vault, the Airflow connection `ghost_vault` says where it is. `plan` needs none.
+Without --vault, the Airflow connection `ghost_vault` says where it is. `plan` and `status` need none.
 """
 
 import argparse
 import logging
+import re
 import sys
+from typing import NoReturn
 
 from ghost_tracking.commands import Command
 from ghost_tracking.commands.lists import add_list_commands
 from ghost_tracking.commands.planning import add_planning_commands
+from ghost_tracking.commands.schedule import add_schedule_commands
 from ghost_tracking.commands.vault import add_vault_commands
 from ghost_tracking.errors import GhostTrackingError
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -27,13 +30,21 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats what it cannot parse, but for a database's URL, which may have a password in it."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(re.sub(r"(postgres\w*://).*", r"\1…", message, flags=re.DOTALL | re.IGNORECASE))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ghost_tracking", description=__doc__)
+    parser: argparse.ArgumentParser = _Parser(prog="python -m ghost_tracking", description=__doc__)
     parser.add_argument("--vault", help="a folder, s3://bucket/prefix or gs://bucket/prefix; else the connection's")
     commands = parser.add_subparsers(required=True, metavar="command")
     add_vault_commands(commands)
     add_list_commands(commands)
     add_planning_commands(commands)
+    add_schedule_commands(commands)
     return parser
 
 

@@ -1,0 +1,212 @@
+"""The schedule as it is: what is tracked and due, what the day's quota gives of it, how much SQL that takes."""
+
+import argparse
+import json
+import logging
+import math
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from dataclasses import dataclass
+
+from airflow.sdk import Connection
+from rich import filesize
+from rich.console import Console
+from rich.table import Column, Table
+
+from ghost_tracking.commands import Commands, add_command, every, print_json
+from ghost_tracking.core.budgets import Balance
+from ghost_tracking.core.pacing import QuotaStatus
+from ghost_tracking.core.tiers import Queue
+from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.settings import POSTGRES_CONNECTION, SETTINGS_VARIABLE, Settings, read_settings
+from ghost_tracking.tasks.tracker import Tracking
+
+log = logging.getLogger(__name__)
+
+SQL_LIMIT_BYTES = 500_000_000
+"""What the whole database has to fit into."""
+
+_OPTION = "--database"
+_PROCESS_CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
+# one @ and no other: with a password that has one, or a slash, its rest would be taken for a host and shown as such
+_URL = re.compile(r"postgres(ql)?://([^@/?\s]*@)?[^@\s]*")
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a schedule is. `backlog`: videos that are overdue by more than an hour."""
+
+    quota: QuotaStatus
+    sql_bytes: int
+    backlog: int
+
+
+def add_schedule_commands(commands: Commands) -> None:
+    """status."""
+    text = "what is tracked and due, what the quota gives of it, how much SQL it takes; changes nothing"
+    status = add_command(commands, "status", _status, text)
+    status.add_argument(
+        _OPTION,
+        metavar="URL",
+        help=f"postgresql://user@host/db, best with the password in PGPASSWORD or ~/.pgpass; else the Airflow "
+        f"connection {POSTGRES_CONNECTION}",
+    )
+    status.add_argument("--json", action="store_true")
+
+
+def _status(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+    # it warns of every short value that it cannot mask in logs
+    logging.getLogger("airflow.sdk").setLevel(logging.ERROR)
+    if options.database is None:
+        with _airflows_own_database():
+            settings = _settings()
+            status = _read(WatchlistHook(budgets=settings.quota), settings)
+    else:
+        connection = connection_from(options.database)
+        settings = _settings()
+        status = _read(WatchlistHook(_OPTION, connection=connection, budgets=settings.quota), settings)
+    if options.json:
+        log.info(_origin(settings))
+        print_json(status.quota.as_dict() | {"sql_bytes": status.sql_bytes, "backlog": status.backlog})
+    else:
+        _show(status, settings)
+    return 0
+
+
+def connection_from(url: str) -> Connection:
+    """Where a URL leads, as libpq reads it.
+
+    Raises BadInputError, which does not repeat the URL: there may be a password anywhere in what cannot be read.
+    """
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    known: dict[str, str] = {}
+    if _URL.fullmatch(url):
+        with suppress(ProgrammingError):
+            known = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    port = known.pop("port", "")
+    if not known or not re.fullmatch(r"[\d,]*", port):
+        raise BadInputError(
+            f"{_OPTION} is no URL such as postgresql://user@host/db or postgresql://user@/db?host=/socket/folder; "
+            "in a password, @ : / ? # % are written %40 %3A %2F %3F %23 %25"
+        )
+    several = {} if port.isdigit() or not port else {"port": port}
+    return Connection(
+        conn_id=_OPTION,
+        conn_type="postgres",
+        host=known.pop("host", None),
+        port=int(port) if port.isdigit() else None,
+        login=known.pop("user", None),
+        password=known.pop("password", None),
+        schema=known.pop("dbname", None),
+        extra=json.dumps(known | several),
+    )
+
+
+def _settings() -> Settings:
+    """The deployment's settings, or the defaults where Airflow does not know its Variable or cannot be asked."""
+    # Airflow logs on standard output what cannot be asked
+    with redirect_stdout(sys.stderr):
+        return read_settings()
+
+
+def _origin(settings: Settings) -> str:
+    if settings.model_fields_set:
+        return f"Settings: those of the Airflow Variable '{SETTINGS_VARIABLE}'."
+    return (
+        f"Settings: the defaults, since no Airflow Variable '{SETTINGS_VARIABLE}' that sets any can be read from here."
+    )
+
+
+@contextmanager
+def _airflows_own_database() -> Iterator[None]:
+    """Look for connections and Variables in Airflow's own database too, as `airflow connections test` does."""
+    before = os.environ.get(_PROCESS_CONTEXT)
+    os.environ.setdefault(_PROCESS_CONTEXT, "server")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PROCESS_CONTEXT]
+
+
+def _read(watchlist: WatchlistHook, settings: Settings) -> Status:
+    """Ask the database, in one transaction that changes nothing; what it says of a failure becomes one line."""
+    from psycopg import ProgrammingError
+
+    try:
+        with watchlist, watchlist.transaction():
+            due = {queue: sum(counts) for queue, counts in watchlist.due().items()}
+            quota = Tracking(watchlist, settings).quota(due)
+            return Status(quota, watchlist.database_bytes(), watchlist.backlog())
+    except DatabaseUnavailableError as error:
+        raise DatabaseUnavailableError(" ".join(error.message.split())) from error
+    except ProgrammingError as error:
+        raise ConfigurationError(
+            f"the database of connection '{watchlist.database.connection_id}' is not one of this version of Ghost "
+            f"Tracking, whose DAGs set it up when they run: {error.diag.message_primary}"
+        ) from error
+
+
+def _show(status: Status, settings: Settings) -> None:
+    console = Console()
+    console.print(_queues(status.quota))
+    console.print(_buckets(status.quota))
+    size, limit = filesize.decimal(status.sql_bytes), filesize.decimal(SQL_LIMIT_BYTES)
+    for line in (
+        f"SQL: {size} of {limit} ({status.sql_bytes / SQL_LIMIT_BYTES:.0%}).",
+        f"Backlog: {status.backlog:,} videos are overdue by more than an hour.",
+        _sentence(status.quota),
+        _origin(settings),
+    ):
+        console.print(line, soft_wrap=True)
+
+
+def _queues(quota: QuotaStatus) -> Table:
+    names = ("videos", "due", "planned, every", "really, every")
+    table = Table("queue", *(Column(name, justify="right") for name in names))
+    for queue in Queue:
+        counts = (f"{count.get(queue, 0):,}" for count in (quota.videos, quota.due))
+        table.add_row(queue, *counts, every(queue.interval), every(quota.intervals[queue]))
+    return table
+
+
+def _buckets(quota: QuotaStatus) -> Table:
+    names = ("budget", "spent", "left", "set aside")
+    table = Table("bucket", *(Column(name, justify="right") for name in names), "empty")
+    for bucket, balance in quota.balances.items():
+        numbers = (balance.budget, balance.spent, balance.left(), quota.reserved[bucket])
+        table.add_row(bucket, *(f"{number:,}" for number in numbers), _emptiness(balance))
+    return table
+
+
+def _emptiness(balance: Balance) -> str:
+    if balance.is_exhausted:
+        return "YouTube says so"
+    return "no" if balance.left() else "yes"
+
+
+def _sentence(quota: QuotaStatus) -> str:
+    """Whether the quota suffices, today and in the long run."""
+    calls = f"{quota.needed:,.0f} calls a day are needed, {quota.owned:,} are there"
+    when = None
+    if quota.runs_out_at is not None:
+        is_now = quota.runs_out_at <= quota.day.now
+        when = "now" if is_now else f"at {quota.runs_out_at:%Y-%m-%d %H:%M} UTC"
+    if quota.stretch <= 1:
+        if when is None:
+            return f"The quota suffices: {calls}."
+        return (
+            f"The quota suffices in the long run ({calls}), but not today: it would run out {when} if nothing were "
+            f"held back, so what is left is spread until {quota.day.end:%Y-%m-%d %H:%M} UTC."
+        )
+    longer = f"intervals are {quota.stretch:,.1f} times as long" if math.isfinite(quota.stretch) else "nothing is read"
+    if when is None:
+        return f"The quota does not suffice ({calls}), though it lasts for the rest of today: {longer} in the long run."
+    return f"The quota does not suffice ({calls}): it would run out {when} if nothing were held back; {longer}."
