@@ -1,4 +1,4 @@
-"""The command line: `python -m local_stack run|demo|airflow`. Needs `include` on the path; see the Makefile."""
+"""The command line: `python -m local_stack run|demo|airflow|status`. Needs `include` on the path; see the Makefile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from local_stack.layout import PROJECT
+from local_stack.layout import PROJECT, StateFolder
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     airflow = commands.add_parser("airflow", help="Airflow's own command line, beside a running stack")
     airflow.add_argument("--state", type=Path, help="the state folder (the one that was started last)")
     airflow.add_argument("arguments", nargs=argparse.REMAINDER, help="such as: dags list")
+    status = commands.add_parser("status", help="a running stack's schedule: what is due, what the quota gives of it")
+    status.add_argument("--state", type=Path, help="the state folder (the one that was started last)")
+    status.add_argument("--json", action="store_true", help="for programs")
     chosen = parser.parse_args(arguments)
     if chosen.command == "run":
         from local_stack.run import run as start
@@ -28,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         return start(chosen.state)
     if chosen.command == "airflow":
         return _airflow(chosen.state, chosen.arguments)
+    if chosen.command == "status":
+        return _status(chosen.state, ["--json"] if chosen.json else [])
     from local_stack.demo import demo as prove
 
     return prove(chosen.state)
@@ -36,17 +41,41 @@ def main(arguments: list[str] | None = None) -> int:
 def _airflow(state: Path | None, arguments: list[str]) -> int:
     """Replace this process by Airflow's command line with a stack's configuration."""
     from local_stack.airflow_config import command_line_environment
-    from local_stack.layout import StateFolder
+
+    places = _places(state)
+    found = [folder for folder in places if folder.environment.exists()]
+    if not found:
+        print(f"There is no stack in {places[0].root}: start it with make run", file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", "airflow", *arguments]
+    return os.execve(sys.executable, command, command_line_environment(_latest(found)))  # noqa: S606
+
+
+def _status(state: Path | None, arguments: list[str]) -> int:
+    """Replace this process by `ghost_tracking status`, which finds the database and the settings in Airflow."""
+    from local_stack.airflow_config import command_line_environment
+    from local_stack.processes import belonging_to
+
+    places = _places(state)
+    found = [folder for folder in places if folder.environment.exists() and belonging_to(folder)]
+    if not found:
+        print(f"Nothing runs in {places[0].root}: start it with make run", file=sys.stderr)
+        return 1
+    environment = command_line_environment(_latest(found)) | {"PYTHONPATH": str(PROJECT / "plugins")}
+    command = [sys.executable, "-m", "ghost_tracking", "status", *arguments]
+    return os.execve(sys.executable, command, environment)  # noqa: S606
+
+
+def _places(state: Path | None) -> list[StateFolder]:
+    """Where a stack may have its state."""
     from local_stack.run import usual_state
 
-    states = [state.resolve()] if state else [usual_state(None), usual_state("a key")]
-    found = [folder for folder in map(StateFolder, states) if folder.environment.exists()]
-    if not found:
-        print(f"There is no stack in {states[0]}: start it with make run", file=sys.stderr)
-        return 1
-    latest = max(found, key=lambda folder: folder.environment.stat().st_mtime)
-    command = [sys.executable, "-m", "airflow", *arguments]
-    return os.execve(sys.executable, command, command_line_environment(latest))  # noqa: S606
+    return [StateFolder(each) for each in ([state.resolve()] if state else [usual_state(None), usual_state("a key")])]
+
+
+def _latest(found: list[StateFolder]) -> StateFolder:
+    """The one that was started last."""
+    return max(found, key=lambda folder: folder.environment.stat().st_mtime)
 
 
 if __name__ == "__main__":

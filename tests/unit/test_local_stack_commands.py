@@ -8,6 +8,7 @@ import subprocess
 import pytest
 import yaml
 
+from local_stack.__main__ import main
 from local_stack.layout import PROJECT
 
 MAKEFILE = (PROJECT / "Makefile").read_text()
@@ -19,6 +20,15 @@ def test_make_lists_every_target():
 
     assert phony is not None
     assert re.findall(r"^  make ([a-z-]+)", listed, re.MULTILINE) == phony[1].split()
+
+
+def test_the_status_of_nothing_that_runs_is_one_sentence(tmp_path, capsys):
+    for files in ((), ("airflow/environment.json", "processes.json")):
+        for file in files:
+            (tmp_path / file).parent.mkdir(exist_ok=True)
+            (tmp_path / file).write_text("{}" if "environment" in file else "[]")
+        assert main(["status", "--state", str(tmp_path)]) == 1
+        assert capsys.readouterr().err == f"Nothing runs in {tmp_path}: start it with make run\n"
 
 
 @pytest.fixture
@@ -133,6 +143,6 @@ def test_the_key_reaches_no_recipe_but_run():
     recipes = [line for line in MAKEFILE.splitlines() if line.startswith("\t")]
     starting = [line for line in recipes if re.search(r"\$\(STACK\)|pytest|-m bench", line)]
 
-    assert len(starting) == 6
+    assert len(starting) == 7
     assert [line for line in starting if "$(CLEAN)" not in line] == ["\t@exec env $(STACK) run"]
     assert os.access(PROJECT / ".ci/run", os.X_OK)
