@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
-from functools import cache
 from importlib.resources import files
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
@@ -21,6 +22,8 @@ _KINDS: Final = {
     ".txt": "text/plain; charset=utf-8",
     ".json": "application/json",
 }
+_FOLDERS: Final = {"", "vendor"}
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9.]*")
 _ALWAYS: Final = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'; "
     "object-src 'none'",
@@ -78,26 +81,15 @@ def _json(content: Any, status: int = 200) -> Response:
 
 
 def _static(request: Request, path: str) -> Response:
-    """A file of the package, by the names that it has: nothing else can be asked for."""
-    found = static_files().get(path)
-    if found is None:
+    """A file of the package's `static/`, by a name that cannot lead anywhere else."""
+    folder, _, name = path.rpartition("/")
+    kind = _KINDS.get(PurePosixPath(name).suffix)
+    file = files("ghost_tracking.page").joinpath("static", folder, name)
+    if folder not in _FOLDERS or kind is None or not _NAME.fullmatch(name) or not file.is_file():
         return Response("There is no such file.", 404, _ALWAYS, "text/plain; charset=utf-8")
-    content, kind, tag = found
+    content = file.read_bytes()
+    tag = f'"{hashlib.sha256(content).hexdigest()[:24]}"'
     headers = _STATIC | {"ETag": tag}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(content, 200, headers, kind)
-
-
-@cache
-def static_files() -> dict[str, tuple[bytes, str, str]]:
-    """Every file of `static/` by its path there: its content, what it is, and a tag that changes with it."""
-    found: dict[str, tuple[bytes, str, str]] = {}
-    folder = files("ghost_tracking.page").joinpath("static")
-    for prefix, place in (("", folder), ("vendor/", folder.joinpath("vendor"))):
-        for file in place.iterdir():
-            kind = _KINDS.get(f".{file.name.rpartition('.')[2]}")
-            if file.is_file() and kind:
-                content = file.read_bytes()
-                found[prefix + file.name] = (content, kind, f'"{hashlib.sha256(content).hexdigest()[:24]}"')
-    return found

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ghost_tracking.core import marks
-from ghost_tracking.core.budgets import IDS_PER_CALL, calls_for
+from ghost_tracking.core.budgets import IDS_PER_CALL
 from ghost_tracking.core.pacing import QuotaStatus, quota_status
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.page import runs
@@ -97,7 +97,7 @@ def _queue(queue: Queue, queues: Mapping[Queue, Any]) -> dict[str, Any]:
         "overdue": row["overdue"],
         "next_at": row["next_track_at"] and _seconds(row["next_track_at"]),
         "readings": round(readings),
-        "calls": calls_for(round(readings)) if readings >= IDS_PER_CALL else round(readings / IDS_PER_CALL, 1),
+        "calls": round(readings / IDS_PER_CALL, 2),
         "interval": round(queue.interval.total_seconds()),
     }
 

@@ -1,2 +1,73 @@
-const answer = await fetch("data/overview");
-document.getElementById("out").textContent = JSON.stringify(await answer.json(), null, 2);
+// The frame around every page: which one is asked for, the navigation, and what is shown when it cannot be had.
+
+import { address, h, say } from "./dom.js";
+import { coverage } from "./coverage.js";
+import { movers } from "./movers.js";
+import { overview } from "./overview.js";
+import { video } from "./video.js";
+
+const PAGES = {
+  overview: { name: "Overview", show: overview },
+  video: { name: "Videos", show: video },
+  movers: { name: "Movers", show: movers },
+  coverage: { name: "Coverage", show: coverage },
+};
+
+const asked = new URLSearchParams(location.search);
+const name = Object.hasOwn(PAGES, asked.get("page") || "") ? asked.get("page") : "overview";
+const content = document.getElementById("content");
+
+for (const [each, page] of Object.entries(PAGES)) {
+  const href = address({ page: each });
+  document.getElementById("pages").append(h("li", null, h("a", { href, "aria-current": each === name ? "page" : null }, page.name)));
+}
+document.title = `${PAGES[name].name} · Ghost Tracking`;
+document.getElementById("q").value = asked.get("q") || "";
+
+class NotAnswered extends Error {}
+
+/** What a data route answers; NotAnswered with a sentence for people where it does not. */
+async function ask(path, parameters) {
+  let answer;
+  try {
+    answer = await fetch("data/" + path + (parameters ? address(parameters) : ""), { headers: { Accept: "application/json" } });
+  } catch {
+    throw new NotAnswered("Airflow's API server does not answer. Is it up?");
+  }
+  if (answer.status === 401 || answer.status === 403) {
+    throw new NotAnswered("Airflow does not let you see this: sign in again, with a user who may see plugins.");
+  }
+  const type = answer.headers.get("content-type") || "";
+  if (!type.startsWith("application/json")) throw new NotAnswered(`Airflow answered ${answer.status}, and nothing that this page can show.`);
+  const found = await answer.json();
+  if (!answer.ok) throw new NotAnswered(found.error || `Airflow answered ${answer.status}.`);
+  return found;
+}
+
+async function show() {
+  const waiting = h("p", { class: "waiting" }, "Reading …");
+  const patience = setTimeout(() => content.children.length || content.append(waiting), 150);
+  try {
+    const shown = await PAGES[name].show({ asked, ask });
+    clearTimeout(patience);
+    content.replaceChildren(...[shown].flat());
+    content.dataset.ready = "yes";
+  } catch (error) {
+    clearTimeout(patience);
+    const sentence = error instanceof NotAnswered ? error.message : "This page failed to draw what it was told. Loading it again may help.";
+    if (!(error instanceof NotAnswered)) console.error(error);
+    content.replaceChildren(
+      h(
+        "div",
+        { class: "verdict broken", role: "alert" },
+        h("span", { class: "sign", "aria-hidden": "true" }, "×"),
+        h("h1", null, "This cannot be shown."),
+        h("p", null, sentence),
+      ),
+    );
+    content.dataset.ready = "failed";
+    say(sentence);
+  }
+}
+
+await show();
