@@ -519,3 +519,41 @@ SELECT pg_database_size(current_database()) AS everything,
        pg_total_relation_size('watchlist') AS watchlist,
        pg_total_relation_size('videos') AS videos,
        pg_total_relation_size('roster') AS roster;
+
+-- name: page_watched
+-- For Airflow's page: the rows of the watchlist of these videos.
+SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at, anchor_at, awaits_start,
+       missed_count, first_missed_at, gone_at, heated_until
+FROM watchlist
+WHERE video_id = ANY(%(video_ids)s::text[]);
+
+-- name: page_metadata
+-- For Airflow's page: what `videos` has of these videos, until the janitor deletes it.
+SELECT id AS video_id, title, channel_id, channel_title, published_at, duration_seconds
+FROM videos
+WHERE id = ANY(%(video_ids)s::text[]);
+
+-- name: page_found_lately
+-- For Airflow's page: videos discovered in the last two days whose titles have all these words, as they are written;
+-- older ones are in the vault's archive. From the index on discovered_at.
+SELECT id AS video_id, title, channel_id, channel_title, published_at, duration_seconds
+FROM videos
+WHERE discovered_at > now() - INTERVAL '2 days' AND title ILIKE ALL(%(patterns)s::text[])
+ORDER BY published_at DESC NULLS LAST
+LIMIT %(limit)s;
+
+-- name: page_chunks
+-- For Airflow's page: the roster's chunks of these hours of the week.
+SELECT * FROM roster WHERE hour_of_week = ANY(%(hours)s::integer[]) ORDER BY chunk;
+
+-- name: page_heated
+-- For Airflow's page: videos that came back to life, those heated last first.
+SELECT video_id, heated_until, last_tracked_at, next_track_at
+FROM watchlist
+WHERE heated_until IS NOT NULL
+ORDER BY heated_until DESC, video_id
+LIMIT %(limit)s;
+
+-- name: page_siblings
+-- For Airflow's page: videos of these channels that `videos` still has.
+SELECT channel_id, id AS video_id FROM videos WHERE channel_id = ANY(%(channel_ids)s::text[]);
