@@ -18,6 +18,10 @@ class Roster:
         """Every chunk, by name."""
         return [_chunk(row) for row in self._database.run("roster_all")]
 
+    def of_hours(self, hours_of_week: Collection[int]) -> list[Chunk]:
+        """The chunks of these hours of the week, by name; locks nothing."""
+        return [_chunk(row) for row in self._database.run("page_chunks", hours=list(hours_of_week))]
+
     def fetch_due(self, queue: Queue, videos: int, now: datetime | None = None) -> list[Chunk]:
         """Due chunks with so many videos together, the longest overdue first; locked until the transaction ends.
 

@@ -12,9 +12,13 @@ from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
 from fastapi import Depends, FastAPI, Request, Response
 
+from ghost_tracking.core.video_ids import is_video_id
+from ghost_tracking.errors import BadInputError
 from ghost_tracking.page.doors import Doors, opened, sentence_of
 
+BAD_REQUEST: Final = 400
 UNAVAILABLE: Final = 503
+_LONGEST_QUERY: Final = 300
 _KINDS: Final = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -58,6 +62,31 @@ def make_app() -> FastAPI:
 
         return _answer(overview)
 
+    @app.get("/data/find")
+    def find(q: str = "") -> Response:
+        from ghost_tracking.page import video
+
+        return _answer(lambda doors: video.find(doors, q[:_LONGEST_QUERY]))
+
+    @app.get("/data/video")
+    def videos(v: str = "") -> Response:
+        from ghost_tracking.page import video
+
+        return _answer(lambda doors: video.videos(doors, _listed(v)))
+
+    @app.get("/data/series.csv")
+    def series(v: str = "") -> Response:
+        from ghost_tracking.page import video
+
+        return _file(lambda doors: video.series(doors, _listed(v)), "text/csv; charset=utf-8", f"{_stem(v)}.csv")
+
+    @app.get("/data/history.parquet")
+    def history(v: str = "") -> Response:
+        from ghost_tracking.page import video
+
+        kind = "application/vnd.apache.parquet"
+        return _file(lambda doors: video.history(doors, _listed(v)), kind, f"{_stem(v)}.parquet")
+
     @app.get("/{path:path}")
     def nowhere() -> Response:
         return Response("There is no such page.", 404, _ALWAYS, "text/plain; charset=utf-8")
@@ -66,18 +95,39 @@ def make_app() -> FastAPI:
 
 
 def _answer(ask: Callable[[Doors], dict[str, Any]]) -> Response:
-    """What `ask` finds, as JSON; 503 and a sentence that says what to mend where it cannot."""
+    """What `ask` finds, as JSON; where it cannot, a sentence that says what to mend."""
+    return _asked(lambda doors: _json(ask(doors)))
+
+
+def _file(ask: Callable[[Doors], str | bytes], kind: str, name: str) -> Response:
+    """What `ask` makes, as a file to be kept; else as `_answer`."""
+    headers = _ANSWERS | {"Content-Disposition": f'attachment; filename="{name}"'}
+    return _asked(lambda doors: Response(ask(doors), 200, headers, kind))
+
+
+def _asked(respond: Callable[[Doors], Response]) -> Response:
     try:
         with opened() as doors:
-            found = ask(doors)
+            return respond(doors)
+    except BadInputError as error:
+        return _json({"error": error.message}, BAD_REQUEST)
     except Exception as error:  # noqa: BLE001 - nothing may show more than a sentence
         return _json({"error": sentence_of(error)}, UNAVAILABLE)
-    return _json(found)
 
 
 def _json(content: Any, status: int = 200) -> Response:
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     return Response(text, status, _ANSWERS, "application/json")
+
+
+def _listed(text: str) -> list[str]:
+    """Ids between commas, as an address has them."""
+    return [each for each in text.split(",") if each]
+
+
+def _stem(text: str) -> str:
+    """The beginning of a file's name."""
+    return "ghost-" + "-".join(each for each in _listed(text) if is_video_id(each))[:80]
 
 
 def _static(request: Request, path: str) -> Response:

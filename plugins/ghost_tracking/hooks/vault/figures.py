@@ -1,9 +1,10 @@
 """What a page shows of the vault: points by hour, bytes by layer, newest point; of names, manifests and footers."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +17,7 @@ from ghost_tracking.hooks.vault.archive.manifest import ArchiveManifest
 from ghost_tracking.hooks.vault.files import Footer
 from ghost_tracking.hooks.vault.index import current
 from ghost_tracking.hooks.vault.listing import hours_between
+from ghost_tracking.hooks.vault.roster import ChunkFiles
 from ghost_tracking.hooks.vault.storage import Storage, Version
 
 LAYERS: Final = {
@@ -28,6 +30,11 @@ LAYERS: Final = {
     "staged": "_staging",
 }
 """The folders of a vault by what is kept there."""
+
+TITLE: Final = ("video_id", "title", "channel_id", "channel_title", "published_at", "duration_seconds")
+"""What is shown of a video's metadata."""
+
+Result = TypeVar("Result")
 
 _KNOWN: Final[dict[tuple[str, str], tuple[Version | None, Footer]]] = {}
 _MOST_KNOWN: Final = 20_000
@@ -81,15 +88,33 @@ class Figures:
         points = sum(self.points_by_hour().values())
         return Weight(sizes, points, sum(1 for _ in self._storage.walk(layout.QUARANTINE)))
 
+    def titles(self, video_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+        """What the archive has of these videos, by id: the columns `TITLE`. Staged metadata is left out."""
+        return self._with_archive(lambda: self._titles(sorted(set(video_ids)))) if video_ids else {}
+
+    def chunk(self, name: str) -> list[str]:
+        """The ids of a chunk of the roster, in the order of their positions; raises as `ChunkFiles.read`."""
+        return ChunkFiles(self._storage).read(name)
+
     def videos_of_channels(self, channel_ids: Collection[str]) -> list[tuple[str, str]]:
         """Channel and id of every archived video of these channels, in no promised order."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                return self._videos_of_channels(channel_ids)
-            except (FileNotFoundError, FileChangedError):  # merged meanwhile: the manifest names others now
-                if attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
+        return self._with_archive(lambda: self._videos_of_channels(channel_ids))
+
+    def _with_archive(self, read: Callable[[], Result]) -> Result:
+        """Read by the archive's present manifest; anew when files that it named were merged meanwhile."""
+        for _ in range(_ATTEMPTS - 1):
+            with suppress(FileNotFoundError, FileChangedError):
+                return read()
+        return read()
+
+    def _titles(self, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        manifest, _ = ArchiveManifest.of(self._storage)
+        for each in manifest.files:
+            with archived.opened(self._storage, each.key) as file:
+                rows = archived.rows_of(file, video_ids, TITLE)
+            found |= {row["video_id"]: row for row in rows.to_pylist()}
+        return found
 
     def _videos_of_channels(self, channel_ids: Collection[str]) -> list[tuple[str, str]]:
         wanted = pa.array(sorted(channel_ids), pa.string())

@@ -32,7 +32,12 @@ export function airflowLink(path, ...content) {
   return h("a", { href, onclick: leave }, ...content);
 }
 
-function leave(event) {
+/** A link to somewhere else, in a window of its own. */
+export function outerLink(href, ...content) {
+  return h("a", { href, onclick: (event) => leave(event, true), target: "_blank", rel: "noopener noreferrer" }, ...content);
+}
+
+function leave(event, elsewhere) {
   let outer = null;
   try {
     outer = window.parent !== window ? window.parent.document : null;
@@ -43,7 +48,8 @@ function leave(event) {
   event.preventDefault();
   const anchor = outer.createElement("a");
   anchor.href = event.currentTarget.href;
-  if (event.metaKey || event.ctrlKey || event.shiftKey) anchor.target = "_blank";
+  if (elsewhere === true || event.metaKey || event.ctrlKey || event.shiftKey) anchor.target = "_blank";
+  anchor.rel = "noopener noreferrer";
   outer.body.append(anchor);
   anchor.click();
   anchor.remove();

@@ -1,0 +1,118 @@
+"""A video's readings as a page draws them: where there are gaps, where counts fall, and what a fall may mean."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Numbers = npt.NDArray[np.int64]
+
+COUNTS: Final = ("views", "likes", "comments")
+
+_HOUR, _DAY, _WEEK = 3_600, 86_400, 604_800
+_AROUND: Final = 3
+"""Readings on each side that tell how often a video was read around a gap."""
+_WIDER: Final = 1.5
+_RECOVERS_WITHIN: Final = 2 * _DAY
+_FALLS_EXPLAINED: Final = 40
+
+
+@dataclass(frozen=True)
+class Curve:
+    """`seconds` (since 1970) of the readings, in order; `counts`, None where YouTube showed none; `gaps`: places of
+    readings before which some are missing; `falls`: see `_falls`.
+    """
+
+    seconds: list[int]
+    counts: dict[str, list[int | None]]
+    gaps: list[int]
+    falls: dict[str, list[dict[str, Any]]]
+    published_at: datetime | None
+
+    @property
+    def first_at(self) -> datetime | None:
+        """When the first reading was made."""
+        return datetime.fromtimestamp(self.seconds[0], UTC) if self.seconds else None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds, **self.counts, "gaps": self.gaps, "falls": self.falls}
+
+
+def curve(table: "pa.Table") -> Curve:
+    """The points of one video, in any order, as a curve."""
+    import numpy as np
+    import pyarrow as pa
+
+    table = table.sort_by("timestamp")
+    seconds = table["timestamp"].cast(pa.int64()).to_numpy() // 1_000_000
+    told = table["published_at"].drop_null()
+    published = told[-1].as_py() if len(told) else None
+    counts = {name: table[name].to_pylist() for name in COUNTS}
+    gaps: list[int] = []
+    if published is not None and len(seconds) > 1:
+        gaps = [int(place) for place in np.flatnonzero(_gaps(seconds, int(published.timestamp()))) + 1]
+    falls = {name: _falls(seconds.tolist(), counts[name], name) for name in COUNTS}
+    return Curve(seconds.tolist(), counts, gaps, falls, published)
+
+
+def slots_by(ages: "Numbers") -> "Numbers":
+    """How many slots of the schedule lie at or before these ages (seconds); see `core.tiers`."""
+    import numpy as np
+
+    hours = np.clip(ages // _HOUR, 0, 24)
+    days = np.clip(ages // _DAY - 1, 0, 6)
+    weeks = np.maximum(ages // _WEEK - 1, 0)
+    slots: Numbers = hours + days + weeks
+    return slots
+
+
+def _gaps(seconds: "Numbers", published: int) -> Any:
+    """Between which readings one is missing: a slot has none, and the wait is longer than around it.
+
+    The second, since where quota is short all waits are, and none of them is a gap.
+    """
+    import numpy as np
+
+    missed = np.diff(slots_by(seconds - published)) > 1
+    waits = np.diff(seconds)
+    found = np.zeros(len(waits), dtype=bool)
+    for place in np.flatnonzero(missed).tolist():
+        around = np.delete(waits[max(0, place - _AROUND) : place + _AROUND + 1], min(place, _AROUND))
+        found[place] = not len(around) or waits[place] > _WIDER * np.median(around)
+    return found
+
+
+def _falls(seconds: list[int], counts: list[int | None], name: str) -> list[dict[str, Any]]:
+    """Where a count is lower than the one shown before: `place`, `before`, `after` and `because`, a sentence."""
+    found: list[dict[str, Any]] = []
+    last = None
+    for place, count in enumerate(counts):
+        if count is None:
+            continue
+        if last is not None and count < last:
+            because = _because(seconds, counts, place, last, name) if len(found) < _FALLS_EXPLAINED else ""
+            found.append({"place": place, "before": last, "after": count, "because": because})
+        last = count
+    return found
+
+
+def _because(seconds: list[int], counts: list[int | None], place: int, before: int, name: str) -> str:
+    later = ((seconds[at], count) for at, count in enumerate(counts) if at > place and count is not None)
+    back = next((at for at, count in later if count >= before), None)
+    if back is not None and back - seconds[place] <= _RECOVERS_WITHIN:
+        hours = (back - seconds[place]) / _HOUR
+        return f"It was back {hours:.1f} h later: YouTube's servers lag behind one another, and one answered late."
+    if seconds[-1] - seconds[place] < _RECOVERS_WITHIN:
+        return "It is too early to tell: YouTube's servers lag behind one another, and most falls are made up soon."
+    return _LASTING[name]
+
+
+_LASTING: Final = {
+    "views": "It was not made up within two days: YouTube takes views away that it does not believe in.",
+    "likes": "It was not made up within two days: likes are taken back, or go with closed accounts.",
+    "comments": "It was not made up within two days: comments are deleted, or hidden by the channel.",
+}

@@ -1,0 +1,257 @@
+"""A video: found by id, URL or words of its title; its readings, its place in the schedule, what happened to it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from ghost_tracking.core.roster import Chunk, hour_of_week
+from ghost_tracking.core.tiers import DAILY_FROM, WEEKLY_FROM, Tier
+from ghost_tracking.core.titles import words_of
+from ghost_tracking.core.video_ids import is_video_id, parse_video_reference
+from ghost_tracking.errors import BadInputError
+from ghost_tracking.page.curves import COUNTS, curve
+from ghost_tracking.page.doors import Doors
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MOST_VIDEOS: Final = 6
+"""Videos that one page shows together: as many as there are colours."""
+HITS_SHOWN: Final = 25
+SHORTS_UNTIL: Final = 180
+"""Seconds that a Short may last."""
+
+MEANINGS: Final = (
+    (
+        datetime(2025, 3, 31, tzinfo=UTC),
+        "Shorts: any start counts",
+        "Since 2025-03-31 YouTube counts a view of a Short whenever it starts to play, however short it is watched.",
+        True,
+    ),
+    (
+        datetime(2026, 8, 24, tzinfo=UTC),
+        "a view means something else",
+        "On 2026-08-24 YouTube changed what counts as a view for all formats: counts before and after do not compare.",
+        False,
+    ),
+)
+"""When YouTube changed the meaning of a view: the day, a word, a sentence, and whether it was of Shorts only."""
+
+
+def find(doors: Doors, query: str) -> dict[str, Any]:
+    """`video_id` where the query names one that is known, else `hits` by words of titles, the best first."""
+    query = query.strip()
+    named = _named(query)
+    if named is not None and ("/" in query or _is_known(doors, named)):
+        return {"video_id": named, "hits": []}
+    if not words_of(query):
+        return {"video_id": None, "hits": []}
+    patterns = [f"%{_escaped(word)}%" for word in query.split()]
+    rows = doors.watchlist.database.run("page_found_lately", patterns=patterns, limit=HITS_SHOWN)
+    hits = {row["video_id"]: _shown(row) for row in doors.vault.find_videos(query, HITS_SHOWN).to_dict("records")}
+    hits |= {row["video_id"]: _shown(row) for row in rows if row["video_id"] not in hits}
+    return {"video_id": None, "hits": list(hits.values())[:HITS_SHOWN]}
+
+
+def videos(doors: Doors, video_ids: Sequence[str], now: datetime | None = None) -> dict[str, Any]:
+    """All that is known of these videos, as plain data; times are seconds since 1970."""
+    wanted = checked(video_ids)
+    present = now or datetime.now(UTC)
+    points = _points(doors, wanted)
+    metadata = _metadata(doors, wanted)
+    events = doors.vault.read_availability(wanted)
+    rows = {row["video_id"]: row for row in doors.watchlist.database.run("page_watched", video_ids=wanted)}
+    found = []
+    for video_id in wanted:
+        known = metadata.get(video_id, {})
+        drawn = curve(points[video_id])
+        published = known.get("published_at") or drawn.published_at
+        place = _place(doors, video_id, rows.get(video_id), published)
+        anchor = place.pop("anchor") or published
+        found.append(
+            {
+                "video_id": video_id,
+                **_shown(known | {"video_id": video_id, "published_at": published}),
+                **place,
+                "curve": drawn.as_dict(),
+                "tiers": _tier_changes(anchor, present),
+                "meanings": _meanings(drawn.first_at, present, known.get("duration_seconds")),
+                "events": [_event(row) for row in events[events["video_id"] == video_id].to_dict("records")],
+            }
+        )
+    return {"now": _seconds(present), "videos": found}
+
+
+def series(doors: Doors, video_ids: Sequence[str]) -> str:
+    """The readings of these videos as CSV, by video and time, with the age in seconds."""
+    import pandas as pd
+
+    frame = _table(doors, checked(video_ids)).to_pandas(types_mapper=_nullable)
+    age = (frame["timestamp"] - frame["published_at"]).dt.total_seconds().round().astype("Int64")
+    columns = ["video_id", "timestamp", "age_seconds", *COUNTS]
+    shown = frame.assign(age_seconds=age)[columns].sort_values(["video_id", "timestamp"])
+    shown["timestamp"] = pd.to_datetime(shown["timestamp"]).dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+    text: str = shown.to_csv(index=False, lineterminator="\r\n")
+    return text
+
+
+def history(doors: Doors, video_ids: Sequence[str]) -> bytes:
+    """The whole history of these videos as a Parquet file in the vault's schema, by video and time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    ordered = _table(doors, checked(video_ids)).sort_by([("video_id", "ascending"), ("timestamp", "ascending")])
+    pq.write_table(ordered, sink, compression="zstd", version="2.6", store_schema=False)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def checked(video_ids: Sequence[str]) -> list[str]:
+    """The ids, each once; BadInputError for none, for too many, and for what cannot be one."""
+    wanted = list(dict.fromkeys(video_ids))
+    if not wanted or len(wanted) > MOST_VIDEOS:
+        raise BadInputError(f"Name one to {MOST_VIDEOS} videos, not {len(wanted)}.")
+    for video_id in wanted:
+        if not is_video_id(video_id):
+            raise BadInputError(f"{video_id[:40]!r} cannot be the id of a video.")
+    return wanted
+
+
+def titles(doors: Doors, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Title, channel and publish time of these videos by id, as they are shown; those without are absent."""
+    return {video_id: _shown(row) for video_id, row in _metadata(doors, video_ids).items()}
+
+
+def _named(query: str) -> str | None:
+    try:
+        return parse_video_reference(query)
+    except ValueError:
+        return None
+
+
+def _is_known(doors: Doors, video_id: str) -> bool:
+    if doors.watchlist.known([video_id]) or _metadata(doors, [video_id]):
+        return True
+    return len(doors.vault.read_latest([video_id])) > 0
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+
+
+def _metadata(doors: Doors, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """From the database while it is there, else from the vault."""
+    found = {row["video_id"]: row for row in doors.watchlist.database.run("page_metadata", video_ids=list(video_ids))}
+    lacking = [video_id for video_id in video_ids if video_id not in found]
+    return doors.vault.figures.titles(lacking) | found
+
+
+def _table(doors: Doors, video_ids: Sequence[str]) -> "pa.Table":
+    return doors.vault.read_table(video_ids=video_ids)
+
+
+def _points(doors: Doors, video_ids: Sequence[str]) -> dict[str, "pa.Table"]:
+    import pyarrow.compute as pc
+
+    table = _table(doors, video_ids)
+    return {video_id: table.filter(pc.equal(table["video_id"], video_id)) for video_id in video_ids}
+
+
+def _place(doors: Doors, video_id: str, row: Mapping[str, Any] | None, published: datetime | None) -> dict[str, Any]:
+    """Where a video waits: `place` (watchlist, roster or nowhere), tier, last and next time, state."""
+    if row is not None:
+        gone, missing = row["gone_at"], row["first_missed_at"]
+        state = "gone" if gone else "missing" if missing else "waits for its start" if row["awaits_start"] else None
+        return {
+            "place": "watchlist",
+            "tier": row["tracking_tier"],
+            "last_at": _seconds(row["last_tracked_at"]),
+            "next_at": _seconds(row["next_track_at"]),
+            "state": state or ("heated" if row["heated_until"] else None),
+            "since": _seconds(gone or missing or None),
+            "heated_until": _seconds(row["heated_until"]),
+            "anchor": row["anchor_at"],
+        }
+    chunk = _chunk_of(doors, video_id, published)
+    return {
+        "place": "nowhere" if chunk is None else "roster",
+        "tier": None if chunk is None else Tier.WEEKLY.value,
+        "last_at": chunk and _seconds(chunk.last_tracked_at),
+        "next_at": chunk and _seconds(chunk.next_track_at),
+        "state": "gone" if chunk is not None and chunk.gone else None,
+        "since": None,
+        "heated_until": None,
+        "anchor": None,
+    }
+
+
+def _chunk_of(doors: Doors, video_id: str, published: datetime | None) -> Chunk | None:
+    """The roster's chunk that holds a video: one of the hour of the week of its publication.
+
+    A premiere is in the hour of its start, which only its readings' times tell: it is not found here.
+    """
+    if published is None:
+        return None
+    hour = hour_of_week(published)
+    for chunk in doors.watchlist.roster.of_hours([hour]):
+        ids = doors.vault.figures.chunk(chunk.name)
+        if video_id in ids and ids.index(video_id) not in chunk.departed:
+            return chunk
+    return None
+
+
+def _tier_changes(anchor: datetime | None, now: datetime) -> list[dict[str, Any]]:
+    if anchor is None:
+        return []
+    changes = ((anchor, Tier.HOURLY), (anchor + DAILY_FROM, Tier.DAILY), (anchor + WEEKLY_FROM, Tier.WEEKLY))
+    return [{"at": _seconds(at), "tier": tier.value} for at, tier in changes if at <= now]
+
+
+def _meanings(first: datetime | None, now: datetime, duration: int | None) -> list[dict[str, Any]]:
+    """The days that lie between a video's readings; those of Shorts where it may be one."""
+    may_be_short = duration is None or duration <= SHORTS_UNTIL
+    return [
+        {"at": _seconds(day), "text": text, "sentence": sentence}
+        for day, text, sentence, shorts_only in MEANINGS
+        if first is not None and first < day + timedelta(days=1) and day <= now and (may_be_short or not shorts_only)
+    ]
+
+
+def _event(row: Mapping[Any, Any]) -> dict[str, Any]:
+    times = {name: _moment(row[name]) for name in ("first_missed_at", "confirmed_at", "returned_at")}
+    return {"state": row["state"], **times}
+
+
+def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
+    duration = row.get("duration_seconds")
+    return {
+        "video_id": row["video_id"],
+        "title": _text(row.get("title")),
+        "channel_id": _text(row.get("channel_id")),
+        "channel_title": _text(row.get("channel_title")),
+        "published_at": _moment(row.get("published_at")),
+        "duration": None if duration is None or duration != duration else int(duration),
+    }
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _moment(value: Any) -> int | None:
+    """Seconds since 1970 of a time as the database or pandas has it; None for none."""
+    if value is None or value != value:
+        return None
+    return int(value.timestamp())
+
+
+def _seconds(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp())
+
+
+def _nullable(kind: Any) -> Any:
+    import pandas as pd
+    import pyarrow as pa
+
+    return pd.Int64Dtype() if kind == pa.int64() else None
