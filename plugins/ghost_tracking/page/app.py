@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.errors import BadInputError
@@ -38,6 +38,9 @@ _ANSWERS: Final = _ALWAYS | {"Cache-Control": "no-store"}
 _STATIC: Final = _ALWAYS | {"Cache-Control": "private, no-cache"}
 
 
+router = APIRouter()
+
+
 def make_app() -> FastAPI:
     """The page as an application to be mounted in Airflow's API server."""
     app = FastAPI(
@@ -47,51 +50,73 @@ def make_app() -> FastAPI:
         redoc_url=None,
         openapi_url=None,
     )
-
-    @app.get("/")
-    def index(request: Request) -> Response:
-        return _static(request, "index.html")
-
-    @app.get("/static/{path:path}")
-    def static(request: Request, path: str) -> Response:
-        return _static(request, path)
-
-    @app.get("/data/overview")
-    def overview() -> Response:
-        from ghost_tracking.page.overview import overview
-
-        return _answer(overview)
-
-    @app.get("/data/find")
-    def find(q: str = "") -> Response:
-        from ghost_tracking.page import video
-
-        return _answer(lambda doors: video.find(doors, q[:_LONGEST_QUERY]))
-
-    @app.get("/data/video")
-    def videos(v: str = "") -> Response:
-        from ghost_tracking.page import video
-
-        return _answer(lambda doors: video.videos(doors, _listed(v)))
-
-    @app.get("/data/series.csv")
-    def series(v: str = "") -> Response:
-        from ghost_tracking.page import video
-
-        return _file(lambda doors: video.series(doors, _listed(v)), "text/csv; charset=utf-8", f"{_stem(v)}.csv")
-
-    @app.get("/data/history.parquet")
-    def history(v: str = "") -> Response:
-        from ghost_tracking.page import video
-
-        kind = "application/vnd.apache.parquet"
-        return _file(lambda doors: video.history(doors, _listed(v)), kind, f"{_stem(v)}.parquet")
-
-    @app.get("/{path:path}")
-    def nowhere() -> Response:
-        return Response("There is no such page.", 404, _ALWAYS, "text/plain; charset=utf-8")
-
+    app.include_router(router)
     return app
+
+
+@router.get("/")
+def index(request: Request) -> Response:
+    return _static(request, "index.html")
+
+
+@router.get("/static/{path:path}")
+def static(request: Request, path: str) -> Response:
+    return _static(request, path)
+
+
+@router.get("/data/overview")
+def overview() -> Response:
+    from ghost_tracking.page.overview import overview
+
+    return _answer(overview)
+
+
+@router.get("/data/find")
+def find(q: str = "") -> Response:
+    from ghost_tracking.page import video
+
+    return _answer(lambda doors: video.find(doors, q[:_LONGEST_QUERY]))
+
+
+@router.get("/data/video")
+def videos(v: str = "") -> Response:
+    from ghost_tracking.page import video
+
+    return _answer(lambda doors: video.videos(doors, _listed(v)))
+
+
+@router.get("/data/series.csv")
+def series(v: str = "") -> Response:
+    from ghost_tracking.page import video
+
+    return _file(lambda doors: video.series(doors, _listed(v)), "text/csv; charset=utf-8", f"{_stem(v)}.csv")
+
+
+@router.get("/data/history.parquet")
+def history(v: str = "") -> Response:
+    from ghost_tracking.page import video
+
+    kind = "application/vnd.apache.parquet"
+    return _file(lambda doors: video.history(doors, _listed(v)), kind, f"{_stem(v)}.parquet")
+
+
+@router.get("/data/movers")
+def movers(window: str = "day") -> Response:
+    from ghost_tracking.page.movers import movers
+
+    return _answer(lambda doors: movers(doors, window))
+
+
+@router.get("/data/coverage")
+def coverage(days: str = "2") -> Response:
+    from ghost_tracking.page.coverage import coverage
+
+    return _answer(lambda doors: coverage(doors, days))
+
+
+@router.get("/{path:path}")
+def nowhere() -> Response:
+    return Response("There is no such page.", 404, _ALWAYS, "text/plain; charset=utf-8")
 
 
 def _answer(ask: Callable[[Doors], dict[str, Any]]) -> Response:

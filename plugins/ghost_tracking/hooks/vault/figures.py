@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 _KNOWN: Final[dict[tuple[str, str], tuple[Version | None, Footer]]] = {}
 _MOST_KNOWN: Final = 20_000
 _ATTEMPTS: Final = 3
-_SIBLING: Final = pa.schema([pa.field("channel_id", pa.string()), pa.field("video_id", pa.string(), nullable=False)])
+_SIBLING: Final = ["channel_id", "video_id", "published_at"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ class Figures:
         """The ids of a chunk of the roster, in the order of their positions; raises as `ChunkFiles.read`."""
         return ChunkFiles(self._storage).read(name)
 
-    def videos_of_channels(self, channel_ids: Collection[str]) -> list[tuple[str, str]]:
-        """Channel and id of every archived video of these channels, in no promised order."""
+    def videos_of_channels(self, channel_ids: Collection[str]) -> list[tuple[str, str, dt.datetime | None]]:
+        """Channel, id and publish time of every archived video of these channels, in no promised order."""
         return self._with_archive(lambda: self._videos_of_channels(channel_ids))
 
     def _with_archive(self, read: Callable[[], Result]) -> Result:
@@ -116,19 +116,18 @@ class Figures:
             found |= {row["video_id"]: row for row in rows.to_pylist()}
         return found
 
-    def _videos_of_channels(self, channel_ids: Collection[str]) -> list[tuple[str, str]]:
+    def _videos_of_channels(self, channel_ids: Collection[str]) -> list[tuple[str, str, dt.datetime | None]]:
         wanted = pa.array(sorted(channel_ids), pa.string())
         manifest, _ = ArchiveManifest.of(self._storage)
-        found = [_SIBLING.empty_table()]
+        found: list[tuple[str, str, dt.datetime | None]] = []
         for each in manifest.files:
             with archived.opened(self._storage, each.key) as file:
                 for number in range(file.num_row_groups):
                     held = pc.is_in(file.read_row_group(number, columns=["channel_id"])["channel_id"], wanted)
                     if pc.any(held).as_py():
-                        rows = file.read_row_group(number, columns=_SIBLING.names).filter(held)
-                        found.append(rows.select(_SIBLING.names).cast(_SIBLING))
-        table = pa.concat_tables(found)
-        return list(zip(table["channel_id"].to_pylist(), table["video_id"].to_pylist(), strict=True))
+                        rows = file.read_row_group(number, columns=_SIBLING).filter(held)
+                        found += zip(*(rows[name].to_pylist() for name in _SIBLING), strict=True)
+        return found
 
     def _footer(self, hour: Partition) -> Footer | None:
         """An hour's footer, parsed once for each version of its file; None where there is no file."""

@@ -6,6 +6,7 @@ import { clock, day, number, short, span, time } from "./format.js";
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const drawn = new Set();
+const WHOLE = Array.from({ length: 15 }, (_, power) => [1, 2, 2.5, 5].map((step) => step * 10 ** power)).flat().filter(Number.isInteger); // counts have no halves
 
 window.addEventListener("themechange", () => drawn.forEach((plot) => plot.redraw(false)));
 
@@ -91,7 +92,7 @@ function draw(canvas, options, axis, data, width, reading) {
     cursor: {
       y: false,
       drag: { x: true, y: false },
-      points: { size: 7, fill: (plot, place) => (place ? colour("--c" + options.series[place - 1].mark) : null) },
+      points: { size: 7, fill: (plot, place) => (place ? colour(options.series[place - 1].mark === "fall" ? "--fall" : "--c" + options.series[place - 1].mark) : null) },
       sync: options.group ? { key: options.group, setSeries: false } : undefined,
     },
     scales: {
@@ -100,7 +101,7 @@ function draw(canvas, options, axis, data, width, reading) {
     },
     axes: [
       { ...look, values: axis.values, incrs: axis.increments, space: 74, size: (plot, values) => (values && values.some((text) => String(text).includes("\n")) ? 46 : 30) },
-      { ...look, values: (_, splits) => splits.map((value) => (value === null ? "" : short(value))), size: 54, space: log ? 28 : 34, splits: log ? (plot) => logSplits(plot) : undefined },
+      { ...look, values: (_, splits) => splits.map((value) => (value === null ? "" : short(value))), size: 54, space: log ? 28 : 34, incrs: log ? undefined : WHOLE, splits: log ? (plot) => logSplits(plot) : undefined },
     ],
     series: [{}, ...options.series.map((each) => seriesOf(each, options))],
     hooks: {
@@ -121,6 +122,7 @@ function draw(canvas, options, axis, data, width, reading) {
 
 function roomFor(low, high, options, log) {
   if (low === null || high === null) return [0, 1];
+  high = Math.max(high, options.top || high);
   if (options.zero || low >= 0) low = Math.min(low, options.zero ? 0 : low);
   if (low === high) return [Math.min(0, low), high + 1];
   const room = (high - low) * 0.06;
@@ -147,6 +149,7 @@ function seriesOf(each, options) {
   if (each.form === "bars") {
     return { stroke: null, fill: () => colour("--bar"), paths: window.uPlot.paths.bars({ size: [0.82, 60], align: 1 }), points: { show: false } };
   }
+  if (each.form === "holes") return { stroke: null, paths: () => null, points: { show: false } };
   if (each.form === "step") {
     return { stroke, width: 1.25, fill: () => tint(colour("--c" + each.mark), options.series.length > 1 ? 0 : 0.16), paths: window.uPlot.paths.stepped({ align: -1 }), points: { show: false } };
   }
@@ -198,6 +201,7 @@ function drawFalls(plot, options, data) {
   ctx.strokeStyle = colour("--fall");
   ctx.lineWidth = 2 * ratio;
   options.series.forEach((each) => {
+    if (each.form === "holes") stack(plot, each);
     for (const place of each.falls || []) {
       const x = plot.valToPos(each.xs[place], "x", true);
       const y = plot.valToPos(each.ys[place], "y", true);
@@ -219,6 +223,19 @@ function drawFalls(plot, options, data) {
     }
   });
   ctx.restore();
+}
+
+/** What is missing, on top of what is there. */
+function stack(plot, each) {
+  each.ys.forEach((value, place) => {
+    if (!value) return;
+    const step = each.xs.length > 1 ? each.xs[1] - each.xs[0] : 3600;
+    const left = plot.valToPos(each.xs[place], "x", true);
+    const right = plot.valToPos(each.xs[place] + step * 0.82, "x", true);
+    const low = plot.valToPos(each.ground[place], "y", true);
+    const high = plot.valToPos(each.ground[place] + value, "y", true);
+    plot.ctx.fillRect(left, high, Math.max(1, right - left), Math.max(1, low - high));
+  });
 }
 
 // Reading with the keyboard

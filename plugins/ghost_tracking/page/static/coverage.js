@@ -1,1 +1,64 @@
-export async function coverage() { return []; }
+// Coverage: of the slots of each hour and tier, how many were served. A hole is red, and says how much it lacks.
+
+import { chart } from "./charts.js";
+import { address, h, panel, table } from "./dom.js";
+import { number, percent, time } from "./format.js";
+
+const DAYS = { 1: "a day", 2: "two days", 7: "a week" };
+
+export async function coverage({ asked, ask }) {
+  const days = Object.hasOwn(DAYS, asked.get("days")) ? asked.get("days") : "2";
+  const found = await ask("coverage", { days });
+  return [
+    h("h1", null, sentence(found)),
+    h(
+      "div",
+      { class: "bar" },
+      h(
+        "fieldset",
+        { class: "choice" },
+        h("legend", null, "The last"),
+        Object.entries(DAYS).map(([value, text]) => h("a", { href: address({ page: "coverage", days: value }), "aria-current": value === days ? "true" : null }, text)),
+      ),
+    ),
+    h("div", { class: "grid" }, found.tiers.map((tier) => hours(tier, found)), worst(found)),
+    h("p", { class: "note" }, "A slot is counted in the hour in which it lies, whenever it was served: a late reading fills its hole. Of two readings of a video the later one serves the last slot before it; the slots between were missed, and so were by now those of videos that are overdue. Not seen are slots of videos that nobody has read in these days and that are not due now; and premieres are counted from their publication."),
+    h("p", { class: "note" }, `As of ${time(found.now)} UTC. All times are UTC.`),
+  ];
+}
+
+const sum = (values) => values.reduce((total, value) => total + value, 0);
+
+function sentence({ tiers, days }) {
+  const expected = sum(tiers.flatMap((tier) => tier.expected));
+  const served = sum(tiers.flatMap((tier) => tier.served));
+  if (!expected) return `No slot lay in the last ${DAYS[days]}`;
+  if (served === expected) return `Every slot of the last ${DAYS[days].replace("a ", "")} was served: ${number(expected)} readings`;
+  return `${percent(served / expected)} of the slots of the last ${DAYS[days].replace("a ", "")} were served: ${number(expected - served)} of ${number(expected)} are missing`;
+}
+
+function hours({ tier, expected, served }, { starts }) {
+  const total = sum(expected);
+  const got = sum(served);
+  const lacking = expected.map((value, place) => value - served[place]);
+  const holes = lacking.flatMap((value, place) => (value > 0 ? [place] : []));
+  const bars = { name: "served", mark: "1", form: "bars", xs: starts, ys: served };
+  const missing = { name: "missing", mark: "fall", form: "holes", xs: starts, ys: lacking, ground: served };
+  return panel(
+    tier,
+    null,
+    h("span", { class: "soft small" }, total ? [`${percent(got / total)} of ${number(total)} slots`, holes.length ? [" · ", h("span", { class: "falling" }, `${number(total - got)} missing in ${number(holes.length)} hours`)] : ""] : "no slot"),
+    chart({ label: `${tier}: slots served and missing by hour`, x: "time", height: 150, zero: true, group: "coverage", series: holes.length ? [bars, missing] : [bars], top: Math.max(...expected), empty: "No video of this tier had a slot." }),
+  );
+}
+
+function worst({ worst: rows }) {
+  const columns = [
+    { name: "Hour", cell: (row) => time(row.start) },
+    { name: "Tier", cell: (row) => h("span", { class: "chip plain" }, row.tier) },
+    { name: "Slots", number: true, cell: (row) => number(row.expected) },
+    { name: "Missing", number: true, cell: (row) => h("span", { class: "falling" }, number(row.missed)) },
+    { name: "Served", number: true, cell: (row) => percent((row.expected - row.missed) / row.expected) },
+  ];
+  return panel("The largest holes", null, null, rows.length ? table("Hours that lack the most slots", columns, rows) : h("p", { class: "note" }, "There is none."));
+}

@@ -1,0 +1,292 @@
+"""Movers: what grows fastest over an hour, a day or a week, what came back to life, what vanished.
+
+The gain of a window leads from the newest count at or before its beginning, but not older than the window is long, to
+the newest within it; without a count before it, from the first within. Where the two counts lie further apart than the
+window is long, the gain is scaled down to it. It is never scaled up.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from ghost_tracking.errors import BadInputError
+from ghost_tracking.page.doors import Doors, remembered
+from ghost_tracking.page.video import titles
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Numbers = npt.NDArray[np.int64]
+
+WINDOWS: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+SHOWN: Final = 50
+COMPARED: Final = 40
+"""Movers that are compared with their channels."""
+SIBLINGS: Final = 15
+"""Videos of a channel that one is compared with: those published nearest to it."""
+FEWEST_SIBLINGS: Final = 3
+VANISHED_DAYS: Final = 30
+_GRACE: Final = timedelta(minutes=10)
+"""Slots an hour apart are read a few minutes more than that apart."""
+_SCALE: Final = 1_000_000
+
+_one_at_a_time = threading.Lock()
+
+
+def movers(doors: Doors, window: str) -> dict[str, Any]:
+    """The fastest of a window, absolute and against their channels; and who came back or vanished, as plain data."""
+    if window not in WINDOWS:
+        raise BadInputError(f"{window[:20]!r} is none of {', '.join(WINDOWS)}.")
+    with _one_at_a_time:  # a week of points fills hundreds of megabytes
+        return _movers(doors, window)
+
+
+@remembered(300)
+def _movers(doors: Doors, window: str) -> dict[str, Any]:
+    now = doors.watchlist.quota.today().now
+    length = WINDOWS[window]
+    gained = gains(doors, now, length)
+    fastest = gained.fastest(max(SHOWN, COMPARED))
+    known = titles(doors, [row["video_id"] for row in fastest])
+    _compare(doors, fastest[:COMPARED], known, length, now)
+    rows = [known.get(row["video_id"], {}) | row for row in fastest]
+    return {
+        "now": _seconds(now),
+        "window": window,
+        "seconds": round(length.total_seconds()),
+        "videos": len(gained.ids),
+        "movers": rows[:SHOWN],
+        "heated": _heated(doors),
+        "vanished": _vanished(doors, now),
+    }
+
+
+@dataclass(frozen=True)
+class Gains:
+    """By video: its id, the two counts (`before`, `after`), when they were read, and publication (microseconds)."""
+
+    ids: "pa.Array"
+    before: "Numbers"
+    after: "Numbers"
+    since: "Numbers"
+    until: "Numbers"
+    published: "Numbers"
+    length: timedelta
+
+    def fastest(self, number: int) -> list[dict[str, Any]]:
+        """Those that gained the most views a window, the fastest first."""
+        import numpy as np
+
+        window = self.length.total_seconds() * _SCALE
+        scaled = (self.after - self.before) * (window / np.maximum(window, self.until - self.since))
+        order = np.argsort(-scaled, kind="stable")[:number]
+        return [
+            {
+                "video_id": self.ids[int(place)].as_py(),
+                "gain": round(float(scaled[place])),
+                "from": int(self.before[place]),
+                "to": int(self.after[place]),
+                "since": int(self.since[place]) // _SCALE,
+                "until": int(self.until[place]) // _SCALE,
+                "published_at": int(self.published[place]) // _SCALE if self.published[place] else None,
+            }
+            for place in order
+            if scaled[place] > 0
+        ]
+
+
+def gains(doors: Doors, now: datetime, length: timedelta) -> Gains:
+    """What every video gained that has two counts in or just before the window that ends `now`."""
+    import numpy as np
+    import pyarrow as pa
+
+    begin = now - length
+    columns = ["video_id", "timestamp", "views", "published_at"]
+    earliest = begin - max(length, timedelta(hours=1)) - _GRACE
+    batches = list(doors.vault.read_batches(earliest, now + _GRACE, columns=columns))
+    if not batches:
+        empty = np.zeros(0, dtype=np.int64)
+        return Gains(pa.array([], pa.string()), empty, empty, empty, empty, empty, length)
+    table = pa.Table.from_batches(batches)
+    table = table.filter(table["views"].is_valid())
+    coded = table["video_id"].combine_chunks().dictionary_encode()
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.unify_dictionaries().combine_chunks()
+    codes, views = coded.indices.to_numpy(), table["views"].to_numpy()
+    moments = table["timestamp"].cast(pa.int64()).to_numpy()
+    published = table["published_at"].cast(pa.int64()).fill_null(0).to_numpy()
+    count = len(coded.dictionary)
+    edge = int(begin.timestamp() * _SCALE)
+    first, last = _two_counts(codes, moments, count, edge)
+    kept = np.flatnonzero((first >= 0) & (last >= 0) & (moments[first] < moments[last]) & (moments[last] > edge))
+    first, last = first[kept], last[kept]
+    return Gains(
+        coded.dictionary.take(pa.array(kept)),
+        views[first],
+        views[last],
+        moments[first],
+        moments[last],
+        published[last],
+        length,
+    )
+
+
+def _two_counts(codes: "Numbers", moments: "Numbers", count: int, edge: int) -> tuple["Numbers", "Numbers"]:
+    """For each video the rows of its newest count at or before `edge`, else of its first, and of its newest; or -1."""
+    import numpy as np
+
+    order = np.lexsort((moments, codes))
+    ordered = codes[order]
+    last = np.full(count, -1, dtype=np.int64)
+    last[ordered] = order  # of equal places the last one written stays
+    before = order[moments[order] <= edge]
+    first = np.full(count, -1, dtype=np.int64)
+    first[ordered[::-1]] = order[::-1]
+    first[codes[before]] = before
+    return first, last
+
+
+# Against its channel
+
+
+def _compare(
+    doors: Doors,
+    rows: Sequence[dict[str, Any]],
+    known: Mapping[str, Mapping[str, Any]],
+    length: timedelta,
+    now: datetime,
+) -> None:
+    """Add to each mover its channel's median gain at the same age, and how many times that it gained."""
+    import pyarrow.compute as pc
+
+    siblings = _siblings(doors, rows, known)
+    wanted = {video_id for ids in siblings.values() for video_id in ids} | set(siblings)
+    if not wanted:
+        return
+    earliest = now - timedelta(days=400)
+    table = doors.vault.read_table(earliest, None, wanted, ["video_id", "timestamp", "views", "published_at"])
+    table = table.filter(pc.and_(table["views"].is_valid(), table["published_at"].is_valid()))
+    histories = _histories(table)
+    for row in rows:
+        if row["published_at"] is None or row["video_id"] not in siblings:
+            continue
+        until = row["until"] - row["published_at"]
+        since = max(0, until - length.total_seconds())
+        own = _gain_between(histories.get(row["video_id"]), since, until)
+        others = [_gain_between(histories.get(each), since, until) for each in siblings[row["video_id"]]]
+        told = sorted(gain for gain in others if gain is not None)
+        if own is None or len(told) < FEWEST_SIBLINGS:
+            continue
+        middle = len(told) // 2
+        median = told[middle] if len(told) % 2 else (told[middle - 1] + told[middle]) / 2
+        row["own"] = round(own)
+        row["median"] = round(median)
+        row["siblings"] = len(told)
+        row["times"] = round(own / median, 2) if median > 0 else None
+
+
+def _siblings(
+    doors: Doors, rows: Sequence[Mapping[str, Any]], known: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[str]]:
+    """For each mover some other videos of its channel, those published nearest to it."""
+    channels = {row["video_id"]: known.get(row["video_id"], {}).get("channel_id") for row in rows}
+    asked = sorted({channel for channel in channels.values() if channel})
+    if not asked:
+        return {}
+    found = doors.watchlist.database.run("page_siblings", channel_ids=asked)
+    pairs = {(row["channel_id"], row["video_id"]): row["published_at"] for row in found}
+    pairs |= {(channel, video_id): at for channel, video_id, at in doors.vault.figures.videos_of_channels(asked)}
+    by_channel: dict[str, list[tuple[int, str]]] = {}
+    for (channel, video_id), published in pairs.items():
+        if published is not None:
+            by_channel.setdefault(channel, []).append((_seconds(published), video_id))
+    nearest: dict[str, list[str]] = {}
+    for row in rows:
+        channel, at = channels[row["video_id"]], row["published_at"]
+        if channel and at:
+            others = [each for each in by_channel.get(channel, []) if each[1] != row["video_id"] and each[0] < at]
+            nearest[row["video_id"]] = [video_id for _, video_id in sorted(others, reverse=True)[:SIBLINGS]]
+    return nearest
+
+
+def _histories(table: "pa.Table") -> dict[str, tuple["Numbers", "Numbers"]]:
+    """By video the ages (seconds) of its readings and its views, from birth on, where it had none."""
+    import numpy as np
+    import pyarrow as pa
+
+    ordered = table.sort_by([("video_id", "ascending"), ("timestamp", "ascending")])
+    ids = ordered["video_id"].combine_chunks().dictionary_encode()
+    if isinstance(ids, pa.ChunkedArray):
+        ids = ids.unify_dictionaries().combine_chunks()
+    codes = ids.indices.to_numpy()
+    seconds = ordered["timestamp"].cast(pa.int64()).to_numpy() - ordered["published_at"].cast(pa.int64()).to_numpy()
+    views = ordered["views"].to_numpy()
+    edges = np.flatnonzero(np.diff(codes)) + 1
+    parts = zip(np.split(codes, edges), np.split(seconds // _SCALE, edges), np.split(views, edges), strict=True)
+    return {
+        ids.dictionary[int(code[0])].as_py(): (np.concatenate([[0], age]), np.concatenate([[0], count]))
+        for code, age, count in parts
+        if len(code)
+    }
+
+
+def _gain_between(history: tuple["Numbers", "Numbers"] | None, since: float, until: float) -> float | None:
+    """What a video gained between two ages, on a straight line between readings; None where none is that old."""
+    import numpy as np
+
+    if history is None or history[0][-1] < until:
+        return None
+    ages, views = history
+    return float(np.interp(until, ages, views) - np.interp(since, ages, views))
+
+
+# Back, and gone
+
+
+def _heated(doors: Doors) -> list[dict[str, Any]]:
+    rows = doors.watchlist.database.run("page_heated", limit=SHOWN)
+    known = titles(doors, [row["video_id"] for row in rows])
+    return [
+        known.get(row["video_id"], {})
+        | {
+            "video_id": row["video_id"],
+            "heated_until": _seconds(row["heated_until"]),
+            "last_at": row["last_tracked_at"] and _seconds(row["last_tracked_at"]),
+            "next_at": _seconds(row["next_track_at"]),
+        }
+        for row in rows
+    ]
+
+
+def _vanished(doors: Doors, now: datetime) -> list[dict[str, Any]]:
+    """Who was found to be gone, or back, in the last days, the latest first."""
+    events = doors.vault.read_availability(start=now - timedelta(days=VANISHED_DAYS))
+    events["at"] = events["returned_at"].fillna(events["confirmed_at"])
+    latest = events.sort_values("at", ascending=False).head(SHOWN).to_dict("records")
+    ids = [row["video_id"] for row in latest]
+    known = titles(doors, ids)
+    counts: dict[str, Any] = {}
+    if ids:
+        counts = {row["video_id"]: row for row in doors.vault.read_latest(ids).to_dict("records")}
+    return [
+        known.get(row["video_id"], {})
+        | {
+            "video_id": row["video_id"],
+            "state": row["state"],
+            "at": _seconds(row["at"]),
+            "views": _count(counts.get(row["video_id"], {}).get("views")),
+        }
+        for row in latest
+    ]
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.astimezone(UTC).timestamp())
