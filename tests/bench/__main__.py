@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from bench import archive, claims, footprint, series, tracker, vault, youtube
+from bench import archive, claims, footprint, page, series, tracker, vault, youtube
 from bench.screen import Screen, describe_machine
 from local_stack.signals import EndingSignals, StopRequested
 
@@ -19,9 +19,10 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "archive": archive.bench,
     "series": series.bench,
     "month": series.bench_month,
+    "page": page.bench,
     "footprint": footprint.bench,
 }
-ON_REQUEST = {"month", "footprint"}
+ON_REQUEST = {"month", "page", "footprint"}
 """Take a quarter of an hour or more: run only when they are named."""
 
 

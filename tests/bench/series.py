@@ -55,13 +55,13 @@ _CLICKHOUSE_PYTHON = Path(__file__).parents[2] / ".venv-bench/bin/python"
 def bench(screen: Screen) -> None:
     """Write 90 days of hours, fold them, and read them from each layer."""
     with folder() as root, screen.busy(f"{DAYS} days of {PER_HOUR:,} points an hour") as tell:
-        points, size = _write_hours(root, Population(START, DAYS, PER_HOUR), tell)
+        points, size = write_hours(root, Population(START, DAYS, PER_HOUR), tell)
         videos = _some_videos(root)
         tell("folding to days and months, the last day left in hours")
-        folded = _in_a_process(_fold, root, MARCH_OPEN)
+        folded = in_a_process(fold, root, MARCH_OPEN)
         mixed = _history_times(root, videos)
         tell("folding the rest")
-        _in_a_process(_fold, root, ALL_CLOSED)
+        in_a_process(fold, root, ALL_CLOSED)
         tell("histories")
         whole = _history_times(root, videos)
         slow = _slow_histories(root, videos)
@@ -84,7 +84,7 @@ def bench(screen: Screen) -> None:
     screen.note(f"folding {folded['points']:,} points took {folded['seconds']:.0f} s and {folded['memory']} MB at most")
 
 
-def _write_hours(root: Path, population: Population, tell: Tell) -> tuple[int, int]:
+def write_hours(root: Path, population: Population, tell: Tell) -> tuple[int, int]:
     """Sealed hours, as the janitor leaves them; how many points and bytes."""
     points = size = 0
     for number, (hour, table) in enumerate(population.hours()):
@@ -97,7 +97,7 @@ def _write_hours(root: Path, population: Population, tell: Tell) -> tuple[int, i
     return points, size
 
 
-def _in_a_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+def in_a_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     """What `work` returns, its seconds, those of processor time, and the most memory (MB) of its own process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
@@ -114,7 +114,7 @@ def _measured(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str,
     return found | {"seconds": seconds, "busy": busy, "memory": int(peak.split()[1]) // 1024}
 
 
-def _fold(root: Path, now: datetime, months: bool = True) -> dict[str, Any]:
+def fold(root: Path, now: datetime, months: bool = True) -> dict[str, Any]:
     report = ParquetVaultHook(root=root).fold(now, months=months)
     if report.problems:
         raise RuntimeError(f"folding failed: {report.problems}")
@@ -236,12 +236,12 @@ def bench_month(screen: Screen) -> None:
     with folder() as root, screen.busy(f"a month of {MONTH_POINTS:,} points") as tell:
         made = _write_big_hours(root, crowds + 1, tell)
         tell("folding to days")
-        days = _in_a_process(_fold, root, START + timedelta(days=31, hours=1), False)
+        days = in_a_process(fold, root, START + timedelta(days=31, hours=1), False)
         shutil.rmtree(root / "metrics")
         tell("reading and writing it once")
-        once = _in_a_process(_copy, root)
+        once = in_a_process(_copy, root)
         tell("folding to a month")
-        month = _in_a_process(_fold, root, START + timedelta(days=32))
+        month = in_a_process(fold, root, START + timedelta(days=32))
     if not made == days["points"] == once["points"] == month["points"]:
         raise RuntimeError("points were lost on the way")
     screen.table(
