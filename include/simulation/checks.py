@@ -15,7 +15,8 @@ FLAT_FROM = 10
 
 _FLAT = 0.10
 _EVEN = 0.15
-_SETTLING = 14
+_SETTLING = 21
+"""Days: to be late by one interval takes a week in WEEKLY, and then two to be read."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ghost_tracking.core.roster import SETTLED_AFTER
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from simulation.world import DAY, HOUR, WEEK, Flags, Floats, Numbers, World
 
 TIERS = tuple(Tier)
+_SETTLED = int(SETTLED_AFTER.total_seconds())
 _INTERVALS = np.array([int(tier.interval.total_seconds()) for tier in TIERS], dtype=np.int64)
 
 SLOTS = np.array(
@@ -47,10 +49,15 @@ class Observations:
         return keys(self.video, self.at)
 
     def punctuality(self, chosen: Flags) -> "Punctuality":
-        """How the waits of the `chosen` videos (by number) were, but for that from the hunter's reading."""
+        """How the waits of the `chosen` videos (by number) were, but for that from the hunter's reading.
+
+        Where quota is short, a video may come to the roster with a daily slot still waiting, and waits on by the
+        week: that wait is of two tiers, and left out.
+        """
         same = self.video[1:] == self.video[:-1]
         second = np.concatenate([[True], ~same[:-1]])
         waits = np.flatnonzero(same & ~second & chosen[self.video[1:]])
+        waits = waits[(self.age[waits] >= WEEK) | (self.age[waits + 1] < _SETTLED)]
         before, at = self.age[waits], self.at[waits + 1]
         tier = np.searchsorted([DAY, WEEK], before, side="right")
         interval = _INTERVALS[tier]

@@ -135,7 +135,9 @@ def _calls(axis: "Axes", report: "Report") -> None:
     axis.step(np.append(days, days[-1] + 1), np.append(inside, inside[-1]), where="post", color=_INK, lw=1.3)
     if np.isfinite(inside).any():
         where = int(np.flatnonzero(np.isfinite(inside))[0])
-        axis.annotate("budget ", (where, inside[where]), ha="right", va="center", color=_INK)
+        axis.annotate(
+            "budget", (where, inside[where]), xytext=(2, 3), textcoords="offset points", va="bottom", color=_INK
+        )
     if (budget > top).any():
         axis.annotate(
             f"the budget of other days, {budget.max():,}, is far above"
