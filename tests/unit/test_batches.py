@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghost_tracking.core.batches import LATENESS_BORDERS, Batch, batch_size, make_batches, share_out
+from ghost_tracking.core.batches import (
+    LATENESS_BORDERS,
+    Batch,
+    batch_size,
+    in_whole_calls,
+    make_batches,
+    share_out,
+)
 from ghost_tracking.core.tiers import Queue
 
 
@@ -70,3 +77,16 @@ def test_a_weekly_video_a_day_late_waits_behind_an_hourly_one_two_hours_late() -
     due[Queue.HOURLY][lateness(2.0)] = 1
     due[Queue.WEEKLY][lateness(1 / 7)] = 1
     assert share_out(due, 1) == dict.fromkeys(Queue, 0) | {Queue.HOURLY: 1}
+
+
+@given(st.dictionaries(st.sampled_from(list(Queue)), st.integers(0, 3_000)))
+def test_scarce_calls_are_filled(shares: dict[Queue, int]) -> None:
+    filled = in_whole_calls(shares)
+    assert sum(filled.values()) == sum(shares.values()) // 50 * 50
+    for queue, share in filled.items():
+        assert share % 50 == 0
+        assert abs(share - shares[queue]) < 50
+
+
+def test_a_single_call_is_not_torn_apart() -> None:
+    assert in_whole_calls({Queue.HOURLY: 30, Queue.DAILY: 20}) == {Queue.HOURLY: 50, Queue.DAILY: 0}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ghost_tracking.core.budgets import IDS_PER_CALL
 from ghost_tracking.core.tiers import Queue
 
 SMALLEST_BATCH = 500
@@ -63,6 +64,18 @@ def share_out(due: Mapping[Queue, Sequence[int]], budget: int) -> dict[Queue, in
             shares[queue] += share
         break
     return shares
+
+
+def in_whole_calls(shares: Mapping[Queue, int]) -> dict[Queue, int]:
+    """Shares that fill as many calls as they are worth together: where calls are scarce, a half empty one is a loss.
+
+    Rounded by largest remainder. A queue that gets nothing for it is relatively later in the next run, and goes first.
+    """
+    full = {queue: share // IDS_PER_CALL for queue, share in shares.items()}
+    calls = sum(shares.values()) // IDS_PER_CALL
+    by_remainder = sorted(shares, key=lambda queue: -(shares[queue] % IDS_PER_CALL))
+    more = by_remainder[: calls - sum(full.values())]
+    return {queue: IDS_PER_CALL * (number + (queue in more)) for queue, number in full.items()}
 
 
 def _in_proportion(counts: Mapping[Queue, int], budget: int) -> dict[Queue, int]:

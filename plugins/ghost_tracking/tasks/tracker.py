@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ghost_tracking.core.batches import LARGEST_BATCH, Batch, make_batches, share_out
+from ghost_tracking.core.batches import LARGEST_BATCH, Batch, in_whole_calls, make_batches, share_out
 from ghost_tracking.core.budgets import IDS_PER_CALL, STATISTICS_BUCKETS, Bucket, Purse, calls_for
 from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.pacing import QuotaStatus, quota_status, set_aside
@@ -151,6 +151,8 @@ class Tracking:
         calls_allowed = quota.allowed_by_hand if self.by_hand else quota.allowed
         most = min(calls_allowed * IDS_PER_CALL, self.settings.tracker_videos_a_run, limit or total)
         shares = share_out(due, most)
+        if calls_allowed * IDS_PER_CALL == most < total:
+            shares = in_whole_calls(shares)
         batches = make_batches(shares, self.settings.tracker_parallel_tasks, strict=total > most)
         why = f"{total:,} videos are due, {sum(shares.values()):,} are tracked now in {len(batches)} batches."
         if not batches:
