@@ -15,7 +15,7 @@ COUNTS: Final = ("views", "likes", "comments")
 
 _HOUR, _DAY, _WEEK = 3_600, 86_400, 604_800
 _AROUND: Final = 3
-"""Readings on each side that tell how often a video was read around a gap."""
+"""Readings on each side that tell how many slots are passed over around a gap."""
 _WIDER: Final = 1.5
 _RECOVERS_WITHIN: Final = 2 * _DAY
 _FALLS_EXPLAINED: Final = 40
@@ -71,18 +71,17 @@ def slots_by(ages: "Numbers") -> "Numbers":
 
 
 def _gaps(seconds: "Numbers", published: int) -> Any:
-    """Between which readings one is missing: a slot has none, and the wait is longer than around it.
+    """Between which readings some are missing: more slots are passed over there than between those around.
 
-    The second, since where quota is short all waits are, and none of them is a gap.
+    Not simply where one is, since where quota is short a slot is passed over between all readings, and that is no gap.
     """
     import numpy as np
 
-    missed = np.diff(slots_by(seconds - published)) > 1
-    waits = np.diff(seconds)
-    found = np.zeros(len(waits), dtype=bool)
-    for place in np.flatnonzero(missed).tolist():
-        around = np.delete(waits[max(0, place - _AROUND) : place + _AROUND + 1], min(place, _AROUND))
-        found[place] = not len(around) or waits[place] > _WIDER * np.median(around)
+    steps = np.diff(slots_by(seconds - published))
+    found = np.zeros(len(steps), dtype=bool)
+    for place in np.flatnonzero(steps > 1).tolist():
+        around = np.delete(steps[max(0, place - _AROUND) : place + _AROUND + 1], min(place, _AROUND))
+        found[place] = steps[place] > _WIDER * (np.median(around) if len(around) else 1)
     return found
 
 

@@ -544,7 +544,7 @@ LIMIT %(limit)s;
 
 -- name: page_chunks
 -- For Airflow's page: the roster's chunks of these hours of the week.
-SELECT * FROM roster WHERE hour_of_week = ANY(%(hours)s::integer[]) ORDER BY chunk;
+SELECT *, xmin::text AS row_version FROM roster WHERE hour_of_week = ANY(%(hours)s::integer[]) ORDER BY chunk;
 
 -- name: page_heated
 -- For Airflow's page: videos that came back to life, those heated last first.

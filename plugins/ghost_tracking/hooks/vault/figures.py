@@ -16,7 +16,7 @@ from ghost_tracking.hooks.vault.archive import files as archived
 from ghost_tracking.hooks.vault.archive.manifest import ArchiveManifest
 from ghost_tracking.hooks.vault.files import Footer
 from ghost_tracking.hooks.vault.index import current
-from ghost_tracking.hooks.vault.listing import hours_between
+from ghost_tracking.hooks.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.hooks.vault.roster import ChunkFiles
 from ghost_tracking.hooks.vault.storage import Storage, Version
 
@@ -64,6 +64,7 @@ class Figures:
         """
         index, _ = current(self._storage)
         late = {Partition.parse(path) for path in index.late}
+        late |= {hour for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
         found: dict[Partition, int] = {}
         for period in index.periods:
             if period.meets(start, end):
