@@ -7,10 +7,10 @@ CLEAN := env -u YOUTUBE_API_KEY
 STACK := PYTHONPATH=include $(PY) -m local_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help install run airflow vault status demo test test-faults lint format bench simulate dags-page lock clean
+.PHONY: help install run airflow vault status demo test test-faults test-deployments lint format bench simulate dags-page lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 install: ## make .venv from requirements.lock, if it is not up to date
 	@sh include/local_stack/install.sh
@@ -31,10 +31,13 @@ demo: install ## prove it end to end: hunter, tracker, janitor, and tracking tha
 	@exec $(CLEAN) $(STACK) demo
 
 test: lint ## lint, then all tests but the faults
-	$(CLEAN) $(PY) -m pytest -m "not faults"
+	$(CLEAN) $(PY) -m pytest -m "not faults and not deployments"
 
 test-faults: install ## kill processes of a running stack, and look for the API key after every class of error
 	$(CLEAN) $(PY) -m pytest -m faults
+
+test-deployments: install ## the wheel beside each supported Airflow, in an environment of its own; asks PyPI
+	$(CLEAN) $(PY) -m pytest -m deployments
 
 lint: install ## ruff, mypy, and the compose file's schema
 	$(PY) -m ruff check
@@ -63,12 +66,6 @@ simulate: install ## months in minutes: make simulate DAYS=90 NEW_PER_DAY=2000 A
 
 dags-page: install ## write docs/dags.md anew, from the DAG files
 	@$(CLEAN) PYTHONPATH=plugins:tests $(PY) tests/dag_page.py
-
-DAYS = 90
-NEW_PER_DAY = 2000
-
-simulate: install ## months in minutes: make simulate DAYS=90 NEW_PER_DAY=2000 ARGS="--quota-half-from 35"
-	@exec $(CLEAN) PYTHONPATH=plugins:include $(PY) -m simulation --days $(DAYS) --new-per-day $(NEW_PER_DAY) $(ARGS)
 
 lock: install ## resolve the newest versions anew into requirements.lock
 	.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --upgrade \

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk.observability import stats
+from airflow.sdk.observability.stats import Stats  # the functions beside it are new in Airflow 3.3
 
 from ghost_tracking.core.pacing import QuotaStatus
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -34,12 +34,12 @@ def schedule(watchlist: WatchlistHook, quota: QuotaStatus) -> None:
 def run(totals: Mapping[str, Any]) -> None:
     """What a run did: counters."""
     for name, count in totals.items():
-        stats.incr(f"{_PREFIX}.{name}", count=count)
+        Stats.incr(f"{_PREFIX}.{name}", count=count)
 
 
 def gauge(name: str, value: float, **tags: str) -> None:
     """One number as it is now."""
-    stats.gauge(f"{_PREFIX}.{name}", value, tags=tags)
+    Stats.gauge(f"{_PREFIX}.{name}", value, tags=tags)
 
 
 def _lag(next_due_at: datetime | None, now: datetime) -> float:
