@@ -23,7 +23,16 @@ CHANNELS = 12
 class Simulator:
     """One simulator process, where it answers, and what there is to hunt in it."""
 
-    def __init__(self, folder: Path, *, port: int, seed: int | None, log: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int,
+        seed: int | None,
+        log: Path,
+        env: Mapping[str, str],
+        videos_per_hour: float | None = None,
+    ) -> None:
         self.url = f"http://{LOOPBACK}:{port}/"
         self.sources_file = folder / "sources.yaml"
         self._ready_file = folder / "ready"
@@ -33,6 +42,7 @@ class Simulator:
             *("--state-file", str(folder / "state.json")),
             *("--ready-file", str(self._ready_file)),
             *(("--seed", str(seed)) if seed is not None else ()),
+            *(("--videos-per-hour", str(videos_per_hour)) if videos_per_hour is not None else ()),
         ]
         include = PROJECT / "include"
         self.component = Component("simulator", command, log=log, env={**env, "PYTHONPATH": str(include)}, cwd=include)

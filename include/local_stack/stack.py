@@ -70,6 +70,7 @@ class LocalStack:
         api_key: str | None = None,
         fresh: bool = False,
         seed: int | None = None,
+        videos_per_hour: float | None = None,
         simulate: bool = True,
         dags_folder: Path | None = None,
         plugins_folder: Path | None = None,
@@ -83,7 +84,7 @@ class LocalStack:
 
         api_key: a key for YouTube's own API; without one the simulator stands in, unless `simulate` is off.
         fresh: forget what the state folder holds.
-        seed: settles the simulator's universe, at the first start only.
+        seed, videos_per_hour: settle the simulator's universe, at the first start only.
         env, config: environment variables and airflow.cfg sections on top of the stack's own.
         report: told each step of the start.
         grace: seconds that processes get to end by themselves before they are killed.
@@ -95,6 +96,7 @@ class LocalStack:
         self._api_key = api_key
         self._fresh = fresh
         self._seed = seed
+        self._videos_per_hour = videos_per_hour
         self._simulate = simulate and not api_key
         self._dags_folder = dags_folder or dags
         self._plugins_folder = plugins_folder or plugins
@@ -386,6 +388,7 @@ class LocalStack:
             self.state.simulator,
             port=self._port("simulator", SIMULATOR_PORT),
             seed=self._seed,
+            videos_per_hour=self._videos_per_hour,
             log=self._log("simulator"),
             env=clean_environment(self.state),
         )

@@ -16,13 +16,14 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "youtube": youtube.bench,
     "claims": claims.bench,
     "tracker": tracker.bench,
+    "tracker-large": tracker.bench_large,
     "archive": archive.bench,
     "series": series.bench,
     "month": series.bench_month,
     "page": page.bench,
     "footprint": footprint.bench,
 }
-ON_REQUEST = {"month", "page", "footprint"}
+ON_REQUEST = {"month", "page", "footprint", "tracker-large"}
 """Take a quarter of an hour or more: run only when they are named."""
 
 

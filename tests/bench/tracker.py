@@ -19,16 +19,13 @@ from local_stack.results import ResultsReader
 from local_stack.stack import LocalStack
 
 DAG = "ghost_tracker"
-VIDEOS = {Tier.HOURLY: 2_500, Tier.DAILY: 8_500, Tier.WEEKLY: 9_000}
-DUE = sum(VIDEOS.values())
-LATENCY_MS = 50
 RUNS = 3
 RUN_SECONDS = 300.0
 SLOT = timedelta(minutes=5)
 CLEAR_OF_SLOT = timedelta(seconds=20)
 """A scheduled run that begins just before a triggered one would do its work."""
 
-MOST_SECONDS, MOST_INSTANCES, MOST_XCOM_BYTES = 60.0, 15, 10_000
+MOST_XCOM_BYTES = 10_000
 
 _AGES = {
     Tier.HOURLY: (timedelta(hours=1), timedelta(hours=23, minutes=30)),
@@ -48,6 +45,26 @@ _PHASES = (
 )
 
 
+@dataclass(frozen=True)
+class _Load:
+    """What is due, how slow YouTube is, and what a run may take: seconds, task instances, bytes of memory of a task."""
+
+    videos: dict[Tier, int]
+    latency_ms: int
+    videos_per_hour: float
+    most_seconds: float
+    most_instances: int
+    most_memory: int
+
+    @property
+    def due(self) -> int:
+        return sum(self.videos.values())
+
+
+_USUAL = _Load({Tier.HOURLY: 2_500, Tier.DAILY: 8_500, Tier.WEEKLY: 9_000}, 50, 120.0, 60.0, 15, 400 * 2**20)
+_LARGE = _Load({Tier.HOURLY: 4_000, Tier.DAILY: 24_000, Tier.WEEKLY: 72_000}, 100, 260.0, 90.0, 30, 400 * 2**20)
+
+
 @dataclass
 class _Run:
     """One run. Seconds: `phases` add up to `seconds`, `tracks` has one for each track task. Bytes: `xcom`, `memory`."""
@@ -62,37 +79,50 @@ class _Run:
 
 def bench(screen: Screen) -> None:
     """Track 20,000 due videos three times, at 50 ms a call to YouTube."""
+    _bench(screen, _USUAL)
+
+
+def bench_large(screen: Screen) -> None:
+    """Track 100,000 due videos three times, at 100 ms a call to YouTube."""
+    _bench(screen, _LARGE)
+
+
+def _bench(screen: Screen, load: _Load) -> None:
     runs = []
-    with folder() as place, screen.busy("tracker") as tell, LocalStack(place / "stack", seed=7, report=tell) as stack:
-        tell(f"putting {DUE:,} videos on the watchlist")
-        _fill_watchlist(stack)
-        stack.simulator_control("POST", "latency", {"ms": LATENCY_MS})
+    with (
+        folder() as place,
+        screen.busy("tracker") as tell,
+        LocalStack(place / "stack", seed=7, videos_per_hour=load.videos_per_hour, report=tell) as stack,
+    ):
+        tell(f"putting {load.due:,} videos on the watchlist")
+        _fill_watchlist(stack, load)
+        stack.simulator_control("POST", "latency", {"ms": load.latency_ms})
         stack.wait_for_dags([DAG])
         tell("a first run, which has nothing to do")
         stack.wait_for_run(DAG, stack.run_soon(DAG), timeout=RUN_SECONDS)
         for number in range(RUNS):
             _wait_for_quiet(stack, tell)
             tell(f"run {number + 1} of {RUNS}")
-            runs.append(_measure(stack))
-    _print(screen, runs)
+            runs.append(_measure(stack, load))
+    _print(screen, load, runs)
 
 
-def _fill_watchlist(stack: LocalStack) -> None:
+def _fill_watchlist(stack: LocalStack, load: _Load) -> None:
     """Put real ids of the simulator's on the watchlist, in the three tiers, and keep them from being deleted.
 
     None is due before `_measure` makes it so: the run that unpausing the DAG starts has nothing to do.
     """
     now = datetime.now(UTC)
-    entries = [entry for tier in Tier for entry in _videos(stack, tier, now)]
+    entries = [entry for tier in Tier for entry in _videos(stack, tier, load.videos[tier], now)]
     stack.simulator_control("POST", "return", {"ids": [entry.video_id for entry in entries]})
     with WatchlistHook(connection=database_connection(stack.ghost_dsn)) as watchlist:
         watchlist.migrate()
         added = sum(len(watchlist.add_to_watchlist(some)) for some in chunked(entries, 5_000))
-    if added != DUE:
-        raise RuntimeError(f"{added:,} of {DUE:,} videos came onto the watchlist")
+    if added != load.due:
+        raise RuntimeError(f"{added:,} of {load.due:,} videos came onto the watchlist")
 
 
-def _videos(stack: LocalStack, tier: Tier, now: datetime) -> list[WatchlistEntry]:
+def _videos(stack: LocalStack, tier: Tier, count: int, now: datetime) -> list[WatchlistEntry]:
     youngest, oldest = _AGES[tier]
     window = {"after": (now - oldest).isoformat(), "before": (now - youngest).isoformat()}
     found = stack.simulator_control("GET", "published", **window)["videos"]
@@ -103,7 +133,7 @@ def _videos(stack: LocalStack, tier: Tier, now: datetime) -> list[WatchlistEntry
             next_track_at=now + timedelta(days=1),
             anchor_at=datetime.fromisoformat(video["published_at"]),
         )
-        for video in found[: VIDEOS[tier]]
+        for video in found[:count]
     ]
 
 
@@ -116,7 +146,7 @@ def _wait_for_quiet(stack: LocalStack, tell: Tell) -> None:
     stack.wait_until_idle(DAG)
 
 
-def _measure(stack: LocalStack) -> _Run:
+def _measure(stack: LocalStack, load: _Load) -> _Run:
     """Make everything due, trigger a run, wait for its end."""
     reader = ResultsReader(stack.ghost_dsn, stack.vault)
     with psycopg.connect(stack.ghost_dsn) as session:
@@ -129,8 +159,8 @@ def _measure(stack: LocalStack) -> _Run:
     if state != "success":
         raise RuntimeError(f"run {run_id} {state}:\n{stack.explain(DAG, run_id)}")
     points = reader.read().points - before
-    if points != DUE:
-        raise RuntimeError(f"{points:,} points came into the vault, not {DUE:,}")
+    if points != load.due:
+        raise RuntimeError(f"{points:,} points came into the vault, not {load.due:,}")
     return _described(stack, run_id, triggered_at, memory.peak)
 
 
@@ -169,17 +199,28 @@ def _xcom_bytes(stack: LocalStack, run_id: str) -> int:
     return int(row[0])
 
 
-def _print(screen: Screen, runs: list[_Run]) -> None:
+def _print(screen: Screen, load: _Load, runs: list[_Run]) -> None:
     seconds = Samples([run.seconds for run in runs])
     instances, xcom = max(run.instances for run in runs), max(run.xcom for run in runs)
+    memory = max(run.memory for run in runs)
     screen.table(
-        [f"{DUE:,} due videos, {RUNS} runs", "measured", "bound", ""],
+        [f"{load.due:,} due videos, {RUNS} runs", "measured", "bound", ""],
         [
-            ["trigger to end", seconds.text("s"), f"{MOST_SECONDS:.0f} s", _holds(seconds.median < MOST_SECONDS)],
-            ["task instances", str(instances), str(MOST_INSTANCES), _holds(instances <= MOST_INSTANCES)],
+            [
+                "trigger to end",
+                seconds.text("s"),
+                f"{load.most_seconds:.0f} s",
+                _holds(seconds.median < load.most_seconds),
+            ],
+            ["task instances", str(instances), str(load.most_instances), _holds(instances <= load.most_instances)],
             ["XCom of a run", f"{xcom:,} B", f"{MOST_XCOM_BYTES:,} B", _holds(xcom < MOST_XCOM_BYTES)],
-            ["most memory of a task process", f"{max(run.memory for run in runs) / 2**20:.0f} MiB", "", ""],
-            ["points in the vault, each run", f"{DUE:,}", f"{DUE:,}", _holds(True)],
+            [
+                "most memory of a task process",
+                f"{memory / 2**20:.0f} MiB",
+                f"{load.most_memory / 2**20:.0f} MiB",
+                _holds(memory <= load.most_memory),
+            ],
+            ["points in the vault, each run", f"{load.due:,}", f"{load.due:,}", _holds(True)],
         ],
     )
     phases = [Samples([run.phases[number] for run in runs]) for number in range(len(_PHASES))]
@@ -189,9 +230,10 @@ def _print(screen: Screen, runs: list[_Run]) -> None:
     ]
     tracks = Samples([each for run in runs for each in run.tracks])
     screen.table(["where the time goes", "seconds", "of the run"], [*rows, ["one track task", tracks.text("s"), ""]])
-    calls = sum(-(-count // 50) for count in VIDEOS.values())
+    calls = sum(-(-count // 50) for count in load.videos.values())
+    waiting = figure(calls * load.latency_ms / 1000 / 16)
     screen.note(
-        f"{calls} calls of {LATENCY_MS} ms, 16 at a time, are {figure(calls * LATENCY_MS / 1000 / 16)} s of waiting; "
+        f"{calls} calls of {load.latency_ms} ms, 16 at a time, are {waiting} s of waiting; "
         "the rest is computing and Airflow, on a machine that also runs Airflow's components and the simulator"
     )
 
