@@ -664,7 +664,7 @@ def test_all_is_well_says_so() -> None:
         ),
         (replace(WELL, videos=0, due=0), "broken", "The watchlist does not grow", "verdict"),
         (replace(WELL, points=0), "broken", "Nothing appears in the vault", "same folder"),
-        (replace(WELL, misplaced=7), "watch", "7 videos are read too often", "Somebody else"),
+        (replace(WELL, misplaced=7), "watch", "Videos are read too often: 7 of those", "Somebody else"),
         (replace(WELL, overdue=9_000), "watch", "9,000 videos are overdue", "tracker_parallel_tasks"),
         (replace(WELL, is_paced=True, stretch=2.5), "watch", "waits 2.5 times as long", "more quota"),
         (replace(WELL, refused=("search",)), "watch", "bucket search is empty", "midnight"),

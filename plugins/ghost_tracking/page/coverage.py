@@ -88,7 +88,8 @@ def _slots(doors: Doors, first: int, last: int) -> tuple["Numbers", "Numbers"]:
     codes = coded.indices.to_numpy()
     moments = table["timestamp"].cast(pa.int64()).to_numpy() // 1_000_000
     published = table["published_at"].cast(pa.int64()).to_numpy() // 1_000_000
-    order = np.lexsort((moments, codes))
+    since = moments - moments.min(initial=0)
+    order = np.argsort(codes.astype(np.int64) * (int(since.max(initial=0)) + 1) + since)
     codes, moments, published = codes[order], moments[order], published[order]
     slots = slots_by(moments - published)
     same = np.concatenate([[False], codes[1:] == codes[:-1]])

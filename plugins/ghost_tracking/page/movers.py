@@ -139,13 +139,12 @@ def _two_counts(codes: "Numbers", moments: "Numbers", count: int, edge: int) -> 
     """For each video the rows of its newest count at or before `edge`, else of its first, and of its newest; or -1."""
     import numpy as np
 
-    order = np.lexsort((moments, codes))
-    ordered = codes[order]
-    last = np.full(count, -1, dtype=np.int64)
-    last[ordered] = order  # of equal places the last one written stays
-    before = order[moments[order] <= edge]
-    first = np.full(count, -1, dtype=np.int64)
-    first[ordered[::-1]] = order[::-1]
+    order = np.argsort(moments)
+    # of rows that are written to the same place the last one stays
+    last, first = np.full((2, count), -1, dtype=np.int64)
+    last[codes[order]] = order
+    first[codes[order[::-1]]] = order[::-1]
+    before = order[: np.searchsorted(moments[order], edge, side="right")]
     first[codes[before]] = before
     return first, last
 

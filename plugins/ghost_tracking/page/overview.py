@@ -7,7 +7,7 @@ from typing import Any, Final
 from ghost_tracking.core import marks
 from ghost_tracking.core.budgets import IDS_PER_CALL
 from ghost_tracking.core.pacing import QuotaStatus, quota_status
-from ghost_tracking.core.tiers import Queue
+from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.page import runs
 from ghost_tracking.page.doors import Doors, remembered
 from ghost_tracking.page.verdict import SQL_LIMIT, Standing, verdict
@@ -21,7 +21,8 @@ _HOUR: Final = timedelta(hours=1)
 def overview(doors: Doors) -> dict[str, Any]:
     """Plain data for the page; times are seconds since 1970, sizes bytes, quota in calls."""
     now = doors.watchlist.quota.today().now
-    queues = {Queue(row["queue"]): row for row in doors.watchlist.database.run("page_queues", now=now)}
+    rows = doors.watchlist.database.run("page_queues", now=now, tiers=list(Tier))
+    queues = {Queue(row["queue"]): row for row in rows}
     (states,) = doors.watchlist.database.run("page_states")
     (room,) = doors.watchlist.database.run("page_room")
     quota = _quota(doors, queues)

@@ -162,7 +162,7 @@ def _lateness(at: Standing) -> Iterator[Finding]:
     if at.misplaced:
         yield Finding(
             "watch",
-            f"{at.misplaced:,} videos are read too often: they are HOURLY, and older than a day.",
+            f"Videos are read too often: {at.misplaced:,} of those that are HOURLY are older than a day.",
             "Somebody else writes into the table watchlist, or an old version of the tracker still runs.",
         )
 

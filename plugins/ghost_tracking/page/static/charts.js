@@ -88,7 +88,7 @@ function draw(canvas, options, axis, data, width, reading) {
     width,
     height: options.height || 200,
     legend: { show: false },
-    padding: [options.marks && options.marks.length ? 16 : 8, 8, 0, 0],
+    padding: [options.marks && options.marks.length ? 16 : 8, 20, 0, 0],
     cursor: {
       y: false,
       drag: { x: true, y: false },
@@ -248,8 +248,16 @@ function lastPlace(data) {
 }
 
 function told(options, axis, data, place) {
-  const parts = options.series.map((each, row) => [each, data[row + 1][place]]).filter(([, value]) => value !== undefined && value !== null);
+  const parts = options.series.map((each, row) => [each, before(data[row + 1], place)]).filter(([, value]) => value !== null);
   return { at: axis.text(data[0][place]), parts };
+}
+
+/** The value at a place, or, of a series that was read at other times, the one before it; null in a gap or at its end. */
+function before(ys, place) {
+  if (ys[place] !== undefined) return ys[place];
+  if (!ys.slice(place).some((value) => value !== undefined)) return null;
+  while (place >= 0 && ys[place] === undefined) place -= 1;
+  return place < 0 ? null : ys[place];
 }
 
 function tell(reading, options, axis, data, place) {

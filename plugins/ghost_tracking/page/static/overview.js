@@ -13,7 +13,6 @@ const QUEUES = {
   GONE: ["gone", "looked at every 4 weeks"],
 };
 const STATES = {
-  unread: "not read yet",
   awaiting: "waiting for their start",
   heated: "heated",
   missing: "missing",
