@@ -46,7 +46,8 @@ class Roster:
         return chunks
 
     def lock_hour(self, hour_of_week: int, *, gone: bool) -> list[Chunk]:
-        """The chunks of one hour of the week, but those that others hold; locked until the transaction ends."""
+        """The chunks of one hour of the week; locked until the transaction ends. Waits for who holds any of them."""
+        self._database.run("roster_enter_hour", hour_of_week=hour_of_week, gone=gone)
         return [_chunk(row) for row in self._database.run("roster_lock_hour", hour_of_week=hour_of_week, gone=gone)]
 
     def reschedule(self, changes: Sequence[tuple[Chunk, Chunk]]) -> int:

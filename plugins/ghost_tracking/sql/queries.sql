@@ -213,13 +213,20 @@ ORDER BY next_track_at ASC, chunk ASC
 LIMIT %(chunks)s
 FOR UPDATE SKIP LOCKED;
 
+-- name: roster_enter_hour
+-- One process at a time puts an hour of the week in order; the lock goes with the transaction.
+SELECT pg_advisory_xact_lock(
+    hashtext('ghost_tracking.roster'), %(hour_of_week)s::integer * 2 + %(gone)s::boolean::integer
+);
+
 -- name: roster_lock_hour
--- The chunks of one hour of the week. Locks what it returns.
+-- The chunks of one hour of the week. Locks what it returns, and waits for visits under way: put on a new chunk, one of
+-- their videos would be in two.
 SELECT *, xmin::text AS row_version
 FROM roster
 WHERE hour_of_week = %(hour_of_week)s AND gone = %(gone)s
 ORDER BY chunk
-FOR UPDATE SKIP LOCKED;
+FOR UPDATE;
 
 -- name: roster_reschedule
 -- What a claim writes back of its chunks. One that somebody else has visited or touched since stays as it is; within
