@@ -1,7 +1,7 @@
 """What the other processes of the schedule's fault tests do: a task's real body, up to where it is to be killed.
 
 Each knows its parts as a deployment's tasks do, by Airflow's environment variables. What it reserved and what it
-staged goes into a diary that outlives it.
+staged goes into a diary that outlives it. This file is also their program, see `fork_server`.
 """
 
 import functools
@@ -15,8 +15,10 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
+from airflow.sdk.lineage import get_hook_lineage_collector
 from googleapiclient.discovery import build
 
+from fork_server import serve
 from ghost_tracking.core import roster as roster_core
 from ghost_tracking.core.budgets import Bucket, Purse
 from ghost_tracking.core.points import MetricPoint
@@ -31,9 +33,7 @@ from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.settings import Settings, read_settings
 from ghost_tracking.tasks import janitor, publishing, shelving, tracker
 
-SMALL_CHUNK = 20
-"""So few videos fill a chunk here, and half as many make it thin."""
-
+KILL = "SIGKILL"
 MAKE_DUE = (
     "UPDATE watchlist SET next_track_at = now() - INTERVAL '1 minute' WHERE next_track_at > now()",
     # by whole weeks, so that chunks stay in their hour of the week
@@ -47,11 +47,15 @@ _LOADED_LATE = (
     "encodings.idna",
     *(f"ghost_tracking.hooks.vault.{name}" for name in ("availability", "heat", "publishing", "reading", "roster")),
 )
-_LOCKING = {"due_of_tier", "roster_due", "roster_lock_hour", "quota_lock", "roster_take"}
+_LOCKING = {
+    *("due_of_tier", "roster_due", "roster_enter_hour", "roster_lock_hour", "quota_lock", "roster_take"),
+    "insert_watchlist",
+}
 
 Where = dict[str, Any]
 """The parts of a test as JSON: `environment` of its processes, `diary`, `vault` (its identity), `dsn`,
-`batch_seconds` of a batch's calls, and `idle_seconds` after which PostgreSQL ends a claim."""
+`batch_seconds` of a batch's calls, `idle_seconds` after which PostgreSQL ends a claim, and `chunk_size`: so many videos
+fill a chunk, and half as many make it thin."""
 
 
 class Diary:
@@ -97,7 +101,7 @@ def _stepping(steps: Steps) -> None:
     before(Database, "run", lambda query: query if query in _LOCKING else None)
     for cls, methods in (
         (YouTubeHook, ["statistics"]),
-        (ParquetVaultHook, ["stage", "stage_availability"]),
+        (ParquetVaultHook, ["stage", "stage_availability", "set_mark"]),
         (ChunkFiles, ["write", "remember", "carry", "delete"]),
     ):
         for method in methods:
@@ -125,7 +129,7 @@ def _keeping(diary: Diary) -> None:
 
     def settling(self: QuotaLedger, purse: Purse, **named: Any) -> None:
         settle(self, purse, **named)
-        diary.write(settled=True)
+        diary.write(settled=True, emptied=sorted(purse.exhausted))
 
     def staging(self: ParquetVaultHook, points: Sequence[MetricPoint]) -> Any:
         staged = stage(self, points)
@@ -139,8 +143,9 @@ def _keeping(diary: Diary) -> None:
 
 def _enter(where: Where, at: int | str | None, sent: str) -> Steps:
     os.environ.update(where["environment"])
-    roster_core.CHUNK_SIZE = roster_hook.CHUNK_SIZE = tracker.CHUNK_SIZE = SMALL_CHUNK  # type: ignore[misc]
-    roster_core.THIN = SMALL_CHUNK // 2  # type: ignore[misc]
+    roster_core.CHUNK_SIZE = roster_hook.CHUNK_SIZE = tracker.CHUNK_SIZE = where["chunk_size"]  # type: ignore[misc]
+    roster_core.THIN = where["chunk_size"] // 2  # type: ignore[misc]
+    roster_core.MOST_PASSED_OVER = where["chunk_size"] // 5  # type: ignore[misc]
     idle, deadline = where["idle_seconds"], where["batch_seconds"]
     watchlist_hook.MARGIN_AFTER_DEADLINE = timedelta(seconds=idle - deadline)
     shelving._LONGEST_TRANSACTION = timedelta(seconds=idle)
@@ -152,52 +157,52 @@ def _enter(where: Where, at: int | str | None, sent: str) -> Steps:
 
 def warm_up() -> None:
     """Let the parent of all children load what each of them would load anew."""
+    pids_only = os.dup(1)
+    os.dup2(2, 1)
     os.environ["AIRFLOW_VAR_GHOST_SETTINGS"] = Settings().model_dump_json()
     read_settings()
     for module in _LOADED_LATE:
         importlib.import_module(module)
+    get_hook_lineage_collector()
     build("youtube", "v3", developerKey="none", static_discovery=True, cache_discovery=False).close()
+    os.dup2(pids_only, 1)
 
 
 def track(
-    where: Where,
-    queue: str,
-    limit: int = 1_000,
-    *,
-    strict: bool = False,
-    at: int | str | None = None,
-    sent: str = "SIGKILL",
+    where: Where, queue: str, limit: int = 1_000, *, strict: bool = False, at: int | str | None = None, sent: str = KILL
 ) -> dict[str, Any]:
-    """A mapped task of the tracker. Its report, the names of its `steps`, and its `error`."""
-    steps = _enter(where, at, sent)
+    """A mapped task of the tracker."""
     token = {"queue": queue, "limit": limit, "strict": strict, "vault": where["vault"], "by_hand": False}
+    return _done(_enter(where, at, sent), lambda: tracker.track(token, lambda _: None))
+
+
+def shelve(where: Where, at: int | str | None = None, sent: str = KILL) -> dict[str, Any]:
+    """The janitor's shelving, merging and sweeping."""
+    return _done(_enter(where, at, sent), lambda: janitor.shelve(dry_run=False, vault=where["vault"]))
+
+
+def add(where: Where, ids: list[str], at: int | str | None = None, sent: str = KILL) -> dict[str, Any]:
+    """Somebody adds videos by hand; those that were `new`."""
+
+    def by_hand() -> dict[str, Any]:
+        with WatchlistHook() as watchlist:
+            return {"new": watchlist.add_to_watchlist(ids)}
+
+    return _done(_enter(where, at, sent), by_hand)
+
+
+def _done(steps: Steps, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The report of a task, the names of its `steps`, and its `error` if it had one."""
     try:
-        report = tracker.track(token, lambda _: None)
+        report = body()
     except Exception as error:  # noqa: BLE001 - the test looks at it
         report = {"error": f"{type(error).__name__}: {error}"}
     return report | {"steps": steps.names}
-
-
-def shelve(where: Where, at: int | str | None = None, sent: str = "SIGKILL") -> dict[str, Any]:
-    """The janitor's shelving, merging and sweeping. Its report and the names of its `steps`."""
-    steps = _enter(where, at, sent)
-    try:
-        report = janitor.shelve(dry_run=False, vault=where["vault"])
-    except Exception as error:  # noqa: BLE001 - the test looks at it
-        report = {"error": f"{type(error).__name__}: {error}"}
-    return report | {"steps": steps.names}
-
-
-def add(where: Where, ids: list[str], at: int | str | None = None, sent: str = "SIGKILL") -> list[str]:
-    """Somebody adds videos by hand."""
-    _enter(where, at, sent)
-    with WatchlistHook() as watchlist:
-        return watchlist.add_to_watchlist(ids)
 
 
 def run_everything(where: Where) -> dict[str, Any]:
     """A run of the tracker for which everything is due, and one of the janitor, undisturbed."""
-    _enter(where, None, "SIGKILL")
+    _enter(where, None, KILL)
     with psycopg.connect(where["dsn"], autocommit=True) as session:
         for statement in MAKE_DUE:
             session.execute(statement)
@@ -209,3 +214,7 @@ def run_everything(where: Where) -> dict[str, Any]:
 
 
 WORK: dict[str, Callable[..., Any]] = {each.__name__: each for each in (track, shelve, add, run_everything)}
+
+if __name__ == "__main__":
+    warm_up()
+    serve(WORK)

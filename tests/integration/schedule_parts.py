@@ -1,8 +1,10 @@
 """A schedule at risk: its database, vault and YouTube, the videos on it, and what must hold whatever happened."""
 
 import json
+import signal
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +42,9 @@ class Schedule:
         self.vault = ParquetVaultHook(root=str(folder / "vault"))
         self._diary = folder / "diary"
         self.idle_seconds = 60.0
+        self.chunk_size = 20
+        self.host = str(postgres.socket_folder)
+        """Where children find PostgreSQL."""
         self._settings: dict[str, Any] = {
             "tracker_batch_seconds": 20,
             "youtube_timeout_seconds": 10,
@@ -74,7 +79,7 @@ class Schedule:
     @property
     def where(self) -> Where:
         """For children."""
-        connections = {"GHOST_POSTGRES": self.connection, "YOUTUBE_DEFAULT": youtube_at(self.server)}
+        connections = {"GHOST_POSTGRES": connection_to(self.host, DATABASE), "YOUTUBE_DEFAULT": youtube_at(self.server)}
         fields = ("conn_type", "host", "login", "password", "schema", "port")
         environment = {
             f"AIRFLOW_CONN_{name}": json.dumps({field: getattr(each, field) for field in fields})
@@ -90,6 +95,7 @@ class Schedule:
             "dsn": self.postgres.dsn(DATABASE),
             "batch_seconds": self._settings["tracker_batch_seconds"],
             "idle_seconds": self.idle_seconds,
+            "chunk_size": self.chunk_size,
         }
 
     # Videos
@@ -107,23 +113,26 @@ class Schedule:
         )
         return [video_id for place, video_id in zip(range(skip + number), found, strict=False) if place >= skip]
 
-    def put_on_watchlist(self, ids: Iterable[str]) -> None:
-        """Rows as they are after a day without a run: read once before, and due."""
+    def put_on_watchlist(self, ids: Iterable[str], anchor: datetime | None = None) -> None:
+        """Rows as they are after a day without a run: read once before, and due.
+
+        `anchor`: of all of them, instead of when each was published.
+        """
         world, now = self.server.simulator.world, datetime.now(UTC).replace(microsecond=0)
         entries = []
         for video_id in ids:
             video = world.find(video_id)
-            anchor = world.published_at(video) if video else now - 9 * DAY
-            tier = Tier.WEEKLY if now - anchor >= WEEK else Tier.DAILY
-            due = anchor + WEEK if tier is Tier.WEEKLY else now - timedelta(minutes=1)
-            entries.append(WatchlistEntry(video_id, tier, self.began_at - DAY, due, anchor_at=anchor))
+            start = anchor or (world.published_at(video) if video else now - 9 * DAY)
+            tier = Tier.WEEKLY if now - start >= WEEK else Tier.DAILY
+            due = start + WEEK if tier is Tier.WEEKLY else now - timedelta(minutes=1)
+            entries.append(WatchlistEntry(video_id, tier, self.began_at - DAY, due, anchor_at=start))
         with self.watchlist() as watchlist:
             watchlist.add_to_watchlist(entries)
         self.population.update(entry.video_id for entry in entries)
 
-    def settle(self, ids: Iterable[str]) -> None:
+    def settle(self, ids: Iterable[str], anchor: datetime | None = None) -> None:
         """Put settled videos onto the roster, in due chunks."""
-        self.put_on_watchlist(ids)
+        self.put_on_watchlist(ids, anchor)
         assert "error" not in self.do("shelve")
         self.make_due()
 
@@ -147,6 +156,26 @@ class Schedule:
         eventually(lambda: child.is_gone() or _is_stopped(child), every=0.01)
         assert not child.is_gone(), child.result()
         return child
+
+    def restart_postgres(self, down_for: float = 0.0, meanwhile: Callable[[], object] = list) -> None:
+        """End the server as it stands, and start it again after so many seconds."""
+        self.postgres.component.signal(signal.SIGQUIT)
+        assert self.postgres.component.wait(20)
+        meanwhile()
+        time.sleep(down_for)
+        self.postgres.start()
+
+    def copy_database(self, name: str) -> None:
+        """Keep a copy of the database as it is now."""
+        with psycopg.connect(self.postgres.dsn("postgres"), autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE IF EXISTS {name}")
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
+
+    def restore_database(self, name: str) -> None:
+        """Put a copy in the place of the database."""
+        with psycopg.connect(self.postgres.dsn("postgres"), autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
+            admin.execute(f"CREATE DATABASE {DATABASE} TEMPLATE {name}")
 
     # What is where
 
@@ -196,7 +225,9 @@ class Schedule:
         """Videos that are due."""
         return self.one(
             "SELECT (SELECT count(*) FROM watchlist WHERE next_track_at <= now())"
-            " + (SELECT coalesce(sum(videos - asked), 0) FROM roster WHERE next_track_at <= now())"
+            " + (SELECT coalesce(sum(ids - asked - away), 0) FROM roster, LATERAL ("
+            "    SELECT count(*) AS away FROM unnest(departed) AS place WHERE place >= asked) AS left_since"
+            "    WHERE next_track_at <= now())"
         )[0]
 
     def diary(self) -> list[dict[str, Any]]:
@@ -240,16 +271,20 @@ class Schedule:
         assert {(video_id, moment.astimezone(UTC)) for video_id, moment in tracked} <= published
 
     def check_ledger(self) -> None:
-        """It holds what YouTube has seen, and no more than that and what killed tasks had reserved."""
+        """It holds what YouTube has seen, and no more than that and what is not given back.
+
+        That is what tasks had reserved that were killed, and of a bucket that YouTube called empty.
+        """
         seen = self.server.simulator.journal.counts()["bucket"]
         with self.sql() as sql:
             ledger = dict(sql.execute("SELECT bucket, sum(spent)::int FROM quota_ledger GROUP BY bucket").fetchall())
         lines = self.diary()
-        settled = {line["pid"] for line in lines if "settled" in line}
+        emptied = {line["pid"]: line["emptied"] for line in lines if "settled" in line}
         lost: Counter[str] = Counter()
         for line in lines:
-            if line["pid"] not in settled and "reserving" in line:
-                lost[line["reserving"]] += line["calls"]
+            bucket = line.get("reserving")
+            if bucket and (line["pid"] not in emptied or bucket in emptied[line["pid"]]):
+                lost[bucket] += line["calls"]
         for bucket in seen.keys() | ledger.keys():
             spent = ledger.get(bucket, 0)
             assert seen.get(bucket, 0) <= spent <= seen.get(bucket, 0) + lost[bucket], bucket

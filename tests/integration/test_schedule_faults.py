@@ -2,89 +2,32 @@
 
 The children run the tasks' real bodies on a PostgreSQL of these tests' own, a real vault in a folder and a YouTube
 that speaks HTTP. A child kills or stops itself right before its n-th step, for every n: a step is whatever others can
-see or wait for. This file is also the program of the children, see `fork_server`.
+see or wait for.
 """
 
-import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psycopg
 import pytest
 
-import fork_server
-from fork_server import Children, Server, forking
-from ghost_tracking.hooks.watchlist import WatchlistHook
-from integration.schedule_children import WORK, warm_up
-from integration.schedule_parts import DATABASE, DAY, Schedule
-from local_stack.postgres import Postgres
-from real_parts import CANARY, connection_to
-from youtube_simulator import Simulator, SimulatorServer, serve
+from ghost_tracking.hooks.vault.heat import Memory
+from integration.cutting_relay import CuttingRelay, relaying
+from integration.schedule_parts import DATABASE, DAY, TABLES, WEEK, Schedule
+from local_stack.postgres import PORT, Postgres
+from youtube_simulator import Bucket
 
 pytestmark = pytest.mark.faults
+pytest_plugins = ("integration.schedule_fixtures",)
 
 SETTLED = 9 * DAY
 YOUNG = 2 * DAY
-
-
-@pytest.fixture(scope="module")
-def own_postgres(short_lived_folder: Path) -> Iterator[Postgres]:
-    """A server that tests may restart, with a migrated database."""
-    folder = short_lived_folder / "own"
-    folder.mkdir()
-    server = Postgres(folder / "data", log=folder / "log", env=dict(os.environ))
-    try:
-        server.start()
-        server.ensure_database(DATABASE)
-        with WatchlistHook(connection=connection_to(str(server.socket_folder), DATABASE)) as hook:
-            hook.migrate()
-        yield server
-    finally:
-        server.stop(grace=5.0)
-
-
-@pytest.fixture(scope="module")
-def universe() -> Simulator:
-    return Simulator(seed=7, channels=40, videos_per_hour=60, history_days=14, key=CANARY)
-
-
-@pytest.fixture
-def youtube_server(universe: Simulator) -> Iterator[SimulatorServer]:
-    with serve(universe) as server:
-        yield server
-        universe.faults.clear()
-        universe.world.restore(list(universe.world._deleted))
-
-
-@pytest.fixture(scope="module")
-def program() -> Iterator[Server]:
-    with forking(__file__) as process:
-        yield process
-
-
-@pytest.fixture
-def new_schedule(
-    own_postgres: Postgres, youtube_server: SimulatorServer, program: Server, tmp_path: Path
-) -> Iterator[Callable[[], Schedule]]:
-    """Makes an empty schedule, as often as it is asked to."""
-    children = Children(program, tmp_path / "answers")
-
-    def make() -> Schedule:
-        folder = tmp_path / f"schedule{len(list(tmp_path.iterdir()))}"
-        folder.mkdir()
-        return Schedule(own_postgres, youtube_server, children, folder)
-
-    yield make
-    children.end()
-
-
-@pytest.fixture
-def schedule(new_schedule: Callable[[], Schedule]) -> Schedule:
-    return new_schedule()
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +104,37 @@ def test_killed_at_any_step_nobody_is_forgotten_and_no_row_stays_locked(
     assert kills[name] == at - 1 == len(child.result()["steps"]) >= 4
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_database_restored_from_yesterday_gets_everybody_back_wherever_it_is_killed(
+    new_schedule: Callable[[], Schedule], kills: Counter[str], *, lost: bool
+) -> None:
+    """Or one that is lost altogether."""
+    for at in range(1, 100):
+        schedule = new_schedule()
+        settled = schedule.alive(40, SETTLED)
+        schedule.settle(settled[:12])
+        schedule.put_on_watchlist([*settled[12:20], *schedule.alive(10, YOUNG)])
+        schedule.do("run_everything")
+        schedule.copy_database("yesterday")
+        schedule.put_on_watchlist([*settled[20:], *schedule.alive(10, YOUNG, skip=10)])
+        schedule.do("run_everything")
+        if lost:
+            with schedule.sql() as sql:
+                sql.execute(f"TRUNCATE {TABLES}")
+        else:
+            schedule.restore_database("yesterday")
+        child = schedule.start("shelve", at=at)
+        if not child.was_killed():
+            break
+        kills["restoring"] += 1
+        schedule.do("shelve")
+        schedule.check_places()
+        schedule.do("run_everything")
+        assert set(schedule.places()) == schedule.population
+        schedule.check_points()
+    assert len(child.result()["steps"]) == at - 1 >= 10
+
+
 # Stopped, and waking up when nobody counts on them any more
 
 
@@ -234,7 +208,7 @@ def test_one_that_shelves_what_another_has_shelved_meanwhile_forgets_nobody(sche
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])
     schedule.put_on_watchlist([ids[0], *ids[7:]])  # the first is in the chunk already
-    late = schedule.stopped("shelve", at="roster_lock_hour")
+    late = schedule.stopped("shelve", at="roster_enter_hour")
     with psycopg.connect(schedule.postgres.dsn(DATABASE)) as somebody:
         somebody.execute("SELECT FROM watchlist WHERE video_id = ANY(%s) FOR UPDATE", [ids[7:]])
         assert schedule.do("shelve")["shelved"] == 1
@@ -243,6 +217,253 @@ def test_one_that_shelves_what_another_has_shelved_meanwhile_forgets_nobody(sche
     schedule.check_healed()
 
 
-if __name__ == "__main__":
-    warm_up()
-    fork_server.serve(WORK)
+@pytest.mark.parametrize(
+    "step", ["roster_lock_hour", "roster_take", "write", "roster_insert", "commit of roster_insert", "carry"]
+)
+def test_videos_that_are_added_again_while_they_are_shelved_keep_their_place(schedule: Schedule, step: str) -> None:
+    """With rows, in a thin chunk that is written anew, and in both places."""
+    ids = schedule.alive(15, SETTLED)
+    schedule.settle(ids[:7])
+    schedule.put_on_watchlist([ids[0], *ids[7:]])
+    janitor = schedule.stopped("shelve", at=step)
+    somebody = schedule.start("add", ids=ids)
+    time.sleep(0.3)  # it may have to wait
+    janitor.send(signal.SIGCONT)
+    assert "error" not in somebody.result()
+    assert "error" not in janitor.result()
+    schedule.check_healed()
+
+
+@pytest.mark.parametrize("step", ["insert_watchlist", "commit of insert_watchlist"])
+def test_videos_that_are_shelved_while_they_are_added_again_keep_their_place(schedule: Schedule, step: str) -> None:
+    ids = schedule.alive(15, SETTLED)
+    schedule.settle(ids[:7])
+    schedule.put_on_watchlist([ids[0], *ids[7:]])
+    somebody = schedule.stopped("add", at=step, ids=ids)
+    janitor = schedule.start("shelve")
+    time.sleep(0.3)
+    somebody.send(signal.SIGCONT)
+    assert "error" not in somebody.result()
+    assert "error" not in janitor.result()
+    schedule.check_healed()
+
+
+def hot_chunks(schedule: Schedule) -> set[str]:
+    """A thin chunk whose videos have gained nothing for a week, and newcomers that join it; those that are hot now."""
+    schedule.configure(reheat_factor=2.0, reheat_least_views_a_day=1)
+    ids = schedule.alive(15, SETTLED)
+    schedule.settle(ids[:7])
+    schedule.put_on_watchlist(ids[7:])
+    ((name, members),) = schedule.members().items()
+    nothing = np.zeros(len(members), dtype=np.int64)
+    seconds = np.full(len(members), int((schedule.began_at - WEEK + timedelta(hours=1)).timestamp()))
+    schedule.vault.roster.remember(name, Memory(nothing, seconds, nothing))
+    world, now = schedule.server.simulator.world, schedule.server.simulator.clock.now()
+    return {video_id for video_id in members if world.reading(world.find(video_id), now).views >= 7}
+
+
+def heated(schedule: Schedule) -> set[str]:
+    with schedule.sql() as sql:
+        rows = sql.execute("SELECT video_id FROM watchlist WHERE heated_until > now() AND tracking_tier = 'DAILY'")
+        return {video_id for (video_id,) in rows}
+
+
+@pytest.mark.parametrize("step", ["statistics", "roster_reschedule", "commit of roster_reschedule"])
+def test_videos_that_become_hot_while_others_are_shelved_keep_their_place(schedule: Schedule, step: str) -> None:
+    hot = hot_chunks(schedule)
+    assert len(hot) >= 3
+    visitor = schedule.stopped("track", at=step, queue="ROSTER")
+    janitor = schedule.start("shelve")
+    time.sleep(0.3)
+    visitor.send(signal.SIGCONT)
+    assert "error" not in janitor.result()
+    assert visitor.result()["heated"] == len(hot)
+    assert heated(schedule) == hot
+    schedule.check_healed()
+    assert heated(schedule) == hot
+
+
+@pytest.mark.parametrize("step", ["roster_take", "write", "commit of roster_insert", "carry"])
+def test_videos_that_are_shelved_become_hot_afterwards(schedule: Schedule, step: str) -> None:
+    hot = hot_chunks(schedule)
+    janitor = schedule.stopped("shelve", at=step)
+    visitor = schedule.start("track", queue="ROSTER")
+    assert "error" not in visitor.result()
+    janitor.send(signal.SIGCONT)
+    assert "error" not in janitor.result()
+    assert "error" not in schedule.do("track", queue="ROSTER")
+    assert heated(schedule) <= hot
+    schedule.check_healed()
+
+
+# YouTube fails
+
+
+def rows_or_chunks(schedule: Schedule, queue: str, number: int) -> list[str]:
+    ids = schedule.alive(number, SETTLED if queue == "ROSTER" else YOUNG)
+    if queue == "ROSTER":
+        schedule.settle(ids, anchor=schedule.began_at - SETTLED)
+    else:
+        schedule.put_on_watchlist(ids)
+    return ids
+
+
+both = pytest.mark.parametrize("queue", ["DAILY", "ROSTER"])
+
+
+@both
+@pytest.mark.parametrize("fault", ["hang", "rate_limited"])
+def test_a_youtube_that_never_answers_costs_the_time_of_a_batch_and_no_claim(
+    schedule: Schedule, queue: str, fault: str
+) -> None:
+    """Also one that asks to come back long after PostgreSQL would have ended the claim."""
+    schedule.configure(tracker_batch_seconds=5, youtube_timeout_seconds=60)
+    schedule.idle_seconds = 8
+    rows_or_chunks(schedule, queue, 40)
+    schedule.server.simulator.faults.add(fault, retry_after=3600)
+    began = time.monotonic()
+    done = schedule.do("track", queue=queue)
+    assert 5 <= time.monotonic() - began < 8
+    assert done["error"].startswith("TransientError")
+    assert "40 videos stay due" in done["error"]
+    schedule.await_unlocked()
+    assert schedule.still_due() == 40
+    schedule.server.simulator.faults.clear()
+    schedule.check_healed()
+
+
+@both
+def test_fifty_of_fifty_missing_are_a_fault_of_youtube_and_move_nobody(schedule: Schedule, queue: str) -> None:
+    schedule.chunk_size = 50
+    rows_or_chunks(schedule, queue, 50)
+    places = schedule.places()
+    schedule.server.simulator.faults.add("batch_missing")
+    assert schedule.do("track", queue=queue)["error"].startswith("YouTubeFaultError")
+    assert schedule.places() == places
+    assert schedule.one("SELECT coalesce(max(missed_count), 0), count(gone_at) FROM watchlist") == (0, 0)
+    assert schedule.still_due() == 0
+    schedule.server.simulator.faults.clear()
+    schedule.check_healed()
+
+
+@both
+def test_one_malformed_item_is_refused_alone(schedule: Schedule, queue: str) -> None:
+    ids = rows_or_chunks(schedule, queue, 20)
+    schedule.server.simulator.faults.add("malformed_item", video_id=ids[3])
+    done = schedule.do("track", queue=queue)
+    assert (done["tracked"], done["refused"], done["left_due"]) == (19, 1, 0)
+    assert schedule.still_due() == 0
+    schedule.server.simulator.faults.clear()
+    schedule.check_healed()
+
+
+@both
+@pytest.mark.parametrize("threads", [1, 4])
+def test_a_bucket_that_empties_leaves_due_what_was_not_asked_for(schedule: Schedule, queue: str, threads: int) -> None:
+    """Of twenty calls the seventh: what was found is not asked for again."""
+    schedule.configure(quota_general=0, youtube_threads=threads)
+    schedule.chunk_size = 1_000
+    ids = rows_or_chunks(schedule, queue, 1_000)
+    simulator = schedule.server.simulator
+    simulator.faults.add("bucket_empties", skip=6)
+    done = schedule.do("track", queue=queue, strict=True)
+    assert (done["tracked"], done["left_due"]) == (300, 700)
+    simulator.faults.clear()
+    simulator.quota.set_remaining(Bucket.STATISTICS, 5_000, simulator.clock.now())
+    with schedule.sql() as sql:  # the next day
+        sql.execute("UPDATE quota_ledger SET exhausted_at = NULL")
+    assert schedule.still_due() == 700
+    again = schedule.do("track", queue=queue)["tracked"]
+    if queue == "ROSTER":  # those of calls under way beside the seventh, that came after one that failed
+        again += schedule.do("track", queue="WEEKLY")["tracked"]
+    assert again == 700
+    assert schedule.still_due() == 0
+    assert Counter(reading.video_id for reading in simulator.journal.readings()) == dict.fromkeys(ids, 1)
+    schedule.check_healed()
+
+
+@pytest.mark.parametrize("fault", ["http_error", "unconfirmed"])
+def test_a_call_that_always_fails_keeps_a_chunk_from_nothing(schedule: Schedule, fault: str) -> None:
+    """Nor does a miss that no call is left to confirm: its other videos are asked for once."""
+    schedule.chunk_size = 500
+    ids = rows_or_chunks(schedule, "ROSTER", 500)
+    (members,) = schedule.members().values()
+    simulator = schedule.server.simulator
+    if fault == "http_error":
+        simulator.faults.add(fault, video_id=members[3])
+    else:
+        schedule.configure(quota_general=0)
+        simulator.world.delete(members[:1])
+    schedule.configure(tracker_batch_seconds=5)
+    schedule.do("track", queue="ROSTER")
+    left = {"http_error": 50, "unconfirmed": 1}[fault]
+    assert schedule.still_due() == left == len(schedule.rows())
+    assert "error" not in schedule.do("track", queue="ROSTER")
+    served = Counter(reading.video_id for reading in simulator.journal.readings())
+    assert served == dict.fromkeys(set(ids) - schedule.rows(), 1)
+    simulator.faults.clear()
+    simulator.world.restore(members[:1])
+    schedule.configure(quota_general=10_000)
+    schedule.check_healed()
+
+
+# PostgreSQL fails
+
+CLAIM_STEPS = ["statistics", "stage", "reschedule", "commit of reschedule"]
+
+
+@both
+@pytest.mark.parametrize("step", CLAIM_STEPS)
+def test_a_claim_outlives_a_crash_of_postgresql(schedule: Schedule, queue: str, step: str) -> None:
+    rows_or_chunks(schedule, queue, 40)
+    at = step.replace("reschedule", "roster_reschedule") if queue == "ROSTER" else step
+    claim = schedule.stopped("track", at=at, queue=queue)
+    schedule.restart_postgres(down_for=1.0, meanwhile=lambda: claim.send(signal.SIGCONT))
+    assert claim.result(60).get("tracked") == 40
+    assert schedule.still_due() == 0
+    schedule.check_healed()
+
+
+@pytest.mark.parametrize("step", ["roster_take", "write", "roster_insert", "commit of roster_insert", "carry"])
+def test_shelving_outlives_a_crash_of_postgresql(schedule: Schedule, step: str) -> None:
+    settled_rows(schedule)
+    janitor = schedule.stopped("shelve", at=step)
+    schedule.restart_postgres(meanwhile=lambda: janitor.send(signal.SIGCONT))
+    assert janitor.result(60).get("error", "DatabaseUnavailableError").startswith("DatabaseUnavailableError")
+    schedule.check_healed()
+
+
+@pytest.fixture
+def relay(own_postgres: Postgres, short_lived_folder: Path) -> Iterator[CuttingRelay]:
+    folder = short_lived_folder / f"relay{time.monotonic_ns()}"
+    folder.mkdir()
+    with relaying(folder, own_postgres.socket_folder / f".s.PGSQL.{PORT}") as relay:
+        yield relay
+
+
+@pytest.mark.parametrize("sent", [False, True], ids=["lost before it is sent", "sent and not acknowledged"])
+@pytest.mark.parametrize("name", ["tracking rows", "tracking chunks", "shelving"])
+def test_a_connection_that_is_lost_at_any_commit_loses_nothing(
+    new_schedule: Callable[[], Schedule], relay: CuttingRelay, name: str, *, sent: bool
+) -> None:
+    prepare, work, arguments = CASES[name]
+    outcomes: Counter[str] = Counter()
+    for at in range(1, 50):
+        schedule = new_schedule()
+        prepare(schedule)
+        due, staged = schedule.still_due(), len(schedule.staged())
+        relay.cut(at, sent=sent)
+        schedule.host = relay.folder
+        done = schedule.do(work, **arguments)
+        schedule.host = str(schedule.postgres.socket_folder)
+        if not relay.was_cut:
+            break
+        outcomes[done.get("error", "done").partition(":")[0]] += 1
+        if work == "track":
+            assert schedule.still_due() == (due if "error" in done else 0)
+            assert len(schedule.staged()) - staged == (0 if "error" in done else done["tracked"])
+        schedule.check_healed()
+    assert "error" not in done
+    assert relay.commits == at - 1
+    assert outcomes.keys() <= {"done", "DatabaseUnavailableError"}
+    assert work == "shelve" or outcomes["done"] >= 2  # the claim, and giving back quota

@@ -8,7 +8,7 @@ chunk has thinned out and is written anew.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +20,8 @@ from ghost_tracking.core.videos import Reading
 CHUNK_SIZE = 5_000
 THIN = CHUNK_SIZE // 2
 """A chunk with fewer videos is put together with others of its hour of the week."""
+MOST_PASSED_OVER = CHUNK_SIZE // 5
+"""Where more of a chunk were not answered, YouTube is down, and the chunk itself stays due from the first of them."""
 
 SETTLED_AFTER = timedelta(days=7, hours=1)
 """Age from which a video goes to the roster: an hour past its slot at seven days, which it has on the watchlist."""
@@ -130,9 +132,11 @@ def settle_visits(
 ) -> RosterOutcome:
     """What becomes of chunks and their videos after YouTube was asked at `at` (aware).
 
-    What was not answered stays due: its chunk goes on from there. A missing video leaves its chunk for the watchlist,
-    where it is looked at again soon; so does one that was gone and is found, and one that is to be `heated` (until
-    when, by id). Where so many are missing that YouTube is at fault, nobody leaves, unless it was so a day ago.
+    What was not answered stays due: its chunk goes on from there, and a few that were passed over leave it for the
+    watchlist, where they are due, so that nobody is asked for again because of them. A missing video leaves its chunk
+    for the watchlist, where it is looked at again soon; so does one that was gone and is found, and one that is to be
+    `heated` (until when, by id). Where so many are missing that YouTube is at fault, no missing one leaves, unless it
+    was so a day ago.
     """
     visits, missing = list(visits), set(missing)
     answered = found.keys() | missing | set(refused)
@@ -147,16 +151,18 @@ def settle_visits(
         else:
             leaving = [] if fault else _missed(each, missing, at)
             leaving += _heated(each, heated, found)
+            leaving += _passed_over(each, answered)
         entries += leaving
         chunks.append(_after(each, answered, {entry.video_id for entry in leaving}, at, fault=fault))
     return RosterOutcome(chunks, entries, events, fault)
 
 
-def _after(each: Visit, answered: Collection[str], left: Collection[str], at: datetime, *, fault: bool) -> Chunk:
+def _after(each: Visit, answered: Set[str], left: Set[str], at: datetime, *, fault: bool) -> Chunk:
     positions = each.positions
     departed = each.chunk.departed | each.elsewhere | {here for here in positions if each.ids[here] in left}
     after = replace(each.chunk, departed=frozenset(departed), last_tracked_at=at)
-    stop = next((here for here in positions if each.ids[here] not in answered), each.stop)
+    done = answered | left
+    stop = next((here for here in positions if each.ids[here] not in done), each.stop)
     if stop < len(each.ids):
         return replace(after, asked=stop, last_tracked_at=at if stop > each.chunk.asked else each.chunk.last_tracked_at)
     faulted_at = (each.chunk.faulted_at or at) if fault else None
@@ -173,6 +179,16 @@ def _missed(each: Visit, missing: Collection[str], at: datetime) -> list[Watchli
     last = each.chunk.last_tracked_at
     before = [WatchlistEntry(id_, Tier.WEEKLY, last, absence=_before(each)) for id_ in each.wanted if id_ in missing]
     return [after_miss(entry, at, counted=True) for entry in before]
+
+
+def _passed_over(each: Visit, answered: Collection[str]) -> list[WatchlistEntry]:
+    """Those without an answer among others that have one: one call of many has failed."""
+    last = max((place for place, video_id in enumerate(each.wanted) if video_id in answered), default=0)
+    passed_over = [video_id for video_id in each.wanted[:last] if video_id not in answered]
+    if len(passed_over) > MOST_PASSED_OVER:
+        return []
+    chunk = each.chunk
+    return [WatchlistEntry(id_, Tier.WEEKLY, chunk.last_tracked_at, chunk.next_track_at) for id_ in passed_over]
 
 
 def _returned(each: Visit, found: Mapping[str, Reading]) -> list[WatchlistEntry]:
