@@ -285,7 +285,7 @@ def test_one_that_grows_again_is_read_daily_for_a_while(
     Shelving(watchlist, vault, now).shelve()
     (chunk,) = watchlist.roster.all()
     # a week ago they had no view and gained none, but for one that nothing is known of
-    seconds = np.full(30, int((now - WEEK).timestamp()))
+    seconds = np.full(30, int((now - WEEK + timedelta(hours=1)).timestamp()))  # so that seven views are one a day
     views = np.zeros(30, dtype=np.int64)
     views[0] = UNKNOWN
     vault.roster.remember(chunk.name, Memory(views, seconds, views))
