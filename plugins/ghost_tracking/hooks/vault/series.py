@@ -346,7 +346,7 @@ _MOST_FOOTERS: Final = 256
 
 
 class SeriesReader:
-    """Reads one file of series. Footers are parsed once in a process: files never change.
+    """Reads one file of series. For single videos its footer is parsed once in a process: files never change.
 
     Raises `UnreadableFileError`, naming the file, for a broken one, and FileNotFoundError for one that has been
     folded anew meanwhile.
@@ -380,18 +380,20 @@ class SeriesReader:
         return pa.concat_tables(self._rows(1 << 30, LATEST))
 
     def _rows(self, groups: int, columns: Sequence[str] | None) -> Iterator[pa.Table]:
-        metadata, _, _ = self._footer()
         with self._naming_damage(), self._storage.open(self._key) as file:
-            parquet = self._parquet(file, metadata)
-            for start in range(0, metadata.num_row_groups, groups):
-                chosen = range(start, min(start + groups, metadata.num_row_groups))
+            # a footer is some 11 kB a row group in memory: whoever reads every file once does not leave all of them
+            parquet = self._parquet(file, None)
+            require_schema(parquet.schema_arrow, SERIES_SCHEMA)
+            count = parquet.metadata.num_row_groups
+            for start in range(0, count, groups):
+                chosen = range(start, min(start + groups, count))
                 yield parquet.read_row_groups(list(chosen), columns=columns)
 
     def _footer(self) -> tuple[pq.FileMetaData, list[str], list[str]]:
         place = self._storage.place, self._key
         if place not in _FOOTERS:
             with self._naming_damage(), self._storage.open(self._key) as file:
-                parquet = pq.ParquetFile(file)
+                parquet = self._parquet(file, None)
                 require_schema(parquet.schema_arrow, SERIES_SCHEMA)
                 groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
                 ids = [group.column(0).statistics for group in groups]
@@ -402,7 +404,7 @@ class SeriesReader:
         return _FOOTERS[place]
 
     @staticmethod
-    def _parquet(file: Any, metadata: pq.FileMetaData) -> pq.ParquetFile:
+    def _parquet(file: Any, metadata: pq.FileMetaData | None) -> pq.ParquetFile:
         return pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True, pre_buffer=False)
 
     def _naming_damage(self) -> "_Naming":
