@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+import structlog
+
 from bench import archive, claims, footprint, page, series, tracker, vault, youtube
 from bench.screen import Screen, describe_machine
 from local_stack.signals import EndingSignals, StopRequested
@@ -35,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := sorted(set(names) - BENCHMARKS.keys()):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     logging.disable(logging.INFO)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # as hooks log
     EndingSignals(lambda: None).install()  # one is enough: servers are stopped in order
     screen = Screen()
     screen.note(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {describe_machine()}")

@@ -74,7 +74,7 @@ def bench(screen: Screen) -> None:
         world.fill_roster(MORE)
         grown = world.weigh() / weighed - 1
     screen.table(
-        ["day", "bytes of the database", "before the janitor", "cleaning, shelving", "all"],
+        ["day", "bytes at its end", "before the janitor", "cleaning, shelving", "all"],
         [[str(day.number + 1), f"{day.after:,}", f"{day.before:,}", *day.times] for day in days],
     )
     screen.table(
