@@ -1,5 +1,6 @@
 """The quota ledger in a real PostgreSQL: never more than the budget, whatever runs at once."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -10,8 +11,13 @@ from airflow.sdk import Connection
 from ghost_tracking.core.budgets import Balance, Bucket, Purse
 from ghost_tracking.core.pacing import allowance, pacific_day, set_aside
 from ghost_tracking.errors import QuotaExhaustedError
+from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from youtube_simulator import Bucket as YouTubesBucket
+from youtube_simulator import QuotaLedger as YouTubesCount
 
+DAY = timedelta(days=1)
+SPRING, AUTUMN = datetime(2026, 3, 8, 8, tzinfo=UTC), datetime(2026, 11, 1, 7, tzinfo=UTC)  # midnights
 BUDGETS = {"statistics": 100, "search": 5, "general": 50}
 
 
@@ -40,13 +46,10 @@ def test_what_was_not_sent_goes_back(hook: WatchlistHook) -> None:
 
 
 def test_what_was_sent_after_midnight_counts_for_the_new_day(hook: WatchlistHook, sql: psycopg.Connection) -> None:
-    purse = Purse({Bucket.STATISTICS: hook.quota.reserve(Bucket.STATISTICS, 10)})
+    purse = Purse({Bucket.STATISTICS: hook.quota.reserve(Bucket.STATISTICS, 10, now=SPRING - timedelta(seconds=1))})
     for _ in range(4):
         purse.spend(Bucket.STATISTICS)
-    # midnight passes: what was reserved today was reserved yesterday
-    sql.execute("UPDATE quota_ledger SET pacific_day = pacific_day - 1")
-    hook.quota._reserved_on[Bucket.STATISTICS] -= timedelta(days=1)
-    hook.quota.settle(purse)
+    hook.quota.settle(purse, now=SPRING)
     assert sql.execute("SELECT spent FROM quota_ledger ORDER BY pacific_day").fetchall() == [(4,), (4,)]
 
 
@@ -90,14 +93,12 @@ def test_a_bucket_that_was_called_empty_is_tried_again_with_one_call(
     assert hook.quota.left()["general"] == 49
 
 
-def test_a_bucket_that_empties_before_midnight_is_full_after_it(hook: WatchlistHook, sql: psycopg.Connection) -> None:
-    purse = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
+def test_a_bucket_that_empties_before_midnight_is_full_after_it(hook: WatchlistHook) -> None:
+    purse = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10, now=SPRING - timedelta(seconds=1))})
     purse.spend(Bucket.GENERAL)
     purse.empty(Bucket.GENERAL)
-    sql.execute("UPDATE quota_ledger SET pacific_day = pacific_day - 1")
-    hook.quota._reserved_on[Bucket.GENERAL] -= timedelta(days=1)
-    hook.quota.settle(purse)
-    assert hook.quota.left()["general"] == 49  # the one call that may have been sent after midnight
+    hook.quota.settle(purse, now=SPRING)
+    assert hook.quota.left(now=SPRING)["general"] == 49  # the one call that may have been sent after midnight
 
 
 def test_old_days_are_forgotten(hook: WatchlistHook, sql: psycopg.Connection) -> None:
@@ -124,7 +125,40 @@ def test_a_bucket_that_was_called_empty_is_tried_by_those_too_who_leave_it_to_ot
     assert hook.quota.reserve(Bucket.GENERAL, 10, leave=50) == 1
 
 
-SPRING, AUTUMN = datetime(2026, 3, 8, 8, tzinfo=UTC), datetime(2026, 11, 1, 7, tzinfo=UTC)  # midnights
+@pytest.mark.parametrize(
+    "moment",
+    [
+        *(SPRING, SPRING + timedelta(hours=23), AUTUMN, AUTUMN + timedelta(hours=25)),  # midnights
+        *(SPRING + timedelta(hours=2), AUTUMN + timedelta(hours=2)),  # when clocks are changed
+    ],
+    ids=str,
+)
+def test_what_is_sent_around_midnight_or_a_change_of_clocks_is_in_the_ledger_of_its_day(
+    ghost_postgres: Connection, moment: datetime
+) -> None:
+    """Tasks that reserve before it and send after it, some of them refilling; counted as YouTube counts."""
+    dice = random.Random(int(moment.timestamp()))
+    count = YouTubesCount({YouTubesBucket.STATISTICS: 10_000})
+    crossing = 0
+    with WatchlistHook(connection=ghost_postgres, budgets=BUDGETS | {"statistics": 10_000}) as hook:
+        for _ in range(40):
+            ledger, clock = QuotaLedger(hook.database, {"statistics": 10_000}), [moment - timedelta(seconds=30)]
+            purse = Purse(refill=lambda bucket, ledger=ledger, clock=clock: ledger.reserve(bucket, 5, now=clock[0]))
+            for _ in range(dice.randrange(25)):
+                clock[0] += timedelta(seconds=dice.randrange(5))
+                purse.spend(Bucket.STATISTICS)
+                clock[0] += timedelta(seconds=dice.randrange(2))
+                assert count.spend(YouTubesBucket.STATISTICS, clock[0])
+            crossing += clock[0] >= moment
+            ledger.settle(purse, now=clock[0] + timedelta(seconds=dice.randrange(3)))
+        spent = {day: hook.quota.balances(now=day)[Bucket.STATISTICS].spent for day in (moment - DAY / 24, moment)}
+    used = {day: count.used(YouTubesBucket.STATISTICS, day) for day in spent}
+    assert crossing > 5
+    if pacific_day(moment).start == moment:
+        assert all(used[day] <= spent[day] for day in used)
+        assert sum(spent.values()) <= sum(used.values()) + 5 * 40
+    else:
+        assert spent == used
 
 
 def test_a_simulator_passes_the_time_in(hook: WatchlistHook) -> None:

@@ -19,40 +19,41 @@ class QuotaLedger:
     def __init__(self, database: Database, budgets: Mapping[str, int]) -> None:
         self._database = database
         self._budgets = {Bucket(bucket): calls for bucket, calls in budgets.items()}
-        self._reserved_on: dict[Bucket, date] = {}
+        self._last_grants: dict[Bucket, dict[date, int]] = {}
 
     def reserve(self, bucket: Bucket, calls: int, *, leave: int = 0, now: datetime | None = None) -> int:
         """Reserve up to this many calls, leaving `leave` of the day's budget to others. Returns how many it got.
 
         Tasks that reserve at the same time wait for each other at the day's row: together they never get more than
-        the budget.
+        the budget. More for the same purse is reserved when nothing is left in it.
         """
         with self._database.transaction():
             line = self._line(bucket, now)
             granted = min(calls, self._balance(bucket, line).left(leave))
             self._add(bucket, line["pacific_day"], granted)
-        self._reserved_on[bucket] = line["pacific_day"]
+        self._last_grants.setdefault(bucket, {})[line["pacific_day"]] = granted
         return granted
 
     def settle(self, purse: Purse, *, now: datetime | None = None) -> None:
         """Give back what was reserved for a purse and not sent, and note the buckets that YouTube called empty.
 
-        What was sent after midnight with calls of the day before is put down for the new day as well: YouTube counts
-        it there, and the ledger may say too much, never too little. The purse pays for nothing any more.
+        What may have been sent after midnight with calls of the day before is put down for the new day as well: YouTube
+        counts it there, and the ledger may say too much, never too little. The purse pays for nothing any more.
         """
         purse.close()
-        for bucket, day in self._reserved_on.items():
+        for bucket, grants in self._last_grants.items():
+            last = max(grants)
             with self._database.transaction():
                 today = self._line(bucket, now)["pacific_day"]
-                self._add(bucket, day, -purse.left.get(bucket, 0))
-                if today != day:
-                    self._add(bucket, today, purse.spent[bucket])
+                self._add(bucket, last, -purse.left.get(bucket, 0))
+                before = sum(calls for day, calls in grants.items() if day < today)
+                self._add(bucket, today, min(before, purse.spent[bucket]))
                 if purse.spent[bucket]:
                     exhausted = bucket in purse.exhausted
                     self._database.change(
-                        "quota_exhausted", bucket=bucket, pacific_day=day, exhausted=exhausted, now=now
+                        "quota_exhausted", bucket=bucket, pacific_day=last, exhausted=exhausted, now=now
                     )
-        self._reserved_on.clear()
+        self._last_grants.clear()
 
     def balances(self, *, now: datetime | None = None) -> dict[Bucket, Balance]:
         """Budget and spending of today, by bucket."""
