@@ -92,16 +92,15 @@ def _follow(world: World, video: Video, now: datetime, past: Past, dice: random.
 
 
 def _moments(published: datetime, now: datetime, dice: random.Random) -> Iterator[datetime]:
-    """When it was read: by the hunter, then a minute or some after each slot; not while the tracker was down."""
-    yield (published + timedelta(minutes=dice.randrange(10, 60))).replace(microsecond=0)
-    slot = published
-    while True:
-        _, slot = next_slot(published, slot)
+    """When it was read: by the hunter, then a minute or some after each slot; what the outage put off, after it."""
+    moment = (published + timedelta(minutes=dice.randrange(10, 60))).replace(microsecond=0)
+    down, up = now - OUTAGE[0], now - OUTAGE[1]
+    while moment < now:
+        if down <= moment < up:
+            moment = up + timedelta(seconds=dice.randrange(20, 900))
+        yield moment
+        _, slot = next_slot(published, moment)
         moment = (slot + timedelta(seconds=dice.randrange(20, 320))).replace(microsecond=0)
-        if moment >= now:
-            return
-        if not now - OUTAGE[0] <= moment < now - OUTAGE[1]:
-            yield moment
 
 
 def present() -> datetime:

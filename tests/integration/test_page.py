@@ -137,10 +137,9 @@ def test_a_login_without_the_right_to_see_plugins_is_not_enough(page: Any) -> No
 
 
 def test_every_route_is_among_those_that_were_tried() -> None:
-    from ghost_tracking.page.app import make_app
+    from ghost_tracking.page.app import router
 
-    app = make_app()
-    paths = {getattr(route, "path", "") for route in app.routes}
+    paths = {getattr(route, "path", "") for route in router.routes}
     assert paths == {"/", "/static/{path:path}", "/{path:path}"} | {
         f"/{route.partition('?')[0]}" for route in ROUTES if route.startswith("data/")
     }

@@ -190,7 +190,7 @@ function runs({ dags, now }) {
     { name: "Run", cell: ({ dag, run }) => (run ? h("span", { class: "one" }, airflowLink(`dags/${dag.dag_id}/runs/${encodeURIComponent(run.run_id)}`, away(run.at, now))) : "none yet") },
     { name: "State", cell: ({ run }) => (run ? h("span", { class: `chip ${{ success: "well", failed: "broken" }[run.state] || "watch"}` }, run.state) : "") },
     { name: "Took", number: true, cell: ({ run }) => (run && run.seconds !== null ? span(run.seconds) : "") },
-    { name: "What it says", cell: ({ run }) => h("span", { class: "small" }, (run && run.message) || "") },
+    { name: "What it says", cell: ({ run }) => h("div", { class: "small two", title: run && run.message }, (run && run.message) || "") },
   ];
   return panel("Last runs", { class: "w6" }, null, table("Last runs of the three DAGs", columns, rows));
 }

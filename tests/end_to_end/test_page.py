@@ -1,0 +1,402 @@
+"""The page in Airflow's navigation, in a real Chromium: accessible, by keyboard, in light and dark, by a shared link.
+
+With SCREENSHOTS=1 in the environment the pictures of the README are made anew.
+"""
+
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+from airflow.sdk import Connection
+from psycopg.conninfo import conninfo_to_dict
+
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from local_stack.ports import any_free_port
+from local_stack.stack import LocalStack
+from real_parts import CANARY, eventually
+from youtube_simulator.state import load
+from youtube_simulator.world import World
+
+if shutil.which("chromium") is None and shutil.which("google-chrome") is None:
+    pytest.skip("no Chromium is here: apt-get install chromium", allow_module_level=True)
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Frame, Page, Request, sync_playwright
+
+import end_to_end.past as past
+
+DAGS = ("ghost_hunter", "ghost_tracker", "ghost_janitor")
+SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
+MOST_BYTES = 200_000
+PLUGIN = "/plugin/ghost_tracking/ghost/"
+READY = "main[data-ready]"
+
+
+@pytest.fixture(scope="module")
+def stack(short_lived_folder: Path) -> Iterator[LocalStack]:
+    """A stack of its own with three weeks behind it, whose DAGs run as they do anywhere."""
+    with LocalStack(short_lived_folder / "page", seed=11) as stack:
+        stack.wait_for_dags(DAGS)
+        _run(stack, "ghost_hunter")  # which makes the tables
+        universe = load(stack.state.root / "simulator" / "state.json")
+        assert universe is not None
+        world = World(
+            universe.seed,
+            origin=universe.origin_time,
+            channels=universe.channels,
+            videos_per_hour=universe.videos_per_hour,
+            history_days=universe.history_days,
+        )
+        with WatchlistHook(connection=_connection(stack)) as watchlist:
+            past.write(world, ParquetVaultHook(root=str(stack.vault)), watchlist, past.present())
+        for dag_id in ("ghost_tracker", "ghost_janitor"):
+            _run(stack, dag_id)
+        yield stack
+
+
+def _run(stack: LocalStack, dag_id: str) -> None:
+    """The run that the schedule owes, through the scheduler; the DAG stays as it is then: not paused."""
+    run_id = stack.run_soon(dag_id)
+    assert stack.wait_for_run(dag_id, run_id, timeout=240) == "success", stack.explain(dag_id, run_id)
+
+
+def _connection(stack: LocalStack) -> Connection:
+    known: dict[str, Any] = conninfo_to_dict(stack.ghost_dsn)
+    return Connection(
+        conn_id="ghost_postgres",
+        conn_type="postgres",
+        host=known["host"],
+        port=int(known["port"]),
+        login=known["user"],
+        schema=known["dbname"],
+    )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium; playwright's own would have to be downloaded."""
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def sign_in(browser: Browser, stack: LocalStack) -> Iterator[Callable[..., Page]]:
+    """Opens a page of somebody who has signed in; whatever the page complains of fails the test."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def sign_in(theme: str = "light", url: str | None = None, height: int = 900) -> Page:
+        base = url or stack.airflow_url
+        context = browser.new_context(viewport={"width": 1280, "height": height}, reduced_motion="reduce")
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
+        page.on("request", lambda request: complaints.extend(_elsewhere(request, base)))
+        page.goto(f"{base}/auth/login/?next={base}/")
+        page.fill("input[name=username]", stack.user)
+        page.fill("input[name=password]", stack.password)
+        page.click("button[type=submit]")
+        page.wait_for_selector("nav, #root nav, a[href*=dags]")
+        page.evaluate("theme => localStorage.setItem('theme', theme)", theme)
+        complaints.clear()  # Airflow's own, of its sign-in
+        return page
+
+    yield sign_in
+    for context in contexts:
+        context.close()
+    assert [said for said in complaints if "/ghost/" in said or "ghost" in said.lower()] == []
+
+
+def _elsewhere(request: Request, base: str) -> list[str]:
+    """A request of the page's frame to another host than Airflow's."""
+    host = base.split("/")[2]
+    from_us = request.frame is not None and "/ghost/" in request.frame.url
+    away = from_us and request.url.startswith("http") and request.url.split("/")[2] != host
+    return [f"ghost asked {request.url}"] if away else []
+
+
+def show(page: Page, query: str = "") -> Frame:
+    """Our page inside Airflow's, when all of it is drawn."""
+    page.goto("/".join(page.url.split("/")[:3]) + PLUGIN + query)
+    return drawn(page)
+
+
+def drawn(page: Page) -> Frame:
+    page.frame_locator("iframe").locator(READY).wait_for()
+    frame = next(each for each in page.frames if "/ghost/" in each.url and each != page.main_frame)
+    frame.wait_for_load_state()
+    page.wait_for_timeout(400)  # charts are drawn once their size is known
+    return frame
+
+
+def some_video(stack: LocalStack) -> str:
+    """A video with many views, a fall, and the gap of the outage."""
+
+    def worth(rows: pd.DataFrame) -> tuple[int, int]:
+        views = rows["views"].dropna().tolist()
+        falls = any(other < one for one, other in pairwise(views))
+        hours = rows["timestamp"].diff().dt.total_seconds() / 3600
+        gap = bool(((hours > 3) & (hours < 12)).any())
+        return 3 * gap + 2 * falls + (len(views) > 20), max(views, default=0)
+
+    points = ParquetVaultHook(root=str(stack.vault)).read_metrics().sort_values("timestamp")
+    return max((worth(rows), str(video_id)) for video_id, rows in points.groupby("video_id"))[1]
+
+
+@pytest.fixture(scope="module")
+def video_id(stack: LocalStack) -> str:
+    return some_video(stack)
+
+
+PAGES = {
+    "overview": ("", 1180),
+    "video": ("?page=video&v={video}", 1240),
+    "movers": ("?page=movers", 1000),
+    "coverage": ("?page=coverage&days=7", 1000),
+}
+OTHERS = {
+    "several videos": "?page=video&v={video},{other}&x=age&scale=log&rate=hour&counts=gained",
+    "hits": "?page=video&q=the",
+    "no video": "?page=video",
+    "movers against their channels": "?page=movers&by=times&window=week",
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page_is_accessible_and_none_asks_anybody_else(
+    stack: LocalStack, sign_in: Callable[..., Page], video_id: str, theme: str
+) -> None:
+    page = sign_in(theme)
+    other = ParquetVaultHook(root=str(stack.vault)).read_latest()["video_id"].iloc[0]
+    queries = [query for query, _ in PAGES.values()] + list(OTHERS.values())
+    for query in queries:
+        frame = show(page, query.format(video=video_id, other=other))
+        assert frame.evaluate("document.querySelector('main').dataset.ready") == "yes", query
+        assert frame.evaluate("document.documentElement.dataset.theme") == theme
+        frame.evaluate("document.querySelectorAll('button[aria-expanded=false]').forEach(button => button.click())")
+        violations = Axe().run(frame).response["violations"]  # type: ignore[arg-type]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in violations] == [], query
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_screenshots(sign_in: Callable[..., Page], video_id: str, name: str, tmp_path: Path) -> None:
+    query, height = PAGES[name]
+    page = sign_in("light", height=height)
+    frame = show(page, query.format(video=video_id))
+    assert frame.evaluate("document.querySelector('main').dataset.ready") == "yes"
+    if name == "overview":
+        assert "verdict well" in frame.locator(".verdict").get_attribute("class")
+    folder = SCREENSHOTS if os.environ.get("SCREENSHOTS") else tmp_path
+    folder.mkdir(exist_ok=True)
+    file = folder / f"{name}.png"
+    page.screenshot(path=file)
+    _with_fewer_colours(file)
+    assert file.stat().st_size < MOST_BYTES
+    assert struct.unpack(">II", file.read_bytes()[16:24]) == (1280, height)
+
+
+def _with_fewer_colours(file: Path) -> None:
+    """A page has few colours: 255 of them make a picture of half the size."""
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        picture.convert("RGB").quantize(255, dither=Image.Dither.NONE).save(file, optimize=True)
+
+
+def test_a_chart_is_read_by_keyboard(sign_in: Callable[..., Page], video_id: str) -> None:
+    page = sign_in()
+    frame = show(page, f"?page=video&v={video_id}")
+    chart = frame.get_by_role("slider").first
+    chart.focus()
+    last = chart.get_attribute("aria-valuetext")
+    page.keyboard.press("Home")
+    first = chart.get_attribute("aria-valuetext")
+    assert first != last
+    assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC: views [\d,]+$", first or "")
+    page.keyboard.press("ArrowRight")
+    assert chart.get_attribute("aria-valuetext") not in {first, last}
+    page.keyboard.press("End")
+    assert chart.get_attribute("aria-valuetext") == last
+    scale = "document.querySelector('.canvas').plot.scales.x"
+    before = frame.evaluate(f"{scale}.max - {scale}.min")
+    page.keyboard.press("+")
+    assert frame.evaluate(f"{scale}.max - {scale}.min") < before
+    twin = "document.querySelectorAll('.canvas')[1].plot.scales.x"
+    assert frame.evaluate(f"{twin}.max - {twin}.min") < before  # charts of one group are zoomed together
+    page.keyboard.press("0")
+    assert frame.evaluate(f"{scale}.max - {scale}.min") == pytest.approx(before)
+    page.keyboard.press("Tab")
+    assert frame.evaluate("document.activeElement.textContent") == "Table of Views"
+    page.keyboard.press("Enter")
+    assert frame.get_by_role("region", name="Views, as a table").is_visible()
+    rows = frame.get_by_role("region", name="Views, as a table").locator("tbody tr").count()
+    assert rows > 20
+    assert frame.get_by_text("gap", exact=True).count() >= 1
+    assert frame.get_by_text("(fall)").count() >= 1
+
+
+def test_everything_is_reached_by_tab_and_the_focus_is_seen(sign_in: Callable[..., Page]) -> None:
+    page = sign_in()
+    frame = show(page)
+    frame.evaluate("document.body.focus()")
+    frame.locator("a.skip").focus()
+    assert frame.locator("a.skip").bounding_box()["y"] >= 0  # type: ignore[index]
+    seen = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        seen.append(frame.evaluate("document.activeElement.textContent || document.activeElement.id"))
+        width = frame.evaluate("getComputedStyle(document.activeElement).outlineWidth")
+        assert width == "2px", seen
+    assert seen[:6] == ["Overview", "Videos", "Movers", "Coverage", "q", "Find"]
+
+
+def test_a_shared_link_shows_the_same_to_somebody_else(sign_in: Callable[..., Page], video_id: str) -> None:
+    page = sign_in()
+    frame = show(page, f"?page=video&v={video_id}")
+    title = frame.locator("h1").inner_text()
+    frame.get_by_role("link", name="by age", exact=True).click()
+    page.wait_for_url("**x=age**")
+    shared = page.url
+    frame = drawn(page)
+    page.reload()
+    assert drawn(page).locator("h1").inner_text() == title
+    other = sign_in()
+    other.goto(shared)
+    frame = drawn(other)
+    assert frame.locator("h1").inner_text() == title
+    assert frame.locator("a[aria-current=true]").first.inner_text() == "by age"
+
+
+def test_a_video_is_found_by_words_by_id_and_by_url(
+    stack: LocalStack, sign_in: Callable[..., Page], video_id: str
+) -> None:
+    found = ParquetVaultHook(root=str(stack.vault)).read_videos(video_id)
+    title = found["title"].iloc[0]
+    page = sign_in()
+    for query in (video_id, f"https://www.youtube.com/watch?v={video_id}"):
+        frame = show(page)
+        frame.locator("#q").fill(query)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**v={video_id}**")
+        assert title in drawn(page).locator("h1").inner_text()
+    frame = show(page)
+    frame.locator("#q").fill(title)
+    frame.get_by_role("button", name="Find").click()
+    page.wait_for_url("**q=**")
+    frame = drawn(page)
+    frame.locator(".hits a").first.click()
+    page.wait_for_url("**v=**")
+    assert drawn(page).locator("h1").inner_text() == title
+
+
+def test_the_theme_follows_airflow_while_the_page_is_open(sign_in: Callable[..., Page]) -> None:
+    page = sign_in("light")
+    frame = show(page)
+    ground = frame.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.evaluate("document.documentElement.className = 'dark'")
+    frame.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    assert frame.evaluate("getComputedStyle(document.body).backgroundColor") != ground
+
+
+def test_links_lead_out_of_the_frame_into_airflow(sign_in: Callable[..., Page]) -> None:
+    page = sign_in()
+    frame = show(page)
+    frame.get_by_role("link", name="ghost_tracker").first.click()
+    page.wait_for_url("**/dags/ghost_tracker**")
+
+
+def test_series_and_history_are_downloaded(sign_in: Callable[..., Page], video_id: str) -> None:
+    page = sign_in()
+    frame = show(page, f"?page=video&v={video_id}")
+    for name, beginning in (("CSV", b"video_id,timestamp"), ("Parquet", b"PAR1")):
+        with page.expect_download() as waiting:
+            frame.get_by_role("link", name=name, exact=True).click()
+        assert Path(waiting.value.path()).read_bytes().startswith(beginning)
+        assert video_id in waiting.value.suggested_filename
+
+
+def test_what_is_broken_is_a_sentence_without_a_secret(stack: LocalStack, sign_in: Callable[..., Page]) -> None:
+    page = sign_in()
+    before = stack.api("GET", "connections/ghost_postgres")
+    broken = before | {"host": "127.0.0.1", "port": 1, "password": CANARY}
+    stack.api("PATCH", "connections/ghost_postgres", broken)
+    try:
+        frame = show(page, "?page=movers&window=hour")
+        assert frame.get_by_role("alert").is_visible()
+        said = frame.locator("main").inner_text()
+        assert "connection 'ghost_postgres' does not lead to a database" in said
+        assert CANARY not in frame.content()
+    finally:
+        stack.api("PATCH", "connections/ghost_postgres", before | {"password": None})
+    assert show(page, "?page=movers&window=hour").evaluate("document.querySelector('main').dataset.ready") == "yes"
+
+
+def test_without_a_login_there_is_nothing_but_401(stack: LocalStack) -> None:
+    for path in ("", "static/page.js", "static/vendor/uPlot.iife.min.js", "data/overview", "openapi.json", "docs", "x"):
+        answer = httpx.get(f"{stack.airflow_url}/ghost/{path}", trust_env=False)
+        assert answer.status_code == 401, path
+        assert "ghost" not in answer.text.lower()
+
+
+def test_under_a_base_url_with_a_path(stack: LocalStack, sign_in: Callable[..., Page], tmp_path: Path) -> None:
+    """Another API server beside the stack's, on the same database, as behind a proxy that keeps the path."""
+    port = any_free_port()
+    base = f"http://127.0.0.1:{port}/behind/a/proxy"
+    environment = stack.environment | {"AIRFLOW__API__BASE_URL": base}
+    command = [sys.executable, "-m", "airflow", "api-server", "--port", str(port), "--host", "127.0.0.1"]
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+        try:
+            eventually(lambda: _answers(base), within=120)
+            page = sign_in("light", base)
+            page.goto(f"{base}/plugin/ghost_tracking")
+            frame = drawn(page)
+            assert frame.url.startswith(f"{base}/ghost/")
+            frame.get_by_role("link", name="Movers").click()
+            page.wait_for_url("**page=movers**")
+            drawn(page)
+            page.reload()  # a shared link
+            frame = drawn(page)
+            assert frame.url == f"{base}/ghost/?page=movers"
+            assert frame.evaluate("document.querySelector('main').dataset.ready") == "yes"
+            frame.locator("tbody a").first.click()
+            page.wait_for_url("**page=video**")
+            assert drawn(page).get_by_role("slider").count() == 6
+            drawn(page).get_by_role("link", name="Overview").click()
+            page.wait_for_url("**page=overview**")
+            frame = drawn(page)
+            frame.get_by_role("link", name="ghost_tracker").first.click()
+            page.wait_for_url(f"{base}/dags/ghost_tracker**")
+        finally:
+            os.killpg(server.pid, 15)
+            try:
+                server.wait(timeout=timedelta(seconds=15).total_seconds())
+            except subprocess.TimeoutExpired:
+                os.killpg(server.pid, 9)
+                server.wait()
+
+
+def _answers(base: str) -> bool:
+    try:
+        return httpx.get(f"{base}/api/v2/version", trust_env=False, timeout=5).is_success
+    except httpx.TransportError:
+        time.sleep(0.5)
+        return False
