@@ -7,7 +7,7 @@ CLEAN := env -u YOUTUBE_API_KEY
 STACK := PYTHONPATH=include $(PY) -m local_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help install run airflow vault status demo test test-faults test-deployments lint format bench simulate dags-page lock clean
+.PHONY: help install run airflow vault status demo test test-faults test-deployments lint format bench screenshots simulate dags-page lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -60,6 +60,9 @@ bench: .venv-bench ## measure how fast it is; some of it: make bench ARGS="track
 
 DAYS = 90
 NEW_PER_DAY = 2000
+
+screenshots: install ## make the README's pictures of the page anew, from a running stack; needs a Chromium
+	SCREENSHOTS=1 $(CLEAN) $(PY) -m pytest tests/end_to_end/test_page.py -k screenshots
 
 simulate: install ## months in minutes: make simulate DAYS=90 NEW_PER_DAY=2000 ARGS="--quota-half-from 35"
 	@exec $(CLEAN) PYTHONPATH=plugins:include $(PY) -m simulation --days $(DAYS) --new-per-day $(NEW_PER_DAY) $(ARGS)
