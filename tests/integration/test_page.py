@@ -254,6 +254,7 @@ def test_sentences_come_without_secrets() -> None:
     mask_secret(PASSWORD)
     assert sentence_of(DatabaseUnavailableError(f"no way in with {PASSWORD}")) == "no way in with ***"
     assert CANARY not in sentence_of(OSError(5, PASSWORD))
+    assert "lacks the package 'pyarrow'" in sentence_of(ModuleNotFoundError("No module", name="pyarrow"))
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,8 @@ def sentence_of(error: Exception) -> str:
         return without_secrets(error.message)
     if isinstance(error, OSError) and error.errno is not None:
         return without_secrets(f"The vault cannot be read: {error.strerror or error}. Is its storage there?")
+    if isinstance(error, ImportError) and error.name:
+        return f"Airflow's API server lacks the package '{error.name}': install requirements.txt there as well."
     log.error("The page could not answer", exc_info=error)
     return LOOK_AT_THE_LOG
 

@@ -50,7 +50,7 @@ def overview(doors: Doors) -> dict[str, Any]:
         "queues": [_queue(queue, queues) for queue in Queue],
         "states": states,
         "quota": _quota_shown(quota),
-        "hours": _hours(doors, now),
+        "hours": _hours(doors, now.replace(minute=0, second=0, microsecond=0)),
         "room": {"limit": SQL_LIMIT, **room},
         "vault": vault,
         "dags": [_dag(dag) for dag in dags.values()],
@@ -104,9 +104,9 @@ def _queue(queue: Queue, queues: Mapping[Queue, Any]) -> dict[str, Any]:
 
 
 @remembered(30)
-def _hours(doors: Doors, now: datetime) -> dict[str, list[int]]:
-    """Points of each of the last two weeks' hours; an hour without points is 0."""
-    return points_by_hour(doors, now, DAYS_SHOWN)
+def _hours(doors: Doors, hour: datetime) -> dict[str, list[int]]:
+    """Points of each hour of the two weeks that end with this one; an hour without points is 0."""
+    return points_by_hour(doors, hour, DAYS_SHOWN)
 
 
 def points_by_hour(doors: Doors, now: datetime, days: int) -> dict[str, list[int]]:
