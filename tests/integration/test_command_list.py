@@ -54,6 +54,7 @@ def test_a_list_that_takes_long_shows_how_far_it_is(
     monkeypatch.setattr(lists, "PATIENCE_SECONDS", 0)
     monkeypatch.setattr(inbox, "IDS_A_FILE", 1_000)
     monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
     file = tmp_path / "list.txt"
     file.write_text("".join(f"{number:011d}\n" for number in range(3_000)))
     assert run(tmp_path / "vault", "add", str(file)) == 0
