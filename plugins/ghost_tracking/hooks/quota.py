@@ -1,11 +1,13 @@
 """The ledger of YouTube's quota: calls are reserved here before they are sent."""
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from ghost_tracking.core.budgets import Balance, Bucket, Purse
 from ghost_tracking.core.pacing import PacificDay, pacific_day
 from ghost_tracking.hooks.database import Database, Row
+
+LONGEST_RESERVATION = timedelta(seconds=30)
 
 
 class QuotaLedger:
@@ -75,7 +77,11 @@ class QuotaLedger:
         return Balance(self._budgets[bucket], line["spent"], line["exhausted"], line["refused"])
 
     def _line(self, bucket: Bucket, now: datetime | None) -> Row:
-        """Today's line of a bucket, locked until the end of the transaction."""
+        """Today's line of a bucket, locked until the end of the transaction.
+
+        A process that is frozen here would make all others wait: PostgreSQL ends it before long.
+        """
+        self._database.run("claim_limits", milliseconds=int(LONGEST_RESERVATION.total_seconds() * 1000))
         self._database.change("quota_open", bucket=bucket, now=now)
         (line,) = self._database.run("quota_lock", bucket=bucket, now=now)
         return line
