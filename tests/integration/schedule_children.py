@@ -22,6 +22,7 @@ from fork_server import serve
 from ghost_tracking.core import roster as roster_core
 from ghost_tracking.core.budgets import Bucket, Purse
 from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.hooks import quota
 from ghost_tracking.hooks import roster as roster_hook
 from ghost_tracking.hooks import watchlist as watchlist_hook
 from ghost_tracking.hooks.database import Database
@@ -148,7 +149,7 @@ def _enter(where: Where, at: int | str | None, sent: str) -> Steps:
     roster_core.MOST_PASSED_OVER = where["chunk_size"] // 5  # type: ignore[misc]
     idle, deadline = where["idle_seconds"], where["batch_seconds"]
     watchlist_hook.MARGIN_AFTER_DEADLINE = timedelta(seconds=idle - deadline)
-    shelving._LONGEST_TRANSACTION = timedelta(seconds=idle)
+    shelving._LONGEST_TRANSACTION = quota.LONGEST_RESERVATION = timedelta(seconds=idle)  # type: ignore[misc]
     steps = Steps(at, sent)
     _keeping(Diary(where["diary"]))
     _stepping(steps)

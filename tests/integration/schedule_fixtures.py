@@ -40,6 +40,7 @@ def universe() -> Simulator:
 def youtube_server(universe: Simulator) -> Iterator[SimulatorServer]:
     with serve(universe) as server:
         yield server
+        universe.latency_ms = 0
         universe.faults.clear()
         universe.world.restore(list(universe.world._deleted))
 

@@ -1,6 +1,7 @@
 """A schedule at risk: its database, vault and YouTube, the videos on it, and what must hold whatever happened."""
 
 import json
+import shutil
 import signal
 import time
 from collections import Counter
@@ -23,11 +24,13 @@ from integration import schedule_children
 from integration.schedule_children import MAKE_DUE, Where
 from local_stack.postgres import Postgres
 from real_parts import connection_to, eventually, youtube_at
-from youtube_simulator import SimulatorServer
+from youtube_simulator import ServedReading, SimulatorServer
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 DATABASE = "schedule"
 TABLES = "watchlist, videos, roster, retired_chunks, quota_ledger, hunter_watermarks, vault_mark"
+
+Tables = dict[str, bytes]
 
 
 class Schedule:
@@ -53,7 +56,53 @@ class Schedule:
         }
         with self.sql() as sql:
             sql.execute(f"TRUNCATE {TABLES}")
-        server.simulator.journal.clear()
+        self._first_reading = server.simulator.journal.readings_total
+        self._calls_before = self._all_calls()
+
+    # Kept, and had again
+
+    def save(self, folder: Path) -> "Saved":
+        """Keep all of it as it is now, the vault in a folder that is not there yet."""
+        self.vault.identity(create=True)
+        shutil.copytree(self.vault.get_conn().path, folder)
+        return Saved(self, folder, self.save_tables())
+
+    def load(self, saved: "Saved") -> None:
+        """Be as another one was."""
+        other = saved.of
+        shutil.copytree(saved.vault, self.vault.get_conn().path)
+        if other._diary.exists():
+            shutil.copy(other._diary, self._diary)
+        self.load_tables(saved.tables)
+        self.population, self.began_at = set(other.population), other.began_at
+        # what it had asked for counts as asked for by this one
+        self._first_reading = other._first_reading
+        self._calls_before = self._all_calls() - saved.calls
+
+    def save_tables(self) -> Tables:
+        """What the database holds."""
+        saved = {}
+        with self.sql() as sql:
+            for table in TABLES.split(", "):
+                columns = ", ".join(
+                    name
+                    for (name,) in sql.execute(
+                        "SELECT column_name FROM information_schema.columns"
+                        " WHERE table_schema = 'public' AND table_name = %s AND is_generated = 'NEVER'",
+                        [table],
+                    )
+                )
+                with sql.cursor().copy(f"COPY {table} ({columns}) TO STDOUT") as rows:
+                    saved[f"{table} ({columns})"] = b"".join(rows)
+        return saved
+
+    def load_tables(self, saved: Tables) -> None:
+        """Hold that again, and nothing else, as a restored database does."""
+        with self.sql() as sql, sql.transaction():
+            sql.execute(f"TRUNCATE {TABLES}")
+            for columns, rows in saved.items():
+                with sql.cursor().copy(f"COPY {columns} FROM STDIN") as into:
+                    into.write(rows)
 
     # Parts
 
@@ -165,18 +214,6 @@ class Schedule:
         time.sleep(down_for)
         self.postgres.start()
 
-    def copy_database(self, name: str) -> None:
-        """Keep a copy of the database as it is now."""
-        with psycopg.connect(self.postgres.dsn("postgres"), autocommit=True) as admin:
-            admin.execute(f"DROP DATABASE IF EXISTS {name}")
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
-
-    def restore_database(self, name: str) -> None:
-        """Put a copy in the place of the database."""
-        with psycopg.connect(self.postgres.dsn("postgres"), autocommit=True) as admin:
-            admin.execute(f"DROP DATABASE {DATABASE} WITH (FORCE)")
-            admin.execute(f"CREATE DATABASE {DATABASE} TEMPLATE {name}")
-
     # What is where
 
     def one(self, query: str, *parameters: Any) -> tuple[Any, ...]:
@@ -243,14 +280,18 @@ class Schedule:
     def published(self) -> set[tuple[str, datetime]]:
         """The points that the vault has; each is one that YouTube served, and there once."""
         points = self.vault.read_table().to_pylist()
-        served = {(each.video_id, each.views, each.likes, each.comments) for each in self._readings()}
+        served = {(each.video_id, each.views, each.likes, each.comments) for each in self.readings()}
         assert {tuple(each[name] for name in ("video_id", "views", "likes", "comments")) for each in points} <= served
         found = [(each["video_id"], each["timestamp"]) for each in points]
         assert len(found) == len(set(found)), "a point twice"
         return set(found)
 
-    def _readings(self) -> list[Any]:
-        return self.server.simulator.journal.readings()
+    def readings(self) -> list[ServedReading]:
+        """What YouTube has served since this schedule began."""
+        return self.server.simulator.journal.readings_since(self._first_reading, 100_000)[1]
+
+    def _all_calls(self) -> Counter[str]:
+        return Counter(self.server.simulator.journal.counts()["bucket"])
 
     # What must hold
 
@@ -275,7 +316,7 @@ class Schedule:
 
         That is what tasks had reserved that were killed, and of a bucket that YouTube called empty.
         """
-        seen = self.server.simulator.journal.counts()["bucket"]
+        seen = self._all_calls() - self._calls_before
         with self.sql() as sql:
             ledger = dict(sql.execute("SELECT bucket, sum(spent)::int FROM quota_ledger GROUP BY bucket").fetchall())
         lines = self.diary()
@@ -287,7 +328,7 @@ class Schedule:
                 lost[bucket] += line["calls"]
         for bucket in seen.keys() | ledger.keys():
             spent = ledger.get(bucket, 0)
-            assert seen.get(bucket, 0) <= spent <= seen.get(bucket, 0) + lost[bucket], bucket
+            assert seen[bucket] <= spent <= seen[bucket] + lost[bucket], bucket
 
     def check_healed(self) -> dict[str, Any]:
         """After one more run of everything each video has one place, and nothing is due or lost."""
@@ -301,6 +342,16 @@ class Schedule:
         self.check_points()
         self.check_ledger()
         return done
+
+
+class Saved:
+    """A schedule as it was at a moment."""
+
+    def __init__(self, of: Schedule, vault: Path, tables: Tables) -> None:
+        self.of = of
+        self.vault = vault
+        self.tables = tables
+        self.calls = of._all_calls() - of._calls_before
 
 
 def _is_stopped(child: Child) -> bool:

@@ -19,7 +19,7 @@ import pytest
 
 from ghost_tracking.hooks.vault.heat import Memory
 from integration.cutting_relay import CuttingRelay, relaying
-from integration.schedule_parts import DATABASE, DAY, TABLES, WEEK, Schedule
+from integration.schedule_parts import DATABASE, DAY, WEEK, Saved, Schedule
 from local_stack.postgres import PORT, Postgres
 from youtube_simulator import Bucket
 
@@ -87,52 +87,57 @@ CASES: dict[str, tuple[Callable[[Schedule], None], str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_killed_at_any_step_nobody_is_forgotten_and_no_row_stays_locked(
-    new_schedule: Callable[[], Schedule], kills: Counter[str], name: str
-) -> None:
-    prepare, work, arguments = CASES[name]
+def killed(
+    new_schedule: Callable[[], Schedule], saved: Saved, work: str, arguments: dict[str, Any]
+) -> Iterator[Schedule]:
+    """The schedule after a kill before each step, one after the other."""
     for at in range(1, 100):
         schedule = new_schedule()
-        prepare(schedule)
+        schedule.load(saved)
         child = schedule.start(work, **arguments, at=at)
         if not child.was_killed():
-            break
-        kills[name] += 1
-        schedule.await_unlocked()
-        schedule.check_healed()
-    assert kills[name] == at - 1 == len(child.result()["steps"]) >= 4
+            assert len(child.result()["steps"]) == at - 1
+            return
+        yield schedule
+    pytest.fail("it never came to its end")
 
 
-@pytest.mark.parametrize("lost", [False, True])
-def test_a_database_restored_from_yesterday_gets_everybody_back_wherever_it_is_killed(
-    new_schedule: Callable[[], Schedule], kills: Counter[str], *, lost: bool
+@pytest.mark.parametrize("name", CASES)
+def test_killed_at_any_step_nobody_is_forgotten_and_no_row_stays_locked(
+    schedule: Schedule, new_schedule: Callable[[], Schedule], kills: Counter[str], tmp_path: Path, name: str
 ) -> None:
-    """Or one that is lost altogether."""
-    for at in range(1, 100):
-        schedule = new_schedule()
-        settled = schedule.alive(40, SETTLED)
-        schedule.settle(settled[:12])
-        schedule.put_on_watchlist([*settled[12:20], *schedule.alive(10, YOUNG)])
-        schedule.do("run_everything")
-        schedule.copy_database("yesterday")
-        schedule.put_on_watchlist([*settled[20:], *schedule.alive(10, YOUNG, skip=10)])
-        schedule.do("run_everything")
-        if lost:
-            with schedule.sql() as sql:
-                sql.execute(f"TRUNCATE {TABLES}")
-        else:
-            schedule.restore_database("yesterday")
-        child = schedule.start("shelve", at=at)
-        if not child.was_killed():
-            break
-        kills["restoring"] += 1
-        schedule.do("shelve")
-        schedule.check_places()
-        schedule.do("run_everything")
-        assert set(schedule.places()) == schedule.population
-        schedule.check_points()
-    assert len(child.result()["steps"]) == at - 1 >= 10
+    prepare, work, arguments = CASES[name]
+    prepare(schedule)
+    saved = schedule.save(tmp_path / "saved")
+    for damaged in killed(new_schedule, saved, work, arguments):
+        kills[name] += 1
+        damaged.await_unlocked()
+        damaged.check_healed()
+    assert kills[name] >= 4
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["restored", "lost"])
+def test_a_database_of_yesterday_gets_everybody_back_wherever_it_is_killed(
+    schedule: Schedule, new_schedule: Callable[[], Schedule], kills: Counter[str], tmp_path: Path, *, lost: bool
+) -> None:
+    settled = schedule.alive(40, SETTLED)
+    schedule.settle(settled[:12])
+    schedule.put_on_watchlist([*settled[12:20], *schedule.alive(10, YOUNG)])
+    schedule.do("run_everything")
+    yesterday = {} if lost else schedule.save_tables()
+    schedule.put_on_watchlist([*settled[20:], *schedule.alive(10, YOUNG, skip=10)])
+    schedule.do("run_everything")
+    schedule.load_tables(yesterday)
+    assert len(schedule.places()) == (0 if lost else 30)
+    saved = schedule.save(tmp_path / "saved")
+    name = f"shelving in a database that is {'lost' if lost else 'restored'}"
+    for damaged in killed(new_schedule, saved, "shelve", {}):
+        kills[name] += 1
+        assert "error" not in damaged.do("shelve")
+        damaged.do("run_everything")
+        assert damaged.places() == dict.fromkeys(schedule.population, 1)
+        damaged.check_points()
+    assert kills[name] >= 10
 
 
 # Stopped, and waking up when nobody counts on them any more
@@ -172,6 +177,19 @@ def test_an_orphan_with_a_chunk_that_wakes_up_late_forgets_nobody(schedule: Sche
     assert schedule.do("shelve")["shelved"] == 3
     orphan.send(signal.SIGCONT)
     assert "error" not in orphan.result()
+    schedule.check_healed()
+
+
+def test_one_that_is_frozen_while_it_reserves_quota_keeps_nobody_waiting_for_long(schedule: Schedule) -> None:
+    schedule.idle_seconds = 1
+    due_rows(schedule)
+    frozen = schedule.stopped("track", at="quota_add", queue="DAILY")
+    began = time.monotonic()
+    schedule.idle_seconds = 20
+    assert schedule.do("track", queue="DAILY")["tracked"] == 60
+    assert time.monotonic() - began < 10
+    frozen.send(signal.SIGCONT)
+    assert frozen.result()["error"].startswith("DatabaseUnavailableError")
     schedule.check_healed()
 
 
@@ -378,7 +396,7 @@ def test_a_bucket_that_empties_leaves_due_what_was_not_asked_for(schedule: Sched
         again += schedule.do("track", queue="WEEKLY")["tracked"]
     assert again == 700
     assert schedule.still_due() == 0
-    assert Counter(reading.video_id for reading in simulator.journal.readings()) == dict.fromkeys(ids, 1)
+    assert Counter(reading.video_id for reading in schedule.readings()) == dict.fromkeys(ids, 1)
     schedule.check_healed()
 
 
@@ -399,7 +417,7 @@ def test_a_call_that_always_fails_keeps_a_chunk_from_nothing(schedule: Schedule,
     left = {"http_error": 50, "unconfirmed": 1}[fault]
     assert schedule.still_due() == left == len(schedule.rows())
     assert "error" not in schedule.do("track", queue="ROSTER")
-    served = Counter(reading.video_id for reading in simulator.journal.readings())
+    served = Counter(reading.video_id for reading in schedule.readings())
     assert served == dict.fromkeys(set(ids) - schedule.rows(), 1)
     simulator.faults.clear()
     simulator.world.restore(members[:1])
@@ -444,14 +462,21 @@ def relay(own_postgres: Postgres, short_lived_folder: Path) -> Iterator[CuttingR
 @pytest.mark.parametrize("sent", [False, True], ids=["lost before it is sent", "sent and not acknowledged"])
 @pytest.mark.parametrize("name", ["tracking rows", "tracking chunks", "shelving"])
 def test_a_connection_that_is_lost_at_any_commit_loses_nothing(
-    new_schedule: Callable[[], Schedule], relay: CuttingRelay, name: str, *, sent: bool
+    schedule: Schedule,
+    new_schedule: Callable[[], Schedule],
+    relay: CuttingRelay,
+    tmp_path: Path,
+    name: str,
+    *,
+    sent: bool,
 ) -> None:
     prepare, work, arguments = CASES[name]
+    prepare(schedule)
+    due, saved = schedule.still_due(), schedule.save(tmp_path / "saved")
     outcomes: Counter[str] = Counter()
     for at in range(1, 50):
         schedule = new_schedule()
-        prepare(schedule)
-        due, staged = schedule.still_due(), len(schedule.staged())
+        schedule.load(saved)
         relay.cut(at, sent=sent)
         schedule.host = relay.folder
         done = schedule.do(work, **arguments)
@@ -461,7 +486,7 @@ def test_a_connection_that_is_lost_at_any_commit_loses_nothing(
         outcomes[done.get("error", "done").partition(":")[0]] += 1
         if work == "track":
             assert schedule.still_due() == (due if "error" in done else 0)
-            assert len(schedule.staged()) - staged == (0 if "error" in done else done["tracked"])
+            assert len(schedule.staged()) == (0 if "error" in done else done["tracked"])
         schedule.check_healed()
     assert "error" not in done
     assert relay.commits == at - 1
