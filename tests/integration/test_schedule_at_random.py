@@ -57,17 +57,24 @@ class History:
         self._tally = tally
         self._running: list[Child] = []
         self._told: list[str] = []
-        schedule.idle_seconds = 0.5
         schedule.configure(tracker_batch_seconds=5, youtube_timeout_seconds=1)
 
     def begin(self) -> None:
-        """Thirty videos on the roster, of which YouTube lacks two; twenty that belong there; ten young ones."""
-        settled = self._schedule.alive(48, 9 * DAY)
-        self._schedule.settle([*settled[:28], "nobodyknows", "nobodyknew_"])
-        self._schedule.put_on_watchlist([*settled[28:], *self._schedule.alive(10, 2 * DAY)])
+        """Thirty videos on the roster and twenty that belong there; ten young ones.
+
+        Six of the roster are gone, of whom three are back; of the others YouTube lacks one.
+        """
+        settled = self._schedule.alive(46, 9 * DAY)
+        gone = ["nobodyknew1", "nobodyknew2", "nobodyknew3", *settled[:3]]
+        self._schedule.put_on_watchlist(gone)
+        with self._schedule.sql() as sql:
+            sql.execute("UPDATE watchlist SET gone_at = now(), first_missed_at = now(), missed_count = 3")
+        self._schedule.settle([*settled[3:26], "nobodyknows"])
+        self._schedule.put_on_watchlist([*settled[26:], *self._schedule.alive(10, 2 * DAY)])
 
     def happen(self) -> None:
         """A few things, some at the same time."""
+        self._schedule.idle_seconds = 0.5
         doings = {
             self.track: 5,
             self.shelve: 4,
@@ -88,6 +95,7 @@ class History:
 
     def end(self) -> None:
         """Nothing fails any more, and who is still at work comes to an end."""
+        self._schedule.idle_seconds = 60
         simulator = self._schedule.server.simulator
         simulator.faults.clear()
         simulator.world.restore(list(simulator.world._deleted))
@@ -95,7 +103,9 @@ class History:
             simulator.quota.set_remaining(bucket, 5_000, simulator.clock.now())
         wait_for(self._are_gone, 60, every=0.02)
         for child in self._running:
-            if not child.was_killed():
+            if child.was_killed():
+                self._tally["killed in the middle"] += 1
+            else:
                 self._look_at(child.result())
         with self._schedule.sql() as sql:  # as if a day had passed
             sql.execute("UPDATE quota_ledger SET exhausted_at = NULL")
