@@ -38,6 +38,8 @@ from playwright.sync_api import Browser, BrowserContext, Frame, Page, Request, s
 
 import end_to_end.past as past
 
+pytestmark = pytest.mark.browser
+
 DAGS = ("ghost_hunter", "ghost_tracker", "ghost_janitor")
 SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
 MOST_BYTES = 200_000

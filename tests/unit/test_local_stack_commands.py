@@ -143,6 +143,6 @@ def test_the_key_reaches_no_recipe_but_run():
     recipes = [line for line in MAKEFILE.splitlines() if line.startswith("\t")]
     starting = [line for line in recipes if re.search(r"\$\(STACK\)|pytest|-m bench", line)]
 
-    assert len(starting) == 8
+    assert len(starting) == 10
     assert [line for line in starting if "$(CLEAN)" not in line] == ["\t@exec env $(STACK) run"]
     assert os.access(PROJECT / ".ci/run", os.X_OK)
