@@ -1,5 +1,6 @@
 """Whether what was promised was kept."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -155,26 +156,26 @@ def _shared_fairly(simulation: Simulation, observations: Observations) -> Iterat
         return
     until = min(scenario.half_to or scenario.days, scenario.days)
     since = scenario.half_from + min(_SETTLING, (until - scenario.half_from) // 2)
-    window = (int(midnight(day).timestamp()) for day in (since, until))
-    waits = observations.punctuality(simulation.world.ordinary()).within(*window)
-    of_tier = {tier: waits.tier == number for number, tier in enumerate(TIERS) if (waits.tier == number).any()}
-    stretches = {tier: float(waits.stretch[mine].mean()) for tier, mine in of_tier.items()}
-    apart = max(stretches.values()) / min(stretches.values()) - 1 if stretches else 0.0
+    window = int(midnight(since).timestamp()), int(midnight(until).timestamp())
+    waits = {tier: observations.waits(tier, simulation.world.ordinary()) for tier in TIERS}
+    stretches = {tier: waits[tier].stretch(*window) for tier in TIERS}
+    apart = max(stretches.values()) / min(stretches.values()) - 1
     figure = ", ".join(f"{tier} {stretch:.2f}" for tier, stretch in stretches.items())
     yield Check(
         f"{what}, days {since} to {until}: all tiers wait as many intervals (± 15 %)",
         f"{figure}: {apart:.0%} apart",
-        apart <= _EVEN if len(stretches) == len(TIERS) else None,
+        None if math.isnan(sum(stretches.values())) else apart <= _EVEN,
         invariant=False,
     )
     figures, even = [], True
-    for tier, mine in of_tier.items():
-        median, most = np.quantile(waits.lateness[mine], [0.5, 0.99])
+    for tier in TIERS:
+        lateness = waits[tier].lateness(*window)
+        median, most = np.quantile(lateness, [0.5, 0.99]) if len(lateness) else (math.nan, math.nan)
         figures.append(f"{tier} {median:.2f}, {most:.2f}")
         even = even and bool(most <= 2 * median)
     yield Check(
         f"{what}: lateness p99 at most twice the median, in intervals",
         "; ".join(figures),
-        even if len(of_tier) == len(TIERS) else None,
+        None if math.isnan(sum(stretches.values())) else even,
         invariant=False,
     )

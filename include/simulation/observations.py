@@ -1,5 +1,6 @@
 """What the vault has of a simulated population, and how it compares with the schedule."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,11 +10,10 @@ import pyarrow.compute as pc
 from ghost_tracking.core.roster import SETTLED_AFTER
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from simulation.world import DAY, HOUR, WEEK, Flags, Floats, Numbers, World
+from simulation.world import DAY, HOUR, NEVER, WEEK, Flags, Floats, Numbers, World
 
 TIERS = tuple(Tier)
 _SETTLED = int(SETTLED_AFTER.total_seconds())
-_INTERVALS = np.array([int(tier.interval.total_seconds()) for tier in TIERS], dtype=np.int64)
 
 SLOTS = np.array(
     [hours * HOUR for hours in range(1, 25)] + [days * DAY for days in range(2, 8)] + [2 * WEEK], dtype=np.int64
@@ -48,21 +48,22 @@ class Observations:
         """A number for each point."""
         return keys(self.video, self.at)
 
-    def punctuality(self, chosen: Flags) -> "Punctuality":
-        """How the waits of the `chosen` videos (by number) were, but for that from the hunter's reading.
+    def waits(self, tier: Tier, chosen: Flags) -> "Waits":
+        """The waits of the `chosen` videos (by number) in a tier, but for those from the hunter's reading.
 
         Where quota is short, a video may come to the roster with a daily slot still waiting, and waits on by the
         week: that wait is of two tiers, and left out.
         """
+        interval = int(tier.interval.total_seconds())
         same = self.video[1:] == self.video[:-1]
-        second = np.concatenate([[True], ~same[:-1]])
-        waits = np.flatnonzero(same & ~second & chosen[self.video[1:]])
-        waits = waits[(self.age[waits] >= WEEK) | (self.age[waits + 1] < _SETTLED)]
-        before, at = self.age[waits], self.at[waits + 1]
-        tier = np.searchsorted([DAY, WEEK], before, side="right")
-        interval = _INTERVALS[tier]
-        slot = (before // interval + 1) * interval
-        return Punctuality(at, tier, (at - self.at[waits]) / interval, (self.age[waits + 1] - slot) / interval)
+        read_by_tracker = np.concatenate([[False], same])
+        mine = np.searchsorted([DAY, WEEK], self.age, side="right") == TIERS.index(tier)
+        ended = np.concatenate([np.where(same, self.at[1:], NEVER), [NEVER]])
+        waited_until = np.minimum(ended, self.at.max(initial=0)) - self.at + self.age
+        of_one_tier = (self.age >= WEEK) | (waited_until < _SETTLED)
+        here = np.flatnonzero(chosen[self.video] & read_by_tracker & mine & of_one_tier)
+        slot = self.at[here] + interval - self.age[here] % interval
+        return Waits(interval, self.at[here], slot, ended[here])
 
     def of_first_two_weeks(self, chosen: Numbers) -> tuple[Flags, Numbers]:
         """Whether each of the `chosen` videos has 32 observations, and their ages: a row a video."""
@@ -73,31 +74,29 @@ class Observations:
 
 
 @dataclass(frozen=True)
-class Punctuality:
-    """Waits between two observations of a video, by when they ended and in which tier they were.
+class Waits:
+    """The waits for the next reading in one tier, by when they began, were due, and ended (NEVER: they have not)."""
 
-    `stretch`: their length, and `lateness`: how long after its slot they ended, both in intervals of the tier.
-    """
+    interval: int
+    began: Numbers
+    slot: Numbers
+    ended: Numbers
 
-    at: Numbers
-    tier: Numbers
-    stretch: Floats
-    lateness: Floats
+    def lateness(self, since: int, until: int) -> Floats:
+        """How long after its slot each wait ended that did so in [since, until), in intervals."""
+        inside = (self.ended >= since) & (self.ended < until)
+        late: Floats = (self.ended[inside] - self.slot[inside]) / self.interval
+        return late
 
-    def within(self, since: int, until: int) -> "Punctuality":
-        """Those that ended in [since, until)."""
-        inside = (self.at >= since) & (self.at < until)
-        return Punctuality(self.at[inside], self.tier[inside], self.stretch[inside], self.lateness[inside])
+    def stretch(self, since: int, until: int) -> float:
+        """How many intervals a wait takes: time waited in [since, until), over how many waits ended then.
 
-    def stretches(self, edges: Numbers) -> dict[Tier, list[float]]:
-        """The mean stretch of each tier between each two of these `edges`; NaN where nothing was waited for."""
-        means = {}
-        for number, tier in enumerate(TIERS):
-            mine = self.tier == number
-            counts, _ = np.histogram(self.at[mine], edges)
-            sums, _ = np.histogram(self.at[mine], edges, weights=self.stretch[mine])
-            means[tier] = np.divide(sums, counts, out=np.full(len(counts), np.nan), where=counts > 0).tolist()
-        return means
+        Not the mean of those that ended, of which the long ones, that have not ended yet, are missing. NaN where none
+        ended.
+        """
+        number = int(((self.ended >= since) & (self.ended < until)).sum())
+        waited = np.minimum(self.ended, until) - np.maximum(self.began, since)
+        return float(np.maximum(waited, 0).sum()) / self.interval / number if number else math.nan
 
 
 def keys(video: Numbers, at: Numbers) -> Numbers:

@@ -156,7 +156,11 @@ def _calls(axis: "Axes", report: "Report") -> None:
 
 
 def _intervals(axis: "Axes", report: "Report") -> None:
-    _headline(axis, "Where quota is short, all tiers wait alike", "mean wait between two readings ÷ planned interval")
+    _headline(
+        axis,
+        "How long videos wait: all tiers share the loss",
+        "mean wait between two readings ÷ planned interval, in the last day; of WEEKLY in the last week",
+    )
     tops, ends = [1.5], {}
     for tier, means in report.stretches.items():
         days, values = np.arange(len(means)) + 0.5, np.array(means, dtype=float)

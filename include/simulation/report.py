@@ -16,15 +16,17 @@ from rich.table import Table
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from simulation.checks import Check, check
-from simulation.observations import Observations
+from simulation.observations import TIERS, Observations
 from simulation.run import Evening, Sample, Scenario, Simulation, midnight
+from simulation.world import DAY
 
 _MOMENTS = 12
 
 
 @dataclass(frozen=True)
 class Report:
-    """The figures. `stretches`: by tier, for each day, how many intervals videos waited. `seconds`: of this machine."""
+    """The figures. `stretches`: by tier, at the end of each day, how many intervals videos waited in the last 24 hours,
+    those of WEEKLY in the last week. `seconds`: of this machine."""
 
     scenario: Scenario
     place: str
@@ -46,15 +48,13 @@ class Report:
                 tell: Callable[[str], None] = status.update if console.is_terminal else print
                 journal = simulation.run(tell)
             observations = Observations.read(vault, simulation.world)
-            waits = observations.punctuality(simulation.world.ordinary())
-            edges = np.array([int(midnight(day).timestamp()) for day in range(scenario.days + 1)])
             checks = check(simulation, observations)
             return cls(
                 scenario=scenario,
                 place=str(place),
                 samples=journal.samples,
                 evenings=journal.evenings,
-                stretches={tier.value: means for tier, means in waits.stretches(edges).items()},
+                stretches=_stretches(simulation, observations),
                 done=dict(journal.done),
                 checks=checks,
                 vault_bytes=vault.health_check()["bytes"],
@@ -132,6 +132,14 @@ class Report:
         from simulation.picture import draw
 
         draw(self, out)
+
+
+def _stretches(simulation: Simulation, observations: Observations) -> dict[str, list[float]]:
+    ends = [int(midnight(day + 1).timestamp()) for day in range(simulation.scenario.days)]
+    waits = {tier: observations.waits(tier, simulation.world.ordinary()) for tier in TIERS}
+    return {
+        tier.value: [mine.stretch(end - max(DAY, mine.interval), end) for end in ends] for tier, mine in waits.items()
+    }
 
 
 def _plain(value: Any) -> Any:
