@@ -7,7 +7,7 @@ CLEAN := env -u YOUTUBE_API_KEY
 STACK := PYTHONPATH=include $(PY) -m local_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help install run airflow vault status demo test test-faults test-page test-deployments lint format bench screenshots simulate dags-page lock clean
+.PHONY: help install run airflow vault status demo test test-faults test-page test-deployments test-celery lint format bench screenshots simulate dags-page lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -30,8 +30,8 @@ status: install ## what make run tracks, what is due, what the quota gives of it
 demo: install ## prove it end to end: hunter, tracker, janitor, and tracking that outlives the metadata
 	@exec $(CLEAN) $(STACK) demo
 
-test: lint ## lint, then all tests but those of the next three
-	$(CLEAN) $(PY) -m pytest -m "not faults and not browser and not deployments"
+test: lint ## lint, then all tests but those of the next four
+	$(CLEAN) $(PY) -m pytest -m "not faults and not browser and not deployments and not celery"
 
 test-faults: install ## kill processes of a running stack, and look for the API key after every class of error
 	$(CLEAN) $(PY) -m pytest -m faults
@@ -41,6 +41,9 @@ test-page: install ## the page in a real Chromium, over a running stack
 
 test-deployments: install ## the wheel beside each supported Airflow, in an environment of its own; asks PyPI
 	$(CLEAN) $(PY) -m pytest -m deployments
+
+test-celery: install ## a stack with two Celery workers and a vault in S3; one worker is killed in the middle
+	$(CLEAN) $(PY) -m pytest -m celery
 
 lint: install ## ruff, mypy, and the compose file's schema
 	$(PY) -m ruff check

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local_stack.broker import Broker
 from local_stack.layout import PROJECT, StateFolder, write_private
 from local_stack.ports import LOOPBACK
 from local_stack.processes import MARK
@@ -20,8 +21,30 @@ USER = "admin"
 API_KEY_VARIABLE = "YOUTUBE_API_KEY"
 POOL_VARIABLE = "GHOST_TRACKER_POOL"
 SOURCES_VARIABLE = "GHOST_SOURCES_FILE"
+HOSTNAME_VARIABLE = "GHOST_STACK_HOSTNAME"
 
 ConfigSections = Mapping[str, Mapping[str, str]]
+
+# What Celery needs for these DAGs; docker-compose.yaml says why, and has the same.
+CELERY = {
+    "task_acks_late": "True",
+    "worker_prefetch_multiplier": "1",
+    "worker_concurrency": "4",
+}
+VISIBILITY_SECONDS = 21_600
+
+# Several workers on one machine: each goes by the name that it was given.
+HOSTNAME_MODULE = "ghost_stack_hostname"
+HOSTNAME_SOURCE = f"""import os
+
+
+def name() -> str:
+    return os.environ["{HOSTNAME_VARIABLE}"]
+"""
+
+# Sections of which a Celery worker has nothing: it meets Airflow's database through the API server only.
+SECRET_SECTIONS = ("database", "api_auth")
+SECRET_OPTIONS = ("fernet_key", "secret_key", "simple_auth_manager_users", "simple_auth_manager_passwords_file")
 
 
 @dataclass(frozen=True)
@@ -34,6 +57,7 @@ class AirflowConfig:
     port: int
     postgres_socket: Path
     postgres_user: str
+    broker: Broker | None = None
     extra: ConfigSections = field(default_factory=dict)
 
     @property
@@ -42,21 +66,12 @@ class AirflowConfig:
         return f"http://{LOOPBACK}:{self.port}"
 
     def write(self) -> None:
-        """Write airflow.cfg and the password file, both readable by their owner only."""
-        parser = configparser.ConfigParser(interpolation=None)
-        for source in (self._sections(), self.extra):
-            for section, options in source.items():
-                if not parser.has_section(section):
-                    parser.add_section(section)
-                for option, value in options.items():
-                    parser.set(section, option, value.replace("%", "%%"))  # Airflow reads with interpolation
-        draft: list[str] = []
-        for section in parser.sections():
-            draft.append(f"[{section}]")
-            draft.extend(f"{option} = {value}" for option, value in parser.items(section))
-            draft.append("")
-        write_private(self.state.airflow_home / "airflow.cfg", "\n".join(draft))
+        """Write airflow.cfg, the workers' one, and the password file, all readable by their owner only."""
+        write_private(self.state.airflow_home / "airflow.cfg", _text(self.sections(), self.extra))
         write_private(self._password_file, json.dumps({USER: self.password}) + "\n")
+        if self.broker:
+            write_private(self.state.worker_config, _text(self.worker_sections(), self.extra))
+            write_private(self.state.airflow_home / "config" / f"{HOSTNAME_MODULE}.py", HOSTNAME_SOURCE)
 
     @property
     def password(self) -> str:
@@ -67,7 +82,28 @@ class AirflowConfig:
     def _password_file(self) -> Path:
         return self.state.airflow_home / "simple_auth_manager_passwords.json.generated"
 
-    def _sections(self) -> ConfigSections:
+    def worker_sections(self) -> ConfigSections:
+        """What a Celery worker gets of it, as in a container of its own: no login to Airflow's database, no secret."""
+        own = {
+            section: {option: value for option, value in options.items() if option not in SECRET_OPTIONS}
+            for section, options in self.sections().items()
+            if section not in SECRET_SECTIONS
+        }
+        own["core"]["hostname_callable"] = f"{HOSTNAME_MODULE}.name"
+        return own
+
+    def sections(self) -> ConfigSections:
+        """The stack's own configuration."""
+        return {**self._airflow(), **(self._celery(self.broker) if self.broker else {})}
+
+    def _celery(self, broker: Broker) -> ConfigSections:
+        return {
+            "core": {**self._airflow()["core"], "executor": "CeleryExecutor", "parallelism": "8"},
+            "celery": {"broker_url": broker.url(0), "result_backend": broker.url(1), **CELERY},
+            "celery_broker_transport_options": {"visibility_timeout": str(VISIBILITY_SECONDS)},
+        }
+
+    def _airflow(self) -> ConfigSections:
         home = self.state.airflow_home
         address = f"{self.postgres_user}@/airflow?host={self.postgres_socket}"
         fernet_key = base64.urlsafe_b64encode(os.urandom(32)).decode()
@@ -112,8 +148,24 @@ class AirflowConfig:
                 "parsing_processes": "1",
             },
             "logging": {"base_log_folder": str(home / "logs"), "colored_console_log": "False"},
-            "usage_data_collection": {"enabled": "False"},
         }
+
+
+def _text(*sources: ConfigSections) -> str:
+    """A configuration file; what comes later wins."""
+    parser = configparser.ConfigParser(interpolation=None)
+    for source in sources:
+        for section, options in source.items():
+            if not parser.has_section(section):
+                parser.add_section(section)
+            for option, value in options.items():
+                parser.set(section, option, value.replace("%", "%%"))  # Airflow reads with interpolation
+    draft: list[str] = []
+    for section in parser.sections():
+        draft.append(f"[{section}]")
+        draft.extend(f"{option} = {value}" for option, value in parser.items(section))
+        draft.append("")
+    return "\n".join(draft)
 
 
 def clean_environment(state: StateFolder, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -160,6 +212,16 @@ def component_commands() -> dict[str, list[str]]:
         "dag-processor": [*airflow, "dag-processor"],
         "triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
     }
+
+
+def worker_command(name: str) -> list[str]:
+    """The command of one Celery worker. Without a log server, as above."""
+    return [sys.executable, "-m", "airflow", "celery", "worker", "--skip-serve-logs", "--celery-hostname", name]
+
+
+def worker_environment(state: StateFolder, name: str) -> dict[str, str]:
+    """What a Celery worker's environment has on top: a configuration of its own, and a host name as if of its own."""
+    return {"AIRFLOW_CONFIG": str(state.worker_config), HOSTNAME_VARIABLE: name}
 
 
 def default_folders() -> tuple[Path, Path]:

@@ -42,6 +42,11 @@ class StateFolder:
         return self.root / "airflow"
 
     @property
+    def worker_config(self) -> Path:
+        """The configuration of Celery's workers, in the place of airflow.cfg."""
+        return self.airflow_home / "worker.cfg"
+
+    @property
     def environment(self) -> Path:
         """Environment variables that Airflow's components got beside their configuration."""
         return self.airflow_home / "environment.json"
@@ -60,6 +65,11 @@ class StateFolder:
     def vault(self) -> Path:
         """The Parquet vault."""
         return self.root / "vault"
+
+    @property
+    def broker(self) -> Path:
+        """What Celery's broker keeps, if there is one."""
+        return self.root / "broker"
 
     def create(self) -> None:
         """Make the folders that are ours to make; PostgreSQL's belongs to PostgreSQL."""

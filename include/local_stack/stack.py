@@ -30,8 +30,11 @@ from local_stack.airflow_config import (
     clean_environment,
     component_commands,
     default_folders,
+    worker_command,
+    worker_environment,
 )
 from local_stack.airflow_settings import Entity, read_settings
+from local_stack.broker import Broker
 from local_stack.errors import NoAnswerError, StackError
 from local_stack.layout import PROJECT, StateFolder, write_private
 from local_stack.lock import SupervisorLock
@@ -44,6 +47,7 @@ from local_stack.simulator import Simulator
 AIRFLOW_DATABASE = "airflow"
 AIRFLOW_PORT = 8080
 SIMULATOR_PORT = 8765
+BROKER_PORT = 6379
 READY_SECONDS = 150.0
 FINISHED = ("success", "failed")
 NO_KEY = "simulator-asks-for-none"
@@ -72,6 +76,7 @@ class LocalStack:
         seed: int | None = None,
         videos_per_hour: float | None = None,
         simulate: bool = True,
+        workers: int = 0,
         dags_folder: Path | None = None,
         plugins_folder: Path | None = None,
         settings_file: Path | None = None,
@@ -83,6 +88,7 @@ class LocalStack:
         """Describe a stack; nothing happens before `start`.
 
         api_key: a key for YouTube's own API; without one the simulator stands in, unless `simulate` is off.
+        workers: how many Celery workers run the tasks, with a broker; none: the scheduler does (LocalExecutor).
         fresh: forget what the state folder holds.
         seed, videos_per_hour: settle the simulator's universe, at the first start only.
         env, config: environment variables and airflow.cfg sections on top of the stack's own.
@@ -98,6 +104,7 @@ class LocalStack:
         self._seed = seed
         self._videos_per_hour = videos_per_hour
         self._simulate = simulate and not api_key
+        self._workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self._dags_folder = dags_folder or dags
         self._plugins_folder = plugins_folder or plugins
         self._settings_file = settings_file or PROJECT / "airflow_settings.yaml"
@@ -107,6 +114,7 @@ class LocalStack:
         self._lock = SupervisorLock(self.state.lock)
         self._postgres: Postgres | None = None
         self._simulator: Simulator | None = None
+        self._broker: Broker | None = None
         self._config: AirflowConfig | None = None
         self._api: AirflowApi | None = None
 
@@ -141,6 +149,16 @@ class LocalStack:
     def simulator_url(self) -> str | None:
         """The simulator's address with a slash at the end, or None when YouTube itself is asked."""
         return self._simulator.url if self._simulator else None
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """The Celery workers: their names among the components, and their host names."""
+        return tuple(self._workers)
+
+    @property
+    def broker_url(self) -> str:
+        """Where the broker of Celery answers, with the password."""
+        return self._started(self._broker).url()
 
     def simulator_control(self, method: str, path: str, json: Any = None, **params: Any) -> Any:
         """Ask or order something through the simulator's control API: `("POST", "origin", {"shift_seconds": -60})`."""
@@ -188,6 +206,8 @@ class LocalStack:
         self._start_postgres()
         if self._simulate:
             self._start_simulator()
+        if self._workers:
+            self._start_broker()
         self._configure_airflow()
         self._migrate()
         self._start_airflow()
@@ -205,8 +225,9 @@ class LocalStack:
         for component in self.processes.values():
             component.expected = False
         # Tasks report to the API server and work in the database: those go last.
-        self._stop({"scheduler": self.grace, "dag-processor": 3.0, "triggerer": 1.0})
-        self._stop({"api-server": 2.0, "simulator": 3.0})
+        workers = dict.fromkeys(self._workers, self.grace)
+        self._stop({"scheduler": self.grace, "dag-processor": 3.0, "triggerer": 1.0, **workers})
+        self._stop({"api-server": 2.0, "simulator": 3.0, "broker": 3.0})
         if self._postgres:
             self._postgres.stop(self.grace)
         processes.end_everything(self.state, 0.5)
@@ -396,6 +417,19 @@ class LocalStack:
         self._simulator.start()
         self._remember()
 
+    def _start_broker(self) -> None:
+        self.state.broker.mkdir(exist_ok=True, mode=0o700)
+        self._broker = Broker(
+            self.state.broker,
+            port=self._port("broker", BROKER_PORT),
+            password=self.state.secret("broker_password"),
+            log=self._log("broker"),
+            env=clean_environment(self.state),
+        )
+        self.processes["broker"] = self._broker.component
+        self._broker.start()
+        self._remember()
+
     def _configure_airflow(self) -> None:
         self._config = AirflowConfig(
             state=self.state,
@@ -404,6 +438,7 @@ class LocalStack:
             port=self._port("airflow", AIRFLOW_PORT),
             postgres_socket=self._started(self._postgres).socket_folder,
             postgres_user=SUPERUSER,
+            broker=self._broker,
             extra=self._extra_config,
         )
         self._config.write()
@@ -432,10 +467,9 @@ class LocalStack:
 
     def _start_airflow(self) -> None:
         for name, command in component_commands().items():
-            component = Component(name, command, log=self._log(name), env=self.environment, cwd=self.state.airflow_home)
-            self.processes[name] = component
-            component.start()
-            self._remember()
+            self._start_component(name, command, {})
+        for name in self._workers:
+            self._start_component(name, worker_command(name), worker_environment(self.state, name))
         config = self._started(self._config)
         self._api = AirflowApi(config.url, USER, config.password)
         for _ in self._polls(READY_SECONDS, "Airflow's API server did not answer"):
@@ -447,6 +481,16 @@ class LocalStack:
             health = self.api("GET", "monitor/health")
             if all(part["status"] == "healthy" for part in health.values()):
                 break
+        for _ in self._polls(READY_SECONDS, "Celery's workers did not answer"):
+            if not self._workers or self._started(self._broker).workers().issuperset(self._workers):
+                break
+
+    def _start_component(self, name: str, command: list[str], extra: Mapping[str, str]) -> None:
+        environment = {**self.environment, **extra}
+        component = Component(name, command, log=self._log(name), env=environment, cwd=self.state.airflow_home)
+        self.processes[name] = component
+        component.start()
+        self._remember()
 
     def _apply_settings(self) -> None:
         if self._simulator:

@@ -1,4 +1,4 @@
-"""The Makefile, the installer and the compose file: what can be held without running a stack or Docker."""
+"""The Makefile and the installer: what can be held without running a stack."""
 
 import os
 import re
@@ -6,7 +6,6 @@ import shutil
 import subprocess
 
 import pytest
-import yaml
 
 from local_stack.__main__ import main
 from local_stack.layout import PROJECT
@@ -103,46 +102,10 @@ def test_an_installed_lock_is_not_installed_again(checkout, bare_path):
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-@pytest.fixture
-def compose():
-    return yaml.safe_load((PROJECT / "docker-compose.yaml").read_text())
-
-
-def test_the_compose_file_publishes_on_loopback_only(compose):
-    ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
-
-    assert ports
-    assert all(port.startswith("127.0.0.1:") for port in ports)
-
-
-def test_the_compose_file_takes_every_secret_from_the_env_file():
-    text = (PROJECT / "docker-compose.yaml").read_text()
-    needed = set(re.findall(r"\$\{(\w+):\?", text))
-    offered = {
-        line.partition("=")[0]: line.partition("=")[2]
-        for line in (PROJECT / ".env.example").read_text().splitlines()
-        if line and not line.startswith("#")
-    }
-
-    assert needed == set(offered)
-    assert set(offered.values()) == {""}, "the example must not bring passwords along"
-    assert set(re.findall(r"\$\{(\w+)\}", text)) <= needed
-
-
-def test_only_the_scheduler_knows_the_api_key(compose):
-    knowing = [
-        name
-        for name, service in compose["services"].items()
-        if "YOUTUBE_API_KEY" in str(service.get("environment", {}))
-    ]
-
-    assert knowing == ["scheduler"]
-
-
 def test_the_key_reaches_no_recipe_but_run():
     recipes = [line for line in MAKEFILE.splitlines() if line.startswith("\t")]
     starting = [line for line in recipes if re.search(r"\$\(STACK\)|pytest|-m bench", line)]
 
-    assert len(starting) == 10
+    assert len(starting) == 11
     assert [line for line in starting if "$(CLEAN)" not in line] == ["\t@exec env $(STACK) run"]
     assert os.access(PROJECT / ".ci/run", os.X_OK)
