@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import Asset, CronDataIntervalTimetable, Param, dag, get_current_context, task
 
 from ghost_tracking import settings
+from ghost_tracking.tasks import runs
 
 _METRICS = Asset(settings.METRICS_ASSET)
 
@@ -29,6 +30,8 @@ _METRICS = Asset(settings.METRICS_ASSET)
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
+    deadline=runs.deadline(settings.HUNTER_DEADLINE_ENVIRONMENT, timedelta(minutes=90)),
+    on_failure_callback=runs.run_has_failed,
     default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(seconds=30)},
     params={
         "videos": Param(

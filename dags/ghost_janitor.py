@@ -22,6 +22,8 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
 
+from ghost_tracking.tasks import runs
+
 
 @dag(
     dag_id="ghost_janitor",
@@ -30,6 +32,7 @@ from airflow.sdk import Param, dag, get_current_context, task
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),
+    on_failure_callback=runs.run_has_failed,
     default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(minutes=1)},
     params={
         "dry_run": Param(

@@ -19,6 +19,7 @@ from airflow.sdk import Asset, Param, dag, get_current_context, task
 
 from ghost_tracking import settings
 from ghost_tracking.core.tiers import Queue
+from ghost_tracking.tasks import runs
 
 _QUEUES = [queue.value for queue in Queue]
 _METRICS = Asset(settings.METRICS_ASSET)
@@ -31,6 +32,8 @@ _METRICS = Asset(settings.METRICS_ASSET)
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(minutes=45),
+    deadline=runs.deadline(settings.TRACKER_DEADLINE_ENVIRONMENT, timedelta(minutes=30)),
+    on_failure_callback=runs.run_has_failed,
     default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
         "videos": Param(

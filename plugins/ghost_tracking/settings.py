@@ -2,12 +2,13 @@
 
 Settings live in the Airflow Variable `ghost_settings`, a JSON object that is read when a task runs; what it does
 not name keeps its default. As with any Variable, the environment variable AIRFLOW_VAR_GHOST_SETTINGS works too.
-Two environment variables are read by the process itself: see `tracker_pool` and `sources_file`.
+Environment variables are read by the processes themselves: see `tracker_pool`, `deadline` and `sources_file`.
 """
 
 import json
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,8 @@ NOTIFIERS_VARIABLE = "ghost_notifiers"
 
 POOL_ENVIRONMENT = "GHOST_TRACKER_POOL"
 SOURCES_ENVIRONMENT = "GHOST_SOURCES_FILE"
+TRACKER_DEADLINE_ENVIRONMENT = "GHOST_TRACKER_DEADLINE_MINUTES"
+HUNTER_DEADLINE_ENVIRONMENT = "GHOST_HUNTER_DEADLINE_MINUTES"
 
 VIDEOS_ASSET = "ghost_videos"
 METRICS_ASSET = "ghost_metrics"
@@ -132,6 +135,9 @@ class Settings(BaseModel):
         description="minutes without a published point, while videos are due, after which somebody is told; "
         "null: never",
     )
+    alert_failed_runs: bool = Field(
+        True, description="whether somebody is told when a run of one of the DAGs fails or is ended by its timeout"
+    )
     alert_heat: bool = Field(True, description="whether somebody is told when a settled video grows again")
     alert_cooldown_hours: Annotated[float, Field(ge=0, le=8760)] = Field(
         12.0, description="hours until somebody is told again of the same thing, while it lasts"
@@ -181,6 +187,19 @@ def tracker_pool() -> str:
     A pool that does not exist would leave tasks scheduled for ever, so none is assumed.
     """
     return os.environ.get(POOL_ENVIRONMENT) or "default_pool"
+
+
+def deadline(environment: str, default: timedelta) -> timedelta | None:
+    """The time that a run may take from when it is queued until somebody is told, when a DAG file is parsed.
+
+    From this environment variable, in minutes; 0: nobody is told, None. Raises BadSettingsError where it is no number.
+    """
+    text = os.environ.get(environment)
+    try:
+        minutes = float(text) if text else default / timedelta(minutes=1)
+        return timedelta(minutes=minutes) if minutes > 0 else None
+    except (ValueError, OverflowError):
+        raise BadSettingsError(f"environment variable {environment} is {text!r}, no number of minutes") from None
 
 
 def sources_file() -> Path | None:

@@ -16,12 +16,16 @@ QUICK = {
     "task_instance_heartbeat_timeout": "12",
     "task_instance_heartbeat_timeout_detection_interval": "3",
 }
+ENVIRONMENT = {
+    "PYTHONPATH": str(Path(__file__).parent / "somebodys"),  # their notifier
+    "GHOST_HUNTER_DEADLINE_MINUTES": "0.05",  # every run is late
+}
 
 
 @pytest.fixture(scope="session")
 def stack(short_lived_folder: Path) -> Iterator[LocalStack]:
     """The stack, with the canary as its API key, and all DAGs waiting for a trigger."""
-    with LocalStack(short_lived_folder / "stack", seed=11, config={"scheduler": QUICK}) as stack:
+    with LocalStack(short_lived_folder / "stack", seed=11, config={"scheduler": QUICK}, env=ENVIRONMENT) as stack:
         stack.wait_for_dags(DAGS)
         connection = stack.api("GET", "connections/youtube_default")
         stack.api("PATCH", "connections/youtube_default", connection | {"password": CANARY})

@@ -1,18 +1,24 @@
 """Alerts: seen on a real database and vault, told by Airflow's notifiers, once."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import BaseNotifier
+from airflow.providers.standard.operators.empty import EmptyOperator
+from airflow.sdk import DAG, BaseNotifier, Connection
 
+from ghost_tracking import settings as configuration
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.errors import BadSettingsError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings
+from ghost_tracking.tasks import hunter, runs
 from ghost_tracking.tasks.alerting import tell_of_heat, watch
 from ghost_tracking.tasks.tracker import Tracking
 
@@ -113,3 +119,92 @@ def test_a_bad_variable_is_named_and_stops_nothing(
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", bad)
     tell_of_heat(["a"], Settings(), {})
     assert "Nobody is told: Airflow Variable 'ghost_notifiers'" in caplog.text
+
+
+@pytest.fixture
+def deployment(ghost_postgres: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections as Airflow finds them."""
+    fields = {name: getattr(ghost_postgres, name) for name in ("conn_type", "host", "login", "schema")}
+    monkeypatch.setenv("AIRFLOW_CONN_GHOST_POSTGRES", json.dumps(fields))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_GHOST_VAULT", json.dumps({"conn_type": "fs", "extra": {"path": str(tmp_path / "vault")}})
+    )
+
+
+def test_a_tracker_that_is_paused_is_told_of_by_the_hunter(
+    watchlist: WatchlistHook, deployment: None, vault: ParquetVaultHook
+) -> None:
+    vault.append_metrics([{"video_id": "v", "timestamp": datetime.now(UTC).replace(microsecond=0) - 2 * HOUR}])
+    watchlist.add_to_watchlist(overdue(1, 2 * HOUR))
+    for _ in range(2):
+        hunter.plan("scheduled", (None, None), {"videos": ["dQw4w9WgXcQ"]})
+    (told,) = TOLD
+    assert "although videos are due: is ghost_tracker paused, stuck or red?" in told
+
+
+def failing(run_before: str = "success", reason: str = "task_failure", *, is_known: bool = True) -> dict[str, Any]:
+    """What Airflow hands to the callback of a failed run; of one whose task is no longer there, nothing is known."""
+
+    def states(dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str]]:
+        return {"r": {"plan": "success", "track_0": "success", "track_1": "failed", "publish": "failed"}}
+
+    with DAG("ghost_tracker", schedule=None) as dag:
+        for task_id in ("plan", "track", "publish"):
+            EmptyOperator(task_id=task_id)
+    instance = SimpleNamespace(
+        get_task_states=states, get_previous_dagrun=lambda: SimpleNamespace(state=run_before), task_id="publish"
+    )
+    return {"dag": dag, "run_id": "r", "reason": reason, **({"ti": instance} if is_known else {})}
+
+
+def test_a_run_that_failed_is_told_of_once_and_again_after_the_cooldown(
+    deployment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in (failing(), failing("failed"), failing(is_known=False)):
+        runs.run_has_failed(each)
+    (told,) = TOLD
+    assert "a run of ghost_tracker has failed at track, publish: the logs of its red tasks say why." in told
+    monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", json.dumps({"alert_cooldown_hours": 0}))
+    runs.run_has_failed(failing(is_known=False, reason="timed_out"))
+    assert "took longer than its dagrun_timeout and was ended" in TOLD[1]
+    monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", json.dumps({"alert_failed_runs": False}))
+    runs.run_has_failed(failing())
+    assert len(TOLD) == 2
+
+
+def test_the_first_failed_run_of_a_row_is_told_of_without_a_database(
+    deployment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW_CONN_GHOST_POSTGRES")
+    for before in ("success", "failed", "failed"):
+        runs.run_has_failed(failing(before))
+    assert len(TOLD) == 1
+
+
+def late(state: str = "running", run_type: str = "scheduled", queued_at: str | None = None) -> dict[str, Any]:
+    """What Airflow hands to the callback of a deadline."""
+    queued_at = queued_at or (datetime.now(UTC) - HOUR / 2).isoformat().replace("+00:00", "Z")
+    run = {"dag_id": "ghost_tracker", "state": state, "run_type": run_type, "queued_at": queued_at}
+    return {"dag_run": run, "deadline": {}}
+
+
+def test_only_a_run_that_goes_on_is_late(deployment: None) -> None:
+    for each in (late("failed"), late("success"), late(run_type="backfill")):
+        asyncio.run(runs.deadline_has_passed(each))
+    assert TOLD == []
+    for each in (late(), late("queued")):
+        asyncio.run(runs.deadline_has_passed(each))
+    (told,) = TOLD
+    assert "is not over after 30 minutes: does a task hang" in told
+
+
+def test_deadlines_are_set_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = configuration.TRACKER_DEADLINE_ENVIRONMENT
+    assert runs.deadline(name, HOUR).interval == HOUR
+    monkeypatch.setenv(name, "90")
+    assert runs.deadline(name, HOUR).interval == 1.5 * HOUR
+    monkeypatch.setenv(name, "0")
+    assert runs.deadline(name, HOUR) is None
+    monkeypatch.setenv(name, "soon")
+    with pytest.raises(BadSettingsError, match="'soon', no number of minutes"):
+        runs.deadline(name, HOUR)

@@ -1,18 +1,20 @@
 """When somebody should be told: rules over what is seen of the schedule, the quota and the vault."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What an alert is about. The values stand in `alerts.kind`."""
+    """What an alert is about."""
 
     BACKLOG = "backlog"
     QUOTA = "quota"
     QUIET = "quiet"
     HEAT = "heat"
+    LATE = "late"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,19 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that somebody should know, in a sentence that says what to do."""
+    """Something that somebody should know, in a sentence that says what to do.
+
+    `about`: of which of several it is true, such as a DAG's id; of each somebody is told by itself.
+    """
 
     kind: Kind
     message: str
+    about: str = ""
+
+    @property
+    def key(self) -> str:
+        """What the cooldown counts by: stands in `alerts.kind`."""
+        return f"{self.kind}:{self.about}" if self.about else self.kind.value
 
 
 def alerts(seen: Observation, limits: Limits) -> Iterator[Alert]:
@@ -70,6 +81,27 @@ def alerts(seen: Observation, limits: Limits) -> Iterator[Alert]:
             Kind.QUIET,
             f"nothing was published {since}, although videos are due: is ghost_tracker paused, stuck or red?",
         )
+
+
+def late_run(dag_id: str, queued_at: datetime, now: datetime, *, is_running: bool) -> Alert:
+    """A run that is not over although its deadline has passed; times are aware."""
+    done = "is not over" if is_running else "has not begun"
+    return Alert(
+        Kind.LATE,
+        f"a run of {dag_id}, queued at {queued_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC, {done} after "
+        f"{(now - queued_at) / timedelta(minutes=1):.0f} minutes: does a task hang, or wait for a slot, a pool or a "
+        "worker? Is the DAG paused? Its grid says so",
+        dag_id,
+    )
+
+
+def failed_run(dag_id: str, tasks: Sequence[str], *, timed_out: bool) -> Alert:
+    """A run that has failed; `tasks`: which of its tasks did, where that is known."""
+    if timed_out:
+        why = "took longer than its dagrun_timeout and was ended: does a task hang, or wait for a slot or a worker?"
+    else:
+        why = f"has failed{' at ' + ', '.join(tasks) if tasks else ''}: the logs of its red tasks say why."
+    return Alert(Kind.FAILED, f"a run of {dag_id} {why} What it left undone, the next run does", dag_id)
 
 
 def _is_quiet(seen: Observation, limit: timedelta) -> bool:

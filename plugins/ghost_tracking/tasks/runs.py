@@ -1,0 +1,75 @@
+"""Runs that fail, or are not over in time: what the DAGs name for Airflow to call then.
+
+Read wherever DAGs are read, in the scheduler too: so nothing heavy is imported before there is something to tell.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.exceptions import AirflowRuntimeError
+
+from ghost_tracking import settings
+
+
+def deadline(environment: str, default: timedelta) -> DeadlineAlert | None:
+    """The deadline of a DAG's runs, counted from when they are queued; None where there is to be none.
+
+    See `settings.deadline` for the arguments. Looked at by the scheduler, so it passes too when no task of the run
+    gets a worker; the callback runs in the triggerer.
+    """
+    interval = settings.deadline(environment, default)
+    if interval is None:
+        return None
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=interval, callback=AsyncCallback(deadline_has_passed)
+    )
+
+
+async def deadline_has_passed(context: Mapping[str, Any]) -> None:
+    """Airflow calls this in the triggerer, whose other triggers go on meanwhile."""
+    await asyncio.to_thread(_tell_of_late_run, context)
+
+
+def _tell_of_late_run(context: Mapping[str, Any]) -> None:
+    from ghost_tracking.core.alerts import late_run
+    from ghost_tracking.tasks.telling import tell_of_run
+
+    run = context["dag_run"]
+    # the deadline of a run that has failed passes all the same, and the runs of a backfill wait for each other
+    if run["state"] in {"queued", "running"} and run["run_type"] != "backfill":
+        queued_at = datetime.fromisoformat(run["queued_at"])
+        alert = late_run(run["dag_id"], queued_at, datetime.now(UTC), is_running=run["state"] == "running")
+        tell_of_run(alert, context, is_news=lambda: True)
+
+
+def run_has_failed(context: Mapping[str, Any]) -> None:
+    """Airflow calls this in the DAG processor."""
+    from ghost_tracking.core.alerts import failed_run
+    from ghost_tracking.tasks.telling import tell_of_run
+
+    instance = context.get("ti")
+
+    def is_news() -> bool:
+        before = instance.get_previous_dagrun() if instance else None
+        return before is None or before.state != "failed"
+
+    dag_id, timed_out = context["dag"].dag_id, context.get("reason") == "timed_out"
+    tell_of_run(failed_run(dag_id, _failed_tasks(context), timed_out=timed_out), context, is_news=is_news)
+
+
+def _failed_tasks(context: Mapping[str, Any]) -> list[str]:
+    """The tasks of a run that have failed, in their order; of a mapped one some instance has."""
+    instance, dag, run_id = context.get("ti"), context["dag"], context["run_id"]
+    if instance is None:
+        return []
+    try:
+        states = instance.get_task_states(dag_id=dag.dag_id, run_ids=[run_id])[run_id]
+    except AirflowRuntimeError:
+        return [instance.task_id]
+    failed = {name for name, state in states.items() if state == "failed"}
+    instances = {name.rpartition("_")[0] for name in failed}  # track_0, track_1
+    return [task.task_id for task in dag.topological_sort() if task.task_id in failed | instances]
