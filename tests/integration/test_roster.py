@@ -259,7 +259,7 @@ def test_one_that_is_back_gets_a_row_again(
     assert vault.read_availability()["state"].tolist() == ["returned"]
 
 
-def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_week_ago(
+def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive, lost = some_alive(server, 20), random_ids(20)
@@ -268,10 +268,41 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_week_ag
         WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in [*alive, *lost]
     )
     Shelving(watchlist, vault, now).shelve()
-    assert visits(watchlist, vault, youtube, now).is_fault
-    assert sorted(members(watchlist, vault)) == sorted([*alive, *lost])
-    assert not visits(watchlist, vault, youtube, now + WEEK).is_fault
+    (slot,) = (chunk.next_track_at + WEEK for chunk in watchlist.roster.all())
+    later = now
+    for wait in (1, 6, 24):  # as a video that is missed
+        assert visits(watchlist, vault, youtube, later).is_fault
+        (chunk,) = watchlist.roster.all()
+        assert (chunk.faulted_at, chunk.next_track_at) == (now, later + timedelta(hours=wait))
+        assert sorted(members(watchlist, vault)) == sorted([*alive, *lost])
+        later = chunk.next_track_at
+        assert visits(watchlist, vault, youtube, later - timedelta(seconds=1)).claimed == 0
+    assert not visits(watchlist, vault, youtube, later).is_fault
     assert watchlist.known([*alive, *lost]) == set(lost)
+    (chunk,) = watchlist.roster.all()
+    assert (chunk.faulted_at, chunk.next_track_at) == (None, slot)
+
+
+def test_a_fault_that_is_over_after_an_hour_costs_nobody_a_week_nor_in_the_middle_of_a_slot(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
+) -> None:
+    alive, anchor = some_alive(server, 100), now - 7 * DAY - timedelta(hours=2)
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in alive
+    )
+    Shelving(watchlist, vault, now).shelve()
+    before = visits(watchlist, vault, youtube, now, limit=50, strict=True).answer.found.keys()
+    assert len(before) == 50
+    server.simulator.faults.add("share_missing", share=0.9)
+    assert visits(watchlist, vault, youtube, now, limit=30, strict=True).is_fault
+    (chunk,) = watchlist.roster.all()
+    assert (chunk.asked, chunk.next_track_at) == (50, now + timedelta(hours=1))
+    server.simulator.faults.clear()
+    done = visits(watchlist, vault, youtube, now + timedelta(hours=1), limit=100, strict=True)
+    assert done.answer.found.keys() == set(alive) - before
+    (chunk,) = watchlist.roster.all()
+    assert (chunk.asked, chunk.faulted_at) == (0, None)
+    assert chunk.next_track_at > now + 6 * DAY
 
 
 def test_one_that_grows_again_is_read_daily_for_a_while(

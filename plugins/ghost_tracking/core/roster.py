@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from ghost_tracking.core.absence import Absence, AvailabilityEvent, is_fault
+from ghost_tracking.core.absence import Absence, AvailabilityEvent, is_fault, miss
 from ghost_tracking.core.schedule import WatchlistEntry, after_miss, after_reading
 from ghost_tracking.core.tiers import Queue, Tier, as_utc
 from ghost_tracking.core.videos import Reading
@@ -136,7 +136,7 @@ def settle_visits(
     watchlist, where they are due, so that nobody is asked for again because of them. A missing video leaves its chunk
     for the watchlist, where it is looked at again soon; so does one that was gone and is found, and one that is to be
     `heated` (until when, by id). Where so many are missing that YouTube is at fault, no missing one leaves, unless it
-    was so a day ago.
+    was so a day ago; their chunk is asked for the same ids again after an hour, then six, then a day.
     """
     visits, missing = list(visits), set(missing)
     answered = found.keys() | missing | set(refused)
@@ -153,21 +153,24 @@ def settle_visits(
             leaving += _heated(each, heated, found)
             leaving += _passed_over(each, answered)
         entries += leaving
-        chunks.append(_after(each, answered, {entry.video_id for entry in leaving}, at, fault=fault))
+        left = {entry.video_id for entry in leaving}
+        chunks.append(_after(each, answered, missing, left, at, fault=fault))
     return RosterOutcome(chunks, entries, events, fault)
 
 
-def _after(each: Visit, answered: Set[str], left: Set[str], at: datetime, *, fault: bool) -> Chunk:
+def _after(each: Visit, answered: Set[str], missing: Set[str], left: Set[str], at: datetime, *, fault: bool) -> Chunk:
     positions = each.positions
     departed = each.chunk.departed | each.elsewhere | {here for here in positions if each.ids[here] in left}
     after = replace(each.chunk, departed=frozenset(departed), last_tracked_at=at)
+    slot = each.chunk.next_slot(max(at, each.chunk.next_track_at))
+    if fault and not missing.isdisjoint(each.wanted):
+        absence, due = miss(_before(each), at, counted=False)
+        return replace(after, next_track_at=min(due, slot), faulted_at=absence.first_missed_at)
     done = answered | left
     stop = next((here for here in positions if each.ids[here] not in done), each.stop)
     if stop < len(each.ids):
         return replace(after, asked=stop, last_tracked_at=at if stop > each.chunk.asked else each.chunk.last_tracked_at)
-    faulted_at = (each.chunk.faulted_at or at) if fault else None
-    slot = each.chunk.next_slot(max(at, each.chunk.next_track_at))
-    return replace(after, asked=0, next_track_at=slot, faulted_at=faulted_at)
+    return replace(after, asked=0, next_track_at=slot, faulted_at=None)
 
 
 def _before(each: Visit) -> Absence | None:
