@@ -53,6 +53,40 @@ def test_what_was_sent_after_midnight_counts_for_the_new_day(hook: WatchlistHook
     assert sql.execute("SELECT spent FROM quota_ledger ORDER BY pacific_day").fetchall() == [(4,), (4,)]
 
 
+@pytest.mark.parametrize("refills", [1, 3])
+def test_what_a_task_sent_after_midnight_that_died_then_is_in_the_ledger_of_the_new_day(
+    hook: WatchlistHook, refills: int
+) -> None:
+    evening, night = SPRING - timedelta(minutes=40), SPRING + timedelta(minutes=4)
+    purse = Purse(refill=lambda bucket: hook.quota.reserve(bucket, 10, now=evening))
+    for _ in range(10 * (refills - 1) + 4):
+        purse.spend(Bucket.STATISTICS)
+    # the last six are sent after midnight, and nobody settles; no other call of that evening can be among them
+    assert hook.quota.balances(now=evening)[Bucket.STATISTICS].spent == 10 * refills
+    assert hook.quota.balances(now=night)[Bucket.STATISTICS].spent == 10
+
+
+def test_calls_of_a_day_that_is_not_near_its_end_are_of_that_day_only(hook: WatchlistHook) -> None:
+    hook.quota.reserve(Bucket.STATISTICS, 10, now=SPRING - timedelta(minutes=51))
+    assert hook.quota.balances(now=SPRING)[Bucket.STATISTICS].spent == 0
+
+
+def test_reserving_before_midnight_and_settling_after_it_never_wait_for_each_other(ghost_postgres: Connection) -> None:
+    def work(number: int) -> None:
+        with WatchlistHook(connection=ghost_postgres, budgets=BUDGETS | {"statistics": 10_000}) as hook:
+            for _ in range(40):
+                calls = hook.quota.reserve(Bucket.STATISTICS, 5, now=SPRING - timedelta(seconds=1))
+                purse = Purse({Bucket.STATISTICS: calls})
+                purse.spend(Bucket.STATISTICS)
+                hook.quota.settle(purse, now=SPRING + timedelta(seconds=number % 2) - timedelta(milliseconds=1))
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    with WatchlistHook(connection=ghost_postgres) as hook:
+        days = (SPRING - timedelta(seconds=1), SPRING)
+        assert [hook.quota.balances(now=day)[Bucket.STATISTICS].spent for day in days] == [240, 120]
+
+
 def test_a_reserve_is_left_to_others(hook: WatchlistHook) -> None:
     assert hook.quota.reserve(Bucket.GENERAL, 50, leave=20) == 30
     assert hook.quota.reserve(Bucket.GENERAL, 50, leave=20) == 0
@@ -165,13 +199,14 @@ def test_a_simulator_passes_the_time_in(hook: WatchlistHook) -> None:
     ledger, now = hook.quota, SPRING - timedelta(seconds=1)
     assert ledger.reserve(Bucket.GENERAL, 20, now=now) == 20
     assert ledger.balances(now=now)[Bucket.GENERAL] == Balance(50, 20)
-    assert ledger.balances(now=SPRING)[Bucket.GENERAL] == Balance(50)
+    assert ledger.balances(now=SPRING)[Bucket.GENERAL] == Balance(50, 20)  # they may be sent then
     assert ledger.left() == BUDGETS
     purse = Purse({Bucket.GENERAL: 20})
     purse.spend(Bucket.GENERAL)
     purse.empty(Bucket.GENERAL)
     ledger.settle(purse, now=now)
     assert ledger.balances(now=now)[Bucket.GENERAL] == Balance(50, 20, is_exhausted=True, is_refused=True)
+    assert ledger.balances(now=SPRING)[Bucket.GENERAL] == Balance(50)
     assert ledger.reserve(Bucket.GENERAL, 20, now=SPRING + timedelta(minutes=1)) == 20
 
 

@@ -1,6 +1,7 @@
 """The ledger of YouTube's quota: calls are reserved here before they are sent."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from ghost_tracking.core.budgets import Balance, Bucket, Purse
@@ -8,6 +9,20 @@ from ghost_tracking.core.pacing import PacificDay, pacific_day
 from ghost_tracking.hooks.database import Database, Row
 
 LONGEST_RESERVATION = timedelta(seconds=30)
+
+LONGEST_TASK = timedelta(minutes=50)
+"""No task that calls YouTube runs longer: calls that it reserves may be sent until then."""
+
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """What a purse got last on a day, and how many of these calls are put down for the next one as well."""
+
+    calls: int
+    ahead: int
 
 
 class QuotaLedger:
@@ -21,19 +36,29 @@ class QuotaLedger:
     def __init__(self, database: Database, budgets: Mapping[str, int]) -> None:
         self._database = database
         self._budgets = {Bucket(bucket): calls for bucket, calls in budgets.items()}
-        self._last_grants: dict[Bucket, dict[date, int]] = {}
+        self._last_grants: dict[Bucket, dict[date, _Grant]] = {}
 
     def reserve(self, bucket: Bucket, calls: int, *, leave: int = 0, now: datetime | None = None) -> int:
         """Reserve up to this many calls, leaving `leave` of the day's budget to others. Returns how many it got.
 
         Tasks that reserve at the same time wait for each other at the day's row: together they never get more than
         the budget. More for the same purse is reserved when nothing is left in it.
+        Late in the day they are put down for the next one as well, until they are settled: a task that dies after
+        midnight may have sent them then.
         """
         with self._database.transaction():
-            line = self._line(bucket, now)
+            self._bound()
+            today = self.today(now=now)
+            line = self._line(bucket, today.now)
+            day = line["pacific_day"]
             granted = min(calls, self._balance(bucket, line).left(leave))
-            self._add(bucket, line["pacific_day"], granted)
-        self._last_grants.setdefault(bucket, {})[line["pacific_day"]] = granted
+            self._add(bucket, day, granted)
+            ahead = granted if today.remaining < LONGEST_TASK else 0
+            if ahead:
+                self._database.change("quota_open", bucket=bucket, now=today.end)
+            # the last ones have all been sent by now, on this day
+            self._add(bucket, day + _DAY, ahead - self._ahead(bucket, day))
+        self._last_grants.setdefault(bucket, {})[day] = _Grant(granted, ahead)
         return granted
 
     def settle(self, purse: Purse, *, now: datetime | None = None) -> None:
@@ -46,15 +71,19 @@ class QuotaLedger:
         for bucket, grants in self._last_grants.items():
             last = max(grants)
             with self._database.transaction():
-                today = self._line(bucket, now)["pacific_day"]
+                self._bound()
+                # the older day first, as `reserve` does: two that wait for each other would wait for ever
                 self._add(bucket, last, -purse.left.get(bucket, 0))
-                before = sum(calls for day, calls in grants.items() if day < today)
-                self._add(bucket, today, min(before, purse.spent[bucket]))
                 if purse.spent[bucket]:
                     exhausted = bucket in purse.exhausted
                     self._database.change(
                         "quota_exhausted", bucket=bucket, pacific_day=last, exhausted=exhausted, now=now
                     )
+                today = self._line(bucket, now)["pacific_day"]
+                before = sum(grant.calls for day, grant in grants.items() if day < today)
+                self._add(bucket, today, min(before, purse.spent[bucket]))
+                for day, grant in grants.items():
+                    self._add(bucket, day + _DAY, -grant.ahead)
         self._last_grants.clear()
 
     def balances(self, *, now: datetime | None = None) -> dict[Bucket, Balance]:
@@ -73,15 +102,19 @@ class QuotaLedger:
         """The Pacific day under way: how long it is, and what remains of it."""
         return pacific_day(now or self._database.value("database_now"))
 
+    def _ahead(self, bucket: Bucket, day: date) -> int:
+        grant = self._last_grants.get(bucket, {}).get(day)
+        return grant.ahead if grant else 0
+
     def _balance(self, bucket: Bucket, line: Row) -> Balance:
         return Balance(self._budgets[bucket], line["spent"], line["exhausted"], line["refused"])
 
-    def _line(self, bucket: Bucket, now: datetime | None) -> Row:
-        """Today's line of a bucket, locked until the end of the transaction.
-
-        A process that is frozen here would make all others wait: PostgreSQL ends it before long.
-        """
+    def _bound(self) -> None:
+        """A process that is frozen in this transaction would make all others wait: PostgreSQL ends it before long."""
         self._database.run("claim_limits", milliseconds=int(LONGEST_RESERVATION.total_seconds() * 1000))
+
+    def _line(self, bucket: Bucket, now: datetime | None) -> Row:
+        """Today's line of a bucket, locked until the end of the transaction."""
         self._database.change("quota_open", bucket=bucket, now=now)
         (line,) = self._database.run("quota_lock", bucket=bucket, now=now)
         return line
