@@ -142,6 +142,35 @@ def test_old_days_are_forgotten(hook: WatchlistHook, sql: psycopg.Connection) ->
     assert hook.quota.left()["general"] == 49
 
 
+def test_days_are_forgotten_by_the_time_that_is_passed_in(hook: WatchlistHook) -> None:
+    hook.quota.reserve(Bucket.GENERAL, 1, now=SPRING)
+    assert hook.forget_old_quota(now=SPRING + 90 * DAY) == 0
+    assert hook.forget_old_quota(now=SPRING + 91 * DAY) == 1
+
+
+def test_one_that_settles_late_does_not_take_back_what_another_was_told_meanwhile(
+    hook: WatchlistHook, ghost_postgres: Connection, sql: psycopg.Connection
+) -> None:
+    def exhausted() -> bool:
+        return hook.quota.balances()[Bucket.GENERAL].is_exhausted
+
+    early = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
+    early.spend(Bucket.GENERAL)
+    with WatchlistHook(connection=ghost_postgres, budgets=BUDGETS) as another:
+        purse = Purse({Bucket.GENERAL: another.quota.reserve(Bucket.GENERAL, 10)})
+        purse.spend(Bucket.GENERAL)
+        purse.empty(Bucket.GENERAL)
+        another.quota.settle(purse)
+    assert exhausted()
+    hook.quota.settle(early)  # it was answered, but before
+    assert exhausted()
+    sql.execute("UPDATE quota_ledger SET exhausted_at = now() - INTERVAL '16 minutes'")
+    late = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
+    late.spend(Bucket.GENERAL)
+    hook.quota.settle(late)
+    assert not exhausted()
+
+
 def test_a_purse_refills_until_the_ledger_has_no_more(hook: WatchlistHook) -> None:
     purse = Purse(refill=lambda bucket: hook.quota.reserve(bucket, 2))
     for _ in range(5):

@@ -73,6 +73,11 @@ class Chunk:
         """How many are still here."""
         return self.ids - len(self.departed)
 
+    @property
+    def waiting(self) -> int:
+        """How many of them are still to be asked for in the slot that is due."""
+        return self.ids - self.asked - sum(1 for position in self.departed if position >= self.asked)
+
     def next_slot(self, after: datetime) -> datetime:
         """The first slot later than `after` (aware): weekly, or every fourth week for videos that are gone."""
         waited = self.queue.interval - _WEEK
@@ -208,11 +213,15 @@ def _heated(each: Visit, heated: Mapping[str, datetime], found: Mapping[str, Rea
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """A video that is to go to the roster, and its next due time there. `version`: of its row on the watchlist."""
+    """A video that is to go to the roster, and its next due time there. `version`: of its row on the watchlist.
+
+    `anchored`: whether its hour of the week is its own for ever, or that of its next due time only.
+    """
 
     video_id: str
     next_track_at: datetime
     version: str | None = None
+    anchored: bool = True
 
 
 def has_settled(entry: WatchlistEntry, now: datetime) -> bool:

@@ -19,8 +19,9 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """What a purse got last on a day, and how many of these calls are put down for the next one as well."""
+    """What a purse got last on a day and when, and how many of these calls are put down for the next one as well."""
 
+    at: datetime
     calls: int
     ahead: int
 
@@ -58,7 +59,7 @@ class QuotaLedger:
                 self._database.change("quota_open", bucket=bucket, now=today.end)
             # the last ones have all been sent by now, on this day
             self._add(bucket, day + _DAY, ahead - self._ahead(bucket, day))
-        self._last_grants.setdefault(bucket, {})[day] = _Grant(granted, ahead)
+        self._last_grants.setdefault(bucket, {})[day] = _Grant(today.now, granted, ahead)
         return granted
 
     def settle(self, purse: Purse, *, now: datetime | None = None) -> None:
@@ -77,7 +78,12 @@ class QuotaLedger:
                 if purse.spent[bucket]:
                     exhausted = bucket in purse.exhausted
                     self._database.change(
-                        "quota_exhausted", bucket=bucket, pacific_day=last, exhausted=exhausted, now=now
+                        "quota_exhausted",
+                        bucket=bucket,
+                        pacific_day=last,
+                        exhausted=exhausted,
+                        reserved_at=grants[last].at,
+                        now=now,
                     )
                 today = self._line(bucket, now)["pacific_day"]
                 before = sum(grant.calls for day, grant in grants.items() if day < today)

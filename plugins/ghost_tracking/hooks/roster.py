@@ -42,7 +42,7 @@ class Roster:
                 break
             for row in rows:
                 chunks.append(_chunk(row))
-                videos -= max(1, chunks[-1].videos - chunks[-1].asked)
+                videos -= max(1, chunks[-1].waiting)
         return chunks
 
     def lock_hour(self, hour_of_week: int, *, gone: bool) -> list[Chunk]:
@@ -104,7 +104,11 @@ class Roster:
         nor heated; and those that are gone, whatever their age.
         """
         return [
-            (row["hour_of_week"], row["gone"], Newcomer(row["video_id"], row["next_track_at"], row["row_version"]))
+            (
+                row["hour_of_week"],
+                row["gone"],
+                Newcomer(row["video_id"], row["next_track_at"], row["row_version"], row["anchored"]),
+            )
             for row in self._database.run("roster_newcomers", before=before, limit=limit)
         ]
 

@@ -396,9 +396,9 @@ class WatchlistHook(BaseHook):
         versions = {row["video_id"]: row["row_version"] for row in batch}
         return self.database.change("janitor_delete", ids=list(versions), versions=list(versions.values()))
 
-    def forget_old_quota(self) -> int:
+    def forget_old_quota(self, *, now: datetime | None = None) -> int:
         """Drop ledger lines older than 90 days; returns how many."""
-        return self.database.change("quota_forget")
+        return self.database.change("quota_forget", now=now)
 
     def adopt_old_videos(self) -> int:
         """Put every video of an old tracker's `videos` table on the watchlist; returns how many were new.

@@ -39,7 +39,11 @@ WITH q AS (
     FROM q JOIN watchlist AS w ON w.tracking_tier = q.queue
     WHERE w.next_track_at <= coalesce(%(now)s::timestamptz, now())
     UNION ALL
-    SELECT q.queue, q.seconds, r.next_track_at, greatest(r.videos - r.asked, 1)
+    SELECT q.queue, q.seconds, r.next_track_at, greatest(
+        CASE WHEN r.asked = 0 THEN r.videos
+             ELSE r.ids - r.asked - (SELECT count(*) FROM unnest(r.departed) AS d (place) WHERE d.place >= r.asked)
+        END, 1
+    )
     FROM roster AS r JOIN q ON q.queue = CASE WHEN r.gone THEN 'GONE' ELSE 'ROSTER' END
     WHERE r.next_track_at <= coalesce(%(now)s::timestamptz, now())
 )
@@ -89,7 +93,11 @@ SELECT (
     WHERE tracking_tier = ANY(%(tiers)s::text[])
       AND next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour'
 ) + (
-    SELECT coalesce(sum(videos), 0)
+    SELECT coalesce(sum(
+        CASE WHEN asked = 0 THEN videos
+             ELSE ids - asked - (SELECT count(*) FROM unnest(departed) AS d (place) WHERE d.place >= asked)
+        END
+    ), 0)
     FROM roster
     WHERE NOT gone AND next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour'
 ) AS videos;
@@ -282,7 +290,7 @@ DELETE FROM retired_chunks WHERE chunk = ANY(%(chunks)s::text[]);
 -- name: roster_newcomers
 -- Videos that belong on the roster: anchored `before` and settled, or gone. The hour of the week is that of the full
 -- hour at or after the anchor (of a video without one, after its next time): see core/roster.py.
-SELECT video_id, next_track_at, gone_at IS NOT NULL AS gone, xmin::text AS row_version,
+SELECT video_id, next_track_at, gone_at IS NOT NULL AS gone, anchor_at IS NOT NULL AS anchored, xmin::text AS row_version,
        mod(ceil(extract(epoch FROM coalesce(anchor_at, next_track_at)) / 3600)::bigint, 168)::integer AS hour_of_week
 FROM watchlist
 WHERE gone_at IS NOT NULL
@@ -402,8 +410,13 @@ UPDATE quota_ledger SET spent = greatest(spent + %(calls)s::integer, 0)
 WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s;
 
 -- name: quota_exhausted
--- YouTube itself says that this bucket is empty, whatever the ledger holds; or it answers again.
-UPDATE quota_ledger SET exhausted_at = CASE WHEN %(exhausted)s THEN coalesce(%(now)s::timestamptz, clock_timestamp()) END
+-- YouTube itself says that this bucket is empty, whatever the ledger holds; or it answers again. Calls that were reserved
+-- before others were told that it is empty may have been answered before that too: they prove nothing.
+UPDATE quota_ledger
+SET exhausted_at = CASE
+    WHEN %(exhausted)s THEN coalesce(%(now)s::timestamptz, clock_timestamp())
+    WHEN exhausted_at > %(reserved_at)s::timestamptz THEN exhausted_at
+END
 WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s;
 
 -- name: quota_today
@@ -417,7 +430,8 @@ WHERE pacific_day = (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME Z
 
 -- name: quota_forget
 -- Drop the lines of days long past.
-DELETE FROM quota_ledger WHERE pacific_day < (now() AT TIME ZONE 'America/Los_Angeles')::date - 90;
+DELETE FROM quota_ledger
+WHERE pacific_day < (coalesce(%(now)s::timestamptz, now()) AT TIME ZONE 'America/Los_Angeles')::date - 90;
 
 -- name: watermarks
 -- How far each of these sources has been hunted.

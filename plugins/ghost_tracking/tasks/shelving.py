@@ -7,6 +7,7 @@ before its end it has written files that no row names, which are swept.
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,8 +60,9 @@ class Shelving:
         while newcomers := self.watchlist.roster.newcomers(self.now - SETTLED_AFTER, _ROWS_AT_A_TIME):
             before = report.shelved
             hours: dict[Hour, list[Newcomer]] = {}
+            homes = self._homes({each.video_id for _, _, each in newcomers if not each.anchored})
             for hour, gone, newcomer in newcomers:
-                hours.setdefault((hour, gone), []).append(newcomer)
+                hours.setdefault((homes.get(newcomer.video_id, hour), gone), []).append(newcomer)
             for hour_gone in sorted(hours):
                 self._repack(hour_gone, hours[hour_gone], report)
             log.info("Shelved %s videos", f"{report.shelved:,}")
@@ -98,6 +100,20 @@ class Shelving:
         files.delete([*retired, *orphans])
         roster.forget(retired)
         return len(retired) + len(orphans)
+
+    def _homes(self, video_ids: Collection[str]) -> dict[str, int]:
+        """In which hour of the week those of these videos are that the roster has among the gone.
+
+        One that was never found since somebody put it on the watchlist again has no anchor, and so no hour of its own:
+        in another one it would be in two chunks. There are few: no file is read where there is none.
+        """
+        homes: dict[str, int] = {}
+        for chunk in self.watchlist.roster.all() if video_ids else ():
+            if chunk.gone:
+                with suppress(UnreadableFileError):  # its own hour reports it
+                    there = _members(chunk, self.vault.roster.read(chunk.name)).values()
+                    homes |= {video_id: chunk.hour_of_week for video_id in there if video_id in video_ids}
+        return homes
 
     def _untidy(self) -> list[Hour]:
         """Hours of the week with chunks that should be put together."""
