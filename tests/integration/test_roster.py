@@ -203,6 +203,54 @@ def test_a_strict_batch_leaves_the_rest_of_a_chunk_for_its_next_visit(
     assert watchlist.roster.all()[0].next_track_at > now
 
 
+def test_what_a_chunk_in_the_middle_of_its_slot_has_due_is_what_was_not_asked_for(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime, sql: psycopg.Connection
+) -> None:
+    ids = random_ids(100)
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, None, now - timedelta(hours=2), anchor_at=now - 8 * DAY)
+        for video_id in ids
+    )
+    Shelving(watchlist, vault, now).shelve()
+    # ten have left among the 60 that were asked for, five among the others
+    sql.execute("UPDATE roster SET asked = 60, next_track_at = %s", [now - timedelta(hours=2)])
+    departed = [*range(10), *range(70, 75)]
+    sql.execute("UPDATE roster SET departed = %s::smallint[]", [departed])
+    (chunk,) = watchlist.roster.all()
+    assert (chunk.videos, chunk.waiting) == (85, 35)
+    assert sum(watchlist.due(now)[Queue.ROSTER]) == 35
+    assert watchlist.backlog(now) == 35
+    sql.execute("UPDATE roster SET asked = 0")
+    assert sum(watchlist.due(now)[Queue.ROSTER]) == watchlist.backlog(now) == 85
+
+
+def test_one_that_is_gone_is_added_by_hand_and_is_gone_again_is_in_one_chunk(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime, sql: psycopg.Connection
+) -> None:
+    again, others = random_ids(1)[0], random_ids(3)
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, None, now - DAY, anchor_at=now - 30 * DAY)
+        for video_id in [again, *others]
+    )
+    lost = "UPDATE watchlist SET first_missed_at = now(), missed_count = 3, gone_at = now()"
+    sql.execute(lost)
+    Shelving(watchlist, vault, now).shelve()
+    hours = {chunk.hour_of_week for chunk in watchlist.roster.all()}
+    # never found, it has no anchor, and is due in another hour of the week
+    watchlist.add_to_watchlist([WatchlistEntry(again, Tier.WEEKLY, None, now + timedelta(hours=30))])
+    sql.execute(lost)
+    report = Shelving(watchlist, vault, now + timedelta(hours=40)).shelve()
+    assert (report.gone, report.problems) == (1, [])
+    assert watchlist.known([again]) == set()
+    assert sorted(members(watchlist, vault, gone=True)) == sorted([again, *others])
+    assert {chunk.hour_of_week for chunk in watchlist.roster.all()} == hours
+    # a new one without an anchor goes to the hour of its next time
+    watchlist.add_to_watchlist([WatchlistEntry(random_ids(1)[0], Tier.WEEKLY, None, now + timedelta(hours=30))])
+    sql.execute(lost)
+    Shelving(watchlist, vault, now + timedelta(hours=40)).shelve()
+    assert len(watchlist.roster.all()) == 2
+
+
 def test_who_is_missing_leaves_for_the_watchlist_is_gone_in_time_and_can_return(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
