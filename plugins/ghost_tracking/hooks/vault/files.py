@@ -24,7 +24,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import COLUMNS
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault.storage import Storage
-from ghost_tracking.hooks.vault.tables import BROKEN, KEY, SCHEMA, checked, concat, require_hour, require_schema, sort
+from ghost_tracking.hooks.vault.tables import BROKEN, KEY, SCHEMA, checked, require_hour, require_schema, sort
 
 MOST_ROW_GROUPS: Final = 64
 """More than that are slow: the file is then written anew. A publication every 5 minutes makes 12."""
@@ -144,7 +144,7 @@ def read(data: bytes, columns: Sequence[str], video_ids: Sequence[str] | None = 
             groups = [g for g in range(file.num_row_groups) if _may_hold(file.metadata.row_group(g), video_ids)]
             # the ids first: in most files of a day there is none of a few videos
             groups = [g for g in groups if _holds(file, g, wanted)]
-            table = checked(file.read_row_groups(groups, columns=columns))
+            table = _of_groups(file, groups, columns)
             table = table.filter(pc.is_in(table["video_id"], wanted))
         return (sort(table) if file.num_row_groups > 1 else table).select(columns)
 
@@ -158,7 +158,7 @@ def keys_of_span(data: bytes, span: pa.Table) -> pa.Table:
     with _naming_damage():
         file = _opened(data)
         groups = [g for g in range(file.num_row_groups) if _meets(file.metadata.row_group(g), times)]
-        return checked(file.read_row_groups(groups, columns=list(KEY))) if groups else concat([]).select(KEY)
+        return _of_groups(file, groups, KEY)
 
 
 def read_footer(data: bytes) -> Footer:
@@ -191,6 +191,13 @@ def footer_length(data: bytes) -> int:
     if data[-4:] != b"PAR1":
         raise UnreadableFileError("not an intact Parquet file: its end is missing")
     return int.from_bytes(data[-8:-4], "little") + 8
+
+
+def _of_groups(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
+    # older versions of pyarrow fail where no group is asked for
+    if not groups:
+        return checked(file.schema_arrow.empty_table().select(list(columns)))
+    return checked(file.read_row_groups(groups, columns=list(columns)))
 
 
 @contextmanager
