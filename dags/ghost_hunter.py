@@ -160,4 +160,4 @@ def ghost_hunter():
     [hunted, admitted] >> publish() >> verdict(planned["why"], hunted, admitted)
 
 
-ghost_hunter()
+runs.testable(ghost_hunter())

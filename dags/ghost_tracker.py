@@ -109,4 +109,4 @@ def ghost_tracker():
     tracked >> publish() >> verdict(planned["why"], tracked)
 
 
-ghost_tracker()
+runs.testable(ghost_tracker())
