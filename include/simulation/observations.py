@@ -98,6 +98,18 @@ class Waits:
         waited = np.minimum(self.ended, until) - np.maximum(self.began, since)
         return float(np.maximum(waited, 0).sum()) / self.interval / number if number else math.nan
 
+    def followed(self, since: int, before: int, until: int) -> float:
+        """How many intervals those waits take that began in [since, before), followed to `until`.
+
+        Time waited over waits that ended: one that has not ended counts with the time it has waited. Unlike `stretch`
+        it does not grow where there are more videos every day, whose waits have begun and not ended. NaN where none
+        ended.
+        """
+        begun = (self.began >= since) & (self.began < before)
+        number = int((self.ended[begun] < until).sum())
+        waited = np.minimum(self.ended[begun], until) - self.began[begun]
+        return float(waited.sum()) / self.interval / number if number else math.nan
+
 
 def keys(video: Numbers, at: Numbers) -> Numbers:
     """A number for each video and second."""
