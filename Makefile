@@ -7,7 +7,7 @@ CLEAN := env -u YOUTUBE_API_KEY
 STACK := PYTHONPATH=include $(PY) -m local_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help install run airflow vault status demo test test-faults test-page test-deployments test-celery lint format bench screenshots simulate dags-page lock clean
+.PHONY: help install run airflow vault status demo test test-faults test-page test-docs test-deployments test-celery lint format bench screenshots simulate dags-page lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -30,14 +30,17 @@ status: install ## what make run tracks, what is due, what the quota gives of it
 demo: install ## prove it end to end: hunter, tracker, janitor, and tracking that outlives the metadata
 	@exec $(CLEAN) $(STACK) demo
 
-test: lint ## lint, then all tests but those of the next four
-	$(CLEAN) $(PY) -m pytest -m "not faults and not browser and not deployments and not celery"
+test: lint ## lint, then all tests but those of the next five
+	$(CLEAN) $(PY) -m pytest -m "not faults and not browser and not docs and not deployments and not celery"
 
 test-faults: install ## kill processes of a running stack, and look for the API key after every class of error
 	$(CLEAN) $(PY) -m pytest -m faults
 
 test-page: install ## the page in a real Chromium, over a running stack
 	$(CLEAN) $(PY) -m pytest -m browser || test $$? -eq 5 # nothing to run: no Chromium is here
+
+test-docs: install ## run every command and every example of the documentation
+	$(CLEAN) $(PY) -m pytest -m docs
 
 test-deployments: install ## the wheel beside each supported Airflow, in an environment of its own; asks PyPI
 	$(CLEAN) $(PY) -m pytest -m deployments

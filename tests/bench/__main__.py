@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from bench import archive, claims, footprint, page, series, tracker, vault, youtube
+from bench import archive, claims, footprint, metadata, page, series, tracker, vault, youtube
 from bench.screen import Screen, describe_machine
 from local_stack.signals import EndingSignals, StopRequested
 
@@ -24,8 +24,9 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "month": series.bench_month,
     "page": page.bench,
     "footprint": footprint.bench,
+    "metadata": metadata.bench,
 }
-ON_REQUEST = {"month", "page", "footprint", "tracker-large"}
+ON_REQUEST = {"month", "page", "footprint", "tracker-large", "metadata"}
 """Take a quarter of an hour or more: run only when they are named."""
 
 

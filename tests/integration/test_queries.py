@@ -3,9 +3,7 @@
 import itertools
 import random
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -439,64 +437,3 @@ def test_one_line_decodes_a_file_for_pandas_and_polars(tmp_path: Path) -> None:
 def test_recipes_import_nothing_of_this_project_or_airflow() -> None:
     for path in (PROJECT / "include" / "queries").glob("*.py"):
         assert not re.search(r"^\s*(import|from) (ghost_tracking|airflow)", path.read_text("utf-8"), re.MULTILINE), path
-
-
-# The page
-
-
-PAGE = PROJECT / "docs" / "read-the-data.md"
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def documented(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A vault in which everything that the page asks for is there."""
-    root = tmp_path_factory.mktemp("page") / "vault"
-    vault = ParquetVaultHook(root=root)
-    first = datetime(2026, 10, 30, 6, 5, tzinfo=UTC)
-    ids = ["9LfmrkyP81M", "dQw4w9WgXcQ"]
-    vault.stage(
-        [MetricPoint(video, first + day * DAY, 1000 * day, day, None, first) for video in ids for day in range(25)]
-    )
-    vault.publish()
-    vault.archive_videos([{"video_id": each, "title": "Rick Astley", "discovered_at": first} for each in ids])
-    vault.seal(datetime(2026, 11, 23, 3, 30, tzinfo=UTC))
-    vault.fold(datetime(2026, 11, 23, 3, 30, tzinfo=UTC))
-    assert len(vault.series_files()) > 2
-    return root
-
-
-@pytest.mark.filterwarnings("ignore:The inplace keyword")  # what duckdb 2.0 does to make a frame
-@pytest.mark.parametrize(("language", "code"), BLOCKS, ids=[f"{n}-{kind}" for n, (kind, _) in enumerate(BLOCKS)])
-def test_every_block_of_the_page_runs(
-    documented: Path, language: str, code: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(PROJECT)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    code = code.replace("/data/vault", str(documented))
-    if language == "python":
-        exec(compile(code, str(PAGE), "exec"), {"__name__": "page"})  # noqa: S102 - the page is ours
-    elif language == "sql":
-        with closing(loaded(documented)) as session:
-            # the command line's own way to load a file
-            text = re.sub(r"^\.read (\S+)$", lambda match: Path(match[1]).read_text("utf-8"), code, flags=re.MULTILINE)
-            assert session.execute(text).fetchall()
-    else:
-        assert language == ""
-        for line in code.split():
-            assert list(documented.parent.glob(line.replace("…", "*").removeprefix(f"{documented.parent}/"))), line
-
-
-def test_the_examples_of_readme_and_specification_run(documented: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (PROJECT / "README.md").read_text("utf-8")
-    section = readme.partition("## Read the data\n")[2].partition("\n## ")[0]
-    blocks = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 2
-    monkeypatch.chdir(documented.parent)
-    for code in blocks:
-        here = code.replace("/data/vault", str(documented))
-        exec(compile(here, "README.md", "exec"), {"__name__": "readme"})  # noqa: S102 - the page is ours
-    everything = pd.read_parquet("vault/metrics/")
-    assert (len(everything), everything["video_id"].nunique()) == (50, 2)
-    november = pd.read_parquet("vault/metrics/", filters=[("date", ">=", "2026-11-01"), ("date", "<=", "2026-11-15")])
-    assert len(november) == 30

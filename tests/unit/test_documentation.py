@@ -1,15 +1,18 @@
-"""What can be set is documented, and what is documented can be set."""
+"""What can be set is documented, and what is documented can be set; links lead somewhere, and commands are commands."""
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
+from airflow.cli.cli_parser import get_parser
 
+from documentation import PAGES, ROOT, SHOWN, anchors, blocks, code_in_text, links, name_of
 from ghost_tracking import settings
+from ghost_tracking.__main__ import _parser
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 ASTRO = yaml.safe_load((ROOT / "airflow_settings.yaml").read_text(encoding="utf-8"))["airflow"]
 
@@ -60,12 +63,67 @@ def test_every_setting_is_used() -> None:
         assert f".{name}" in code or f"self.{name}" in own, name
 
 
-def test_links_in_the_documentation_lead_somewhere() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    for page in (page for page in pages if page.is_file()):
-        text = page.read_text(encoding="utf-8")
-        for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", text):
-            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+LINKING = [*PAGES, *(ROOT / "include").rglob("*.md")]
+
+
+@pytest.mark.parametrize("page", LINKING, ids=name_of)
+def test_links_and_anchors_lead_somewhere(page: Path) -> None:
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        if re.match(r"[a-z]+:", link):
+            assert link.startswith("https://"), link
+            continue
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{name_of(page)} links to {link}"
+        assert target.is_relative_to(ROOT), f"{name_of(page)} links to {link}, outside of the project"
+        assert not anchor or anchor in anchors(target), f"{name_of(page)} links to {link}; it has {anchors(target)}"
+
+
+def test_every_page_is_found_from_the_front() -> None:
+    seen, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        seen.add(page)
+        near = {(page.parent / link.partition("#")[0]).resolve() for link in links(page) if ":" not in link}
+        waiting += [each for each in near if each.suffix == ".md" and each not in seen and each not in waiting]
+    assert [name_of(page) for page in PAGES if page not in seen and page != ROOT / "docs" / "README.md"] == []
+
+
+@pytest.mark.parametrize("folder", ["docs", "docs/decisions"])
+def test_an_index_names_every_page_of_its_folder(folder: str) -> None:
+    index = ROOT / folder / "README.md"
+    named = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
+    assert {page for page in (ROOT / folder).glob("*.md") if page != index} <= named
+
+
+def test_decisions_stand_newest_first() -> None:
+    dates = [link[:10] for link in links(ROOT / "docs" / "decisions" / "README.md")]
+    assert dates == sorted(dates, reverse=True)
+
+
+COMMAND = re.compile(r"[$#>]? ?(airflow|astro|aws|curl|docker|git|kubectl|helm|make|pip|psql|pg_\w+|python3?|uv) +\S")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_block_that_is_only_shown_holds_no_command(page: Path) -> None:
+    """Every other one is run by `tests/docs/`."""
+    for block in blocks(page):
+        assert block.language, f"{block}: say which language this is, `{SHOWN}` when it is only shown"
+        if block.language == SHOWN:
+            assert not [line for line in block.code.splitlines() if COMMAND.match(line)], block
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_in_the_text_are_commands(page: Path) -> None:
+    """They are parsed by the program that they call, and not run; a sign of omission ends what is looked at."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for code in code_in_text(page):
+        if code.startswith("make ") and (targets := re.findall(r"^make ([a-z-]+)", code)):
+            assert re.search(rf"^{targets[0]}:", makefile, re.MULTILINE), f"{name_of(page)}: {code}"
+        elif code.startswith("python -m ghost_tracking ") and "…" not in code:
+            assert _parser().parse_args(shlex.split(code)[3:]), f"{name_of(page)}: {code}"
+        elif code.startswith("airflow ") and "…" not in code:
+            assert get_parser().parse_args(shlex.split(code)[1:]), f"{name_of(page)}: {code}"
 
 
 def test_the_wheel_and_a_deployment_need_the_same() -> None:

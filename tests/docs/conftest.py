@@ -1,0 +1,94 @@
+"""What the documentation's commands meet: a copy of the project, a whole stack running in it, a vault with points."""
+
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from docs.world import DAGS, World
+from documentation import ROOT
+from ghost_tracking.core.absence import AvailabilityEvent
+from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from local_stack.stack import LocalStack
+from real_parts import make_due
+
+IDS = ("9LfmrkyP81M", "dQw4w9WgXcQ")
+FIRST = datetime(2026, 10, 30, 6, 5, tzinfo=UTC)
+NIGHT = datetime(2026, 11, 23, 3, 30, tzinfo=UTC)
+
+_LEFT_OUT = shutil.ignore_patterns(
+    ".git", ".venv*", ".run", ".demo", ".*_cache", ".hypothesis", "__pycache__", "build", "dist"
+)
+
+
+@pytest.fixture(scope="session")
+def world(short_lived_folder: Path) -> Iterator[World]:
+    """The world, in which hunter, tracker and janitor have all run once, and go on."""
+    checkout = short_lived_folder / "ghost-tracking"
+    shutil.copytree(ROOT, checkout, ignore=_LEFT_OUT)
+    (checkout / ".venv").symlink_to(ROOT / ".venv")
+    places = short_lived_folder / "root"
+    stack = LocalStack(
+        checkout / ".run",
+        seed=11,
+        dags_folder=checkout / "dags",
+        plugins_folder=checkout / "plugins",
+        videos_per_hour=20,
+    )
+    with stack:
+        stack.wait_for_dags(DAGS)
+        for dag_id in DAGS:
+            if dag_id == "ghost_tracker":
+                with psycopg.connect(stack.ghost_dsn) as session:
+                    make_due(session)
+            assert stack.wait_for_run(dag_id, stack.run_soon(dag_id)) == "success"
+        yield World(checkout, stack, places)
+
+
+@pytest.fixture(scope="session")
+def prepared(short_lived_folder: Path) -> Path:
+    """A vault in which everything that the pages ask for is there."""
+    root = short_lived_folder / "prepared"
+    vault = ParquetVaultHook(root=root)
+    vault.stage(
+        [
+            MetricPoint(video, FIRST + timedelta(days=day), 1000 * day, day, None, FIRST)
+            for video in IDS
+            for day in range(25)
+        ]
+    )
+    vault.publish()
+    vault.archive_videos([{"video_id": each, "title": "Rick Astley", "discovered_at": FIRST} for each in IDS])
+    vault.stage_availability([AvailabilityEvent(IDS[1], NIGHT - timedelta(days=2), NIGHT - timedelta(days=1))])
+    vault.publish_availability()
+    vault.roster.write(IDS, NIGHT.date())
+    vault.inbox.receive(IDS)
+    vault.seal(NIGHT)
+    vault.fold(NIGHT)
+    assert len(vault.series_files()) > 2
+    return root
+
+
+@pytest.fixture(scope="module")
+def page(request: pytest.FixtureRequest) -> str:
+    """The page whose blocks are run."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def namespace(page: str, world: World, prepared: Path) -> dict[str, object]:
+    """What a page's programs share; and a vault as it was, for what the page does to it."""
+    for folder in ("data", "backup"):
+        shutil.rmtree(world.places / folder, ignore_errors=True)
+        (world.places / folder).mkdir(parents=True)
+    shutil.copytree(prepared, world.vault)
+    near = world.checkout / "vault"
+    near.unlink(missing_ok=True)
+    near.symlink_to(world.vault)
+    (world.checkout / "videos.csv").write_text("video,comment\nlGGDIGizcQ0,one\nhttps://youtu.be/9LfmrkyP81M,two\n")
+    return {"__name__": "page"}

@@ -1,0 +1,187 @@
+"""Every command and every example of the documentation, run in the order of its page."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import psycopg
+import pytest
+import yaml
+
+from docs.elsewhere import FOUND_BETWEEN, elsewhere
+from docs.world import DAGS, World
+from documentation import PAGES, ROOT, SHOWN, Block, blocks, commands, name_of
+from ghost_tracking.core.sources import parse_sources
+from ghost_tracking.settings import NOTIFIERS_VARIABLE
+from ghost_tracking.tasks.telling import notifiers
+from real_parts import eventually
+
+pytestmark = pytest.mark.docs
+
+CASES = [
+    pytest.param(name, block, id=str(block))
+    for page, name in zip(PAGES, map(name_of, PAGES), strict=True)
+    for block in blocks(page)
+    if block.language != SHOWN
+]
+"""A page's blocks share one string, by which pytest knows that they share a vault and names."""
+
+ASKS_DUCKDB = {"docs/read-the-data.md"}
+"""Pages whose SQL is for DuckDB; the others' is for PostgreSQL."""
+
+NOT_INSTALLED = {"airflow.providers.slack": "the provider is not among the development requirements"}
+"""Packages of notifiers that an example names and nobody can load here."""
+
+
+@pytest.fixture(autouse=True)
+def in_the_checkout(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run what runs in this process where its reader would."""
+    monkeypatch.chdir(world.checkout)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # what duckdb 2.0 does to make a frame
+@pytest.mark.parametrize(("page", "block"), CASES, indirect=["page"])
+def test_every_block_runs(
+    page: str, block: Block, world: World, namespace: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RUNNERS.get(block.language)
+    assert run, f"{block}: nobody here runs {block.language or 'what has no language'}"
+    run(block, world, namespace, monkeypatch)
+
+
+def run_bash(block: Block, world: World, _: dict[str, object], __: pytest.MonkeyPatch) -> None:
+    """Run commands that follow one another as one script, up to one that is only checked."""
+    script = ""
+    for command in commands(block.code):
+        before(world, command)
+        if (entry := elsewhere(command)) is None and not command.startswith(SLOW):
+            script += command
+            continue
+        if script:
+            world.shell(script)
+        script = ""
+        if entry is None:
+            world.shell(command)
+        else:
+            entry.instead(world, command)
+    if script:
+        world.shell(script)
+    if "pg_restore" in block.code:
+        the_video_is_back(world)
+
+
+SLOW = ("pg_restore",)
+"""Commands that begin a script of their own, since `before` has something to wait for."""
+
+
+def before(world: World, command: str) -> None:
+    """Do what the text around a command tells one to do."""
+    if command.startswith("pg_restore"):
+        wait_for_tasks(world)
+    if "adopt_old_videos" in command:
+        with psycopg.connect(world.stack.ghost_dsn) as session:
+            session.execute("ALTER TABLE videos ADD COLUMN last_updated_at TIMESTAMPTZ")
+
+
+def wait_for_tasks(world: World) -> None:
+    """No task runs."""
+
+    def none_runs() -> bool:
+        path = "dags/~/dagRuns/~/taskInstances"
+        return not world.stack.api("GET", path, state=["running", "queued"], limit=1)["task_instances"]
+
+    eventually(none_runs, within=90.0, every=0.5)
+
+
+def the_video_is_back(world: World) -> None:
+    """After a restore: the janitor has put back what only the vault knew."""
+
+    def is_tracked() -> bool:
+        with psycopg.connect(world.stack.ghost_dsn) as session:
+            found = session.execute("SELECT count(*) FROM watchlist WHERE video_id = %s", [FOUND_BETWEEN]).fetchone()
+        return found == (1,)
+
+    eventually(is_tracked, within=120.0, every=0.5)
+
+
+def run_sql(block: Block, world: World, _: dict[str, object], __: pytest.MonkeyPatch) -> None:
+    """Ask; every statement that gives rows gives some."""
+    if block.page in ASKS_DUCKDB:
+        with closing(duckdb.connect()) as session:
+            session.execute(f"SET VARIABLE vault = '{world.vault}'")
+            session.execute(Path("include/queries/duckdb/ghost.sql").read_text("utf-8"))
+            # the command line's own way to load a file
+            text = re.sub(
+                r"^\.read (\S+)$", lambda found: Path(found[1]).read_text("utf-8"), block.code, flags=re.MULTILINE
+            )
+            assert session.execute(world.here(text)).fetchall()
+        return
+    with psycopg.connect(world.stack.ghost_dsn) as connection, connection.cursor() as cursor:
+        cursor.execute(block.code.encode())
+        while True:
+            assert cursor.description is None or cursor.fetchall(), cursor.statusmessage
+            if not cursor.nextset():
+                break
+
+
+def run_python(block: Block, world: World, namespace: dict[str, object], _: pytest.MonkeyPatch) -> None:
+    """Execute with the names that the page's earlier programs have left."""
+    code = compile("\n" * block.line + world.here(block.code), block.page, "exec")
+    exec(code, namespace)  # noqa: S102 - the page is ours
+
+
+def read_json(block: Block, _: World, __: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load notifiers as alerts do."""
+    loadable = [each for each in json.loads(block.code) if not each["notifier"].startswith(tuple(NOT_INSTALLED))]
+    assert loadable
+    monkeypatch.setenv(f"AIRFLOW_VAR_{NOTIFIERS_VARIABLE.upper()}", json.dumps(loadable))
+    assert len(notifiers()) == len(loadable)
+
+
+def read_yaml(block: Block, _: World, __: dict[str, object], ___: pytest.MonkeyPatch) -> None:
+    """Read sources as the hunter does, a compose file as Docker's schema has it."""
+    document = yaml.safe_load(block.code)
+    if "sources" in document:
+        assert parse_sources(document, str(block))
+        return
+    assert "services" in document, f"{block}: nobody here reads this"
+    subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "-"],
+        input=block.code,
+        text=True,
+        check=True,
+    )
+
+
+RUNNERS: dict[str, Callable[[Block, World, dict[str, object], pytest.MonkeyPatch], None]] = {
+    "bash": run_bash,
+    "sql": run_sql,
+    "python": run_python,
+    "json": read_json,
+    "yaml": read_yaml,
+}
+
+
+def test_the_layout_is_as_it_is_shown(prepared: Path) -> None:
+    (layout,) = [each for each in blocks(ROOT / "docs" / "read-the-data.md") if each.language == SHOWN]
+    for line in layout.code.split():
+        assert list(prepared.glob(line.replace("…", "*").removeprefix("/data/vault/"))), line
+
+
+def test_every_run_that_was_started_ends_well(world: World) -> None:
+    for dag_id in DAGS:
+        world.stack.wait_until_idle(dag_id, timeout=180.0)
+        runs = world.stack.api("GET", f"dags/{dag_id}/dagRuns", limit=100)["dag_runs"]
+        bad = [each["dag_run_id"] for each in runs if each["state"] != "success" and not is_excused(each)]
+        assert not bad, "\n".join(world.stack.explain(dag_id, each) for each in bad)
+
+
+def is_excused(run: dict[str, dict[str, object] | None]) -> bool:
+    """A run that adopts does so and is red all the same: `admit` asks for an XCom of which `plan` has pushed a None."""
+    return bool((run["conf"] or {}).get("adopt_old_videos"))
