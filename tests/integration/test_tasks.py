@@ -19,10 +19,10 @@ from airflow.sdk.exceptions import AirflowFailException
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
-from ghost_tracking.errors import PermanentError, TransientError, YouTubeFaultError
+from ghost_tracking.errors import DatabaseUnavailableError, PermanentError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.tasks import hunter, janitor, publishing, tracker
+from ghost_tracking.tasks import hauls, hunter, janitor, publishing, tracker
 from real_parts import youtube_at
 from youtube_simulator import Bucket, SimulatorServer
 
@@ -200,6 +200,23 @@ def test_one_off_videos_from_the_form(deployment: Deployment, sql: psycopg.Conne
     assert on_watchlist(sql) == set(ids[:2])
     assert (summary["new"], summary["refused"]) == (2, 1)
     assert sql.execute("SELECT count(*) FROM hunter_watermarks").fetchone() == (0,)
+
+
+def test_a_hunter_that_is_frozen_between_its_statements_holds_its_rows_for_a_while_only(
+    deployment: Deployment, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hauls, "_LONGEST_TRANSACTION", timedelta(seconds=0.5))
+    stage_videos = ParquetVaultHook.stage_videos
+
+    def frozen(self: ParquetVaultHook, videos: Any, discovered_at: datetime) -> Any:
+        if videos:
+            time.sleep(1.5)
+        return stage_videos(self, videos, discovered_at)
+
+    monkeypatch.setattr(ParquetVaultHook, "stage_videos", frozen)
+    with pytest.raises(DatabaseUnavailableError, match="idle"):
+        deployment.hunt({"videos": deployment.alive(3)})
+    assert on_watchlist(sql) == set()
 
 
 def test_an_old_trackers_videos_are_adopted_from_the_form(deployment: Deployment, sql: psycopg.Connection) -> None:
