@@ -11,6 +11,8 @@ videos that wait in the inbox: lists of any length that somebody has brought. `p
 A scheduled run also covers what earlier runs missed, back to each source's watermark. A backfill
 (`airflow backfill create --dag-id ghost_hunter …`) covers exactly the hours that it names, and only sources that know
 windows: channels, searches, playlists. Running a window twice changes nothing.
+
+Somebody is told, if so configured, when a run fails, or is not over an hour and a half after it was queued.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -4,11 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import dag_page
+from ghost_tracking.hooks.quota import LONGEST_TASK
 from ghost_tracking.tasks import tracker
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +37,8 @@ print(json.dumps({
         "descriptions": [getattr(dag.params.get_param(name), "description", None) for name in dag.params],
         "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "timeout": str(dag.dagrun_timeout),
         "timetable": type(dag.timetable).__name__,
+        "deadlines": [alert.interval.total_seconds() / 60 for alert in dag.deadline or []],
+        "told_of_failure": [callback.__name__ for callback in [dag.on_failure_callback] if callback],
         "tasks": {task.task_id: {
             "rule": task.trigger_rule.value, "upstream": sorted(task.upstream_task_ids),
             "timeout": str(getattr(task, "execution_timeout", None) or task.partial_kwargs.get("execution_timeout")),
@@ -97,6 +101,20 @@ def test_the_runs_colour_tells_the_truth(survey: dict, mapped: tuple[str, str]) 
 def test_what_track_leaves_undone_is_the_next_runs(survey: dict) -> None:
     track = survey["dags"]["ghost_tracker"]["tasks"]["track"]
     assert (track["retries"], track["pool"]) == (0, "default_pool")
+
+
+def test_somebody_is_told_of_runs_that_fail_and_of_those_that_hang(survey: dict) -> None:
+    assert all(dag["told_of_failure"] == ["run_has_failed"] for dag in survey["dags"].values())
+    deadlines = {dag_id: dag["deadlines"] for dag_id, dag in survey["dags"].items()}
+    assert deadlines == {"ghost_tracker": [30], "ghost_hunter": [90], "ghost_janitor": []}
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id"), [("ghost_tracker", "track"), ("ghost_hunter", "hunt"), ("ghost_hunter", "admit")]
+)
+def test_no_task_outlives_what_the_ledger_counts_on(survey: dict, dag_id: str, task_id: str) -> None:
+    hours, minutes, seconds = map(int, survey["dags"][dag_id]["tasks"][task_id]["timeout"].split(":"))
+    assert timedelta(hours=hours, minutes=minutes, seconds=seconds) < LONGEST_TASK
 
 
 def test_the_hunter_has_windows(survey: dict) -> None:
