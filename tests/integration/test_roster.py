@@ -317,16 +317,18 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago
     )
     Shelving(watchlist, vault, now).shelve()
     (slot,) = (chunk.next_track_at + WEEK for chunk in watchlist.roster.all())
+    watchlist.add_to_watchlist(alive[:8])  # so many leave that their chunk would be written anew
     later = now
     for wait in (1, 6, 24):  # as a video that is missed
         assert visits(watchlist, vault, youtube, later).is_fault
         (chunk,) = watchlist.roster.all()
         assert (chunk.faulted_at, chunk.next_track_at) == (now, later + timedelta(hours=wait))
-        assert sorted(members(watchlist, vault)) == sorted([*alive, *lost])
+        assert sorted(members(watchlist, vault)) == sorted([*alive[8:], *lost])
         later = chunk.next_track_at
         assert visits(watchlist, vault, youtube, later - timedelta(seconds=1)).claimed == 0
+        assert Shelving(watchlist, vault, later).shelve().retired == 0
     assert not visits(watchlist, vault, youtube, later).is_fault
-    assert watchlist.known([*alive, *lost]) == set(lost)
+    assert watchlist.known([*alive, *lost]) == {*alive[:8], *lost}
     (chunk,) = watchlist.roster.all()
     assert (chunk.faulted_at, chunk.next_track_at) == (None, slot)
 

@@ -263,9 +263,9 @@ def thin_chunks(chunks: Iterable[Chunk], joining: Iterable[datetime]) -> list[Ch
     """Which chunks of one hour of the week should be written anew: thin ones that find company of the same slot.
 
     `joining`: the slots of newcomers. One that has lost an eighth of its ids is written anew alone: their positions
-    are two bytes each in SQL. Chunks in the middle of a slot are left alone.
+    are two bytes each in SQL. Chunks in the middle of a slot, or with a fault of YouTube to remember, are left alone.
     """
-    idle = [chunk for chunk in chunks if chunk.asked == 0]
+    idle = [chunk for chunk in chunks if chunk.asked == 0 and chunk.faulted_at is None]
     thin = [chunk for chunk in idle if chunk.videos < THIN]
     company = Counter([*joining, *(chunk.next_track_at for chunk in thin)])
     worn = {chunk for chunk in idle if len(chunk.departed) * 8 > chunk.ids}
