@@ -134,7 +134,7 @@ class AirflowConfig:
                 "instance_name": "Ghost Tracking",
                 "log_fetch_timeout_sec": "1",  # running tasks' logs are looked for at a server that we don't start
             },
-            "api_auth": {"jwt_secret": self.state.secret("jwt_secret")},
+            "api_auth": {"jwt_secret": self.state.secret("jwt_secret", secrets.token_hex(32))},
             "scheduler": {
                 # What a killed scheduler was running is taken up again within a minute, not after five.
                 "orphaned_tasks_check_interval": "15",

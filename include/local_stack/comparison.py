@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Key = tuple[str, int | None, int | None, int | None]
 TOLERANCE = timedelta(seconds=5)
@@ -60,9 +63,11 @@ def points_of_vault(metrics: Path) -> list[Point]:
     """All points, read as an analyst would: pandas on the folder."""
     import pandas as pd
 
-    if not metrics.exists():
-        return []
-    frame = pd.read_parquet(metrics)
+    return points_of_frame(pd.read_parquet(metrics)) if metrics.exists() else []
+
+
+def points_of_frame(frame: pd.DataFrame) -> list[Point]:
+    """All points of a table that pandas has read."""
     columns = ["video_id", "timestamp", "views", "likes", "comments"]
     rows = frame[columns].astype(object).where(frame[columns].notna(), None)
     return [
