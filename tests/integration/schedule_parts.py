@@ -323,7 +323,12 @@ class Schedule:
         """
         seen = self._all_calls() - self._calls_before
         with self.sql() as sql:
-            ledger = dict(sql.execute("SELECT bucket, sum(spent)::int FROM quota_ledger GROUP BY bucket").fetchall())
+            # shortly before midnight the next day's line has reservations as well
+            query = """
+                SELECT bucket, sum(spent)::int FROM quota_ledger
+                WHERE pacific_day <= (clock_timestamp() AT TIME ZONE 'America/Los_Angeles')::date GROUP BY bucket
+            """
+            ledger = dict(sql.execute(query).fetchall())
         lines = self.diary()
         emptied = {line["pid"]: line["emptied"] for line in lines if "settled" in line}
         lost: Counter[str] = Counter()

@@ -299,7 +299,7 @@ def test_the_quota_that_was_sent_is_in_the_ledger(
 ) -> None:
     server.simulator.faults.add("http_error", count=2)
     deployment.track()
-    ledger = dict(sql.execute("SELECT bucket, spent FROM quota_ledger").fetchall())
+    ledger = dict(sql.execute("SELECT bucket, spent FROM quota_ledger ORDER BY pacific_day DESC").fetchall())
     sent = server.simulator.journal.counts()["bucket"]
     assert {bucket: spent for bucket, spent in ledger.items() if spent} == sent
 
