@@ -10,18 +10,16 @@ import sys
 from typing import NoReturn
 
 from ghost_tracking.commands import Command
-from ghost_tracking.commands.lists import add_list_commands
-from ghost_tracking.commands.planning import add_planning_commands
-from ghost_tracking.commands.schedule import add_schedule_commands
-from ghost_tracking.commands.vault import add_vault_commands
 from ghost_tracking.errors import GhostTrackingError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 1 when it found something wrong, or could not be run at all."""
-    options = _parser().parse_args(arguments)
+    # Standard output is the command's: Airflow would put warnings there, those of imports too.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    logging.captureWarnings(True)
+    options = _parser().parse_args(arguments)
     command: Command = options.command
     try:
         return command(ParquetVaultHook(root=options.vault), options)
@@ -38,6 +36,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
+    from ghost_tracking.commands.lists import add_list_commands
+    from ghost_tracking.commands.planning import add_planning_commands
+    from ghost_tracking.commands.schedule import add_schedule_commands
+    from ghost_tracking.commands.vault import add_vault_commands
+
     parser: argparse.ArgumentParser = _Parser(prog="python -m ghost_tracking", description=__doc__)
     parser.add_argument("--vault", help="a folder, s3://bucket/prefix or gs://bucket/prefix; else the connection's")
     commands = parser.add_subparsers(required=True, metavar="command")
