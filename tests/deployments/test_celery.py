@@ -8,6 +8,7 @@ after 90, and their messages come back after 40 s and not after 6 hours. A worke
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -233,15 +234,20 @@ def test_a_worker_is_killed_in_the_middle_and_nothing_is_lost(
 
     # one worker goes on alone
     stack.simulator_control("POST", "latency", {"ms": 0})
-    assert follow_up(stack) == {"worker-2"}
+    run_id = stack.trigger(TRACKER)
+    assert ended(stack, run_id) == {"worker-2"}
     assert due(sql, since) == set()
 
-    # another one comes in its place
+    # another one comes in its place; and when the first is stopped in good order, it ends its tasks
     stack.restart("worker-1")
     eventually(lambda: healthy(stack, "worker", "worker-1"), within=60, every=1)
-    stack.simulator_control("POST", "latency", {"ms": 1000})
+    stack.simulator_control("POST", "latency", {"ms": SLOW / timedelta(milliseconds=1)})
     make_due(sql)
-    assert follow_up(stack) == set(stack.workers)
+    run_id = stack.trigger(TRACKER)
+    eventually(lambda: len(tracks(stack, run_id, "running")) == 2 * PLACES, within=90, every=0.3)
+    stack.kill("worker-2", signal.SIGTERM)
+    assert ended(stack, run_id) == set(stack.workers)
+    assert stack.processes["worker-2"].wait(30)
     assert due(sql, since) == set()
 
     frame = points(s3)
@@ -263,8 +269,7 @@ def test_a_worker_is_killed_in_the_middle_and_nothing_is_lost(
     assert late == [], "calls that were under way end within a call's time, and nobody sends more"
 
 
-def follow_up(stack: LocalStack) -> set[str]:
-    """One run more, which succeeds; gives the hosts of its track tasks."""
-    run_id = stack.trigger(TRACKER)
+def ended(stack: LocalStack, run_id: str) -> set[str]:
+    """Wait for a run, which must succeed; gives the hosts of its track tasks."""
     assert stack.wait_for_run(TRACKER, run_id, timeout=120) == "success", stack.explain(TRACKER, run_id)
     return hosts(tracks(stack, run_id, "success"))
