@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ghost_tracking.core.budgets import Bucket
+from ghost_tracking.core.tiers import Tier
 from simulation.observations import SLOTS, TIERS, Observations, keys
 from simulation.run import START, Simulation, midnight
 from simulation.world import HOUR, WEEK
