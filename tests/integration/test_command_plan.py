@@ -18,6 +18,12 @@ def test_a_plan_is_a_table_that_fits_into_a_terminal(capsys: pytest.CaptureFixtu
     assert rows["calls made a day"] == ["18,000"] * 4
     assert rows["first day, every"][0] == "3.3 h"
     assert "From day 1 on" in out
+    assert "The hunter needs 2,000 calls a day" in out
+
+
+def test_a_plan_whose_hunter_has_enough_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "--new-per-day", "100000", "--hunter-reserve", "2500"]) == 0
+    assert "The hunter" not in capsys.readouterr().out
 
 
 def test_a_plan_can_be_read_by_programs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -64,11 +64,11 @@ def _plan(_: ParquetVaultHook, options: argparse.Namespace) -> int:
     if options.json:
         print_json(planned.as_dict())
     else:
-        _show_plan(planned)
+        _show_plan(planned, options.hunter_reserve)
     return 0
 
 
-def _show_plan(planned: Plan) -> None:
+def _show_plan(planned: Plan, reserve: int) -> None:
     rows: dict[str, Callable[[Forecast], str]] = {
         "videos": lambda forecast: f"{sum(forecast.videos.values()):,}",
         "SQL": lambda forecast: filesize.decimal(forecast.sql_bytes),
@@ -89,4 +89,9 @@ def _show_plan(planned: Plan) -> None:
         console.print(
             f"From day {planned.short_from_day:,} on more calls are needed than there are: every interval becomes "
             "longer by the same factor. Ask Google for more quota, or hunt less."
+        )
+    if planned.hunter > reserve:
+        console.print(
+            f"The hunter needs {planned.hunter:,} calls a day for the metadata of what it finds, and more for its "
+            f"sources: set quota_hunter_reserve, which is {reserve:,}, above that."
         )
