@@ -231,7 +231,7 @@ class Simulation:
         """A run of the janitor."""
         archived, events = self.vault.archive_videos(), self.vault.publish_availability()
         self.watchlist.run_janitor(self.settings.metadata_retention_days, now=now, archive=self.vault.archive_videos)
-        self.watchlist.forget_old_quota()
+        self.watchlist.forget_old_quota(now=now)
         shelving = Shelving(self.watchlist, self.vault, now)
         shelved = shelving.shelve()
         shelving.sweep(timedelta(days=self.settings.roster_keep_days))

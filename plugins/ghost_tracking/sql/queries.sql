@@ -503,7 +503,8 @@ SELECT pg_advisory_xact_lock(hashtext('ghost_tracking.schema'));
 -- name: page_queues
 -- For Airflow's page: where how many videos wait, due and overdue by more than an hour, and the earliest slot. Rows of
 -- the watchlist are counted in the index (tracking_tier, next_track_at) alone, tier by tier, which takes a third of the
--- time of one pass over the table; one of the roster stands for `videos`.
+-- time of one pass over the table; one of the roster stands for `videos`, of which those wait that it has not been asked
+-- for in the slot that is due.
 SELECT t.tier AS queue,
        (SELECT count(*) FROM watchlist WHERE tracking_tier = t.tier) AS videos,
        (
@@ -519,12 +520,17 @@ SELECT t.tier AS queue,
 FROM unnest(%(tiers)s::text[]) AS t (tier)
 UNION ALL
 SELECT CASE WHEN gone THEN 'GONE' ELSE 'ROSTER' END, sum(videos)::bigint,
-       coalesce(sum(videos) FILTER (WHERE next_track_at <= coalesce(%(now)s::timestamptz, now())), 0)::bigint,
-       coalesce(sum(videos) FILTER (
+       coalesce(sum(waiting) FILTER (WHERE next_track_at <= coalesce(%(now)s::timestamptz, now())), 0)::bigint,
+       coalesce(sum(waiting) FILTER (
            WHERE next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour'
        ), 0)::bigint,
        min(next_track_at)
-FROM roster
+FROM (
+    SELECT gone, videos, next_track_at, CASE WHEN asked = 0 THEN videos
+        ELSE ids - asked - (SELECT count(*) FROM unnest(departed) AS d (place) WHERE d.place >= asked)
+    END AS waiting
+    FROM roster
+) AS r
 GROUP BY gone;
 
 -- name: page_states
