@@ -6,13 +6,15 @@ that a running Airflow keeps free in between.
 
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import tuple_row
 
 from bench.figures import figure
@@ -24,13 +26,13 @@ from local_stack.stack import LocalStack
 DAGS = ("ghost_hunter", "ghost_tracker", "ghost_janitor")
 RUN_SECONDS = 180.0
 A_DAY = {"ghost_tracker": 288, "ghost_hunter": 24, "ghost_janitor": 1}
+QUIET_SECONDS = 90.0
 LEAST_BYTES = 20
 """A table that grows by less a run is not shown."""
 
 _TABLES = """
-    SELECT relname, pg_total_relation_size(oid), (xpath('/row/n/text()', query_to_xml(
-        format('SELECT count(*) AS n FROM %I', relname), false, true, '')))[1]::text::bigint
-    FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+    SELECT relname, pg_total_relation_size(oid) FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
 """
 _PARKED = "UPDATE watchlist SET next_track_at = now() + INTERVAL '1 day'"
 _A_BATCH_OF_EACH_TIER = """
@@ -50,10 +52,10 @@ class _Kind:
 
 
 KINDS = (
-    _Kind("hunter", "ghost_hunter", 8),
-    _Kind("tracker, nothing due", "ghost_tracker", 40, _PARKED),
-    _Kind("tracker, a batch of each tier", "ghost_tracker", 12, _A_BATCH_OF_EACH_TIER),
-    _Kind("janitor", "ghost_janitor", 4),
+    _Kind("hunter", "ghost_hunter", 5),
+    _Kind("tracker, nothing due", "ghost_tracker", 33, _PARKED),
+    _Kind("tracker, a batch of each tier", "ghost_tracker", 10, _A_BATCH_OF_EACH_TIER),
+    _Kind("janitor", "ghost_janitor", 3),
 )
 
 
@@ -81,13 +83,13 @@ def bench(screen: Screen) -> None:
         begun = datetime.now(UTC)
         grown = {kind: _grown(stack, kind, tell) for kind in KINDS}
         hours = (datetime.now(UTC) - begun).total_seconds() / 3600
+        _print_growth(screen, grown, hours)
         before = _sizes(stack)
         tell("airflow db clean")
         _clean(stack)
         after = _sizes(stack)
+        _print_cleaning(screen, before, after)
         _run(stack, KINDS[1])  # goes on
-    _print_growth(screen, grown, hours)
-    _print_cleaning(screen, before, after)
 
 
 def _grown(stack: LocalStack, kind: _Kind, tell: Tell) -> _Sizes:
@@ -112,7 +114,7 @@ def _unpaused(stack: LocalStack, dag_id: str) -> Iterator[None]:
 
 
 def _run(stack: LocalStack, kind: _Kind) -> None:
-    """One run to its end. A scheduled run of the tracker that comes in between counts as none of them: a bit more."""
+    """One run to its end."""
     if kind.prepare:
         with psycopg.connect(stack.ghost_dsn) as session:
             session.execute(kind.prepare.encode())
@@ -128,8 +130,9 @@ def _sizes(stack: LocalStack) -> _Sizes:
     with psycopg.connect(stack.airflow_dsn, autocommit=True, row_factory=tuple_row) as session:
         session.execute("DELETE FROM log WHERE event IN ('trigger_dag_run', 'patch_dag', 'post_dag_run')")
         session.execute("VACUUM FULL")
-        for table, size, rows in session.execute(_TABLES):
-            sizes.bytes[table], sizes.rows[table] = size, rows
+        for table, size in session.execute(_TABLES).fetchall():
+            count = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
+            sizes.bytes[table], sizes.rows[table] = size, session.execute(count).fetchall()[0][0]
     logs = stack.state.airflow_home / "logs"
     for file in logs.rglob("*"):
         if file.is_file() and not file.is_symlink():
@@ -140,8 +143,13 @@ def _sizes(stack: LocalStack) -> _Sizes:
 
 
 def _clean(stack: LocalStack) -> None:
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    command = [sys.executable, "-m", "airflow", "db", "clean", "--clean-before-timestamp", now]
+    """Clean up to a moment that lies before everything that lives was last heard of.
+
+    DAGs that were not read since then would be deleted too, and so would a scheduler's own row, which ends it.
+    """
+    time.sleep(QUIET_SECONDS)
+    before = (datetime.now(UTC) - timedelta(seconds=QUIET_SECONDS - 5)).isoformat(timespec="seconds")
+    command = [sys.executable, "-m", "airflow", "db", "clean", "--clean-before-timestamp", before]
     subprocess.run(
         [*command, "--skip-archive", "--yes", "--error-on-cleanup-failure"],
         env=command_line_environment(stack.state),
@@ -152,15 +160,13 @@ def _clean(stack: LocalStack) -> None:
 
 
 def _print_growth(screen: Screen, grown: dict[_Kind, _Sizes], hours: float) -> None:
-    tables = {
-        table for kind, sizes in grown.items() for table in sizes.bytes if _bytes(kind, sizes, table) > LEAST_BYTES
-    }
-    largest = sorted(tables, key=lambda table: -max(_bytes(kind, sizes, table) for kind, sizes in grown.items()))
-    rows = [[table, *(_cell(kind, sizes, table) for kind, sizes in grown.items())] for table in largest]
+    tables = {table for sizes in grown.values() for table in sizes.bytes if _bytes(sizes, table) > LEAST_BYTES}
+    largest = sorted(tables, key=lambda table: -max(_bytes(sizes, table) for sizes in grown.values()))
+    rows = [[table, *(_cell(sizes, table) for sizes in grown.values())] for table in largest]
     totals: list[tuple[str, Callable[[_Kind, _Sizes], float]]] = [
-        ("all tables, bytes", lambda kind, sizes: sum(sizes.bytes.values()) / kind.runs),
-        ("task logs, bytes", lambda kind, sizes: sizes.log_bytes[f"dag_id={kind.dag_id}"] / kind.runs),
-        ("task logs, files", lambda kind, sizes: sizes.log_files[f"dag_id={kind.dag_id}"] / kind.runs),
+        ("all tables, bytes", lambda _, sizes: sum(sizes.bytes.values()) / _runs(sizes)),
+        ("task logs, bytes", lambda kind, sizes: sizes.log_bytes[f"dag_id={kind.dag_id}"] / _runs(sizes)),
+        ("task logs, files", lambda kind, sizes: sizes.log_files[f"dag_id={kind.dag_id}"] / _runs(sizes)),
     ]
     rows += [[name, *(figure(value(kind, sizes)) for kind, sizes in grown.items())] for name, value in totals]
     screen.table(["a run: bytes (rows)", *(kind.name for kind in grown)], rows)
@@ -175,7 +181,7 @@ def _print_growth(screen: Screen, grown: dict[_Kind, _Sizes], hours: float) -> N
         for kind, sizes in grown.items():
             if kind.dag_id == "ghost_tracker" and name not in kind.name:
                 continue
-            runs = A_DAY[kind.dag_id] / kind.runs
+            runs = A_DAY[kind.dag_id] / _runs(sizes)
             a_day["tables"] += round(sum(sizes.bytes.values()) * runs)
             a_day["logs"] += round(sizes.log_bytes[f"dag_id={kind.dag_id}"] * runs)
             a_day["files"] += round(sizes.log_files[f"dag_id={kind.dag_id}"] * runs)
@@ -185,12 +191,17 @@ def _print_growth(screen: Screen, grown: dict[_Kind, _Sizes], hours: float) -> N
         )
 
 
-def _bytes(kind: _Kind, sizes: _Sizes, table: str) -> float:
-    return sizes.bytes[table] / kind.runs
+def _runs(sizes: _Sizes) -> int:
+    """How many runs there were: those that were triggered, and scheduled ones that came in between."""
+    return sizes.rows["dag_run"]
 
 
-def _cell(kind: _Kind, sizes: _Sizes, table: str) -> str:
-    return f"{figure(_bytes(kind, sizes, table))} ({figure(sizes.rows[table] / kind.runs)})"
+def _bytes(sizes: _Sizes, table: str) -> float:
+    return sizes.bytes[table] / _runs(sizes)
+
+
+def _cell(sizes: _Sizes, table: str) -> str:
+    return f"{figure(_bytes(sizes, table))} ({figure(sizes.rows[table] / _runs(sizes))})"
 
 
 def _print_cleaning(screen: Screen, before: _Sizes, after: _Sizes) -> None:
