@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from docs.world import DAGS, World
-from documentation import ROOT
+from documentation import ROOT, Block
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -73,16 +73,22 @@ def prepared(short_lived_folder: Path) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def page(request: pytest.FixtureRequest) -> str:
-    """The page whose blocks are run."""
-    name: str = request.param
-    return name
+@pytest.fixture(scope="session")
+def begun() -> dict[str, dict[str, object]]:
+    """What the programs of each page that has begun share."""
+    return {}
 
 
-@pytest.fixture(scope="module")
-def namespace(page: str, world: World, prepared: Path) -> dict[str, object]:
-    """What a page's programs share; and a vault as it was, for what the page does to it."""
+@pytest.fixture
+def namespace(block: Block, world: World, prepared: Path, begun: dict[str, dict[str, object]]) -> dict[str, object]:
+    """What the programs of a block's page share. A page begins with a vault of its own, and ends with the next one."""
+    if block.page not in begun:
+        begun[block.page] = {"__name__": "page"}
+        _begin(world, prepared)
+    return begun[block.page]
+
+
+def _begin(world: World, prepared: Path) -> None:
     for folder in ("data", "backup"):
         shutil.rmtree(world.places / folder, ignore_errors=True)
         (world.places / folder).mkdir(parents=True)
@@ -91,4 +97,3 @@ def namespace(page: str, world: World, prepared: Path) -> dict[str, object]:
     near.unlink(missing_ok=True)
     near.symlink_to(world.vault)
     (world.checkout / "videos.csv").write_text("video,comment\nlGGDIGizcQ0,one\nhttps://youtu.be/9LfmrkyP81M,two\n")
-    return {"__name__": "page"}

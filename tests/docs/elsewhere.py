@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import yaml
 from airflow.sdk import Connection
 from psycopg.conninfo import conninfo_to_dict
 
@@ -74,11 +75,41 @@ def _find_a_video(world: World) -> None:
         assert Reconciling(watchlist, vault, now).agree()
 
 
+def _names_a_file(_: World, command: str) -> None:
+    for file in re.findall(r"-r (\S+)", command):
+        assert (ROOT / file).is_file(), command
+
+
+def _names_services(_: World, command: str) -> None:
+    """The compose file is checked against its schema by `make lint`; here, that the services are there."""
+    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]
+    words = shlex.split(command, comments=True)
+    action = next(word for word in words[2:] if not word.startswith("-"))
+    assert action in {"up", "down", "stop", "exec", "run", "build", "ps", "logs", "pull"}, command
+    if action in {"stop", "exec", "run"}:
+        given = [word for word in words[words.index(action) + 1 :] if not re.match(r"-|\w+=", word)]
+        named = given if action == "stop" else given[:1]
+        assert named, command
+        assert set(named) <= set(services), command
+
+
+def _is_not_checked(_: World, __: str) -> None:
+    """There is nothing here to check it with."""
+
+
 ELSEWHERE = [
     Elsewhere(
         r"(YOUTUBE_API_KEY=\S+ )?make (run|demo|test|bench|simulate)\b",
-        "run by `.ci/run`, or takes an hour; a real key is nobody's here",
+        "`.ci/run` runs them, or they take an hour, or want a real key: the target is there",
         _is_a_target,
     ),
     Elsewhere(r"rsync ", "not installed everywhere: what it would copy is copied", _copies),
+    Elsewhere(
+        r"(pip|uv pip) install |uv build |pip wheel ",
+        "`make test-deployments` builds and installs, in environments of its own: the files that are named are there",
+        _names_a_file,
+    ),
+    Elsewhere(r"docker compose ", "there is no Docker here: the services that are named are there", _names_services),
+    Elsewhere(r"astro ", "Astro's command line wants Docker", _is_not_checked),
+    Elsewhere(r"git clone ", "asks another host", _is_not_checked),
 ]

@@ -4,32 +4,37 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import psycopg
 import pytest
 import yaml
+from airflow.configuration import conf
 
 from docs.elsewhere import FOUND_BETWEEN, elsewhere
 from docs.world import DAGS, World
-from documentation import PAGES, ROOT, SHOWN, Block, blocks, commands, name_of
+from documentation import PAGES, ROOT, SHOWN, Block, blocks, commands
 from ghost_tracking.core.sources import parse_sources
-from ghost_tracking.settings import NOTIFIERS_VARIABLE
+from ghost_tracking.settings import (
+    NOTIFIERS_VARIABLE,
+    POSTGRES_CONNECTION,
+    VAULT_CONNECTION,
+    YOUTUBE_CONNECTION,
+    Settings,
+)
 from ghost_tracking.tasks.telling import notifiers
+from local_stack.stack import NO_KEY
 from real_parts import eventually
 
 pytestmark = pytest.mark.docs
 
-CASES = [
-    pytest.param(name, block, id=str(block))
-    for page, name in zip(PAGES, map(name_of, PAGES), strict=True)
-    for block in blocks(page)
-    if block.language != SHOWN
-]
-"""A page's blocks share one string, by which pytest knows that they share a vault and names."""
+BLOCKS = [block for page in PAGES for block in blocks(page) if block.language != SHOWN]
+
+CONNECTIONS = (POSTGRES_CONNECTION, VAULT_CONNECTION, YOUTUBE_CONNECTION)
 
 ASKS_DUCKDB = {"docs/read-the-data.md"}
 """Pages whose SQL is for DuckDB; the others' is for PostgreSQL."""
@@ -46,9 +51,9 @@ def in_the_checkout(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # what duckdb 2.0 does to make a frame
-@pytest.mark.parametrize(("page", "block"), CASES, indirect=["page"])
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_every_block_runs(
-    page: str, block: Block, world: World, namespace: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    block: Block, world: World, namespace: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RUNNERS.get(block.language)
     assert run, f"{block}: nobody here runs {block.language or 'what has no language'}"
@@ -57,10 +62,16 @@ def test_every_block_runs(
 
 def run_bash(block: Block, world: World, _: dict[str, object], __: pytest.MonkeyPatch) -> None:
     """Run commands that follow one another as one script, up to one that is only checked."""
+    with a_deployment_without_connections(world) if "airflow connections add" in block.code else nullcontext():
+        run_commands(block, world)
+
+
+def run_commands(block: Block, world: World) -> None:
+    """The commands of a block."""
     script = ""
     for command in commands(block.code):
         before(world, command)
-        if (entry := elsewhere(command)) is None and not command.startswith(SLOW):
+        if (entry := elsewhere(command)) is None and not command.startswith(ALONE):
             script += command
             continue
         if script:
@@ -72,16 +83,36 @@ def run_bash(block: Block, world: World, _: dict[str, object], __: pytest.Monkey
             entry.instead(world, command)
     if script:
         world.shell(script)
-    if "pg_restore" in block.code:
+    if re.search(r"^pg_restore", block.code, re.MULTILINE):
         the_video_is_back(world)
 
 
-SLOW = ("pg_restore",)
-"""Commands that begin a script of their own, since `before` has something to wait for."""
+@contextmanager
+def a_deployment_without_connections(world: World) -> Iterator[None]:
+    """Take the stack's own connections away, and bring them back instead of those that the page has made."""
+    for dag_id in DAGS:
+        world.stack.rest(dag_id)
+    own = {name: world.stack.api("GET", f"connections/{name}") for name in CONNECTIONS}
+    for name in own:
+        world.stack.api("DELETE", f"connections/{name}")
+    yield
+    for name, connection in own.items():
+        made = world.stack.api("GET", f"connections/{name}")
+        assert (made["conn_type"], made["schema"]) == (connection["conn_type"], connection["schema"])
+        world.stack.api("PATCH", f"connections/{name}", connection | {"password": made["password"] and NO_KEY})
+    for dag_id in DAGS:
+        world.stack.unpause(dag_id)
+
+
+ALONE = ("airflow dags pause", "pg_restore")
+"""Commands that are no part of a script, since `before` waits for something."""
 
 
 def before(world: World, command: str) -> None:
     """Do what the text around a command tells one to do."""
+    if command.startswith("airflow dags pause"):
+        for dag_id in DAGS:
+            world.stack.wait_until_idle(dag_id, timeout=180.0)
     if command.startswith("pg_restore"):
         wait_for_tasks(world)
     if "adopt_old_videos" in command:
@@ -150,6 +181,9 @@ def read_yaml(block: Block, _: World, __: dict[str, object], ___: pytest.MonkeyP
     if "sources" in document:
         assert parse_sources(document, str(block))
         return
+    if "executor" in document:
+        read_values_of_the_chart(document)
+        return
     assert "services" in document, f"{block}: nobody here reads this"
     subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "-"],
@@ -157,6 +191,17 @@ def read_yaml(block: Block, _: World, __: dict[str, object], ___: pytest.MonkeyP
         text=True,
         check=True,
     )
+
+
+def read_values_of_the_chart(values: dict[str, Any]) -> None:
+    """What they give to Airflow and to this project: options, settings, connections that there are."""
+    known = conf.configuration_description
+    for section, options in values["config"].items():
+        assert set(options) <= set(known[section]["options"]), section
+    env = {each["name"]: each["value"] for each in values["env"]}
+    assert Settings.model_validate_json(env["AIRFLOW_VAR_GHOST_SETTINGS"]).model_fields_set
+    connections = {each["envName"].removeprefix("AIRFLOW_CONN_").lower() for each in values["secret"]}
+    assert connections == set(CONNECTIONS)
 
 
 RUNNERS: dict[str, Callable[[Block, World, dict[str, object], pytest.MonkeyPatch], None]] = {

@@ -31,13 +31,19 @@ class World:
         return self.places / "data" / "vault"
 
     @property
+    def socket(self) -> str:
+        """The host of the ghost database: the folder of a socket."""
+        return str(conninfo_to_dict(self.stack.ghost_dsn)["host"])
+
+    @property
     def database(self) -> str:
-        """The ghost database as a URL; a socket's folder is its host."""
-        return f"postgresql://postgres@/ghost?host={conninfo_to_dict(self.stack.ghost_dsn)['host']}"
+        """The ghost database as a URL."""
+        return f"postgresql://postgres@/ghost?host={self.socket}"
 
     def here(self, text: str) -> str:
         """A command or a program of the documentation with this world's places instead of its examples."""
         text = re.sub(r"postgresql://ghost@db\.example\.com/ghost", lambda _: self.database, text)
+        text = text.replace("--conn-host db.example.com", f"--conn-host {self.socket}")
         return re.sub(r"(?<![\w.])/(data|backup|opt)(?=/)", lambda found: f"{self.places}/{found[1]}", text)
 
     def shell(self, command: str) -> str:
