@@ -21,8 +21,8 @@ run: install ## start everything: PostgreSQL, Airflow, the DAGs; ctrl-C stops it
 airflow: install ## Airflow's command line beside a running stack, such as: make airflow ARGS="dags list"
 	@exec $(CLEAN) $(STACK) airflow $(ARGS)
 
-vault: install ## the vault of make run from the command line, such as: make vault ARGS="health"
-	@$(CLEAN) PYTHONPATH=plugins $(PY) -m ghost_tracking --vault $(CURDIR)/.run/vault $(ARGS)
+vault: install ## the vault that make run had last, such as: make vault ARGS="health"
+	@exec $(CLEAN) $(STACK) vault $(ARGS)
 
 status: install ## what make run tracks, what is due, what the quota gives of it; for programs: make status ARGS="--json"
 	@exec $(CLEAN) $(STACK) status $(ARGS)

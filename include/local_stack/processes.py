@@ -107,6 +107,15 @@ class Component:
         except psutil.NoSuchProcess:
             return []
 
+    def listens_on(self, port: int) -> bool:
+        """Whether the process, or a descendant, is the server on that port: another program may have got it first."""
+        for process in self.family():
+            with contextlib.suppress(psutil.Error):
+                sockets = process.net_connections("inet")
+                if any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets):
+                    return True
+        return False
+
 
 def tail(path: Path, lines: int = TAIL) -> str:
     """The last lines of a log file."""

@@ -473,7 +473,8 @@ class LocalStack:
         config = self._started(self._config)
         self._api = AirflowApi(config.url, USER, config.password)
         for _ in self._polls(READY_SECONDS, "Airflow's API server did not answer"):
-            if self._api.answers():
+            # only then is the password sent
+            if self._api.answers() and self.processes["api-server"].listens_on(config.port):
                 break
         self._apply_settings()
         self._report("Airflow's API server answers")

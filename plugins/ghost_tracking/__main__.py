@@ -19,13 +19,23 @@ def main(arguments: list[str] | None = None) -> int:
     # Standard output is the command's: Airflow would put warnings there, those of imports too.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     logging.captureWarnings(True)
-    options = _parser().parse_args(arguments)
+    options = _parser().parse_args(_guarded(sys.argv[1:] if arguments is None else arguments))
     command: Command = options.command
     try:
         return command(ParquetVaultHook(root=options.vault), options)
     except GhostTrackingError as error:
         sys.stderr.write(f"{error.message}\n")
         return 1
+
+
+def _guarded(arguments: list[str]) -> list[str]:
+    """With `--` before a video id that begins with a dash, which argparse would take for an option."""
+    guarded: list[str] = []
+    for word in arguments:
+        if guarded[-1:] == ["history"] and re.fullmatch(r"-[\w-]{10}", word):
+            guarded.append("--")
+        guarded.append(word)
+    return guarded
 
 
 class _Parser(argparse.ArgumentParser):

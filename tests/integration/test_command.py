@@ -60,6 +60,30 @@ def test_expiry_only_counts_unless_told_to_delete(root: str, capsys: pytest.Capt
     assert json.loads(run(capsys, "--vault", root, "health")[1])["points"] == 0
 
 
+@pytest.mark.parametrize("wrong", [("expire", "0"), ("expire", "-3"), ("verify", "--days", "0")])
+def test_less_than_a_day_is_refused(wrong: tuple[str, ...], root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--vault", root, *wrong])
+    assert "less than a day" in capsys.readouterr().err
+
+
+def test_a_history_is_asked_for_by_any_id_or_url(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    vault = ParquetVaultHook(root=root)
+    vault.append_metrics([{"video_id": "-l_ptLwA6Sc", "timestamp": START, "views": 7}])
+    for reference in ("-l_ptLwA6Sc", "https://www.youtube.com/watch?v=-l_ptLwA6Sc", "youtu.be/-l_ptLwA6Sc"):
+        code, out = run(capsys, "--vault", root, "history", reference)
+        assert (code, len(out.splitlines())) == (0, 2)
+
+
+def test_a_video_without_points_is_said_to_have_none(root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--vault", root, "history", "9LfmrkyP81M"]) == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "The vault has no point of video 9LfmrkyP81M\n")
+    with pytest.raises(SystemExit):
+        main(["--vault", root, "history", "https://example.com/9LfmrkyP81M"])
+    assert "nor the URL of a video" in capsys.readouterr().err
+
+
 def test_a_vault_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--vault", str(tmp_path / "nowhere"), "verify"]) == 1
     assert "nowhere is not there" in capsys.readouterr().err

@@ -21,13 +21,34 @@ def test_make_lists_every_target():
     assert re.findall(r"^  make ([a-z-]+)", listed, re.MULTILINE) == phony[1].split()
 
 
-def test_the_status_of_nothing_that_runs_is_one_sentence(tmp_path, capsys):
+@pytest.mark.parametrize("command", ["status", "airflow"])
+def test_what_is_asked_of_nothing_that_runs_is_answered_in_one_sentence(command, tmp_path, capsys):
     for files in ((), ("airflow/environment.json", "processes.json")):
         for file in files:
             (tmp_path / file).parent.mkdir(exist_ok=True)
             (tmp_path / file).write_text("{}" if "environment" in file else "[]")
-        assert main(["status", "--state", str(tmp_path)]) == 1
+        assert main([command, "--state", str(tmp_path)]) == 1
         assert capsys.readouterr().err == f"Nothing runs in {tmp_path}: start it with make run\n"
+
+
+def test_the_vault_is_that_of_the_stack_that_was_started_last(tmp_path, monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(os, "execve", lambda *arguments: called.append(arguments[1]))
+    monkeypatch.setattr("local_stack.run.usual_state", lambda key: tmp_path / "youtube" if key else tmp_path)
+    main(["vault", "health"])
+    for folder, started in ((tmp_path, 100), (tmp_path / "youtube", 200)):
+        environment = folder / "airflow" / "environment.json"
+        environment.parent.mkdir(parents=True)
+        environment.write_text("{}")
+        os.utime(environment, (started, started))
+    main(["vault", "find", "rick", "astley"])
+
+    assert [command[-3:] for command in called] == [
+        ["--vault", f"{tmp_path}/vault", "health"],
+        ["find", "rick", "astley"],
+    ]
+    assert called[1][4] == f"{tmp_path}/youtube/vault"
+    assert f"The vault in {tmp_path}/youtube/vault" in capsys.readouterr().err
 
 
 @pytest.fixture
@@ -106,6 +127,6 @@ def test_the_key_reaches_no_recipe_but_run():
     recipes = [line for line in MAKEFILE.splitlines() if line.startswith("\t")]
     starting = [line for line in recipes if re.search(r"\$\(STACK\)|pytest|-m bench", line)]
 
-    assert len(starting) == 12
+    assert len(starting) == 13
     assert [line for line in starting if "$(CLEAN)" not in line] == ["\t@exec env $(STACK) run"]
     assert os.access(PROJECT / ".ci/run", os.X_OK)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ghost_tracking.commands import Commands, add_command, print_json
+from ghost_tracking.core.video_ids import parse_video_reference
 from ghost_tracking.hooks.vault import ParquetVaultHook
 
 
@@ -16,7 +17,7 @@ def add_vault_commands(commands: Commands) -> None:
     text = "how the vault is: layers, freshness, what is staged, what cannot be read"
     add_command(commands, "health", _health, text)
     verify = add_command(commands, "verify", _verify, "read every point in every layer, and compare")
-    verify.add_argument("--days", type=int, help="only the last so many days")
+    verify.add_argument("--days", type=_days, help="only the last so many days")
     text = "publish what was left staged, set aside what is broken, make it anew where a layer has it"
     add_command(commands, "repair", _repair, text)
     text = "write the hours that are over once more, small, and delete their parts"
@@ -26,12 +27,25 @@ def add_vault_commands(commands: Commands) -> None:
     fold.add_argument("--drop-hours", action="store_true", help="delete hourly files whose points are in series")
     text = "count what is older than so many days; with --delete, delete it for good"
     expire = add_command(commands, "expire", _expire, text)
-    expire.add_argument("days", type=int)
+    expire.add_argument("days", type=_days)
     expire.add_argument("--delete", action="store_true")
     history = add_command(commands, "history", _history, "all points of one video, as CSV")
-    history.add_argument("video_id")
+    history.add_argument("video_id", type=_video_id, help="its id or URL")
     find = add_command(commands, "find", _find, "videos by the words of their titles")
     find.add_argument("words", nargs="+")
+
+
+def _days(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than a day")
+    return number
+
+
+def _video_id(text: str) -> str:
+    try:
+        return parse_video_reference(text) if "/" in text else text
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _health(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
@@ -74,7 +88,11 @@ def _expire(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
 
 
 def _history(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
-    sys.stdout.write(vault.read_history(options.video_id).to_csv(index=False))
+    points = vault.read_history(options.video_id)
+    if points.empty:
+        sys.stderr.write(f"The vault has no point of video {options.video_id}\n")
+        return 1
+    sys.stdout.write(points.to_csv(index=False))
     return 0
 
 
