@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -84,6 +85,51 @@ def test_a_backlog_is_told_once_until_it_is_over(watchlist: WatchlistHook, vault
     assert TOLD[0].startswith("Ghost Tracking: 3 videos are overdue by more than an hour (limit 2)")
 
 
+NAME = f"{__name__}.Notebook"
+FAILING = json.dumps([{"notifier": NAME, "arguments": {"text": "lost", "fails": True}}])
+
+
+@pytest.mark.parametrize("variable", ["", "[]", "not json", FAILING])
+def test_a_cooldown_begins_only_once_somebody_was_told(
+    variable: str, watchlist: WatchlistHook, vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = os.environ["AIRFLOW_VAR_GHOST_NOTIFIERS"]
+    watchlist.add_to_watchlist(overdue(1, 2 * HOUR))
+    monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", variable)
+    assert look(watchlist, vault) == []
+    monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", good)
+    assert look(watchlist, vault) == ["quiet"]
+    assert len(TOLD) == 1
+
+
+def test_bad_notifiers_are_an_error_each_time_also_within_the_cooldown(
+    watchlist: WatchlistHook,
+    vault: ParquetVaultHook,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watchlist.add_to_watchlist(overdue(1, 2 * HOUR))
+    assert look(watchlist, vault) == ["quiet"]
+    monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", "not json")
+    for times in (1, 2):
+        assert look(watchlist, vault) == []
+        assert caplog.text.count("Nobody is told: Airflow Variable 'ghost_notifiers' is no JSON list") == times
+
+
+def test_two_tasks_at_a_time_tell_once(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watchlist.add_to_watchlist(overdue(1, 2 * HOUR))
+    others: list[list[str]] = []
+
+    def notify(self: Notebook, context: Any) -> None:
+        others.append(look(watchlist, vault))
+
+    monkeypatch.setattr(Notebook, "notify", notify)
+    assert look(watchlist, vault) == ["quiet"]
+    assert others == [[], []]
+
+
 def test_silence_counts_only_while_something_is_due(watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
     long_ago = datetime.now(UTC).replace(microsecond=0) - 3 * HOUR
     vault.stage([MetricPoint("v", long_ago, 1, None, None, None)])
@@ -111,7 +157,16 @@ def test_heat_is_told_with_its_videos() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["{", '[{"notifier": "no.such.Thing"}]', '[{"notifier": "json.JSONDecoder"}]', '[{"arguments": {}}]']
+    "bad",
+    [
+        "{",
+        "5",
+        "{}",
+        '["a"]',
+        '[{"notifier": "no.such.Thing"}]',
+        '[{"notifier": "json.JSONDecoder"}]',
+        '[{"arguments": {}}]',
+    ],
 )
 def test_a_bad_variable_is_named_and_stops_nothing(
     bad: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -170,6 +225,18 @@ def test_a_run_that_failed_is_told_of_once_and_again_after_the_cooldown(
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", json.dumps({"alert_failed_runs": False}))
     runs.run_has_failed(failing())
     assert len(TOLD) == 2
+
+
+@pytest.mark.parametrize("variable", ["", FAILING])
+def test_a_failed_run_that_nobody_could_be_told_of_silences_no_other(
+    variable: str, deployment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = os.environ["AIRFLOW_VAR_GHOST_NOTIFIERS"]
+    monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", variable)
+    runs.run_has_failed(failing())
+    monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", good)
+    runs.run_has_failed(failing())
+    assert len(TOLD) == 1
 
 
 def test_the_first_failed_run_of_a_row_is_told_of_without_a_database(

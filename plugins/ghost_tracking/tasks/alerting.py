@@ -2,7 +2,6 @@
 tracker that has stopped is noticed too. Of each thing somebody is told once, and again after a cooldown.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,8 +12,6 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks.telling import tell
-
-log = logging.getLogger(__name__)
 
 _WATCHED = (Kind.BACKLOG, Kind.QUOTA, Kind.QUIET)
 
@@ -40,11 +37,7 @@ def watch(
     )
     found = list(alerts(seen, limits(settings)))
     watchlist.alerts_over(set(_WATCHED) - {alert.kind for alert in found})
-    due = [alert for alert in found if watchlist.alert_due(alert.key, timedelta(hours=settings.alert_cooldown_hours))]
-    for alert in found:
-        log.warning("Alert (%s): %s", alert.kind, alert.message)
-    tell(due, context)
-    return due
+    return tell(found, context, watchlist, timedelta(hours=settings.alert_cooldown_hours))
 
 
 def tell_of_heat(video_ids: Sequence[str], settings: Settings, context: Mapping[str, Any]) -> None:

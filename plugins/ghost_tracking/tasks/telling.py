@@ -6,12 +6,14 @@ pyarrow nor what asks YouTube.
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
 from airflow.sdk import BaseNotifier, Variable
+from airflow.sdk.exceptions import AirflowException
 
 from ghost_tracking.core.alerts import Alert, Kind
 from ghost_tracking.errors import BadSettingsError, GhostTrackingError
@@ -21,15 +23,45 @@ from ghost_tracking.settings import NOTIFIERS_VARIABLE, Settings, read_settings
 log = logging.getLogger(__name__)
 
 
-def tell(found: Iterable[Alert], context: Mapping[str, Any]) -> None:
-    """Tell of these alerts by every notifier. One that fails is an error in the log, and stops neither the others nor
-    the run."""
+def tell(
+    found: Sequence[Alert],
+    context: Mapping[str, Any],
+    watchlist: WatchlistHook | None = None,
+    cooldown: timedelta = timedelta(0),
+) -> list[Alert]:
+    """Tell of these alerts by every notifier; returns those that one at least has told of.
+
+    With a `watchlist`, only of those that nobody was told of within the cooldown, which begins when somebody is. A
+    notifier that fails, or a bad Variable, is an error in the log, and stops neither the others nor the run.
+    """
     for alert in found:
-        try:
-            for notifier in notifiers():
-                _notify(notifier, alert, context)
-        except BadSettingsError as error:
-            log.error("Nobody is told: %s", error.message)
+        log.warning("Alert (%s): %s", alert.kind, alert.message)
+    try:
+        # made anew for each alert, since they render their texts in place
+        return [alert for alert in found if _told(alert, notifiers(), context, watchlist, cooldown)]
+    except BadSettingsError as error:
+        log.error("Nobody is told: %s", error.message)
+        return []
+
+
+def _told(
+    alert: Alert,
+    by: Sequence[BaseNotifier],
+    context: Mapping[str, Any],
+    watchlist: WatchlistHook | None,
+    cooldown: timedelta,
+) -> bool:
+    """Whether one at least of the notifiers has told of it. Of two tasks at a time one tells."""
+    if not by or (watchlist and not watchlist.alert_due(alert.key, cooldown)):
+        return False
+    succeeded = 0
+    try:
+        for notifier in by:
+            succeeded += _notify(notifier, alert, context)
+    finally:
+        if watchlist and not succeeded:
+            watchlist.alerts_over([alert.key])
+    return succeeded > 0
 
 
 def tell_of_run(alert: Alert, context: Mapping[str, Any], *, is_news: Callable[[], bool]) -> bool:
@@ -38,20 +70,21 @@ def tell_of_run(alert: Alert, context: Mapping[str, Any], *, is_news: Callable[[
     Where the database cannot say, for it may be what went wrong, `is_news` does. Bad settings, which may be it too,
     are no obstacle: the defaults hold then.
     """
-    log.warning("Alert (%s): %s", alert.kind, alert.message)
     settings = _settings()
     if alert.kind is Kind.FAILED and not settings.alert_failed_runs:
+        log.warning("Alert (%s), which is switched off: %s", alert.kind, alert.message)
         return False
-    try:
-        with WatchlistHook() as watchlist:
+    with ExitStack() as open_hooks:
+        watchlist: WatchlistHook | None = None
+        try:
+            watchlist = open_hooks.enter_context(WatchlistHook())
             watchlist.migrate()
-            due = watchlist.alert_due(alert.key, timedelta(hours=settings.alert_cooldown_hours))
-    except GhostTrackingError as error:
-        log.warning("Whether somebody knows already cannot be looked up: %s", error.message)
-        due = is_news()
-    if due:
-        tell([alert], context)
-    return due
+        except GhostTrackingError as error:
+            log.warning("Whether somebody knows already cannot be looked up: %s", error.message)
+            if not is_news():
+                return False
+            watchlist = None
+        return bool(tell([alert], context, watchlist, timedelta(hours=settings.alert_cooldown_hours)))
 
 
 def notifiers() -> list[BaseNotifier]:
@@ -63,7 +96,9 @@ def notifiers() -> list[BaseNotifier]:
     text = Variable.get(NOTIFIERS_VARIABLE, default=None)
     made = []
     try:
-        entries = json.loads(text) if text else []
+        entries = json.loads(text) if text and text.strip() else []
+        if not isinstance(entries, list):
+            raise ValueError(f"{text[:60]!r} is something else")
     except ValueError as error:
         raise BadSettingsError(f"Airflow Variable '{NOTIFIERS_VARIABLE}' is no JSON list: {error}") from None
     for number, entry in enumerate(entries, 1):
@@ -73,7 +108,7 @@ def notifiers() -> list[BaseNotifier]:
             if not issubclass(notifier, BaseNotifier):
                 raise TypeError(f"{entry['notifier']} is no notifier of Airflow")
             made.append(notifier(**entry.get("arguments", {})))
-        except (KeyError, TypeError, ImportError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, ImportError, AttributeError, ValueError, AirflowException) as error:
             raise BadSettingsError(f"Airflow Variable '{NOTIFIERS_VARIABLE}', entry {number}: {error}") from None
     return made
 
@@ -85,8 +120,10 @@ def _settings() -> Settings:
         return Settings()
 
 
-def _notify(notifier: BaseNotifier, alert: Alert, context: Mapping[str, Any]) -> None:
+def _notify(notifier: BaseNotifier, alert: Alert, context: Mapping[str, Any]) -> bool:
     try:
         notifier({**context, "ghost_alert": f"Ghost Tracking: {alert.message}", "ghost_alert_kind": alert.kind.value})
     except Exception:  # whatever a notifier of somebody's raises
         log.exception("%s could not tell of the alert '%s'", type(notifier).__name__, alert.kind)
+        return False
+    return True
