@@ -15,6 +15,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pandas as pd
@@ -34,7 +35,7 @@ if shutil.which("chromium") is None and shutil.which("google-chrome") is None:
     pytest.skip("no Chromium is here: apt-get install chromium", allow_module_level=True)
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Frame, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Frame, Page, Request, Route, sync_playwright
 
 import end_to_end.past as past
 
@@ -166,6 +167,129 @@ def some_video(stack: LocalStack) -> str:
 @pytest.fixture(scope="module")
 def video_id(stack: LocalStack) -> str:
     return some_video(stack)
+
+
+# What is drawn, of answers that are made up: the page's own files in a browser, and no Airflow around them
+
+
+STATIC = Path(__file__).parents[2] / "plugins" / "ghost_tracking" / "page" / "static"
+LONE = "http://page.test/ghost/"
+HOURS = [1_790_000_000 // 3600 * 3600 + 3600 * number for number in range(336)]
+
+
+@pytest.fixture
+def lone(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """The page with these answers to what it asks, by the path's end: JSON, or a status."""
+    contexts: list[BrowserContext] = []
+
+    def lone(query: str, **answers: Any) -> Page:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+        contexts.append(context)
+        page = context.new_page()
+
+        def answer(route: Route) -> None:
+            path = urlsplit(route.request.url).path
+            name = path.removeprefix("/ghost/") or "static/index.html"
+            told = [value for end, value in answers.items() if path.endswith(f"/{end}")]
+            if told and isinstance(told[0], int):
+                route.fulfill(status=told[0], body="no")
+            elif told:
+                route.fulfill(json=told[0])
+            elif (STATIC / name.removeprefix("static/")).is_file():
+                route.fulfill(path=STATIC / name.removeprefix("static/"))
+            else:
+                route.fulfill(status=404, body="no")
+
+        page.route("**/*", answer)
+        page.goto(LONE + query)
+        page.locator(READY).wait_for()
+        assert page.evaluate("document.querySelector('main').dataset.ready") == "yes"
+        page.wait_for_timeout(400)
+        return page
+
+    yield lone
+    for context in contexts:
+        context.close()
+
+
+def is_inked(page: Page, chart: int, at: str, value: str) -> bool:
+    """Whether something is drawn there: a moment and a value of the chart, as JavaScript that knows `xs` and `ys`."""
+    found: bool = page.evaluate(
+        f"""() => {{
+            const plot = document.querySelectorAll(".canvas")[{chart}].plot;
+            const [xs, ys] = plot.data;
+            const [x, y] = [plot.valToPos({at}, "x", true), plot.valToPos({value}, "y", true)];
+            const {{ left, top, width, height }} = plot.bbox;
+            if (x < left || x > left + width || y < top || y > top + height) return false;
+            const pixels = plot.ctx.getImageData(Math.round(x) - 1, Math.round(y) - 1, 3, 3).data;
+            return [...pixels].filter((_, place) => place % 4 === 3).some((alpha) => alpha > 0);
+        }}"""
+    )
+    return found
+
+
+def coverage_of(hours: int = 48, **changes: Any) -> dict[str, Any]:
+    served = [0] * (hours - 2) + [10, 11]
+    tiers = [{"tier": "HOURLY", "expected": served, "served": served}]
+    return {
+        "now": HOURS[hours],
+        "days": "2",
+        "starts": HOURS[:hours],
+        "tiers": tiers,
+        "since": None,
+        "worst": [],
+    } | changes
+
+
+def video_of(views: list[int | None], video_id: str = "abc", **changes: Any) -> dict[str, Any]:
+    seconds = [HOURS[0] + 3600 * number for number in range(len(views))]
+    curve = {"seconds": seconds, "views": views, "likes": views, "comments": views, "gaps": []}
+    return {
+        "video_id": video_id,
+        "title": f"The story of {video_id}, told at some length",
+        "channel_title": "Harbour",
+        "published_at": HOURS[0] - 600,
+        "duration": 100,
+        "place": "watchlist",
+        "tier": "HOURLY",
+        "last_at": seconds[-1],
+        "next_at": seconds[-1] + 3600,
+        "state": None,
+        "since": None,
+        "heated_until": None,
+        "curve": curve | {"falls": {"views": [], "likes": [], "comments": []}},
+        "tiers": [],
+        "meanings": [],
+        "events": [],
+    } | changes
+
+
+def test_the_newest_bar_is_drawn(lone: Callable[..., Page]) -> None:
+    page = lone("?page=coverage", coverage=coverage_of())
+    middle = "xs.at(-1) + 1200"
+    assert is_inked(page, 0, middle, "5")
+    assert not is_inked(page, 0, "xs[3] + 1200", "4.3")
+    page.locator(".canvas").first.focus()
+    for key in ("+", "-", "0"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(100)
+    assert is_inked(page, 0, middle, "5")
+
+
+@pytest.mark.parametrize("views", [[100, 1183], [100, 1183, 1190, 1300, 1310]])
+def test_the_first_gain_is_drawn(lone: Callable[..., Page], views: list[int | None]) -> None:
+    page = lone("?page=video&v=abc", video={"now": HOURS[9], "videos": [video_of(views)]})
+    assert is_inked(page, 1, "xs[0] + 1000", "1083")
+
+
+def test_every_line_of_a_log_scale_has_its_number(lone: Callable[..., Page]) -> None:
+    for views in ([100, 190, 340], [1, 100_000, 90_000_000]):
+        page = lone("?page=video&v=abc&scale=log", video={"now": HOURS[9], "videos": [video_of([*views])]})
+        axis = "document.querySelector('.canvas').plot.axes[1]"
+        splits, labels = page.evaluate(f"[{axis}._splits, {axis}._values]")
+        assert len(splits) >= 2
+        assert [each for each in labels if each] == labels
+        assert len(labels) == len(splits)
 
 
 PAGES = {

@@ -96,12 +96,12 @@ function draw(canvas, options, axis, data, width, reading) {
       sync: options.group ? { key: options.group, setSeries: false } : undefined,
     },
     scales: {
-      x: { time: false, range: options.range ? (_, low, high) => (low === data[0][0] && high === data[0].at(-1) ? options.range : [low, high]) : undefined },
+      x: { time: false, range: (_, low, high) => (low === data[0][0] && high === data[0].at(-1) ? [low, endOf(options, data)] : [low, high]) },
       y: { distr: log ? 4 : 1, asinh: 1, range: (_, low, high) => roomFor(low, high, options, log) },
     },
     axes: [
       { ...look, values: axis.values, incrs: axis.increments, space: 74, size: (plot, values) => (values && values.some((text) => String(text).includes("\n")) ? 46 : 30) },
-      { ...look, values: (_, splits) => splits.map((value) => (value === null ? "" : short(value))), size: 54, space: log ? 28 : 34, incrs: log ? undefined : WHOLE, splits: log ? (plot) => logSplits(plot) : undefined },
+      { ...look, values: (_, splits) => splits.map((value) => (value === null ? "" : short(value))), size: 54, space: log ? 28 : 34, incrs: log ? undefined : WHOLE, splits: log ? (plot) => logSplits(plot) : undefined, filter: log ? (_, splits) => splits : undefined },
     ],
     series: [{}, ...options.series.map((each) => seriesOf(each, options))],
     hooks: {
@@ -117,7 +117,17 @@ function draw(canvas, options, axis, data, width, reading) {
       ],
     },
   };
-  return new window.uPlot(settings, data, canvas);
+  const plot = new window.uPlot(settings, data, canvas);
+  plot.options = options;
+  return plot;
+}
+
+/** Where the axis ends: a bar stands right of its moment, so the last one needs room of its own. */
+function endOf(options, data) {
+  const xs = data[0];
+  const last = xs.at(-1);
+  if (xs.length < 2) return last + 86400;
+  return options.series.some((each) => each.form === "bars") ? 2 * last - xs.at(-2) : last;
 }
 
 function roomFor(low, high, options, log) {
@@ -130,17 +140,20 @@ function roomFor(low, high, options, log) {
   return [low >= 0 ? Math.max(0, options.zero ? 0 : low - room) : low - room, high + room];
 }
 
+/** Powers of ten, and between them 2 and 5 where there is room for their numbers: no line is without one. */
 function logSplits(plot) {
   const { min, max } = plot.scales.y;
+  const tall = plot.over.clientHeight || plot.height;
+  const placeOf = (value) => ((Math.asinh(value) - Math.asinh(min)) / (Math.asinh(max) - Math.asinh(min))) * tall;
   const found = min <= 0 ? [0] : [];
-  const steps = Math.log10(Math.max(max, 10)) - Math.log10(Math.max(min, 1)) > 3 ? [1] : [1, 2, 5];
-  for (let power = 0; power < 14; power += 1) {
-    for (const step of steps) {
+  for (const step of [1, 5, 2]) {
+    for (let power = 0; power < 14; power += 1) {
       const value = step * 10 ** power;
-      if (value >= min && value <= max) found.push(value);
+      if (value < min || value > max) continue;
+      if (found.every((other) => Math.abs(placeOf(other) - placeOf(value)) >= 16)) found.push(value);
     }
   }
-  return found;
+  return found.sort((one, other) => one - other);
 }
 
 function seriesOf(each, options) {
@@ -151,9 +164,36 @@ function seriesOf(each, options) {
   }
   if (each.form === "holes") return { stroke: null, paths: () => null, points: { show: false } };
   if (each.form === "step") {
-    return { stroke, width: 1.25, fill: () => tint(colour("--c" + each.mark), options.series.length > 1 ? 0 : 0.16), paths: window.uPlot.paths.stepped({ align: -1 }), points: { show: false } };
+    return { stroke, width: 1.25, fill: () => tint(colour("--c" + each.mark), options.series.length > 1 ? 0 : 0.16), paths: steps, points: { show: false } };
   }
   return { stroke, width: 1.75, points: { show: few, size: 4, fill: stroke, stroke } };
+}
+
+/** What was gained is spread over the time since the reading before it, also where that one has no gain of its own. */
+function steps(plot, row) {
+  const xs = plot.data[0];
+  const ys = plot.data[row];
+  const stroke = new Path2D();
+  const fill = new Path2D();
+  const ground = plot.valToPos(0, "y", true);
+  let before = null;
+  let level = null;
+  xs.forEach((at, place) => {
+    const value = ys[place];
+    if (value === undefined) return; // another series was read then
+    const x = plot.valToPos(at, "x", true);
+    if (value === null || before === null) level = null;
+    else {
+      const y = plot.valToPos(value, "y", true);
+      if (level === null) stroke.moveTo(before, y);
+      else stroke.lineTo(before, y);
+      stroke.lineTo(x, y);
+      fill.rect(before, Math.min(y, ground), x - before, Math.abs(ground - y));
+      level = y;
+    }
+    before = x;
+  });
+  return { stroke, fill, clip: null, flags: 1 };
 }
 
 function tint(hex, share) {
@@ -312,7 +352,7 @@ function point(plot, data, place) {
 
 function zoom(plot, data, middle, factor) {
   const first = data[0][0];
-  const last = data[0].at(-1);
+  const last = endOf(plot.options, data);
   const { min, max } = plot.scales.x;
   const half = ((max - min) / 2) * factor;
   if (!Number.isFinite(half) || half * 2 >= last - first) scale(plot, first, last);
