@@ -104,9 +104,11 @@ _METRICS = Asset(settings.METRICS_ASSET)
 )
 def ghost_hunter():
     def assignment() -> dict:
+        from ghost_tracking.tasks import forms
+
         context = get_current_context()
         interval = (context.get("data_interval_start"), context.get("data_interval_end"))
-        return {"run_type": context["dag_run"].run_type, "interval": interval, "form": dict(context["params"])}
+        return {"run_type": context["dag_run"].run_type, "interval": interval, "form": forms.form(context)}
 
     @task(execution_timeout=timedelta(minutes=30))  # a list may have millions of lines
     def plan() -> list:
@@ -121,6 +123,7 @@ def ghost_hunter():
 
     @task(
         retries=0,  # what it leaves undone is the next run's: its sources' watermarks stay
+        multiple_outputs=False,
         map_index_template="{{ ghost_label }}",
         # mapped tasks take none of a docstring
         doc_md="Find videos, write their metadata and schedule, stage their first points.",
@@ -133,14 +136,19 @@ def ghost_hunter():
         context = get_current_context()
         return hunter.hunt(token, **assignment(), label=lambda label: context.update(ghost_label=label))
 
-    @task(retries=0, outlets=[Asset(settings.VIDEOS_ASSET)], execution_timeout=timedelta(minutes=45))
-    def admit(vault: str | None) -> dict:
+    @task(
+        retries=0,
+        multiple_outputs=False,
+        outlets=[Asset(settings.VIDEOS_ASSET)],
+        execution_timeout=timedelta(minutes=45),
+    )
+    def admit(vault: str) -> dict:
         """Admit videos of the lists in the inbox, as many as quota and SQL carry."""
         from ghost_tracking.tasks import hunter
 
         return hunter.admit(get_current_context()["dag_run"].run_type, vault)
 
-    @task(trigger_rule="all_done", outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
+    @task(trigger_rule="all_done", multiple_outputs=False, outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
         """Merge what was staged into the vault."""
         from ghost_tracking.tasks import publishing
@@ -149,7 +157,7 @@ def ghost_hunter():
         get_current_context()["outlet_events"][_METRICS].extra = publishing.event(report)
         return report
 
-    @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
+    @task(trigger_rule="none_failed", retries=0, multiple_outputs=False, execution_timeout=timedelta(minutes=5))
     def verdict(why: str, reports: list | None, admitted: dict) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import hunter

@@ -57,19 +57,25 @@ from ghost_tracking.tasks import runs
     doc_md=__doc__,
 )
 def ghost_janitor():
+    def form() -> dict:
+        """Read by every task: most of them run whatever becomes of those before."""
+        from ghost_tracking.tasks import forms
+
+        return forms.form(get_current_context())
+
     @task(execution_timeout=timedelta(hours=1))
     def archive() -> dict:
         """Bring the metadata of new videos into the vault."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.archive(dry_run=get_current_context()["params"]["dry_run"])
+        return janitor.archive(dry_run=form()["dry_run"])
 
     @task(execution_timeout=timedelta(hours=2))
     def clean(archived: dict) -> dict:
         """Delete metadata past its retention, once it is archived; never the watchlist."""
         from ghost_tracking.tasks import janitor
 
-        params = get_current_context()["params"]
+        params = form()
         return janitor.clean(
             dry_run=params["dry_run"], retention_days=params["retention_days"], vault=archived["vault"]
         )
@@ -79,35 +85,35 @@ def ghost_janitor():
         """Move settled videos, and those that are gone, from the watchlist to the roster."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.shelve(dry_run=get_current_context()["params"]["dry_run"], vault=archived["vault"])
+        return janitor.shelve(dry_run=form()["dry_run"], vault=archived["vault"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def seal() -> dict:
         """Close the vault's hours that are over."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.seal(dry_run=get_current_context()["params"]["dry_run"])
+        return janitor.seal(dry_run=form()["dry_run"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def fold() -> dict:
         """Put days and months that are over into series, by video."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.fold(dry_run=get_current_context()["params"]["dry_run"])
+        return janitor.fold(dry_run=form()["dry_run"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def expire() -> dict:
         """Delete what is past the vault's retention, if there is one."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.expire(dry_run=get_current_context()["params"]["dry_run"])
+        return janitor.expire(dry_run=form()["dry_run"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=4))
     def check() -> dict:
         """Compare the vault's layers."""
         from ghost_tracking.tasks import janitor
 
-        params = get_current_context()["params"]
+        params = form()
         return janitor.check(dry_run=params["dry_run"], what=params["check"])
 
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))

@@ -69,16 +69,17 @@ def ghost_tracker():
     @task(execution_timeout=timedelta(minutes=5))
     def plan() -> list:
         """Count what is due and what the quota allows, and cut it into batches."""
-        from ghost_tracking.tasks import tracker
+        from ghost_tracking.tasks import forms, tracker
 
         context = get_current_context()
-        planned = tracker.plan(context["dag_run"].run_type, dict(context["params"]), context)
+        planned = tracker.plan(context["dag_run"].run_type, forms.form(context), context)
         context["ti"].xcom_push(key="why", value=planned["why"])
         return planned["batches"]
 
     @task(
         retries=0,
         pool=settings.tracker_pool(),
+        multiple_outputs=False,
         map_index_template="{{ ghost_label }}",
         doc_md="Claim a batch, ask YouTube, stage the points, reschedule.",  # mapped tasks take none of a docstring
         execution_timeout=timedelta(minutes=15),
@@ -90,7 +91,7 @@ def ghost_tracker():
         params = dict(context["params"])
         return tracker.track(token, lambda label: context.update(ghost_label=label), params, context)
 
-    @task(trigger_rule="all_done", outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
+    @task(trigger_rule="all_done", multiple_outputs=False, outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
         """Merge what was staged into the vault."""
         from ghost_tracking.tasks import publishing
@@ -99,7 +100,7 @@ def ghost_tracker():
         get_current_context()["outlet_events"][_METRICS].extra = publishing.event(report)
         return report
 
-    @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
+    @task(trigger_rule="none_failed", retries=0, multiple_outputs=False, execution_timeout=timedelta(minutes=5))
     def verdict(why: str, reports: list | None) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import tracker

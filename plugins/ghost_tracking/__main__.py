@@ -61,5 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-if __name__ == "__main__":
+# Airflow's plugin loader executes every file of a plugins folder without `.airflowignore` under its bare name: this one
+# under just this name, but in no package.
+if __name__ == "__main__" and __package__:
     sys.exit(main())

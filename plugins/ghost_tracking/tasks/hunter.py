@@ -53,7 +53,7 @@ def plan(
     """Check what to hunt and share it out: `batches` (a token for each mapped task) and `why`."""
     settings = read_settings()
     if form.get("adopt_old_videos"):
-        return {"batches": [], "why": _adopt(), "vault": None}
+        return {"batches": [], "why": _adopt(), "vault": ""}
     if admission.brings_list(form):
         vault = ParquetVaultHook()
         return {"batches": [], "vault": vault.identity(create=True), "why": admission.receive(form, vault)}
@@ -94,12 +94,13 @@ def plan(
 
 
 @task_body
-def admit(run_type: str, vault: str | None) -> dict[str, Any]:
+def admit(run_type: str, vault: str) -> dict[str, Any]:
     """Admit videos of the lists in the inbox, as many as quota and SQL carry in this hour.
 
-    `vault`: the identity of the one that `plan` saw. A backfill admits none. What it leaves undone is the next run's.
+    `vault`: the identity of the one that `plan` saw, if any. A backfill admits none. What it leaves undone is the next
+    run's.
     """
-    if run_type == "backfill" or vault is None:
+    if run_type == "backfill" or not vault:
         return {"message": "No list is admitted in such a run."}
     settings, inbox = read_settings(), ParquetVaultHook()
     inbox.check_identity(vault)

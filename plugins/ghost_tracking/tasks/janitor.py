@@ -52,7 +52,7 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
     if report.unwatched:
         log.warning(
             "%s of these videos are not on the watchlist: nobody tracks them any more. Videos of an old tracker are "
-            "put there by the command in the README, Migration",
+            "put there by `adopt_old_videos`: docs/operate.md, Migration from an old tracker",
             f"{report.unwatched:,}",
         )
     verb = "would delete" if dry_run else "deleted"
@@ -89,6 +89,7 @@ def shelve(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]:
     if vault is not None:
         shelf.check_identity(vault)
     with WatchlistHook(budgets=settings.quota) as watchlist:
+        watchlist.migrate()
         now = datetime.now(UTC)
         restored = _reconcile(Reconciling(watchlist, shelf, now))
         shelving = Shelving(watchlist, shelf, now)
