@@ -1,17 +1,21 @@
 """The DAG files: they parse light, wire what the design says, and can be explained."""
 
+import inspect
 import json
 import re
 import subprocess
 import sys
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 import dag_page
 from ghost_tracking.hooks.quota import LONGEST_TASK
-from ghost_tracking.tasks import tracker
+from ghost_tracking.tasks import forms, tracker
 
 ROOT = Path(__file__).parents[2]
 DAG_IDS = ["ghost_hunter", "ghost_janitor", "ghost_tracker"]
@@ -115,6 +119,53 @@ def test_somebody_is_told_of_runs_that_fail_and_of_those_that_hang(survey: dict)
 def test_no_task_outlives_what_the_ledger_counts_on(survey: dict, dag_id: str, task_id: str) -> None:
     hours, minutes, seconds = map(int, survey["dags"][dag_id]["tasks"][task_id]["timeout"].split(":"))
     assert timedelta(hours=hours, minutes=minutes, seconds=seconds) < LONGEST_TASK
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "tasks", "conf", "said"),
+    [
+        (
+            "ghost_tracker",
+            ["plan"],
+            {"limits": 3},
+            "the form of ghost_tracker has no 'limits' (did you mean 'limit'?).",
+        ),
+        (
+            "ghost_hunter",
+            ["plan"],
+            {"videos": ["x"], "xyz": 3},
+            "the form of ghost_hunter has no 'xyz'. It has videos,",
+        ),
+        (
+            "ghost_janitor",
+            ["archive", "clean", "shelve", "seal", "fold", "expire", "check"],
+            {"dryrun": True, "Check": "repair"},
+            "no 'dryrun' (did you mean 'dry_run'?), nor 'Check' (did you mean 'check'?). It has dry_run, ",
+        ),
+    ],
+)
+def test_a_name_that_a_form_does_not_have_is_refused_before_anything_is_done(
+    dag_id: str, tasks: list[str], conf: dict, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "dags")
+    module = import_module(dag_id)
+    dag = getattr(module, dag_id)()
+    run = SimpleNamespace(run_type="manual", conf=conf)
+    context = {"dag": dag, "dag_run": run, "params": dict.fromkeys(dag.params) | conf}
+    monkeypatch.setattr(module, "get_current_context", lambda: context)
+    for task_id in tasks:
+        function = dag.get_task(task_id).python_callable
+        arguments = [{"vault": "v"} for _ in inspect.signature(function).parameters]
+        with pytest.raises(AirflowFailException) as caught:
+            function(*arguments)
+        assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("conf", [None, {}, {"limit": 3}, {"openlineage": {"parentRunId": "r"}}])
+def test_a_form_with_the_names_that_it_has_is_taken(conf: dict | None) -> None:
+    run = SimpleNamespace(conf=conf)
+    dag = SimpleNamespace(dag_id="ghost_tracker", params={"limit": None})
+    assert forms.form({"dag": dag, "dag_run": run, "params": {"limit": 3}}) == {"limit": 3}
 
 
 def test_the_hunter_has_windows(survey: dict) -> None:
