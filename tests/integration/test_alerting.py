@@ -197,7 +197,9 @@ def test_a_tracker_that_is_paused_is_told_of_by_the_hunter(
     assert "although videos are due: is ghost_tracker paused, stuck or red?" in told
 
 
-def failing(run_before: str = "success", reason: str = "task_failure", *, is_known: bool = True) -> dict[str, Any]:
+def failing(
+    run_before: str = "success", reason: str = "task_failure", *, is_known: bool = True, run_type: str = "scheduled"
+) -> dict[str, Any]:
     """What Airflow hands to the callback of a failed run; of one whose task is no longer there, nothing is known."""
 
     def states(dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str]]:
@@ -209,7 +211,8 @@ def failing(run_before: str = "success", reason: str = "task_failure", *, is_kno
     instance = SimpleNamespace(
         get_task_states=states, get_previous_dagrun=lambda: SimpleNamespace(state=run_before), task_id="publish"
     )
-    return {"dag": dag, "run_id": "r", "reason": reason, **({"ti": instance} if is_known else {})}
+    known = {"ti": instance, "dag_run": SimpleNamespace(run_type=run_type)} if is_known else {}
+    return {"dag": dag, "run_id": "r", "reason": reason, **known}
 
 
 def test_a_run_that_failed_is_told_of_once_and_again_after_the_cooldown(
@@ -224,6 +227,12 @@ def test_a_run_that_failed_is_told_of_once_and_again_after_the_cooldown(
     assert "took longer than its dagrun_timeout and was ended" in TOLD[1]
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", json.dumps({"alert_failed_runs": False}))
     runs.run_has_failed(failing())
+    assert len(TOLD) == 2
+
+
+def test_a_form_that_was_refused_silences_no_real_failure(deployment: None) -> None:
+    for run_type in ("manual", "manual", "scheduled", "manual", "scheduled"):
+        runs.run_has_failed(failing(run_type=run_type))
     assert len(TOLD) == 2
 
 

@@ -75,7 +75,10 @@ def run_has_failed(context: Mapping[str, Any]) -> None:
         return before is None or before.state != "failed"
 
     dag_id, timed_out = context["dag"].dag_id, context.get("reason") == "timed_out"
-    tell_of_run(failed_run(dag_id, _failed_tasks(context), timed_out=timed_out), context, is_news=is_news)
+    run = context.get("dag_run")  # not there where the run's last task is no longer in the DAG
+    by_hand = run is not None and run.run_type == "manual"
+    alert = failed_run(dag_id, _failed_tasks(context), timed_out=timed_out, by_hand=by_hand)
+    tell_of_run(alert, context, is_news=is_news)
 
 
 def _failed_tasks(context: Mapping[str, Any]) -> list[str]:
