@@ -228,6 +228,26 @@ def is_inked(page: Page, chart: int, at: str, value: str) -> bool:
     return found
 
 
+def overview_of(**changes: Any) -> dict[str, Any]:
+    queue = {"videos": 1, "due": 0, "overdue": 0, "next_at": HOURS[-1], "readings": 24, "calls": 0.5, "interval": 3600}
+    tiers = {"HOURLY": "HOURLY", "DAILY": "DAILY", "WEEKLY": "WEEKLY", "ROSTER": "WEEKLY", "GONE": "WEEKLY"}
+    day = {"needed": 1, "owned": 10_000, "due": 0, "left": 10_000, "stretch": 1, "is_paced": False, "runs_out_at": None}
+    layers = dict.fromkeys(("hours", "series", "metadata", "roster", "availability", "inbox", "staged"), 1000)
+    verdict = {"level": "well", "sentence": "All is well.", "action": None, "path": None, "others": []}
+    weight = {"bytes": layers, "total": 7000, "points": 168, "bytes_a_point": 9.5, "newest_point": HOURS[-1]}
+    return {
+        "now": HOURS[-1] + 600,
+        "verdict": verdict,
+        "queues": [{"queue": name, "tier": tier, **queue} for name, tier in tiers.items()],
+        "states": dict.fromkeys(("missing", "gone", "heated", "awaiting", "misplaced"), 0),
+        "quota": day | {"day_starts": HOURS[-8], "day_ends": HOURS[-8] + 86400, "buckets": {}},
+        "hours": {"starts": HOURS, "points": [0] * 335 + [168]},
+        "room": {"limit": 500_000_000, "everything": 4_000, "watchlist": 1_000, "videos": 1_000, "roster": 1_000},
+        "vault": weight | {"quarantined": 0, "root": "/home/ann/projects/youtube/ghost-tracking/.run/youtube/vault"},
+        "dags": [],
+    } | changes
+
+
 def coverage_of(hours: int = 48, **changes: Any) -> dict[str, Any]:
     served = [0] * (hours - 2) + [10, 11]
     tiers = [{"tier": "HOURLY", "expected": served, "served": served}]
@@ -290,6 +310,31 @@ def test_every_line_of_a_log_scale_has_its_number(lone: Callable[..., Page]) -> 
         assert len(splits) >= 2
         assert [each for each in labels if each] == labels
         assert len(labels) == len(splits)
+
+
+def failed_run(kind: str = "manual") -> dict[str, Any]:
+    failure = {"task_id": "plan", "map_index": -1, "try_number": 1}
+    run = {"run_id": f"{kind}__1", "state": "failed", "kind": kind, "at": HOURS[-1], "seconds": 2, "message": None}
+    return {
+        "dag_id": "ghost_hunter",
+        "is_known": True,
+        "is_paused": False,
+        "runs": [run | {"failure": failure}],
+    }
+
+
+def test_a_failed_run_says_why_or_where_it_is_said(lone: Callable[..., Page]) -> None:
+    said = "'catz' is no source. Did you mean 'cats'?"
+    entry = {"event": "Task failed", "error_detail": [{"exc_type": "AirflowFailException", "exc_value": said}]}
+    told = {"logs/1": {"content": [{"event": "begins"}, entry, {"event": "ends"}]}}
+    page = lone("", overview=overview_of(dags=[failed_run()]), **told)
+    row = page.get_by_role("row").filter(has_text="ghost_hunter")
+    assert row.locator("td").last.inner_text() == f"plan: {said}"
+    page = lone("", overview=overview_of(dags=[failed_run()]), **{"logs/1": 403})
+    row = page.get_by_role("row").filter(has_text="ghost_hunter")
+    assert row.locator("td").last.inner_text() == "plan: failed"
+    link = row.locator("td").last.get_by_role("link").get_attribute("href")
+    assert link == "http://page.test/dags/ghost_hunter/runs/manual__1/tasks/plan"
 
 
 PAGES = {

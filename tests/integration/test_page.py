@@ -616,6 +616,45 @@ def test_what_is_overdue_is_missing_too(doors: Doors) -> None:
     assert sum(hourly["expected"]) in {3, 4}
 
 
+# What Airflow knows of the runs
+
+
+def test_a_scheduled_run_is_seen_behind_many_slips_and_what_failed_is_named(airflow_tables: None) -> None:
+    from airflow.models.dag import DagModel
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete, insert
+
+    def ran(number: int, kind: str) -> dict[str, Any]:
+        at = NOW - number * HOUR
+        return {"dag_id": "ghost_hunter", "run_id": f"r{number}", "run_type": kind, "run_after": at, "state": "failed"}
+
+    def task(name: str, ended_at: datetime) -> dict[str, Any]:
+        of = {"dag_id": "ghost_hunter", "run_id": "r1", "task_id": name, "map_index": 2, "state": "failed"}
+        return of | {"try_number": 3, "end_date": ended_at, "pool": "p", "pool_slots": 1}
+
+    with create_session() as session:
+        session.execute(insert(DagBundleModel.__table__).values(name="b"))
+        most = dict.fromkeys(("max_active_tasks", "max_active_runs", "max_consecutive_failed_dag_runs"), 1)
+        known = {"dag_id": "ghost_hunter", "bundle_name": "b", "is_paused": False, "is_stale": False}
+        session.execute(insert(DagModel.__table__).values(**known, **most, has_task_concurrency_limits=False))
+        kinds = {**dict.fromkeys(range(1, 9), "manual"), 9: "scheduled", 10: "scheduled"}
+        session.execute(insert(DagRun.__table__), [ran(number, kind) for number, kind in kinds.items()])
+        session.execute(insert(TaskInstance.__table__), [task("publish", NOW), task("hunt", NOW - HOUR)])
+    try:
+        hunter = runs.dags()["ghost_hunter"]
+    finally:
+        with create_session() as session:
+            for model in (TaskInstance, DagRun, DagModel, DagBundleModel):
+                session.execute(delete(model))
+    assert [each.run_id for each in hunter.runs] == ["r1", "r2", "r3", "r4", "r5", "r6", "r9"]
+    assert hunter.failed is hunter.runs[-1]
+    assert hunter.runs[0].failure == runs.Failure("hunt", 2, 3)
+    assert hunter.runs[1].failure is None
+
+
 # The sentence
 
 
@@ -640,8 +679,8 @@ def dags(dag_id: str, **changes: Any) -> dict[str, runs.Dag]:
     return dict(WELL.dags) | {dag_id: replace(WELL.dags[dag_id], **changes)}
 
 
-def run(state: str, at: datetime = NOW) -> runs.Run:
-    return runs.Run("r2", state, "scheduled", at, at, at)
+def run(state: str, at: datetime = NOW, kind: str = "scheduled") -> runs.Run:
+    return runs.Run("r2", state, kind, at, at, at)
 
 
 def test_all_is_well_says_so() -> None:
@@ -689,6 +728,22 @@ def test_what_is_not_well_comes_with_what_to_do(at: Standing, level: str, words:
     assert found["level"] == level
     assert words in found["sentence"]
     assert action in found["action"]
+
+
+@pytest.mark.parametrize(
+    ("states", "level"),
+    [
+        ("manual failed, scheduled success", "well"),
+        ("backfill failed, manual failed", "well"),
+        ("manual failed, scheduled failed", "broken"),
+        ("scheduled running, scheduled failed, scheduled success", "broken"),
+        ("manual success, scheduled failed", "well"),  # somebody mended it, and tried
+    ],
+)
+def test_a_slip_in_a_form_is_no_failure_of_tracking(states: str, level: str) -> None:
+    told = [each.split() for each in states.split(", ")]
+    ended = tuple(run(state, kind=kind) for kind, state in told)
+    assert verdict(replace(WELL, dags=dags("ghost_hunter", runs=ended)))["level"] == level
 
 
 def test_the_gravest_stands_first() -> None:

@@ -1,6 +1,7 @@
 """The overview: how tracking stands, from counts of the database, footers of the vault and Airflow's own tables."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -154,8 +155,9 @@ def _dag(dag: runs.Dag) -> dict[str, Any]:
                 and run.started_at
                 and round((run.ended_at - run.started_at).total_seconds(), 1),
                 "message": run.message,
+                "failure": run.failure and asdict(run.failure),
             }
-            for run in dag.runs
+            for run in dag.runs[: runs.RUNS_SHOWN]
         ],
     }
 

@@ -10,11 +10,22 @@ HUNTER, TRACKER, JANITOR = DAGS = ("ghost_hunter", "ghost_tracker", "ghost_janit
 RUNS_SHOWN: Final = 6
 _TELLING_TASKS: Final = ("verdict", "clean")
 """Tasks whose result has a `message`."""
+_ASKED_FOR: Final = {"manual", "backfill"}
+"""Kinds of runs that somebody asked for, with a form that may have had a slip in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A task instance that failed: where its log is. `map_index`: -1 for a task that is not mapped."""
+
+    task_id: str
+    map_index: int
+    try_number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run of a DAG; times are aware. `message`: what it says it did."""
+    """A run of a DAG; times are aware. `message`: what it says it did; `failure`: its first task that failed."""
 
     run_id: str
     state: str
@@ -23,11 +34,16 @@ class Run:
     started_at: datetime | None
     ended_at: datetime | None
     message: str | None = None
+    failure: Failure | None = None
+
+    @property
+    def is_scheduled(self) -> bool:
+        return self.kind not in _ASKED_FOR
 
 
 @dataclass(frozen=True, slots=True)
 class Dag:
-    """A DAG as Airflow knows it (`is_known`), and its last runs, the newest first."""
+    """A DAG as Airflow knows it (`is_known`), and its last runs, the newest first; among them the newest by schedule."""
 
     dag_id: str
     is_known: bool
@@ -35,15 +51,25 @@ class Dag:
     runs: tuple[Run, ...] = ()
 
     @property
-    def last_ended(self) -> Run | None:
-        """The newest run that has come to an end."""
-        return next((run for run in self.runs if run.state in {"success", "failed"}), None)
+    def last_success(self) -> Run | None:
+        """The newest run that did its work."""
+        return next((run for run in self.runs if run.state == "success"), None)
+
+    @property
+    def failed(self) -> Run | None:
+        """The newest run by schedule, where it failed and none has succeeded since. Of a run that somebody asked for,
+        with a form, a failure says nothing of the next one.
+        """
+        told = (run for run in self.runs if run.state == "success" or run.state == "failed" and run.is_scheduled)
+        newest = next(told, None)
+        return newest if newest is not None and newest.state == "failed" else None
 
 
 def dags() -> dict[str, Dag]:
     """The three DAGs, also those that Airflow does not know."""
     from airflow.models.dag import DagModel
     from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -58,8 +84,10 @@ def dags() -> dict[str, Dag]:
         }
         rows: list[Any] = []
         for dag_id in paused:
-            newest = select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.run_after.desc()).limit(RUNS_SHOWN)
-            rows += session.scalars(newest)
+            newest = select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.run_after.desc())
+            shown = session.scalars(newest.limit(RUNS_SHOWN)).all()
+            ended = newest.where(DagRun.state.in_(["success", "failed"]), DagRun.run_type.not_in(_ASKED_FOR))
+            rows += [*shown, *(row for row in session.scalars(ended.limit(1)) if row not in shown)]
         told = session.execute(
             select(XComModel.dag_run_id, XComModel.value).where(
                 XComModel.dag_run_id.in_([row.id for row in rows]),
@@ -69,10 +97,32 @@ def dags() -> dict[str, Dag]:
             )
         ).all()
         messages = {run: message for run, value in told if (message := _message(value))}
-        return {dag_id: _dag(dag_id, paused, rows, messages) for dag_id in DAGS}
+        failed = session.execute(
+            select(
+                TaskInstance.dag_id,
+                TaskInstance.run_id,
+                TaskInstance.task_id,
+                TaskInstance.map_index,
+                TaskInstance.try_number,
+            )
+            .where(
+                TaskInstance.dag_id.in_(DAGS),
+                TaskInstance.run_id.in_([row.run_id for row in rows if row.state == "failed"]),
+                TaskInstance.state == "failed",
+            )
+            .order_by(TaskInstance.end_date.desc())
+        ).all()
+        failures = {(dag_id, run_id): Failure(*which) for dag_id, run_id, *which in failed}
+        return {dag_id: _dag(dag_id, paused, rows, messages, failures) for dag_id in DAGS}
 
 
-def _dag(dag_id: str, paused: dict[str, bool], rows: Iterable[Any], messages: dict[int, str]) -> Dag:
+def _dag(
+    dag_id: str,
+    paused: dict[str, bool],
+    rows: Iterable[Any],
+    messages: dict[int, str],
+    failures: dict[tuple[str, str], Failure],
+) -> Dag:
     runs = tuple(
         Run(
             run_id=row.run_id,
@@ -82,6 +132,7 @@ def _dag(dag_id: str, paused: dict[str, bool], rows: Iterable[Any], messages: di
             started_at=row.start_date,
             ended_at=row.end_date,
             message=messages.get(row.id),
+            failure=failures.get((row.dag_id, row.run_id)),
         )
         for row in rows
         if row.dag_id == dag_id

@@ -94,12 +94,12 @@ _DOES: Final = {
 
 def _failures(at: Standing) -> Iterator[Finding]:
     for dag in at.dags.values():
-        last = dag.last_ended
-        if last is not None and last.state == "failed":
+        last = dag.failed
+        if last is not None:
             yield Finding(
                 "broken",
-                f"The last run of {dag.dag_id} failed.",
-                "The log of its red task ends with a sentence that names what to change.",
+                f"The last scheduled run of {dag.dag_id} failed.",
+                "The log of its red task ends with a sentence that names what to change; Last runs below shows it.",
                 f"dags/{dag.dag_id}/runs/{last.run_id}",
             )
 
@@ -119,21 +119,21 @@ def _silence(at: Standing) -> Iterator[Finding]:
 
 def _emptiness(at: Standing) -> Iterator[Finding]:
     hunter, tracker = at.dags[HUNTER], at.dags[TRACKER]
-    if not at.videos and hunter.last_ended is not None:
+    if not at.videos and hunter.last_success is not None:
         yield Finding(
             "broken",
             "The watchlist does not grow: no video is on it, although the hunter ran.",
             "Its last run's verdict says how many videos it found. None: did the sources publish anything lately?",
-            f"dags/{HUNTER}/runs/{hunter.last_ended.run_id}",
+            f"dags/{HUNTER}/runs/{hunter.last_success.run_id}",
         )
     elif not at.videos:
         yield Finding("watch", "No video is tracked yet.", "The hunter's first run brings some.", f"dags/{HUNTER}")
-    elif not at.points and tracker.last_ended is not None:
+    elif not at.points and tracker.last_success is not None:
         yield Finding(
             "broken",
             "Nothing appears in the vault, although the tracker ran.",
             "Do the workers and this API server see the same folder? The task publish says which one it writes.",
-            f"dags/{TRACKER}/runs/{tracker.last_ended.run_id}",
+            f"dags/{TRACKER}/runs/{tracker.last_success.run_id}",
         )
 
 
