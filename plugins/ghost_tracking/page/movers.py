@@ -159,7 +159,7 @@ def _compare(
     length: timedelta,
     now: datetime,
 ) -> None:
-    """Add to each mover its channel's median gain at the same age, and how many times that it gained."""
+    """Add to each mover its gain between two `ages` (seconds), its channel's median one, and their ratio `times`."""
     import pyarrow.compute as pc
 
     siblings = _siblings(doors, rows, known)
@@ -182,10 +182,10 @@ def _compare(
             continue
         middle = len(told) // 2
         median = told[middle] if len(told) % 2 else (told[middle - 1] + told[middle]) / 2
-        row["own"] = round(own)
-        row["median"] = round(median)
+        row["own"], row["median"] = _shown(own), _shown(median)
+        row["ages"] = [round(since), round(until)]
         row["siblings"] = len(told)
-        row["times"] = round(own / median, 2) if median > 0 else None
+        row["times"] = round(row["own"] / row["median"], 2) if row["median"] > 0 else None
 
 
 def _siblings(
@@ -210,6 +210,11 @@ def _siblings(
             others = [each for each in by_channel.get(channel, []) if each[1] != row["video_id"] and each[0] < at]
             nearest[row["video_id"]] = [video_id for _, video_id in sorted(others, reverse=True)[:SIBLINGS]]
     return nearest
+
+
+def _shown(gain: float) -> float:
+    """A gain as it is shown, and as `times` is made of it, so that a reader gets the same."""
+    return round(gain) if abs(gain) >= 10 else round(gain, 1)
 
 
 def _histories(table: "pa.Table") -> dict[str, tuple["Numbers", "Numbers"]]:

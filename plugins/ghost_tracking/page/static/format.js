@@ -1,12 +1,14 @@
 // Numbers, sizes and times as people read them. All times are UTC.
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const tenths = new Intl.NumberFormat("en-US", { maximumFractionDigits: 1 });
 const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 3 });
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 export const number = (value) => (value === null || value === undefined ? "–" : whole.format(value));
 export const short = (value) => (value === null || value === undefined ? "–" : compact.format(value));
-export const gain = (value) => (value === null || value === undefined ? "–" : (value > 0 ? "+" : value < 0 ? "−" : "") + whole.format(Math.abs(value)));
+export const gain = (value) => (value === null || value === undefined ? "–" : (value > 0 ? "+" : value < 0 ? "−" : "") + (Math.abs(value) < 10 ? tenths : whole).format(Math.abs(value)));
+export const some = (count, one, many = one + "s") => `${number(count)} ${count === 1 ? one : many}`;
 export const percent = (share) => (share === null || !Number.isFinite(share) ? "–" : (share * 100 < 10 ? (share * 100).toFixed(1) : Math.round(share * 100)) + " %");
 
 export function bytes(size) {

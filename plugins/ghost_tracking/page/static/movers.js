@@ -1,7 +1,7 @@
 // Movers: what grows fastest, absolute and against its channel; what came back to life; what vanished.
 
 import { address, h, link, panel, table } from "./dom.js";
-import { away, gain, number, span, time } from "./format.js";
+import { away, gain, number, some, span, time } from "./format.js";
 
 const WINDOWS = { hour: "an hour", day: "a day", week: "a week" };
 const ORDERS = { gain: "views gained", times: "against the channel" };
@@ -39,16 +39,16 @@ function fastest(found, order) {
     { name: "Views", number: true, cell: (row) => number(row.to) },
     { name: `Gained in ${WINDOWS[window]}`, number: true, cell: (row) => h("b", null, gain(row.gain)) },
     { name: "Between readings", number: true, cell: (row) => h("span", { class: "soft small" }, span(row.until - row.since)) },
-    { name: "Channel's median at that age", number: true, cell: (row) => (row.median === undefined ? h("span", { class: "soft" }, "–") : [gain(row.median), h("span", { class: "soft small" }, ` of ${row.siblings}`)]) },
-    { name: "Times", number: true, cell: (row) => (row.times ? h("b", null, `${row.times >= 100 ? number(row.times) : row.times.toFixed(row.times < 10 ? 1 : 0)} ×`) : h("span", { class: "soft" }, "–")) },
+    { name: "Channel's median at that age", number: true, cell: (row) => (row.median === undefined ? h("span", { class: "soft" }, "–") : [gain(row.median), h("span", { class: "soft small" }, ` of ${row.siblings}`), h("div", { class: "soft small" }, `${span(row.ages[0])} to ${span(row.ages[1])} old`)]) },
+    { name: "Times", number: true, cell: (row) => [row.times ? h("b", null, `${row.times >= 100 ? number(row.times) : row.times.toFixed(row.times < 10 ? 1 : 0)} ×`) : h("span", { class: "soft" }, "–"), row.median === undefined ? null : h("div", { class: "soft small" }, `${gain(row.own)} ÷ ${gain(row.median)}`)] },
   ];
   return panel(
-    `The fastest of ${number(found.videos)} videos that were read`,
+    `The fastest of ${some(found.videos, "video")} that ${found.videos === 1 ? "was" : "were"} read`,
     null,
     h("span", { class: "soft small" }, order === "gain" ? "by views gained" : "by times the channel's median"),
     h("div", { class: "formula" }, h("code", null, `gained = (last count − first count) × ${span(seconds)} ÷ max(${span(seconds)}, time between them)`), h("br"), h("code", null, "times = gain between two ages ÷ median of the gains of up to 15 earlier videos of the channel between the same ages")),
     rows.length ? table("Fastest videos", columns, rows, { class: "scroll tall" }) : h("p", { class: "note" }, order === "gain" ? "No video has two readings in this window that differ." : "No mover has three earlier videos of its channel that were read at the same age."),
-    h("p", { class: "note" }, "The first count is the newest one from before the window, no older than the window is long; without one it is the first within the window. A channel's videos are put on straight lines between their readings, and begin at 0 views at publication."),
+    h("p", { class: "note" }, "The first count is the newest one from before the window, no older than the window is long; without one it is the first within the window. A channel's videos are put on straight lines between their readings, and begin at 0 views at publication: so what a mover gained between the two ages, which stands below its times, is more than between its readings where the first one came late."),
   );
 }
 
