@@ -337,6 +337,49 @@ def test_a_failed_run_says_why_or_where_it_is_said(lone: Callable[..., Page]) ->
     assert link == "http://page.test/dags/ghost_hunter/runs/manual__1/tasks/plan"
 
 
+def test_what_is_shown_is_what_the_titles_say(lone: Callable[..., Page]) -> None:
+    page = lone("", overview=overview_of())
+    assert page.get_by_role("heading", name="Points an hour, the last 2 days").is_visible()
+    assert "168 points since 2026-10-05 13:00" in page.locator("main").inner_text()
+    page = lone("?page=coverage", coverage=coverage_of(since=HOURS[46]))
+    since = "2026-09-23 12:00"
+    assert (
+        page.locator("h1").inner_text() == f"Every slot since the first reading, {since} UTC, was served: 21 readings"
+    )
+    page = lone("?page=coverage", coverage=coverage_of())
+    assert page.locator("h1").inner_text() == "Every slot of the last two days was served: 21 readings"
+    tier = {"tier": "HOURLY", "expected": [0, 2], "served": [0, 1]}
+    page = lone("?page=coverage", coverage=coverage_of(starts=HOURS[:2], tiers=[tier]))
+    assert page.locator("h1").inner_text().endswith("1 of 2 is missing")
+    assert "1 missing in 1 hour" in page.locator("section").first.inner_text().splitlines()[1]
+
+
+def test_nothing_runs_over_its_panel(lone: Callable[..., Page]) -> None:
+    over = "[...document.querySelectorAll('.panel')].filter((each) => each.scrollWidth > each.clientWidth).length"
+    assert lone("", overview=overview_of()).evaluate(over) == 0
+    videos = [video_of([100, 1183, 1190], f"abc{number}") for number in range(6)]
+    page = lone("?page=video&v=" + ",".join(each["video_id"] for each in videos), video={"now": 0, "videos": videos})
+    assert page.evaluate(over) == 0
+    for foot in page.locator(".foot").all():  # the button stands at the right of the first line
+        box, button = foot.bounding_box(), foot.get_by_role("button").bounding_box()
+        assert box is not None
+        assert button is not None
+        assert button["y"] - box["y"] < 8
+        assert box["x"] + box["width"] - button["x"] - button["width"] < 2
+
+
+def test_times_can_be_told_from_what_is_shown(lone: Callable[..., Page]) -> None:
+    mover = {"video_id": "abc", "title": "Cats", "gain": 9_419, "from": 0, "to": 9_419, "since": 0, "until": 80_000}
+    mover |= {"published_at": HOURS[0], "own": 31_824, "median": 2_448, "ages": [82_800, 169_200], "siblings": 12}
+    found = {"now": HOURS[9], "window": "day", "seconds": 86_400, "videos": 1, "heated": [], "vanished": []}
+    page = lone("?page=movers", movers=found | {"movers": [mover | {"times": 13.0}]})
+    row = page.get_by_role("row").filter(has_text="Cats").inner_text()
+    assert "13 ×" in row
+    assert "+31,824 ÷ +2,448" in row
+    assert "23 h to 47 h old" in row
+    assert page.get_by_role("heading", name="The fastest of 1 video that was read").is_visible()
+
+
 PAGES = {
     "overview": ("", 1180),
     "video": ("?page=video&v={video}", 1240),

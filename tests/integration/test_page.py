@@ -545,6 +545,8 @@ def test_a_mover_is_compared_with_its_channel_at_the_same_age(doors: Doors) -> N
     rows = {row["video_id"]: row for row in movers.movers(doors, "day")["movers"]}
     assert rows["hit"]["siblings"] == 4
     assert rows["hit"]["times"] == pytest.approx(500 / 25, rel=0.05)
+    assert rows["hit"]["times"] == round(rows["hit"]["own"] / rows["hit"]["median"], 2)  # a reader can tell
+    assert rows["hit"]["ages"] == [120, 86_520]
     assert rows["hit"]["title"] == "A hit"
     assert "times" not in rows["alone"]
 
@@ -581,6 +583,8 @@ def test_every_slot_that_was_served_is_counted_in_its_hour(doors: Doors) -> None
     first = found["starts"].index(int((published + HOUR).timestamp()) // 3600 * 3600)
     assert tiers["HOURLY"]["served"][first] == 1
     assert found["worst"] == []
+    assert found["since"] == int((published + timedelta(minutes=20)).timestamp())  # nobody looked before
+    assert coverage.coverage(doors, "1")["since"] is None
 
 
 def test_a_hole_is_seen_by_hour_and_tier(doors: Doors) -> None:
@@ -687,6 +691,7 @@ def test_all_is_well_says_so() -> None:
     found = verdict(WELL)
     assert (found["level"], found["action"], found["others"]) == ("well", None, [])
     assert found["sentence"].startswith("All is well: 100,000 videos are tracked")
+    assert verdict(replace(WELL, videos=1))["sentence"].startswith("All is well: 1 video is tracked")
 
 
 @pytest.mark.parametrize(
@@ -713,7 +718,7 @@ def test_all_is_well_says_so() -> None:
         ),
         (replace(WELL, videos=0, due=0), "broken", "The watchlist does not grow", "verdict"),
         (replace(WELL, points=0), "broken", "Nothing appears in the vault", "same folder"),
-        (replace(WELL, misplaced=7), "watch", "Videos are read too often: 7 of those", "Somebody else"),
+        (replace(WELL, misplaced=7), "watch", "Videos are read too often: 7 videos are HOURLY", "Somebody else"),
         (replace(WELL, overdue=9_000), "watch", "9,000 videos are overdue", "tracker_parallel_tasks"),
         (replace(WELL, is_paced=True, stretch=2.5), "watch", "waits 2.5 times as long", "more quota"),
         (replace(WELL, refused=("search",)), "watch", "bucket search is empty", "midnight"),

@@ -45,7 +45,7 @@ def _coverage(doors: Doors, days: int) -> dict[str, Any]:
     now = doors.watchlist.quota.today().now
     last = int(now.timestamp()) // _HOUR
     first = last - days * 24 + 1
-    served, missed = _slots(doors, first, last)
+    served, missed, begun = _slots(doors, first, last)
     since = datetime.fromtimestamp(first * _HOUR, UTC) - LOOK_BACK
     for row in doors.watchlist.database.run("page_overdue", since=since, until=now - LATE):
         tier = Tier(row["tier"])
@@ -59,6 +59,7 @@ def _coverage(doors: Doors, days: int) -> dict[str, Any]:
     return {
         "now": int(now.timestamp()),
         "days": days,
+        "since": begun if begun is not None and begun > first * _HOUR else None,
         "starts": [(first + place) * _HOUR for place in range(days * 24)],
         "tiers": [
             {"tier": tier.value, "expected": expected[place].tolist(), "served": served[place].tolist()}
@@ -68,8 +69,10 @@ def _coverage(doors: Doors, days: int) -> dict[str, Any]:
     }
 
 
-def _slots(doors: Doors, first: int, last: int) -> tuple["Numbers", "Numbers"]:
-    """Slots that were served, and that were passed over, by tier and by hour since 1970, from `first` to `last`."""
+def _slots(doors: Doors, first: int, last: int) -> tuple["Numbers", "Numbers", int | None]:
+    """Slots that were served, and that were passed over, by tier and by hour since 1970, from `first` to `last`; and
+    when the first reading was made that is looked at, in seconds.
+    """
     import numpy as np
     import pyarrow as pa
 
@@ -79,7 +82,7 @@ def _slots(doors: Doors, first: int, last: int) -> tuple["Numbers", "Numbers"]:
     columns = ["video_id", "timestamp", "published_at"]
     batches = list(doors.vault.read_batches(begin, None, columns=columns))
     if not batches:
-        return served, missed
+        return served, missed, None
     table = pa.Table.from_batches(batches)
     table = table.filter(table["published_at"].is_valid())
     coded = table["video_id"].combine_chunks().dictionary_encode()
@@ -88,6 +91,7 @@ def _slots(doors: Doors, first: int, last: int) -> tuple["Numbers", "Numbers"]:
     codes = coded.indices.to_numpy()
     moments = table["timestamp"].cast(pa.int64()).to_numpy() // 1_000_000
     published = table["published_at"].cast(pa.int64()).to_numpy() // 1_000_000
+    begun = int(moments.min()) if len(moments) else None
     since = moments - moments.min(initial=0)
     order = np.argsort(codes.astype(np.int64) * (int(since.max(initial=0)) + 1) + since)
     codes, moments, published = codes[order], moments[order], published[order]
@@ -101,7 +105,7 @@ def _slots(doors: Doors, first: int, last: int) -> tuple["Numbers", "Numbers"]:
     lengths = (slots - before - 1)[skipped]
     numbers = np.repeat(before[skipped] + 1, lengths) + _places(lengths)
     _count(missed, numbers, np.repeat(published[skipped], lengths), first)
-    return served, missed
+    return served, missed, begun
 
 
 def _places(lengths: "Numbers") -> "Numbers":

@@ -43,7 +43,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Dag:
-    """A DAG as Airflow knows it (`is_known`), and its last runs, the newest first; among them the newest by schedule."""
+    """A DAG as Airflow knows it (`is_known`), and its last runs, newest first; with them the newest by schedule."""
 
     dag_id: str
     is_known: bool
@@ -60,7 +60,7 @@ class Dag:
         """The newest run by schedule, where it failed and none has succeeded since. Of a run that somebody asked for,
         with a form, a failure says nothing of the next one.
         """
-        told = (run for run in self.runs if run.state == "success" or run.state == "failed" and run.is_scheduled)
+        told = (run for run in self.runs if run.state == "success" or (run.state == "failed" and run.is_scheduled))
         newest = next(told, None)
         return newest if newest is not None and newest.state == "failed" else None
 
@@ -112,7 +112,7 @@ def dags() -> dict[str, Dag]:
             )
             .order_by(TaskInstance.end_date.desc())
         ).all()
-        failures = {(dag_id, run_id): Failure(*which) for dag_id, run_id, *which in failed}
+        failures = {(row.dag_id, row.run_id): Failure(row.task_id, row.map_index, row.try_number) for row in failed}
         return {dag_id: _dag(dag_id, paused, rows, messages, failures) for dag_id in DAGS}
 
 

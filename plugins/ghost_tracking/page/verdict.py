@@ -66,10 +66,14 @@ def verdict(at: Standing) -> dict[str, Any]:
 
 
 def _all_well(at: Standing) -> str:
-    said = f"All is well: {at.videos:,} videos are tracked"
+    said = f"All is well: {_videos(at.videos)} tracked"
     if at.due:
         return f"{said}, {at.due:,} of them due, and the tracker is at it."
     return f"{said}, none of them overdue."
+
+
+def _videos(number: int) -> str:
+    return "1 video is" if number == 1 else f"{number:,} videos are"
 
 
 def _dags(at: Standing) -> Iterator[Finding]:
@@ -154,7 +158,7 @@ def _lateness(at: Standing) -> Iterator[Finding]:
     elif at.overdue > max(50, at.videos * _FEW):
         yield Finding(
             "watch",
-            f"{at.overdue:,} videos are overdue by more than an hour.",
+            f"{_videos(at.overdue)} overdue by more than an hour.",
             "It goes down from run to run where the tracker only has to catch up. Otherwise give it more parallel "
             "tasks (setting tracker_parallel_tasks, and the slots of its pool).",
             f"dags/{TRACKER}",
@@ -162,7 +166,7 @@ def _lateness(at: Standing) -> Iterator[Finding]:
     if at.misplaced:
         yield Finding(
             "watch",
-            f"Videos are read too often: {at.misplaced:,} of those that are HOURLY are older than a day.",
+            f"Videos are read too often: {_videos(at.misplaced)} HOURLY, but older than a day.",
             "Somebody else writes into the table watchlist, or an old version of the tracker still runs.",
         )
 
@@ -182,7 +186,7 @@ def _vault(at: Standing) -> Iterator[Finding]:
     if at.quarantined:
         yield Finding(
             "watch",
-            f"{at.quarantined:,} broken files of the vault were set aside.",
+            f"{at.quarantined:,} broken {'file' if at.quarantined == 1 else 'files'} of the vault set aside.",
             "`python -m ghost_tracking verify` says whether a point is missing; `repair` makes anew what it can.",
         )
     if not at.shares_mark:

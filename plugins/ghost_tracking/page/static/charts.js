@@ -304,7 +304,7 @@ function tell(reading, options, axis, data, place) {
   const { at, parts } = told(options, axis, data, place);
   reading.replaceChildren(
     h("span", null, at),
-    ...parts.map(([each, value]) => h("span", { class: "key" }, square(each.mark), each.name, h("b", null, (each.text || number)(value)))),
+    ...parts.map(([each, value]) => h("span", { class: "key" }, square(each.mark), h("span", { class: "name" }, each.name), h("b", null, (each.text || number)(value)))),
   );
 }
 

@@ -2,7 +2,7 @@
 
 import { chart } from "./charts.js";
 import { address, h, panel, table } from "./dom.js";
-import { number, percent, time } from "./format.js";
+import { number, percent, some, time } from "./format.js";
 
 const DAYS = { 1: "a day", 2: "two days", 7: "a week" };
 
@@ -29,12 +29,13 @@ export async function coverage({ asked, ask }) {
 
 const sum = (values) => values.reduce((total, value) => total + value, 0);
 
-function sentence({ tiers, days }) {
+function sentence({ tiers, days, since }) {
   const expected = sum(tiers.flatMap((tier) => tier.expected));
   const served = sum(tiers.flatMap((tier) => tier.served));
-  if (!expected) return `No slot lay in the last ${DAYS[days]}`;
-  if (served === expected) return `Every slot of the last ${DAYS[days].replace("a ", "")} was served: ${number(expected)} readings`;
-  return `${percent(served / expected)} of the slots of the last ${DAYS[days].replace("a ", "")} were served: ${number(expected - served)} of ${number(expected)} are missing`;
+  const range = since ? `since the first reading, ${time(since)} UTC,` : `of the last ${DAYS[days].replace("a ", "")}`;
+  if (!expected) return since ? `No slot lay ${range.slice(0, -1)}` : `No slot lay in the last ${DAYS[days].replace("a ", "")}`;
+  if (served === expected) return expected === 1 ? `The one slot ${range} was served` : `Every slot ${range} was served: ${number(expected)} readings`;
+  return `${percent(served / expected)} of the slots ${range} were served: ${number(expected - served)} of ${number(expected)} ${expected - served === 1 ? "is" : "are"} missing`;
 }
 
 function hours({ tier, expected, served }, { starts }) {
@@ -47,7 +48,7 @@ function hours({ tier, expected, served }, { starts }) {
   return panel(
     tier,
     null,
-    h("span", { class: "soft small" }, total ? [`${percent(got / total)} of ${number(total)} slots`, holes.length ? [" · ", h("span", { class: "falling" }, `${number(total - got)} missing in ${number(holes.length)} hours`)] : ""] : "no slot"),
+    h("span", { class: "soft small" }, total ? [`${percent(got / total)} of ${some(total, "slot")}`, holes.length ? [" · ", h("span", { class: "falling" }, `${number(total - got)} missing in ${some(holes.length, "hour")}`)] : ""] : "no slot"),
     chart({ label: `${tier}: slots served and missing by hour`, x: "time", height: 150, zero: true, group: "coverage", series: holes.length ? [bars, missing] : [bars], top: Math.max(...expected), empty: "No video of this tier had a slot." }),
   );
 }

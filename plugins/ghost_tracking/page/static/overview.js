@@ -2,7 +2,7 @@
 
 import { chart } from "./charts.js";
 import { airflowLink, h, link, panel, table } from "./dom.js";
-import { away, bytes, clock, number, percent, short, span, time } from "./format.js";
+import { away, bytes, clock, number, percent, short, some, span, time } from "./format.js";
 
 const SIGNS = { well: "✓", watch: "!", broken: "×" };
 const QUEUES = {
@@ -91,9 +91,9 @@ function quota({ quota: day, now }) {
   const gone = (now - day.day_starts) / (day.day_ends - day.day_starts);
   const measures = Object.entries(day.buckets).map(([name, bucket]) =>
     measure(
-      [h("span", null, name), h("span", { class: "soft" }, h("b", null, number(bucket.spent)), ` of ${number(bucket.budget)} calls`)],
+      [h("span", null, name), h("span", { class: "soft" }, h("b", null, number(bucket.spent)), ` of ${some(bucket.budget, "call")}`)],
       bucket.budget ? bucket.spent / bucket.budget : 0,
-      `${name}: ${number(bucket.spent)} of ${number(bucket.budget)} calls are spent`,
+      `${name}: ${number(bucket.spent)} of ${some(bucket.budget, "call")} are spent`,
       gone,
       bucket.is_exhausted ? "over" : bucket.budget && bucket.spent / bucket.budget > Math.max(0.9, gone) ? "near" : "",
     ),
@@ -108,7 +108,7 @@ function quota({ quota: day, now }) {
       "p",
       { class: "note" },
       `The line is where the day stands; it ends at ${clock(day.day_ends)} UTC. `,
-      h("b", null, `The next 24 hours need ${number(day.needed)} calls of ${number(day.owned)}`),
+      h("b", null, `The next 24 hours need ${some(day.needed, "call")} of ${number(day.owned)}`),
       enough ? ", so every video is read at its slots." : `, so every video waits ${day.stretch === null ? "for ever" : day.stretch.toFixed(2) + " times"} as long.`,
       day.runs_out_at ? ` Unpaced, it would be used up at ${clock(day.runs_out_at)}.` : "",
     ),
@@ -137,12 +137,14 @@ function hours({ hours: found }) {
   const first = found.points.findIndex((points) => points > 0);
   const shown = first < 0 ? 0 : Math.max(0, Math.min(first, found.starts.length - 48));
   const total = found.points.reduce((sum, points) => sum + points, 0);
+  const range = shown ? "the last " + span((found.starts.length - shown) * 3600) : "two weeks";
+  const since = first > 0 ? ` since ${time(found.starts[first])}` : "";
   return panel(
-    "Points an hour, two weeks",
+    `Points an hour, ${range}`,
     null,
-    h("span", { class: "soft small" }, `${number(total)} points · `, link({ page: "coverage" }, "are any missing?")),
+    h("span", { class: "soft small" }, `${some(total, "point")}${since} · `, link({ page: "coverage" }, "are any missing?")),
     chart({
-      label: "Points an hour of the last two weeks",
+      label: `Points an hour, ${range}`,
       series: [{ name: "points", mark: "1", form: "bars", xs: found.starts.slice(shown), ys: found.points.slice(shown) }],
       height: 190,
       zero: true,
@@ -177,7 +179,7 @@ function vault({ vault: found, now }) {
     { class: "w3" },
     h("span", { class: "soft small" }, found.newest_point ? `newest point ${away(found.newest_point, now)}` : "no point yet"),
     h("p", { class: "big" }, bytes(found.total)),
-    h("p", { class: "soft" }, `${short(found.points)} points, ${found.bytes_a_point === null ? "–" : found.bytes_a_point} bytes a point`),
+    h("p", { class: "soft" }, `${short(found.points)} ${found.points === 1 ? "point" : "points"}, ${found.bytes_a_point === null ? "–" : found.bytes_a_point} bytes a point`),
     table("Bytes of the vault by layer", [{ name: "Layer", cell: ([name]) => names[name] }, { name: "Size", number: true, cell: ([name]) => bytes(found.bytes[name]) }], rows),
     h("p", { class: "note id" }, found.root),
   );

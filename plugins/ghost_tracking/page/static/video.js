@@ -2,7 +2,7 @@
 
 import { COLOURS, chart, key } from "./charts.js";
 import { address, h, link, outerLink, panel, say } from "./dom.js";
-import { away, gain, number, span, time } from "./format.js";
+import { away, gain, number, some, span, time } from "./format.js";
 
 const COUNTS = ["views", "likes", "comments"];
 const AXES = { date: "by date", age: "by age", first: "since the first reading" };
@@ -39,7 +39,7 @@ function welcome() {
 }
 
 function hits(query, found, shown, asked) {
-  say(`${found.length} videos found`);
+  say(`${some(found.length, "video")} found`);
   return [
     h("h1", null, found.length ? `Videos with “${query}” in their titles` : `No video is known by “${query}”`),
     found.length
