@@ -27,7 +27,8 @@ def test_a_list_is_brought_and_every_bad_line_named(capsys: pytest.CaptureFixtur
     assert run(vault, "add", str(file), "--name", "mine") == 1
     said = capsys.readouterr()
     assert (json.loads(said.out)["new"], json.loads(said.out)["bad"]) == (1, 21)
-    assert said.err.startswith("line 3: '\ufffd\ufffd': neither a video id nor the URL of a video\nline 5: '? ?': ")
+    assert said.err.startswith("line 3: '\ufffd\ufffd': neither a video id nor the URL of a video: ")
+    assert "\nline 5: '? ?': " in said.err
     assert said.err.endswith("and 11 more lines without a video\n")
 
     assert run(vault, "status") == 0

@@ -231,10 +231,15 @@ def test_an_old_trackers_videos_are_adopted_from_the_form(deployment: Deployment
     ("form", "reason"),
     [
         ({"videos": ["https://example.com/x"]}, "neither a video id nor the URL"),
+        ({"videos": ["dQw4w9WgXcQ", "hello"]}, "'hello' is neither a video id nor the URL of a video: ids have 11 "),
+        ({"list": "hello\nworld\n"}, "the list has no video in it: line 1: 'hello': neither"),
         ({"sources": [{"chanel": "UCx"}]}, "source 1: names none of"),
         ({"sources": [{"channel": "nonsense"}, {"search": ""}]}, "source 2: search"),
-        ({"videos": ["abc"], "window_start": "2026-01-02T00:00:00Z", "window_end": "2026-01-01T00:00:00Z"}, "empty"),
-        ({"videos": ["abc"], "window_start": "2026-01-02T00:00:00"}, "no time zone"),
+        (
+            {"videos": ["dQw4w9WgXcQ"], "window_start": "2026-01-02T00:00:00Z", "window_end": "2026-01-01T00:00:00Z"},
+            "empty",
+        ),
+        ({"videos": ["dQw4w9WgXcQ"], "window_start": "2026-01-02T00:00:00"}, "no time zone"),
     ],
 )
 def test_bad_forms_fail_at_once_and_say_why(deployment: Deployment, form: dict[str, Any], reason: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghost_tracking.core.lists import BadLine, read_list
-from ghost_tracking.core.video_ids import parse_video_reference
+from ghost_tracking.core.video_ids import NO_VIDEO, parse_brought_video
 from ghost_tracking.errors import BadInputError
 
 A, B, C = "dQw4w9WgXcQ", "x_BjvhMW9TE", "-tJYN-eG1zk"
@@ -30,7 +30,7 @@ def bad(text: str, column: str | None = None) -> list[str]:
 def test_the_usual_urls_are_read_as_all_are(url: str, video_id: str) -> None:
     text = url.format(video_id)
     try:
-        expected = parse_video_reference(text)
+        expected = parse_brought_video(text)
     except ValueError:
         assert len(bad(text)) == 1
     else:
@@ -104,12 +104,19 @@ def test_bad_lines_are_named_and_stop_no_other() -> None:
     table = f'title,id\nx\ny,\n"open,{A}\nz,{B}\n"closed",{C}\n"two\nlines",{A},1\n"five" wide,{A}\nlast,{A}\n"end,{A}'
     assert bad(table) == [
         "line 2: 'x': 1 field(s) as far as line 2, where the header has 2",
-        "line 3: '': neither a video id nor the URL of a video",
+        f"line 3: '': {NO_VIDEO}",
         "line 4: '': no CSV as far as line 6 (',' expected after '\"')",
         f"line 7: 'two\\nlines,{A},1': 3 field(s) as far as line 8, where the header has 2",
         "line 9: '': no CSV as far as line 9 (',' expected after '\"')",
         "line 11: '': no CSV as far as line 11 (unexpected end of data)",
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["hello\nfoo", "video_id\nhello\nfoo", "https://youtu.be/foo\nyoutube.com/watch?v=foo"]
+)
+def test_a_word_is_no_video(text: str) -> None:
+    assert [line.endswith(NO_VIDEO) for line in bad(text)] == [True, True]
 
 
 def test_a_quote_that_is_never_closed_is_no_end_of_memory() -> None:

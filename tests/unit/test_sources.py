@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghost_tracking.core.sources import ChartSource, PlaylistSource, VideosSource, parse_sources
-from ghost_tracking.core.video_ids import is_video_id, parse_video_reference
+from ghost_tracking.core.video_ids import is_video_id, parse_brought_video, parse_video_reference
 from ghost_tracking.core.windows import Window, assign
 from ghost_tracking.errors import BadSourcesError
 
@@ -98,6 +98,13 @@ def test_ids_in_urls(text: str) -> None:
 def test_what_names_no_video(text: str) -> None:
     with pytest.raises(ValueError, match="neither a video id nor the URL"):
         parse_video_reference(text)
+
+
+@pytest.mark.parametrize("text", ["hello", "x" * 12, "https://youtu.be/hello"])
+def test_what_is_stored_may_have_an_id_of_another_length_and_what_is_brought_may_not(text: str) -> None:
+    assert is_video_id(parse_video_reference(text))
+    with pytest.raises(ValueError, match="ids have 11 letters, digits, - or _"):
+        parse_brought_video(text)
 
 
 @given(st.text(max_size=30))

@@ -2,8 +2,8 @@
 
 What the first line says decides. Where it names a column that holds videos (or the one that was asked for), the list
 is CSV with a header. Otherwise each line is an id or URL, or has one among its fields: in the column where the first
-line with fields has a URL, or else eleven characters that could be an id. Blank lines and lines that begin with # are
-passed over, except within the quotes of a CSV.
+line with fields has a URL, or else what could be an id. Blank lines and lines that begin with # are passed over,
+except within the quotes of a CSV.
 """
 
 import csv
@@ -13,20 +13,19 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-from ghost_tracking.core.video_ids import is_video_id, parse_video_reference
+from ghost_tracking.core.video_ids import NO_VIDEO, is_usual_video_id, parse_brought_video
 from ghost_tracking.errors import BadInputError
 
 HEADERS: Final = (
     "video_id", "videoid", "youtube_id", "yt_id", "video_url", "youtube_url", "watch_url", "url", "video_link", "link",
     "video", "videos", "urls", "links", "ids", "id",
 )  # fmt: skip
-"""Columns that hold videos, the surest first: `id` may be anything's, and 17 could be the id of a video."""
+"""Columns that hold videos, the surest first: `id` may be anything's."""
 
 _SEPARATORS: Final = (",", ";", "\t", "|")
 _SHOWN: Final = 80
-_USUAL: Final = re.compile(r"https://(?:www\.youtube\.com/watch\?v=|youtu\.be/)([A-Za-z0-9_-]{1,20})")
-"""What most URLs look like: told in a fifteenth of the time of `parse_video_reference`, which would say the same."""
-_NEITHER: Final = "neither a video id nor the URL of a video"
+_USUAL: Final = re.compile(r"https://(?:www\.youtube\.com/watch\?v=|youtu\.be/)([A-Za-z0-9_-]{11})")
+"""What most URLs look like: told in a fifteenth of the time of `parse_brought_video`, which would say the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ def _plain(lines: Iterable[str], before: int) -> Iterator[Found | BadLine]:
     column: _Column | None = None
     for number, line in enumerate(lines, before + 1):
         text = line.strip()
-        if is_video_id(text):  # the most of most lists
+        if is_usual_video_id(text):  # the most of most lists
             yield number, text
             continue
         if not text or text.startswith("#"):
@@ -156,9 +155,8 @@ def _sure_column(text: str) -> _Column | None:
     best: _Column | None = None
     for separator in _SEPARATORS:
         for number, field in enumerate(_split(text, separator)):
-            if is_video_id(field.strip()):
-                if len(field.strip()) == 11:
-                    best = best or _Column(separator, number)
+            if is_usual_video_id(field.strip()):
+                best = best or _Column(separator, number)
             elif not isinstance(_video(0, field), BadLine):
                 return _Column(separator, number)
     return best
@@ -168,9 +166,9 @@ def _video(number: int, text: str) -> Found | BadLine:
     if usual := _USUAL.fullmatch(text):
         return number, usual[1]
     try:
-        return number, parse_video_reference(text)
+        return number, parse_brought_video(text)
     except ValueError:
-        return BadLine(number, _short(text), _NEITHER)
+        return BadLine(number, _short(text), NO_VIDEO)
 
 
 def _short(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ghost_tracking.core.video_ids import is_channel_id, parse_video_reference
+from ghost_tracking.core.video_ids import is_channel_id, parse_brought_video
 from ghost_tracking.errors import BadSourcesError
 
 
@@ -53,7 +53,7 @@ def _channel(text: str) -> str:
 
 
 def _video(text: str) -> str:
-    return parse_video_reference(text)
+    return parse_brought_video(text)
 
 
 Pages = Annotated[int, Field(ge=1, le=400)]

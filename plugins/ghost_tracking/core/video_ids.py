@@ -4,14 +4,26 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,20}")
+_USUAL = re.compile(r"[A-Za-z0-9_-]{11}")
 _CHANNEL = re.compile(r"UC[A-Za-z0-9_-]{22}")
 _HOSTS = ("youtube.com", "youtube-nocookie.com")
 _PATHS = {"shorts", "live", "embed", "v", "e"}
 
+NO_VIDEO = "neither a video id nor the URL of a video: ids have 11 letters, digits, - or _"
+"""What a text is in which there is no video."""
+
 
 def is_video_id(text: object) -> bool:
-    """Whether this could be a video id: 11 base64url characters today, up to 20 since YouTube promises nothing."""
+    """Whether this could be a video id: 11 base64url characters today, up to 20 since YouTube promises nothing.
+
+    For what YouTube answers and what is stored. What somebody brings in is held to more: see `is_usual_video_id`.
+    """
     return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
+def is_usual_video_id(text: object) -> bool:
+    """Whether this has the form of all ids of today, 11 base64url characters, as few other words have."""
+    return isinstance(text, str) and _USUAL.fullmatch(text) is not None
 
 
 def is_channel_id(text: str) -> bool:
@@ -31,8 +43,16 @@ def parse_video_reference(text: str) -> str:
         return text
     video_id = _id_in_url(text)
     if not is_video_id(video_id):
-        raise ValueError(f"{text[:80]!r} is neither a video id nor the URL of a video")
+        raise ValueError(f"{text[:80]!r} is {NO_VIDEO}")
     return str(video_id)
+
+
+def parse_brought_video(text: str) -> str:
+    """The same for a video that somebody brings in: most words could be the id of one that is stored, few of these."""
+    video_id = parse_video_reference(text)
+    if not is_usual_video_id(video_id):
+        raise ValueError(f"{text.strip()[:80]!r} is {NO_VIDEO}")
+    return video_id
 
 
 def _id_in_url(text: str) -> str | None:

@@ -13,7 +13,7 @@ from ghost_tracking.core.pacing import QuotaStatus, quota_status, set_aside
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Visit, settle_visits, visit
 from ghost_tracking.core.schedule import keeping_slot, settle
 from ghost_tracking.core.tiers import Queue
-from ghost_tracking.core.video_ids import parse_video_reference
+from ghost_tracking.core.video_ids import parse_brought_video
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.quota import QuotaLedger
@@ -69,7 +69,7 @@ def _named(form: Mapping[str, Any]) -> list[str]:
     for number, line in enumerate(form.get("videos") or [], 1):
         try:
             if line.strip():
-                found[parse_video_reference(line)] = None
+                found[parse_brought_video(line)] = None
         except ValueError as error:
             bad.append(f"line {number}: {error}")
     if bad:
