@@ -354,6 +354,15 @@ def test_what_is_shown_is_what_the_titles_say(lone: Callable[..., Page]) -> None
     assert "1 missing in 1 hour" in page.locator("section").first.inner_text().splitlines()[1]
 
 
+def test_the_newest_videos_lead_to_their_pages(lone: Callable[..., Page]) -> None:
+    found = [{**video_of([1], f"abc{number}"), "title": None} for number in range(20)]
+    page = lone("?page=video", newest={"videos": found})
+    assert page.get_by_role("heading", name="The newest 20 videos on the watchlist").is_visible()
+    links = page.locator("main .hits a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert links == [f"?page=video&v=abc{number}" for number in range(20)]
+    assert lone("?page=video", newest={"videos": []}).get_by_text("No video is on the watchlist yet").is_visible()
+
+
 def test_nothing_runs_over_its_panel(lone: Callable[..., Page]) -> None:
     over = "[...document.querySelectorAll('.panel')].filter((each) => each.scrollWidth > each.clientWidth).length"
     assert lone("", overview=overview_of()).evaluate(over) == 0

@@ -119,13 +119,20 @@ def connections(ghost_postgres: Connection, tmp_path: Path, monkeypatch: pytest.
 
 
 def forget() -> None:
-    for each in (overview.overview, overview._hours, overview._vault, movers._movers, coverage._coverage):
+    for each in (overview.overview, overview._hours, overview._vault, video.newest, movers._movers, coverage._coverage):
         each.forget()
 
 
 ROUTES = [
     *("", "static/page.js", "static/style.css", "static/vendor/uPlot.iife.min.js", "static/nothing.js"),
-    *("data/overview", "data/find?q=cat", "data/video?v=a", "data/series.csv?v=a", "data/history.parquet?v=a"),
+    *(
+        "data/overview",
+        "data/newest",
+        "data/find?q=cat",
+        "data/video?v=a",
+        "data/series.csv?v=a",
+        "data/history.parquet?v=a",
+    ),
     *("data/movers", "data/coverage", "docs", "redoc", "openapi.json", "nowhere", "static/../app.py"),
 ]
 
@@ -404,6 +411,23 @@ def test_a_video_that_was_found_today_is_found_by_its_title(doors: Doors) -> Non
     assert video.find(doors, "100_")["hits"] == []
 
 
+def test_the_newest_are_listed_whether_their_titles_are_known_or_not(doors: Doors) -> None:
+    assert video.newest(doors) == {"videos": []}
+    forget()
+    follow(doors, "older", NOW - 3 * DAY, 1, title="Three days old")
+    follow(doors, "young", NOW - 5 * HOUR, 1, title="Five hours old")
+    doors.watchlist.add_to_watchlist(
+        [
+            WatchlistEntry("nameless", Tier.HOURLY, None, NOW, anchor_at=NOW - HOUR),
+            WatchlistEntry("premiere", Tier.HOURLY, None, NOW, anchor_at=NOW + HOUR, awaits_start=True),
+        ]
+    )
+    found = video.newest(doors)["videos"]
+    assert [row["video_id"] for row in found] == ["nameless", "young", "older"]
+    assert [row["title"] for row in found] == [None, "Five hours old", "Three days old"]
+    assert found[0]["published_at"] == int((NOW - HOUR).timestamp())
+
+
 def test_a_settled_video_is_found_on_the_roster(doors: Doors) -> None:
     from ghost_tracking.tasks.shelving import Shelving
 
@@ -436,7 +460,7 @@ def test_an_answer_of_every_route(signed_in: Any, connections: Path) -> None:
     vault.append_metrics(
         [{"video_id": "abc", "timestamp": published + n * HOUR, "views": n, "published_at": published} for n in (1, 2)]
     )
-    for path in ("overview", "find?q=abc", "video?v=abc", "movers?window=hour", "coverage?days=1"):
+    for path in ("overview", "newest", "find?q=abc", "video?v=abc", "movers?window=hour", "coverage?days=1"):
         found = signed_in.get(f"data/{path}")
         assert found.status_code == 200, found.text
         assert found.headers["cache-control"] == "no-store"

@@ -78,6 +78,13 @@ def find(q: str = "") -> Response:
     return _answer(lambda doors: video.find(doors, q[:_LONGEST_QUERY]))
 
 
+@router.get("/data/newest")
+def newest() -> Response:
+    from ghost_tracking.page import video
+
+    return _answer(video.newest)
+
+
 @router.get("/data/video")
 def videos(v: str = "") -> Response:
     from ghost_tracking.page import video

@@ -10,7 +10,7 @@ from ghost_tracking.core.titles import words_of
 from ghost_tracking.core.video_ids import is_video_id, parse_video_reference
 from ghost_tracking.errors import BadInputError
 from ghost_tracking.page.curves import COUNTS, curve
-from ghost_tracking.page.doors import Doors
+from ghost_tracking.page.doors import Doors, remembered
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_VIDEOS: Final = 6
 """Videos that one page shows together: as many as there are colours."""
 HITS_SHOWN: Final = 25
+NEWEST_SHOWN: Final = 20
 SHORTS_UNTIL: Final = 180
 """Seconds that a Short may last."""
 
@@ -51,6 +52,19 @@ def find(doors: Doors, query: str) -> dict[str, Any]:
     hits = {row["video_id"]: _shown(row) for row in doors.vault.find_videos(query, HITS_SHOWN).to_dict("records")}
     hits |= {row["video_id"]: _shown(row) for row in rows if row["video_id"] not in hits}
     return {"video_id": None, "hits": list(hits.values())[:HITS_SHOWN]}
+
+
+@remembered(30)
+def newest(doors: Doors) -> dict[str, Any]:
+    """The videos of the watchlist that were published last, the newest first."""
+    rows: list[Any] = []
+    for tier in Tier:
+        if len(rows) < NEWEST_SHOWN:  # but for heated ones, a tier's videos are older than those of the one before
+            limit = NEWEST_SHOWN - len(rows)
+            rows += doors.watchlist.database.run("page_newest", tier=tier, limit=limit)
+    known = titles(doors, [row["video_id"] for row in rows])
+    unknown = [_shown({"video_id": row["video_id"], "published_at": row["anchor_at"]}) for row in rows]
+    return {"videos": [known.get(row["video_id"], row) for row in unknown]}
 
 
 def videos(doors: Doors, video_ids: Sequence[str], now: datetime | None = None) -> dict[str, Any]:

@@ -573,11 +573,20 @@ WHERE id = ANY(%(video_ids)s::text[]);
 
 -- name: page_found_lately
 -- For Airflow's page: videos discovered in the last two days whose titles have all these words, as they are written;
--- older ones are in the vault's archive. From the index on discovered_at.
+-- older ones are in the vault's archive.
 SELECT id AS video_id, title, channel_id, channel_title, published_at, duration_seconds
 FROM videos
 WHERE discovered_at > now() - INTERVAL '2 days' AND title ILIKE ALL(%(patterns)s::text[])
 ORDER BY published_at DESC NULLS LAST
+LIMIT %(limit)s;
+
+-- name: page_newest
+-- For Airflow's page: the videos of a tier that were published last, those that still wait for their start left out. The
+-- index on (tracking_tier, next_track_at) leads to the tier's; in HOURLY, which is asked first, are those of one day.
+SELECT video_id, anchor_at
+FROM watchlist
+WHERE tracking_tier = %(tier)s AND NOT awaits_start
+ORDER BY anchor_at DESC NULLS LAST, video_id
 LIMIT %(limit)s;
 
 -- name: page_chunks

@@ -21,7 +21,7 @@ export async function video({ asked, ask }) {
     }
     return hits(query, found.hits, shown, asked);
   }
-  if (!shown.length) return welcome();
+  if (!shown.length) return welcome((await ask("newest")).videos);
   const found = await ask("video", { v: shown.join(",") });
   return page(found, asked);
 }
@@ -31,10 +31,13 @@ function kept(asked) {
   return Object.fromEntries(["v", "x", "scale", "counts", "rate"].map((name) => [name, asked.get(name)]));
 }
 
-function welcome() {
+function welcome(newest) {
   return [
     h("h1", null, "Find a video"),
     h("p", { class: "note" }, "By its id, its URL, or words of its title, in the box above: also one whose title has left the database long ago. The pages ", link({ page: "movers" }, "Movers"), " and ", link({ page: "coverage" }, "Coverage"), " lead to videos too."),
+    newest.length
+      ? panel(`The newest ${newest.length === 1 ? "video" : `${newest.length} videos`} on the watchlist`, { class: "below" }, h("span", { class: "soft small" }, "by publication"), h("ul", { class: "hits" }, newest.map((each) => hit(each, { page: "video", v: each.video_id }))))
+      : h("p", { class: "note" }, "No video is on the watchlist yet: the hunter's first run brings some."),
   ];
 }
 
@@ -46,17 +49,20 @@ function hits(query, found, shown, asked) {
       ? h(
           "ul",
           { class: "hits" },
-          found.map((each) =>
-            h(
-              "li",
-              null,
-              link({ ...kept(asked), page: "video", v: [...shown, each.video_id].slice(-MOST).join(",") }, h("span", { class: "title" }, each.title || each.video_id)),
-              h("div", { class: "soft small" }, [each.channel_title, each.published_at ? `published ${time(each.published_at)} UTC` : null].filter(Boolean).join(" · "), " · ", h("span", { class: "id" }, each.video_id)),
-            ),
-          ),
+          found.map((each) => hit(each, { ...kept(asked), page: "video", v: [...shown, each.video_id].slice(-MOST).join(",") })),
         )
       : h("p", { class: "note" }, "Words match at the beginning of words of a title, whatever their case and accents. An id or a URL finds every video that was ever read."),
   ];
+}
+
+function hit(each, parameters) {
+  const known = [each.channel_title, each.published_at ? `published ${time(each.published_at)} UTC` : null].filter(Boolean);
+  return h(
+    "li",
+    null,
+    link(parameters, h("span", { class: "title" }, each.title || each.video_id)),
+    h("div", { class: "soft small" }, known.map((text) => text + " · "), h("span", { class: "id" }, each.video_id)),
+  );
 }
 
 function page({ videos, now }, asked) {
