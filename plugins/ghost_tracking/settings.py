@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ghost_tracking.core.complaints import complaints
 from ghost_tracking.errors import BadSettingsError, BadSourcesError
 
 POSTGRES_CONNECTION = "ghost_postgres"
@@ -166,9 +167,12 @@ class Settings(BaseModel):
 def parse_settings(text: str | None) -> Settings:
     """Settings from the text of the Variable; BadSettingsError names each bad one and why it is."""
     try:
-        return Settings.model_validate(json.loads(text) if text and text.strip() else {})
+        written = json.loads(text) if text and text.strip() else {}
+        if not isinstance(written, dict):
+            raise ValueError(f"it has {str(written)[:60]}")
+        return Settings.model_validate(written)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        problems = complaints(error, "no such setting", Settings.model_fields)
         raise BadSettingsError(f"Airflow Variable '{SETTINGS_VARIABLE}': {problems}") from None
     except ValueError as error:
         raise BadSettingsError(f"Airflow Variable '{SETTINGS_VARIABLE}' is no JSON object: {error}") from None

@@ -243,8 +243,10 @@ def test_an_old_trackers_videos_are_adopted_from_the_form(deployment: Deployment
     ],
 )
 def test_bad_forms_fail_at_once_and_say_why(deployment: Deployment, form: dict[str, Any], reason: str) -> None:
-    with pytest.raises(AirflowFailException, match=reason):
+    with pytest.raises(AirflowFailException, match=reason) as caught:
         hunter.plan("manual", NO_INTERVAL, form)
+    assert caught.value.__suppress_context__  # a log that prints its causes would say it all again
+    assert caught.value.__cause__ is None
 
 
 def test_nothing_to_hunt_says_where_to_write_it(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from ghost_tracking.core.complaints import complaints
 from ghost_tracking.core.video_ids import is_channel_id, parse_brought_video
 from ghost_tracking.errors import BadSourcesError
 
@@ -118,6 +119,14 @@ _KINDS: dict[str, type[Source]] = {
     "videos": VideosSource,
 }
 
+_PATTERNS = {
+    "^[A-Z]{2}$": "a country in two capital letters, such as US",
+    "^[0-9]{1,3}$": "the number of a category, such as 27",
+    "^[A-Za-z-]{2,7}$": "a language, such as en",
+    "^UC": "the id of a channel, which begins with UC",
+    "^[A-Za-z0-9_-]{2,64}$": "the id of a playlist, such as PLE7DDD91010BC51F8",
+}
+
 
 def parse_sources(document: Any, origin: str) -> list[Source]:
     """Sources from a parsed YAML or JSON document: a list, or a mapping with the list under `sources`.
@@ -154,9 +163,5 @@ def parse_source(entry: Any) -> Source:
     try:
         return TypeAdapter(_KINDS[kind]).validate_python(dict(entry))
     except ValidationError as error:
-        raise ValueError("; ".join(_reason(problem) for problem in error.errors())) from None
-
-
-def _reason(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+        no_such = f"a source with '{kind}' has no"
+        raise ValueError(complaints(error, no_such, _KINDS[kind].model_fields, _PATTERNS)) from None

@@ -31,7 +31,9 @@ def task_body(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
         try:
             return function(*args, **kwargs)
         except PermanentError as error:
-            raise AirflowFailException(error.message) from error
+            log.debug("Where it was raised", exc_info=True)
+            # the message says what to mend; with its causes Airflow would print it two or three times over
+            raise AirflowFailException(error.message) from None
 
     return body
 

@@ -4,10 +4,10 @@ Airflow checks the values of a DAG's params, and takes any other name along in s
 would delete in earnest.
 """
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
 
+from ghost_tracking.core.complaints import named
 from ghost_tracking.errors import BadInputError
 from ghost_tracking.tasks.body import task_body
 
@@ -22,12 +22,7 @@ def form(context: Mapping[str, Any]) -> dict[str, Any]:
     unknown = [name for name in context["dag_run"].conf or {} if name not in known and name not in _OF_AIRFLOW]
     if unknown:
         raise BadInputError(
-            f"the form of {context['dag'].dag_id} has no {', nor '.join(_named(name, known) for name in unknown)}. "
+            f"the form of {context['dag'].dag_id} has no {', nor '.join(named(name, known) for name in unknown)}. "
             f"It has {', '.join(known)}. Nothing was done"
         )
     return dict(context["params"])
-
-
-def _named(name: str, known: Iterable[str]) -> str:
-    nearest = get_close_matches(name.lower().replace("-", "_"), known, 1)
-    return f"{name!r} (did you mean {nearest[0]!r}?)" if nearest else repr(name)

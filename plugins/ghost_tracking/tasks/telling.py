@@ -98,7 +98,7 @@ def notifiers() -> list[BaseNotifier]:
     try:
         entries = json.loads(text) if text and text.strip() else []
         if not isinstance(entries, list):
-            raise ValueError(f"{text[:60]!r} is something else")
+            raise ValueError(f"it has {text[:60]}")
     except ValueError as error:
         raise BadSettingsError(f"Airflow Variable '{NOTIFIERS_VARIABLE}' is no JSON list: {error}") from None
     for number, entry in enumerate(entries, 1):
