@@ -44,7 +44,7 @@ def test_a_list_of_the_form_is_admitted_and_twice_adds_nothing(
         said = run(deployment, {"list": "\n".join(lines), "list_name": "mine"})["message"]
     assert "line 401: 'no video at all'" in caplog.text
     assert "401 videos, 401 of them new" in said
-    assert "1 duplicates, 1 bad lines" in said
+    assert "1 duplicate, 1 bad line" in said
     assert "400 new, 0 known, 1 refused; 0 wait" in said
     vault = ParquetVaultHook()
     assert scheduled_ids(sql, vault) == sorted(alive)
@@ -101,4 +101,4 @@ def test_a_full_database_admits_nothing_and_says_so(ghost_postgres: Connection, 
     vault.inbox.receive(["dQw4w9WgXcQ"])
     with WatchlistHook(connection=ghost_postgres) as watchlist:
         report = Admission(watchlist, vault, Settings(inbox_sql_megabytes=1)).run()
-    assert "1 videos wait in the inbox; the database has" in report["message"]
+    assert "1 video waits in the inbox; the database has" in report["message"]

@@ -249,6 +249,17 @@ def test_bad_forms_fail_at_once_and_say_why(deployment: Deployment, form: dict[s
     assert caught.value.__cause__ is None
 
 
+def test_one_of_a_thing_is_told_as_one(deployment: Deployment, sql: psycopg.Connection) -> None:
+    (video_id,) = deployment.alive(1)
+    assert deployment.hunt({"videos": [video_id]})["message"].startswith("1 of 1 source of the run's form, ")
+    sql.execute("UPDATE watchlist SET next_track_at = now() - INTERVAL '1 minute'")
+    assert deployment.track()["message"] == "1 video is due, 1 is tracked now in 1 batch. Tracked 1."
+    assert deployment.track("manual", videos=[video_id])["message"].startswith("1 video of the run's form is read now.")
+    assert janitor.seal(dry_run=False)["message"].startswith("Sealed 0 hours, deleted 0 parts")
+    cleaned = janitor.clean(dry_run=False, retention_days=1)["message"]
+    assert cleaned.startswith("Deleted the metadata of 0 videos discovered more than 1 day ago; 1 keeps its own, 1 is ")
+
+
 def test_nothing_to_hunt_says_where_to_write_it(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AirflowFailException, match=r"sources\.yaml cannot be read"):
         hunter.plan("scheduled", NO_INTERVAL, {})
@@ -325,7 +336,7 @@ def test_calls_that_fail_leave_their_videos_due_and_say_so(
     deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
 ) -> None:
     server.simulator.faults.add("http_error", video_id=tracked[0])
-    with pytest.raises(TransientError, match=r"1 calls failed, [15]0 videos stay due"):
+    with pytest.raises(TransientError, match=r"1 call failed, [15]0 videos stay due"):
         deployment.track()
     left = still_due(sql)
     assert left in (10, 50)  # the two calls of sixty videos
@@ -575,7 +586,7 @@ def test_the_janitor_seals_folds_and_checks(deployment: Deployment) -> None:
     assert janitor.check(dry_run=False, what="recent")["hours"] == 0
     with pytest.raises(AirflowFailException, match=r"1 problem.*'repair' mends.*hour=07/stats\.parquet"):
         janitor.check(dry_run=False, what="everything")
-    assert "Restored 1 hours" in janitor.check(dry_run=False, what="repair")["message"]
+    assert "Restored 1 hour " in janitor.check(dry_run=False, what="repair")["message"]
     assert len(vault.read_history("video")) == 30
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
+from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -51,8 +52,8 @@ def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
         raise BadInputError(f"the list has no video in it: {'; '.join(map(str, report.bad_lines)) or 'it is empty'}")
     shown = f" (the first: {report.bad_lines[0]})" if report.bad_lines else ""
     message = (
-        f"List {report.name}: {report.ids:,} videos, {report.new:,} of them new to the inbox; {report.duplicates:,} "
-        f"duplicates, {report.bad:,} bad lines{shown}"
+        f"List {report.name}: {counted(report.ids, 'video')}, {report.new:,} of them new to the inbox; "
+        f"{counted(report.duplicates, 'duplicate')}, {counted(report.bad, 'bad line')}{shown}"
     )
     log.info(message)
     return message
@@ -88,7 +89,7 @@ class Admission:
             return _said("No list is waiting")
         allowed, why = self.allowed()
         if not allowed:
-            return _said(f"{left:,} videos wait in the inbox; {why}")
+            return _said(f"{counted(left, 'video waits', 'videos wait')} in the inbox; {why}")
         total = Haul()
         purse = Purse({Bucket.GENERAL: self.watchlist.quota.reserve(Bucket.GENERAL, calls_for(allowed), now=self.now)})
         with calling_youtube(self.watchlist.quota, purse, self.settings) as youtube:
@@ -108,7 +109,7 @@ class Admission:
             log.warning("Refused %s: %s", video_id, reason)
         message = (
             f"Admitted from the inbox: {total.new:,} new, {total.known:,} known, {len(total.refused):,} refused; "
-            f"{left:,} wait for the next runs ({why})"
+            f"{counted(left, 'waits', 'wait')} for the next runs ({why})"
         )
         failures = [error for error in total.failed.values() if not isinstance(error, QuotaExhaustedError)]
         if failures:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ghost_tracking.core.alerts import Alert, Kind, Limits, Observation, alerts
 from ghost_tracking.core.pacing import QuotaStatus
+from ghost_tracking.core.wording import counted
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings
@@ -44,7 +45,8 @@ def tell_of_heat(video_ids: Sequence[str], settings: Settings, context: Mapping[
     """Tell of settled videos that have become hot; each is told of once, since it is read daily from then on."""
     if video_ids and settings.alert_heat:
         shown = ", ".join(video_ids[:10]) + (", …" if len(video_ids) > 10 else "")
-        tell([Alert(Kind.HEAT, f"{len(video_ids):,} settled videos grow again and are read daily: {shown}")], context)
+        grow = counted(len(video_ids), "settled video grows again and is", "settled videos grow again and are")
+        tell([Alert(Kind.HEAT, f"{grow} read daily: {shown}")], context)
 
 
 def limits(settings: Settings) -> Limits:

@@ -19,6 +19,7 @@ from ghost_tracking.core.sources import (
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.core.videos import Found, parse_instant
 from ghost_tracking.core.windows import Assignment, Window, assign
+from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import (
     BadInputError,
     BadSourcesError,
@@ -74,7 +75,7 @@ def plan(
     batches = min(settings.hunter_parallel_tasks, -(-len(hunted) // 10))
     window = assignment.window
     stretch = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
-    why = f"{len(hunted)} of {len(sources)} sources of {origin}, {stretch}"
+    why = f"{len(hunted)} of {counted(len(sources), 'source')} of {origin}, {stretch}"
     log.info(why)
     return {
         # the tasks read the sources again, and the digest tells them whether they are still the same
@@ -147,7 +148,8 @@ def _adopt() -> str:
     with WatchlistHook() as watchlist:
         watchlist.migrate()
         adopted = watchlist.adopt_old_videos()
-        message = f"Adopted {adopted:,} videos of the old tracker; {watchlist.count():,} are tracked now"
+        tracked = counted(watchlist.count(), "is", "are")
+        message = f"Adopted {counted(adopted, 'video')} of the old tracker; {tracked} tracked now"
     log.info(message)
     return message
 
@@ -218,7 +220,7 @@ def _find(
         haul.found[source.key] = [video_id for video_id in ids if is_video_id(video_id)]
         if source.windowed and assignment.catches_up and not one_off:
             haul.hunted_until[source.key] = window.end
-        log.info("%s: %s videos", source.label, len(ids))
+        log.info("%s: %s", source.label, counted(len(ids), "video"))
     return haul
 
 
@@ -274,7 +276,7 @@ def _report(haul: Haul, sources: int) -> dict[str, Any]:
 def _label(report: Mapping[str, Any]) -> str:
     rest = [f"{report[name]:,} {name}" for name in ("refused", "left") if report[name]]
     failed = [f"{report['failed_count']} failed"] if report["failed_count"] else []
-    return f"{report['sources']} sources: " + ", ".join(
+    return f"{counted(report['sources'], 'source')}: " + ", ".join(
         [f"{report['new']:,} new", f"{report['known']:,} known", *rest, *failed]
     )
 
@@ -288,7 +290,9 @@ def _raise_failures(haul: Haul) -> None:
     }
     if passing:
         label, error = next(iter(passing.items()))
-        raise TransientError(f"{len(passing)} sources failed and are hunted again next time; {label}: {error.message}")
+        raise TransientError(
+            f"{counted(len(passing), 'source')} failed, to be hunted again next time; {label}: {error.message}"
+        )
 
 
 def verdict(
@@ -302,7 +306,8 @@ def verdict(
         log.warning("A source failed: %s", reason)
     message = (
         f"{why}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
-        f"{totals['refused']:,} refused, {totals['left']:,} left for the next run. {len(failed)} sources failed."
+        f"{totals['refused']:,} refused, {totals['left']:,} left for the next run. "
+        f"{counted(len(failed), 'source')} failed."
     )
     if admitted:
         message += f" {admitted['message']}"

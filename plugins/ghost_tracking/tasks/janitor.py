@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import GhostTrackingError, PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.vault.archive_reports import ArchiveReport
@@ -27,7 +28,7 @@ def archive(*, dry_run: bool) -> dict[str, Any]:
     message = f"{'Dry run: would archive' if dry_run else 'Archived'} {_archived(report)}"
     if not dry_run:
         events = vault.publish_availability()
-        message += f"; {events.events_added:,} videos gone or back"
+        message += f"; {counted(events.events_added, 'video')} gone or back"
         report = replace(report, problems=(*report.problems, *events.problems))
     log.info(message)
     return report.as_dict() | {"message": message, "vault": identity}
@@ -55,10 +56,11 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
             "put there by `adopt_old_videos`: docs/operate.md, Migration from an old tracker",
             f"{report.unwatched:,}",
         )
-    verb = "would delete" if dry_run else "deleted"
+    verb = "Dry run: would delete" if dry_run else "Deleted"
     message = (
-        f"{'Dry run: ' if dry_run else ''}{verb} the metadata of {report.deleted:,} videos discovered more than {days} "
-        f"days ago; {report.kept:,} keep theirs, {watched:,} are tracked on. Of these rows the archive"
+        f"{verb} the metadata of {counted(report.deleted, 'video')} discovered more than {counted(days, 'day')} ago; "
+        f"{counted(report.kept, 'keeps its own', 'keep theirs')}, {counted(watched, 'is', 'are')} tracked on. Of these "
+        "rows the archive"
         f"{', as it is now, would take' if dry_run else ' took'} {_archived(archive.report)}"
     )
     log.info(message)
@@ -96,11 +98,13 @@ def shelve(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]:
         report = shelving.shelve()
         report.deleted = shelving.sweep(timedelta(days=settings.roster_keep_days))
     message = (
-        f"Shelved {report.shelved:,} videos, {report.gone:,} of them gone, in {report.chunks:,} new chunks; "
-        f"{report.retired:,} chunks were put together, {report.deleted:,} old files deleted"
+        f"Shelved {counted(report.shelved, 'video')}, {report.gone:,} of them gone, in "
+        f"{counted(report.chunks, 'new chunk')}; {counted(report.retired, 'chunk was', 'chunks were')} put together, "
+        f"{counted(report.deleted, 'old file')} deleted"
     )
     if restored is not None:
-        message = f"The database was older than the vault: {restored:,} videos are back on the schedule. {message}"
+        back = counted(restored, "video is", "videos are")
+        message = f"The database was older than the vault: {back} back on the schedule. {message}"
     if report.problems:
         raise PermanentError(f"{message}; {'; '.join(report.problems[:3])}")
     return _said(message) | report.as_dict() | {"restored": restored}
@@ -125,7 +129,7 @@ def seal(*, dry_run: bool) -> dict[str, Any]:
     report = _vault().seal(datetime.now(UTC))
     for problem in report.published.problems:
         log.error(problem)
-    message = f"Sealed {len(report.sealed)} hours, deleted {report.parts_deleted:,} parts"
+    message = f"Sealed {counted(len(report.sealed), 'hour')}, deleted {counted(report.parts_deleted, 'part')}"
     log.info(message)
     if report.published.failed:
         raise TransientError(f"{message}; {'; '.join(report.published.problems[:3])}")
@@ -142,9 +146,10 @@ def fold(*, dry_run: bool) -> dict[str, Any]:
     settings = read_settings()
     report = _vault().fold(datetime.now(UTC), months=settings.folds_months, keep_hours=settings.vault_keep_hours)
     periods = ", ".join(map(str, report.folded)) or "nothing"
-    message = f"Folded {periods}: {report.points:,} points, {report.bytes:,} bytes"
+    message = f"Folded {periods}: {counted(report.points, 'point')}, {counted(report.bytes, 'byte')}"
     if report.hours_dropped:
-        message += f"; {report.hours_dropped:,} hourly files, whose points are in series, were deleted"
+        dropped = counted(report.hours_dropped, "hourly file was", "hourly files were")
+        message += f"; {dropped} deleted, since series have the points"
     if report.failed:
         raise TransientError(f"{message}; {'; '.join(report.problems[:3])}")
     return _said(message) | report.as_dict()
@@ -165,8 +170,9 @@ def expire(*, dry_run: bool) -> dict[str, Any]:
     videos = vault.expire_videos(cutoff, dry_run=announced)
     done = "would be deleted" if announced else "deleted"
     message = (
-        f"Older than {days} days: {points.hours:,} hours with {points.points:,} points, {points.series_points:,} "
-        f"points of series and the metadata of {videos.videos + videos.staged:,} videos {done}"
+        f"Older than {counted(days, 'day')}: {counted(points.hours, 'hour')} with {counted(points.points, 'point')}, "
+        f"{counted(points.series_points, 'point')} of series and the metadata of "
+        f"{counted(videos.videos + videos.staged, 'video')} {done}"
     )
     if announced and not dry_run:
         message += " by the next run: change vault_retention_days before it comes if that is not what you want"
@@ -190,17 +196,18 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
     elif what == "repair" and not dry_run:
         report = vault.repair()
         repaired = (
-            f"Restored {len(report.restored)} hours and {len(report.refolded)} periods, set "
-            f"{len(report.quarantined)} files aside. "
+            f"Restored {counted(len(report.restored), 'hour')} and {counted(len(report.refolded), 'period')}, set "
+            f"{counted(len(report.quarantined), 'file')} aside. "
         )
         for sentence in (*report.lost, *report.problems):
             log.error(sentence)
     found = vault.verify(start=since)
-    message = f"{repaired}Compared {found.points:,} points of {found.hours:,} hours and {found.periods} series"
+    compared = f"{counted(found.points, 'point')} of {counted(found.hours, 'hour')} and {found.periods} series"
+    message = f"{repaired}Compared {compared}"
     if found.problems:
         raise PermanentError(
-            f"{message}: {len(found.problems)} problem(s), which a run with the check 'repair' mends as far as any "
-            f"layer has the points: {'; '.join(found.problems[:3])}"
+            f"{message}: {counted(len(found.problems), 'problem')}, which a run with the check 'repair' mends as far "
+            f"as any layer has the points: {'; '.join(found.problems[:3])}"
         )
     return _said(message) | found.as_dict()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from airflow.sdk.lineage import get_hook_lineage_collector
 
+from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.settings import read_settings
@@ -29,12 +30,15 @@ def publish() -> dict[str, Any]:
         lineage.add_output_asset(context=vault, uri=vault.uri_of(partition))
     metrics.gauge("points_published", report.points_added)
     if report.busy:
-        log.warning("%s hours are being written by somebody else; their parts stay for the next run", len(report.busy))
-    log.info("Published %s points into %s hours", f"{report.points_added:,}", len(report.written))
+        busy = counted(len(report.busy), "hour is", "hours are")
+        log.warning("%s being written by somebody else; parts stay for the next run", busy)
+    log.info("Published %s into %s", counted(report.points_added, "point"), counted(len(report.written), "hour"))
     for problem in report.problems:
         log.error(problem)
     if report.failed:
-        raise TransientError(f"{len(report.failed)} hours could not be published: {'; '.join(report.problems[:3])}")
+        raise TransientError(
+            f"{counted(len(report.failed), 'hour')} could not be published: {'; '.join(report.problems[:3])}"
+        )
     if report.quarantined or report.rebuilt:
         raise PermanentError(f"the vault has broken files, set aside: {'; '.join(report.problems[:3])}")
     return report.as_dict()

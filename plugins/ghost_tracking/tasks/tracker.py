@@ -15,6 +15,7 @@ from ghost_tracking.core.schedule import keeping_slot, settle
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.video_ids import parse_brought_video
 from ghost_tracking.core.videos import Reading
+from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -53,7 +54,8 @@ def plan(
         if videos:
             slices = [{"first": first, "stop": first + LARGEST_BATCH} for first in range(0, len(videos), LARGEST_BATCH)]
             return _planned(
-                f"{len(videos):,} videos of the run's form are read now.", [each | common for each in slices]
+                f"{counted(len(videos), 'video')} of the run's form {'is' if len(videos) == 1 else 'are'} read now.",
+                [each | common for each in slices],
             )
         tracking = Tracking(watchlist, settings, by_hand=by_hand)
         quota = tracking.quota()
@@ -98,7 +100,7 @@ def track(
     videos = _named(form or {})[token["first"] : token["stop"]] if "first" in token else None
     batch = Batch(Queue.DAILY, len(videos), strict=True) if videos is not None else Batch.from_dict(token)
     name = batch.queue.value if videos is None else "form"
-    label(f"{name}: {batch.limit:,} videos")
+    label(f"{name}: {counted(batch.limit, 'video')}")
     with WatchlistHook(budgets=settings.quota) as watchlist:
         purse, affordable = reserve(watchlist.quota, batch, settings, by_hand=token["by_hand"])
         tracking = Tracking(watchlist, settings)
@@ -154,14 +156,16 @@ class Tracking:
         if calls_allowed * IDS_PER_CALL == most < total:
             shares = in_whole_calls(shares)
         batches = make_batches(shares, self.settings.tracker_parallel_tasks, strict=total > most)
-        why = f"{total:,} videos are due, {sum(shares.values()):,} are tracked now in {len(batches)} batches."
+        due_now, tracked = counted(total, "video is", "videos are"), counted(sum(shares.values()), "is", "are")
+        why = f"{due_now} due, {tracked} tracked now in {counted(len(batches), 'batch', 'batches')}."
         if not batches:
-            why = f"{total:,} videos are due and stay so: YouTube's quota is used up, or kept for later runs."
+            stays = "stays" if total == 1 else "stay"
+            why = f"{due_now} due and {stays} so: YouTube's quota is used up, or kept for later runs."
         if quota.is_paced:
             why += (
-                f" Quota is short and spread over the day: {quota.calls_due:,} calls are due, {quota.needed:,.0f} are "
-                f"needed a day, {quota.left:,} are left until {quota.day.end:%H:%M} UTC; intervals are "
-                f"{quota.stretch:.2g} times as long."
+                f" Quota is short and spread over the day: {counted(quota.calls_due, 'call is', 'calls are')} due, "
+                f"{quota.needed:,.0f} are needed a day, {quota.left:,} are left until {quota.day.end:%H:%M} UTC; "
+                f"intervals are {quota.stretch:.2g} times as long."
             )
         return batches, why
 
@@ -321,7 +325,8 @@ def _raise_failures(done: Done) -> None:
     failures = [error for error in answer.failures if not isinstance(error, QuotaExhaustedError)]
     if failures:
         raise TransientError(
-            f"{len(failures)} calls failed, {len(answer.unanswered):,} videos stay due: {failures[0].message}"
+            f"{counted(len(failures), 'call')} failed, {counted(len(answer.unanswered), 'video stays', 'videos stay')} "
+            f"due: {failures[0].message}"
         )
     if done.is_fault:
         raise YouTubeFaultError(
