@@ -203,4 +203,14 @@ def test_a_bad_form_fails_at_once_and_says_why(stack: LocalStack, run: Run) -> N
     run_id = run("ghost_hunter", {"videos": ["https://example.com/"]}, ends="failed")[-1]
     (plan,) = instances(stack, "ghost_hunter", run_id)["plan"]
     assert plan["try_number"] == 1
-    assert "neither a video id nor the URL" in stack.task_log("ghost_hunter", run_id, "plan")
+    assert stack.task_log("ghost_hunter", run_id, "plan").count("neither a video id nor the URL") == 1
+
+
+def test_a_name_that_a_form_does_not_have_stops_every_task_that_writes(stack: LocalStack, run: Run) -> None:
+    run_id = run("ghost_janitor", {"dryrun": True}, ends="failed")[-1]
+    states = {name: each[0]["state"] for name, each in instances(stack, "ghost_janitor", run_id).items()}
+    stopped = {name for name, state in states.items() if state == "upstream_failed"}
+    assert stopped == {"clean", "shelve", "verdict"}
+    assert {state for name, state in states.items() if name not in stopped} == {"failed"}
+    for name in ("archive", "expire"):
+        assert stack.task_log("ghost_janitor", run_id, name).count("did you mean 'dry_run'?") == 1

@@ -104,11 +104,9 @@ def failed_run(dag_id: str, tasks: Sequence[str], *, timed_out: bool, by_hand: b
         why = "took longer than its dagrun_timeout and was ended: does a task hang, or wait for a slot or a worker?"
     else:
         why = f"has failed{' at ' + ', '.join(tasks) if tasks else ''}: the logs of its red tasks say why."
-    return Alert(
-        Kind.FAILED,
-        f"a run of {dag_id} {why} What it left undone, the next run does",
-        f"{dag_id}:by_hand" if by_hand else dag_id,
-    )
+    if by_hand:
+        return Alert(Kind.FAILED, f"a run of {dag_id} that somebody triggered {why}", f"{dag_id}:by_hand")
+    return Alert(Kind.FAILED, f"a run of {dag_id} {why} What it left undone, the next run does", dag_id)
 
 
 def _is_quiet(seen: Observation, limit: timedelta) -> bool:
