@@ -15,7 +15,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pandas as pd
@@ -544,6 +544,21 @@ def test_links_lead_out_of_the_frame_into_airflow(sign_in: Callable[..., Page]) 
     frame = show(page)
     frame.get_by_role("link", name="ghost_tracker").first.click()
     page.wait_for_url("**/dags/ghost_tracker**")
+
+
+def test_a_slip_in_a_form_is_told_and_tracking_stays_well(stack: LocalStack, sign_in: Callable[..., Page]) -> None:
+    run_id = stack.trigger("ghost_hunter", {"sources": [{"chanel": "UC1"}]})
+    assert stack.wait_for_run("ghost_hunter", run_id) == "failed"
+    page = sign_in()
+    time.sleep(10)  # the page remembers for so long
+    frame = show(page)
+    said = frame.get_by_role("row").filter(has=frame.get_by_text("failed", exact=True)).locator("td").last
+    (reason, *_) = stack.reasons("ghost_hunter", run_id)
+    said.get_by_text(reason.split(": ", 2)[2].splitlines()[0]).wait_for()
+    assert said.inner_text().startswith("plan: ")
+    assert "verdict well" in frame.locator(".verdict").get_attribute("class")
+    said.get_by_role("link").click()
+    page.wait_for_url(f"**/runs/{quote(run_id, safe='')}/tasks/plan**")
 
 
 def test_series_and_history_are_downloaded(sign_in: Callable[..., Page], video_id: str) -> None:
