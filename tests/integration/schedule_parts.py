@@ -338,7 +338,8 @@ class Schedule:
                 lost[bucket] += line["calls"]
         for bucket in seen.keys() | ledger.keys():
             spent = ledger.get(bucket, 0)
-            assert seen[bucket] <= spent <= seen[bucket] + lost[bucket], bucket
+            told = f"{bucket}: {seen[bucket]} seen, {spent} in the ledger, {lost[bucket]} not given back"
+            assert seen[bucket] <= spent <= seen[bucket] + lost[bucket], told
 
     def check_healed(self) -> dict[str, Any]:
         """After one more run of everything each video has one place, and nothing is due or lost."""
