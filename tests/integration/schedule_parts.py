@@ -330,7 +330,10 @@ class Schedule:
             """
             ledger = dict(sql.execute(query).fetchall())
         lines = self.diary()
-        emptied = {line["pid"]: line["emptied"] for line in lines if "settled" in line}
+        emptied: dict[int, set[str]] = {}  # by process, which may settle several times
+        for line in lines:
+            if "settled" in line:
+                emptied.setdefault(line["pid"], set()).update(line["emptied"])
         lost: Counter[str] = Counter()
         for line in lines:
             bucket = line.get("reserving")
