@@ -12,6 +12,8 @@ import pytest
 from local_stack.stack import LocalStack
 from real_parts import eventually
 
+pytestmark = pytest.mark.faults
+
 Run = Callable[..., list[str]]
 QUIET_SECONDS = 8.0
 """What a callback may take to tell."""
