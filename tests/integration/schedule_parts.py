@@ -28,7 +28,10 @@ from youtube_simulator import ServedReading, SimulatorServer
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 DATABASE = "schedule"
-TABLES = "watchlist, videos, roster, retired_chunks, quota_ledger, hunter_watermarks, vault_mark"
+TABLES = (
+    "watchlist, videos, roster, retired_chunks, quota_ledger, hunter_watermarks, vault_mark, vault_identity, let_go, "
+    "refused, discovery_gaps"
+)
 
 Tables = dict[str, bytes]
 
