@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ghost_tracking.hooks.vault.inbox import Inbox
     from ghost_tracking.hooks.vault.publishing import Publisher
     from ghost_tracking.hooks.vault.roster import ChunkFiles
+    from ghost_tracking.hooks.vault.source_memory import SourceMemories
 
 SEAL_MARGIN: Final = timedelta(minutes=15)
 
@@ -104,6 +105,13 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault.inbox import Inbox
 
         return Inbox(self._place.writable(), self.lock_timeout)
+
+    @property
+    def source_memory(self) -> "SourceMemories":
+        """What the listing of each source named when it was read last; losing it costs calls and nothing else."""
+        from ghost_tracking.hooks.vault.source_memory import SourceMemories
+
+        return SourceMemories(self._place.writable())
 
     @property
     def figures(self) -> "Figures":

@@ -6,6 +6,7 @@ series/day=…/<name>.parquet  series/month=…/…
 videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
 roster/<name>.parquet                            ids of settled videos, a chunk each
 roster/heat/<name>.parquet                       how fast their views grew
+sources/<name>.parquet                           what the listing of each source named when it was read last
 availability/month=…/availability.parquet        since when videos are gone, or back
 inbox/manifest.json  inbox/<name>.parquet        lists of videos that somebody brought, until they are admitted
 _staging/parts/date=…/hour=…/<name>.part         staged points, kept until their hour is sealed
@@ -31,6 +32,7 @@ VIDEOS: Final = "videos"
 VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
 ROSTER: Final = "roster"
 HEAT: Final = "roster/heat"
+SOURCES: Final = "sources"
 AVAILABILITY: Final = "availability"
 INBOX: Final = "inbox"
 INBOX_MANIFEST: Final = f"{INBOX}/manifest.json"
@@ -69,6 +71,11 @@ def chunk(name: str) -> str:
 def heat(chunk: str) -> str:
     """What is remembered of the videos of a chunk of the roster."""
     return f"{HEAT}/{chunk}{SUFFIX}"
+
+
+def source(name: str) -> str:
+    """What is remembered of the listing of a source."""
+    return f"{SOURCES}/{name}{SUFFIX}"
 
 
 def availability(month: Period) -> str:
