@@ -1,38 +1,62 @@
-"""What a source's listing named when it was read last."""
+"""What a source's listing has named, and what of it is on the schedule."""
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 
 from ghost_tracking.errors import BadInputError
+
+MOST_IDS = 20_000
+"""Ids that are remembered of a source: as many as YouTube lists of a channel."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceMemory:
-    """What a source has named, newest reading; a help that saves calls, and nobody's loss.
+    """What a source has named; a help that saves calls, and nobody's loss.
 
-    `as_of`: when the listing was read. `complete_since`: it was read whole back to videos published at this time; None:
-    that is not known. `ended`: it was read to its end. `next_token`: where a reading of the past goes on, if one is
-    under way. `ids` are the videos that it named, `published` when each was published, None where it did not tell.
+    `as_of`: when the listing was read. `named`: the videos that it named, the latest first, and when each was published
+    (None where the listing did not tell). `scheduled`: those of them that were put on the schedule; the others were the
+    source's past when its hunt began. `complete_since`: the listing was read whole back to videos published at this
+    time (None: not known), and `ended` whether it was read to its very end. `next_token`: the page at which a reading
+    that is under way goes on.
 
-    Times are aware, and kept in UTC. Raises `BadInputError` for a time without a zone, and where `published` has not
-    one entry an id.
+    Times are aware, and kept in UTC; `BadInputError` for a time without a zone.
     """
 
     as_of: datetime
-    complete_since: datetime | None
-    ended: bool
-    next_token: str | None
-    ids: tuple[str, ...]
-    published: tuple[datetime | None, ...]
+    named: Mapping[str, datetime | None] = field(default_factory=dict)
+    scheduled: frozenset[str] = frozenset()
+    complete_since: datetime | None = None
+    ended: bool = False
+    next_token: str | None = None
 
     def __post_init__(self) -> None:
-        if len(self.ids) != len(self.published):
-            raise BadInputError(f"{len(self.ids)} ids have {len(self.published)} publish times: give one for each id")
-        since = self.complete_since
         object.__setattr__(self, "as_of", _in_utc(self.as_of))
-        object.__setattr__(self, "complete_since", None if since is None else _in_utc(since))
-        published = tuple(None if moment is None else _in_utc(moment) for moment in self.published)
-        object.__setattr__(self, "published", published)
+        object.__setattr__(self, "complete_since", self.complete_since and _in_utc(self.complete_since))
+        named = {video_id: moment and _in_utc(moment) for video_id, moment in self.named.items()}
+        object.__setattr__(self, "named", named)
+
+    def says_the_same_as(self, other: "SourceMemory") -> bool:
+        """Whether both name the same videos, and know the same of them, whenever they were read."""
+        return (
+            self.named.keys() == other.named.keys()
+            and self.scheduled == other.scheduled
+            and (self.ended, self.next_token) == (other.ended, other.next_token)
+        )
+
+
+def united(
+    before: SourceMemory | None, named: Mapping[str, datetime | None], scheduled: Collection[str], at: datetime
+) -> SourceMemory:
+    """What is remembered after a listing was read at `at` (aware): what it names now first, then what it has named.
+
+    `scheduled`: the ids, of those that are named now, which are on the schedule. At most `MOST_IDS` are kept.
+    """
+    old = before or SourceMemory(at)
+    together = dict(islice((named | {**old.named, **named}).items(), MOST_IDS))
+    kept = (old.scheduled | set(scheduled)) & together.keys()
+    return SourceMemory(at, together, frozenset(kept), old.complete_since, old.ended, old.next_token)
 
 
 def _in_utc(moment: datetime) -> datetime:

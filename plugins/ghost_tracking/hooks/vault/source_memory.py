@@ -6,7 +6,6 @@ a file is lost: it costs calls, and no video.
 
 import hashlib
 import logging
-from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
@@ -23,7 +22,11 @@ from ghost_tracking.hooks.vault.tables import require_schema
 log = logging.getLogger(__name__)
 
 SCHEMA: Final = pa.schema(
-    [pa.field("video_id", pa.string(), nullable=False), pa.field("published_at", pa.timestamp("us", tz="UTC"))]
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("published_at", pa.timestamp("us", tz="UTC")),
+        pa.field("scheduled", pa.bool_(), nullable=False),
+    ]
 )
 _ABOUT: Final = "ghost_tracking.source"
 
@@ -99,7 +102,9 @@ def _encoded(key: str, memory: SourceMemory) -> bytes:
         write_page_checksum=True,
         store_schema=False,
     ) as writer:
-        writer.write_table(pa.table([list(memory.ids), list(memory.published)], schema=SCHEMA))
+        scheduled = [video_id in memory.scheduled for video_id in memory.named]
+        columns = [list(memory.named), list(memory.named.values()), scheduled]
+        writer.write_table(pa.table(columns, schema=SCHEMA))
         writer.add_key_value_metadata({_ABOUT: about.model_dump_json()})
     return bytes(sink.getvalue())
 
@@ -116,12 +121,12 @@ def _decoded(place: str, key: str, data: bytes) -> SourceMemory:
         raise UnreadableFileError(f"{place} does not say of which source it is", key=place) from error
     if about.key != key:
         raise UnreadableFileError(f"{place} is of another source, {about.key!r}", key=place)
-    published: list[datetime | None] = table["published_at"].to_pylist()
+    ids, published, scheduled = (table[name].to_pylist() for name in SCHEMA.names)
     return SourceMemory(
-        about.as_of,
-        about.complete_since,
-        about.ended,
-        about.next_token,
-        tuple(table["video_id"].to_pylist()),
-        tuple(published),
+        as_of=about.as_of,
+        named=dict(zip(ids, published, strict=True)),
+        scheduled=frozenset(video_id for video_id, there in zip(ids, scheduled, strict=True) if there),
+        complete_since=about.complete_since,
+        ended=about.ended,
+        next_token=about.next_token,
     )

@@ -21,13 +21,13 @@ def upgrade() -> None:
     op.execute("ALTER TABLE watchlist ADD COLUMN deferred_until TIMESTAMPTZ")
     op.execute("ALTER TABLE roster ADD COLUMN deferred_until TIMESTAMPTZ")
     op.execute("""
-        COMMENT ON COLUMN watchlist.deferred_until IS 'Due, but not to be claimed before: its call has just failed, and '
-            'others go first.'
+        COMMENT ON COLUMN watchlist.deferred_until IS 'Due, but not to be claimed before: its call has just failed, '
+            'and others go first.'
     """)
     op.execute("ALTER TABLE quota_ledger ADD COLUMN refused_at TIMESTAMPTZ")
     op.execute("""
-        COMMENT ON COLUMN quota_ledger.refused_at IS 'When YouTube refused the very method that this bucket pays for: it '
-            'is tried again the next day.'
+        COMMENT ON COLUMN quota_ledger.refused_at IS 'When YouTube refused the very method that this bucket pays for; '
+            'the next day it is tried again.'
     """)
     op.execute("ALTER TABLE videos ADD COLUMN scheduled BOOLEAN NOT NULL DEFAULT FALSE")
     op.execute("""
@@ -55,6 +55,11 @@ def upgrade() -> None:
     """)
     op.execute("""
         COMMENT ON TABLE refused IS 'What a source or an old tracker has named that cannot be the id of a video.'
+    """)
+    op.execute("ALTER TABLE hunter_watermarks ADD COLUMN begun_at TIMESTAMPTZ")
+    op.execute("""
+        COMMENT ON COLUMN hunter_watermarks.begun_at IS 'Where the hunt of this source began: as long as hunted_until '
+            'is there still, it has never been hunted to an end.'
     """)
     op.execute("""
         CREATE TABLE discovery_gaps (
