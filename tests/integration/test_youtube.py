@@ -1,17 +1,20 @@
 """The YouTube hook: the real Google client against a real HTTP server, with everything that can go wrong."""
 
 import logging
+import socketserver
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from airflow.sdk import Connection
 
+from answering import Said, answering, refusal
 from ghost_tracking.core.budgets import Bucket, Purse
-from ghost_tracking.core.videos import Reading
+from ghost_tracking.core.videos import Page, Reading
 from ghost_tracking.errors import (
     CallRejectedError,
     ConfigurationError,
@@ -419,6 +422,121 @@ def test_a_call_that_we_put_wrongly_is_not_cut_in_halves(server: SimulatorServer
     with pytest.raises(CallRejectedError):
         youtube._youtube.ask_all(reject, ids)
     assert sent == [50]
+
+
+def test_pages_of_uploads_are_read_to_their_end_or_from_a_token_on(
+    youtube: YouTubeHook, server: SimulatorServer
+) -> None:
+    channel = busiest(server, (server.simulator.clock.now() - timedelta(days=9), server.simulator.clock.now()))
+    pages = list(youtube.upload_pages(channel))
+    assert len(pages) > 2
+    assert [page.next_token is None for page in pages] == [*[False] * (len(pages) - 1), True]
+    assert all(len(page.found) == 50 for page in pages[:-1])
+    assert pages[0].total >= sum(len(page.found) for page in pages)
+    assert list(youtube.upload_pages(channel, pages[0].next_token)) == pages[1:]
+    handle = server.simulator.world.channel(channel).handle
+    assert next(youtube.upload_pages(f"@{handle}")) == pages[0]
+
+
+def test_pages_are_asked_for_when_they_are_wanted(youtube: YouTubeHook, server: SimulatorServer) -> None:
+    playlist = server.simulator.world.playlist_ids()[0]
+    first = next(youtube.playlist_pages(playlist))
+    assert first.found
+    assert calls(server) == {"playlistItems.list": 1}
+
+
+def test_an_empty_page_tells_whether_it_is_the_whole_of_an_empty_listing() -> None:
+    with answering(lambda _, __: (200, {"pageInfo": {"totalResults": 7}})) as server:
+        youtube = YouTubeHook(connection=server.connection)
+        assert list(youtube.playlist_pages("PL1")) == [Page([], None, 7)]
+        server.answer = lambda _, __: (200, {"items": []})
+        assert list(youtube.playlist_pages("PL1")) == [Page([], None, None)]
+        youtube.close()
+
+
+def test_a_channel_that_never_published_has_one_page_without_videos() -> None:
+    channel = "UC" + "x" * 22
+    uploads = {"contentDetails": {"relatedPlaylists": {"uploads": "UU" + "x" * 22}}}
+
+    def answer(endpoint: str, ids: Sequence[str]) -> Said:
+        return (200, {"items": [uploads]}) if endpoint == "channels" else refusal(404, "playlistNotFound")
+
+    with answering(answer) as server:
+        youtube = YouTubeHook(connection=server.connection)
+        assert list(youtube.upload_pages(channel)) == [Page([], None, 0)]
+        youtube.close()
+
+
+def test_a_page_of_a_search_is_as_youtube_gave_it(youtube: YouTubeHook, server: SimulatorServer, window: tuple) -> None:
+    start = window[1] - timedelta(hours=2)
+    pages = [youtube.search_page(start, window[1])]
+    while pages[-1].next_token:
+        pages.append(youtube.search_page(start, window[1], pages[-1].next_token))
+    named = {each.video_id for page in pages for each in page.found if each.is_published_in(start, window[1])}
+    assert named == published(server, start, window[1])
+
+
+@contextmanager
+def trickling() -> Iterator[Connection]:
+    """A server that sends a byte every tenth of a second, for ever: no timeout of a socket ends its answers."""
+    over = threading.Event()
+
+    class Trickle(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99999\r\n\r\n")
+            with suppress(OSError):
+                while not over.wait(0.1):
+                    self.request.sendall(b" ")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Trickle) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        host = f"http://127.0.0.1:{server.server_address[1]}/"
+        yield Connection(conn_id="youtube_default", conn_type="youtube", host=host, password=CANARY)
+        over.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda youtube: youtube.uploads("UC" + "x" * 22, datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC)),
+        lambda youtube: youtube.uploads("@somebody", datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC)),
+        lambda youtube: youtube.playlist("PL1"),
+        lambda youtube: youtube.search(datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC)),
+        lambda youtube: youtube.chart("US"),
+    ],
+    ids=["uploads", "channels", "playlist", "search", "chart"],
+)
+def test_a_listing_that_trickles_in_is_cut_off(ask: Callable[[YouTubeHook], object]) -> None:
+    with trickling() as connection:
+        youtube = YouTubeHook(connection=connection, timeout=0.3)
+        started = time.monotonic()
+        with pytest.raises(YouTubeFaultError):
+            ask(youtube)
+        assert time.monotonic() - started < 10
+        youtube.close()
+
+
+def test_metadata_that_trickles_in_is_given_up(server: SimulatorServer, ids: list[str]) -> None:
+    with trickling() as connection:
+        youtube = YouTubeHook(connection=connection, timeout=0.3)
+        answers = [youtube.metadata(ids[:50]), youtube.statistics(ids[:50])]
+        assert [answer.unanswered for answer in answers] == [set(ids[:50])] * 2
+        youtube.close()
+
+
+def test_a_hook_works_on_after_a_call_was_cut_off(server: SimulatorServer) -> None:
+    playlist = server.simulator.world.playlist_ids()[0]
+    youtube = YouTubeHook(connection=youtube_at(server), timeout=0.5)
+    server.simulator.faults.add("hang")
+    with pytest.raises(YouTubeFaultError):
+        youtube.playlist(playlist)
+    server.simulator.faults.clear()
+    assert youtube.playlist(playlist)
+    youtube.close()
 
 
 def test_a_missing_connection_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,26 @@ class Found:
     video_id: str
     published_at: datetime | None = None
 
+    def is_published_in(self, after: datetime | None, before: datetime | None) -> bool:
+        """Whether it belongs to a window; one whose publish time is not told is given the benefit of the doubt."""
+        if self.published_at is None:
+            return True
+        return (after is None or self.published_at >= after) and (before is None or self.published_at < before)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing, as YouTube gave it: every video that it names, in order.
+
+    `next_token` asks for the next page; None: the listing ends here. `total` is how many YouTube says the listing has
+    (of a search: an estimate); None where it does not say. So an empty first page is the whole of an empty listing
+    only where `total` is 0.
+    """
+
+    found: list[Found]
+    next_token: str | None = None
+    total: int | None = None
+
 
 def item_id(item: object) -> str | None:
     """The id of an item, or None where it has none that could be one."""

@@ -45,6 +45,7 @@ from ghost_tracking.hooks.youtube.answer import Answer, Item
 _KEY_HEADER = "x-goog-api-key"
 _ATTEMPTS = 4
 _LONGEST_WAIT = 30.0
+_TIMEOUTS = 5  # what takes as many timeouts in all is cut off, where the caller gives no time of its own
 _OUR_FAULT = {"invalidfilters", "missingrequiredparameter", "invalidpagetoken", "unknownpart"}
 _BUCKETS = {("videos", "batchGetStats"): Bucket.STATISTICS, ("search", "list"): Bucket.SEARCH}
 
@@ -131,6 +132,7 @@ class Caller:
         self._connection = connection
         self._threads = threads
         self._timeout = timeout
+        self.longest = timedelta(seconds=_TIMEOUTS * timeout)
         self._local = threading.local()
         self._open: list[_Http] = []
         self._generation = 0
@@ -154,6 +156,24 @@ class Caller:
         for connection in opened:
             connection.close()
 
+    def alone(self, call: Callable[[], Result]) -> Result:
+        """What one call of this thread answers, with its tries; cut off, as a fault of YouTube, when it takes too long.
+
+        A timeout of the socket does not end an answer that trickles in byte by byte.
+        """
+        with self.bounded(self.longest):
+            this_round = self._round
+            watch = threading.Timer(this_round.left, self._abort, (this_round,))
+            watch.daemon = True
+            watch.start()
+            try:
+                return self.tried(call)
+            finally:
+                watch.cancel()
+                watch.join()
+                if this_round.over.is_set():
+                    self.close()  # what was cut off carries no other call
+
     def tried(self, call: Callable[[], Result]) -> Result:
         """What a call answers, after as many tries as it takes and the purse pays for, within the deadline."""
         failures: list[TransientError] = []
@@ -171,7 +191,9 @@ class Caller:
 
         return Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, YouTubeFaultError | RateLimitedError)),
-            stop=stop_any(stop_after_attempt(_ATTEMPTS), stop_when_event_set(unpaid)),
+            stop=stop_any(
+                stop_after_attempt(_ATTEMPTS), stop_when_event_set(unpaid), stop_when_event_set(self._my_round.over)
+            ),
             wait=self._pause,
             sleep=self._my_round.pause,
             reraise=True,

@@ -1,7 +1,8 @@
 """YouTubeHook: the counts and metadata of videos, and the ways to find new ones, from YouTube's Data API v3."""
 
 import functools
-from collections.abc import Callable, Collection, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from ghost_tracking import settings
 from ghost_tracking.core.budgets import Bucket, Purse
 from ghost_tracking.core.tiers import as_utc
 from ghost_tracking.core.video_ids import is_channel_id, uploads_playlist
-from ghost_tracking.core.videos import Found, Reading, Video, read_counts, read_video
+from ghost_tracking.core.videos import Found, Page, Reading, Video, read_counts, read_video
 from ghost_tracking.errors import NotFoundError, QuotaExhaustedError
 from ghost_tracking.hooks.youtube.answer import (
     Answer,
@@ -39,7 +40,8 @@ class YouTubeHook(BaseHook):
 
     Every request is paid from `purse` before it is sent; without one, calls are not counted. Calls that fail in
     passing are tried up to four times, with growing pauses or as long as Retry-After says. `timeout` is seconds
-    without a byte; `threads` calls are under way at a time, each with an HTTP connection of its own.
+    without a byte; a page of a listing, or all the ids that a verb is given, may take five times as long in all, unless
+    the verb is told otherwise. `threads` calls are under way at a time, each with an HTTP connection of its own.
 
     Raises YouTubeKeyError (the key), ConfigurationError (the connection), NotFoundError, CallRejectedError, and the
     transient QuotaExhaustedError, RateLimitedError and YouTubeFaultError. No message contains the key or a URL.
@@ -85,7 +87,7 @@ class YouTubeHook(BaseHook):
         starting = set(upcoming)
         ask_for_start = [video_id for video_id in video_ids if video_id in starting]
         others = [video_id for video_id in video_ids if video_id not in starting]
-        with self._youtube.bounded(within):
+        with self._youtube.bounded(within or self._youtube.longest):
             answer = self._youtube.ask_all(self._one_call_of_counts, others)
             answer.add(self._youtube.ask_all(self._one_call_of_list, ask_for_start))
             for video_id in answer.unconfirmed & set(gone):
@@ -97,7 +99,7 @@ class YouTubeHook(BaseHook):
 
     def metadata(self, video_ids: Collection[str], *, within: timedelta | None = None) -> Answer[Video]:
         """Metadata and counts of videos from `videos.list`, fifty ids a call. As `statistics`, which see."""
-        with self._youtube.bounded(within):
+        with self._youtube.bounded(within or self._youtube.longest):
             return self._youtube.ask_all(self._one_call_of_metadata, list(video_ids))
 
     # Finding videos
@@ -108,16 +110,12 @@ class YouTubeHook(BaseHook):
         Read from its uploads playlist, newest first, up to the first page that holds nothing newer than `after`:
         the order can be wrong by a few places. NotFoundError for a channel that is gone.
         """
-        if not is_channel_id(channel_id):
-            playlist = self._uploads_playlist_of(channel_id)
-            return self._uploads(playlist, after, before, pages)
-        try:
-            return self._uploads(uploads_playlist(channel_id), after, before, pages)
-        except NotFoundError:
-            playlist = self._uploads_playlist_of(channel_id)
-        if playlist == uploads_playlist(channel_id):
-            return []  # the channel is there, and has never published anything
-        return self._uploads(playlist, after, before, pages)
+        found: list[Found] = []
+        for page in _news(self.upload_pages(channel_id), pages):
+            found += [each for each in page if each.is_published_in(after, before)]
+            if not any(each.is_published_in(after, None) for each in page):
+                break
+        return found
 
     def playlist(
         self,
@@ -128,8 +126,8 @@ class YouTubeHook(BaseHook):
         pages: int = 400,
     ) -> list[Found]:
         """Videos of a playlist, all of them or those published in a window. NotFoundError for one that is gone."""
-        found = (each for page in self._playlist_pages(playlist_id, pages) for each in page)
-        return [each for each in found if _published_in(each, after, before)]
+        found = (each for page in _news(self.playlist_pages(playlist_id), pages) for each in page)
+        return [each for each in found if each.is_published_in(after, before)]
 
     def search(
         self,
@@ -148,6 +146,75 @@ class YouTubeHook(BaseHook):
         One call of the search bucket a page. YouTube's own bounds are whole seconds and not exact, so what it
         returns outside of the window is dropped.
         """
+        ask = functools.partial(
+            self.search_page,
+            after,
+            before,
+            query=query,
+            region=region,
+            language=language,
+            category=category,
+            channel_id=channel_id,
+        )
+        found = (each for page in _news(_follow(ask), pages) for each in page)
+        return [each for each in found if each.is_published_in(after, before)]
+
+    def chart(self, region: str, *, category: str | None = None, pages: int = 4) -> list[Found]:
+        """YouTube's most popular videos of a region (ISO 3166 code), optionally of a category."""
+        parameters = {
+            "part": "snippet",
+            "chart": "mostPopular",
+            "regionCode": region,
+            "videoCategoryId": category,
+            "maxResults": 50,
+        }
+        ask = functools.partial(self._page, "videos", parameters, found_in_list)
+        return [each for page in _news(_follow(ask), pages) for each in page]
+
+    # The same page by page, for callers that must know whether a listing was read to its end
+
+    def upload_pages(self, channel_id: str, page_token: str | None = None) -> Iterator[Page]:
+        """A channel's uploads (its id or @handle), newest first, page by page from `page_token` on.
+
+        Up to fifty videos and one call of the general bucket a page, asked for when it is wanted; the last one has no
+        `next_token`. The order can be wrong by a few places. Raises NotFoundError for a channel that is gone; one
+        that has never published anything has one page without videos.
+        """
+        try:
+            playlist = uploads_playlist(channel_id) if is_channel_id(channel_id) else None
+            yield from self.playlist_pages(playlist or self._uploads_playlist_of(channel_id), page_token)
+            return
+        except NotFoundError:
+            if playlist is None:
+                raise
+        named = self._uploads_playlist_of(channel_id)
+        if named == playlist:
+            yield Page([], total=0)  # the channel is there, and has never published anything
+        else:
+            yield from self.playlist_pages(named, page_token)
+
+    def playlist_pages(self, playlist_id: str, page_token: str | None = None) -> Iterator[Page]:
+        """A playlist's videos in its own order; as `upload_pages`. Raises NotFoundError for one that is gone."""
+        parameters = {"part": "contentDetails,snippet", "playlistId": playlist_id, "maxResults": 50}
+        return _follow(functools.partial(self._page, "playlistItems", parameters, found_in_playlist), page_token)
+
+    def search_page(
+        self,
+        after: datetime,
+        before: datetime,
+        page_token: str | None = None,
+        *,
+        query: str | None = None,
+        region: str | None = None,
+        language: str | None = None,
+        category: str | None = None,
+        channel_id: str | None = None,
+    ) -> Page:
+        """One page of a search for videos that were published in a window (aware times), the newest first.
+
+        One call of the search bucket. As YouTube gave it: its bounds are whole seconds and not exact, so a few may
+        lie outside of the window (see `Found.is_published_in`); pages may repeat.
+        """
         parameters = {
             "part": "snippet",
             "type": "video",
@@ -161,19 +228,7 @@ class YouTubeHook(BaseHook):
             "videoCategoryId": category,
             "channelId": channel_id,
         }
-        found = (each for page in self._pages("search", parameters, pages, found_in_search) for each in page)
-        return [each for each in found if _published_in(each, after, before)]
-
-    def chart(self, region: str, *, category: str | None = None, pages: int = 4) -> list[Found]:
-        """YouTube's most popular videos of a region (ISO 3166 code), optionally of a category."""
-        parameters = {
-            "part": "snippet",
-            "chart": "mostPopular",
-            "regionCode": region,
-            "videoCategoryId": category,
-            "maxResults": 50,
-        }
-        return [each for page in self._pages("videos", parameters, pages, found_in_list) for each in page]
+        return self._page("search", parameters, found_in_search, page_token)
 
     def close(self) -> None:
         """Close the HTTP connections."""
@@ -226,50 +281,50 @@ class YouTubeHook(BaseHook):
 
     # Pages
 
-    def _uploads(self, playlist_id: str, after: datetime, before: datetime, pages: int) -> list[Found]:
-        found: list[Found] = []
-        for page in self._playlist_pages(playlist_id, pages):
-            found += [each for each in page if _published_in(each, after, before)]
-            if not any(each.published_at is None or each.published_at >= after for each in page):
-                break
-        return found
-
     def _uploads_playlist_of(self, channel: str) -> str:
         by = {"id": channel} if is_channel_id(channel) else {"forHandle": channel}
-        body = self._youtube.tried(lambda: self._youtube.call("channels", "list", part="contentDetails", **by))
+        body = self._youtube.alone(lambda: self._youtube.call("channels", "list", part="contentDetails", **by))
         for item in items_of(body):
             playlist = part_of(part_of(item, "contentDetails"), "relatedPlaylists").get("uploads")
             if isinstance(playlist, str) and playlist:
                 return playlist
         raise NotFoundError(f"YouTube does not know the channel {channel}: it is gone, hidden or misspelt")
 
-    def _playlist_pages(self, playlist_id: str, pages: int) -> Iterator[list[Found]]:
-        parameters = {"part": "contentDetails,snippet", "playlistId": playlist_id, "maxResults": 50}
-        return self._pages("playlistItems", parameters, pages, found_in_playlist)
-
-    def _pages(
-        self, resource: str, parameters: dict[str, Any], pages: int, read: Callable[[dict[str, Any]], Found | None]
-    ) -> Iterator[list[Found]]:
-        """What is new on each page. Ends at the last page, at an empty one, and at one that repeats only known ids."""
-        seen: set[str] = set()
-        token: str | None = None
-        for _ in range(pages):
-            body = self._youtube.tried(
-                functools.partial(self._youtube.call, resource, "list", **parameters, pageToken=token)
-            )
-            found = [each for item in items_of(body) if (each := read(item)) is not None]
-            page = list({each.video_id: each for each in found if each.video_id not in seen}.values())
-            if not page:
-                return
-            seen.update(each.video_id for each in page)
-            yield page
-            token = body.get("nextPageToken")
-            if not token:
-                return
+    def _page(
+        self,
+        resource: str,
+        parameters: dict[str, Any],
+        read: Callable[[dict[str, Any]], Found | None],
+        page_token: str | None = None,
+    ) -> Page:
+        body = self._youtube.alone(
+            functools.partial(self._youtube.call, resource, "list", **parameters, pageToken=page_token)
+        )
+        found = [each for item in items_of(body) if (each := read(item)) is not None]
+        token, total = body.get("nextPageToken"), part_of(body, "pageInfo").get("totalResults")
+        return Page(
+            found,
+            token if isinstance(token, str) and token else None,
+            total if isinstance(total, int) else None,
+        )
 
 
-def _published_in(found: Found, after: datetime | None, before: datetime | None) -> bool:
-    """Whether a video belongs to a window; one whose publish time is not told is given the benefit of the doubt."""
-    if found.published_at is None:
-        return True
-    return (after is None or found.published_at >= after) and (before is None or found.published_at < before)
+def _follow(ask: Callable[[str | None], Page], page_token: str | None = None) -> Iterator[Page]:
+    """Page after page, to the one without a token for the next."""
+    while True:
+        page = ask(page_token)
+        yield page
+        page_token = page.next_token
+        if page_token is None:
+            return
+
+
+def _news(pages: Iterable[Page], most: int) -> Iterator[list[Found]]:
+    """What is new on each of so many pages. Ends early at an empty page, and at one that repeats only known ids."""
+    seen: set[str] = set()
+    for page in itertools.islice(pages, most):
+        new = list({each.video_id: each for each in page.found if each.video_id not in seen}.values())
+        if not new:
+            return
+        seen.update(each.video_id for each in new)
+        yield new
