@@ -17,12 +17,17 @@ Said = tuple[int, Any]
 
 
 class Answering:
-    """`calls` has the endpoint (the end of the URL's path) and the ids of each call, in their order."""
+    """`calls` has the endpoint (the end of the URL's path) and the ids of each call, in their order.
+
+    `query` has the parameters of the call that is being answered.
+    """
 
     def __init__(self, answer: Callable[[str, Sequence[str]], Said]) -> None:
         self.answer = answer
         self.calls: list[tuple[str, list[str]]] = []
+        self.query: dict[str, list[str]] = {}
         self.url = ""
+        self.lock = threading.Lock()
 
     @property
     def connection(self) -> Connection:
@@ -62,8 +67,10 @@ def answering(answer: Callable[[str, Sequence[str]], Said]) -> Iterator[Answerin
             query = parse_qs(self.rfile.read(length).decode() if length else url.query)
             ids = [each for given in query.get("id", []) for each in given.split(",")]
             endpoint = url.path.rsplit("/", 1)[-1]
-            told.calls.append((endpoint, ids))
-            status, body = told.answer(endpoint, ids)
+            with told.lock:
+                told.calls.append((endpoint, ids))
+                told.query = query
+                status, body = told.answer(endpoint, ids)
             sent = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             self.send_header("Content-Type", "text/html" if isinstance(body, bytes) else "application/json")

@@ -93,8 +93,15 @@ class Settings(BaseModel):
     hunter_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = Field(
         4, description="hunt tasks that the sources of a run are shared out to at most"
     )
+    hunter_overlap_hours: Annotated[int, Field(ge=0, le=8760)] = Field(
+        48,
+        description="hours that channels are read back behind what was hunted before: videos are listed late, or made "
+        "public after their publish time",
+    )
     hunter_catch_up_days: Positive = Field(
-        7, description="days that a scheduled run goes back at most to cover what was missed"
+        30,
+        description="days that searches go back at most to cover what was missed, since they find little of what is "
+        "older; channels and playlists have no such bound",
     )
     hunter_search_overlap_minutes: NotNegative = Field(
         60, description="minutes that searches look back further, since new videos become findable late"
@@ -135,6 +142,10 @@ class Settings(BaseModel):
         60,
         description="minutes without a published point, while videos are due, after which somebody is told; "
         "null: never",
+    )
+    alert_watermark_hours: Annotated[float, Field(ge=1, le=8760)] | None = Field(
+        24.0,
+        description="hours that a source may not have been hunted to an end, after which an alert is sent; null: never",
     )
     alert_failed_runs: bool = Field(
         True, description="whether somebody is told when a run of one of the DAGs fails or is ended by its timeout"

@@ -1,6 +1,6 @@
 """When somebody should be told: rules over what is seen of the schedule, the quota and the vault."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -13,6 +13,7 @@ class Kind(StrEnum):
     QUOTA = "quota"
     QUIET = "quiet"
     HEAT = "heat"
+    WATERMARK = "watermark"
     LATE = "late"
     FAILED = "failed"
 
@@ -81,6 +82,19 @@ def alerts(seen: Observation, limits: Limits) -> Iterator[Alert]:
             Kind.QUIET,
             f"nothing was published {since}, although videos are due: is ghost_tracker paused, stuck or red?",
         )
+
+
+def stale_sources(behind: Mapping[str, datetime], now: datetime) -> Alert:
+    """Sources, by their labels, that have not been hunted to an end since then; times are aware."""
+    oldest = sorted(behind, key=lambda label: behind[label])
+    named = ", ".join(f"{label} since {behind[label]:%Y-%m-%d %H:%M} UTC" for label in oldest[:3])
+    more = f", and {len(oldest) - 3} more" if len(oldest) > 3 else ""
+    hours = (now - behind[oldest[0]]) / timedelta(hours=1)
+    return Alert(
+        Kind.WATERMARK,
+        f"sources have not been hunted to an end for up to {hours:.0f} hours: {named}{more}. Was ghost_hunter down, do "
+        "they fail, or are there more searches than the quota carries? The log of its runs says so",
+    )
 
 
 def late_run(dag_id: str, queued_at: datetime, now: datetime, *, is_running: bool) -> Alert:

@@ -1,11 +1,9 @@
 """How far sources are asked back, how searches share their few calls, and what of a window could not be had.
 
 A listing (a channel's uploads, a playlist) is complete and cheap: it is read back behind the watermark, since videos
-are listed minutes after their publish time, or made public days after it. A search is dear and a sample: a long window
-is cut into slices, the oldest first, so that whatever ends a run, all before the watermark has been searched.
+are listed minutes after their publish time, or made public days after it. A search is dear, and a sample.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,13 +14,11 @@ from ghost_tracking.core.videos import Found
 from ghost_tracking.core.windows import Window
 
 RESULTS_A_PAGE = 50
-SHORTEST_SLICE = timedelta(hours=1)
-"""A search is asked for an hour at least at a time, however much it finds: `pages` bounds what that may cost."""
+"""Of a listing or a search."""
 
 _OUT_OF_PLACE = 10
 """So many places at most an upload stands away from where its publish time belongs."""
 _HUNTER_INTERVAL = timedelta(hours=1)
-_LONGEST_GROWTH = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +46,28 @@ def reaches_back(page: Sequence[Found], since: datetime, *, exactly: bool) -> bo
 
 
 def wanted(
-    named: Mapping[str, datetime | None], memory: SourceMemory | None, window: Window, *, is_new: bool
+    named: Mapping[str, datetime | None], memory: SourceMemory | None, window: Window, *, is_new: bool, in_order: bool
 ) -> list[str]:
     """Which of the videos that a listing names are to be looked up, in its order: what is not on the schedule already.
 
     All that was published before the window's end and that the source has not named before, however old it is: it was
     listed late, made public late, or put onto a playlist. But what a source had before its hunt began is its past: of
-    one that `is_new`, and of what was passed over then, only what the window published. What is published after the
-    window belongs to the next one.
+    one that `is_new`, and of what was passed over then, only what the window published. So is what stands, in a
+    listing that is `in_order`, behind all that it has named before: there nobody has looked yet. What is published
+    after the window belongs to the next one.
     """
     known = memory or SourceMemory(window.end)
+    is_whole = not in_order or known.ended or memory is None
+    seen = [place for place, video_id in enumerate(named) if video_id in known.named]
+    looked_at = len(named) if is_whole else max(seen, default=0)
     return [
         video_id
-        for video_id, published_at in named.items()
+        for place, (video_id, published_at) in enumerate(named.items())
         if video_id not in known.scheduled
         and (
             published_at is None
             or published_at in window
-            or (published_at < window.start and not is_new and video_id not in known.named)
+            or (published_at < window.start and not is_new and video_id not in known.named and place < looked_at)
         )
     ]
 
@@ -79,22 +79,3 @@ def search_allowance(left: int, calls_an_hour: int, day: PacificDay) -> int:
     that what the last hours publish is found as soon as what the first do.
     """
     return allowance(left, calls_an_hour, 24.0 * calls_an_hour, day.remaining, _HUNTER_INTERVAL)
-
-
-def next_slice(start: datetime, end: datetime, before: timedelta | None, found: int) -> Window:
-    """The stretch of a search's window that is asked for next, from `start` on.
-
-    After a slice of the length `before` (None: this is the first) that found so many videos: as long as should fill two
-    pages, but not more than a day's worth longer than the last one, which may have been quiet.
-    """
-    length = SHORTEST_SLICE
-    if before is not None:
-        growth = min(2 * RESULTS_A_PAGE / found, _LONGEST_GROWTH) if found else _LONGEST_GROWTH
-        length = max(SHORTEST_SLICE, before * growth)
-    return Window(start, min(end, start + length))
-
-
-def whole_seconds(window: Window) -> Window:
-    """A window in whole seconds that covers this one: searches know no finer ones."""
-    end = math.ceil(window.end.timestamp())
-    return Window(window.start.replace(microsecond=0), datetime.fromtimestamp(end, window.end.tzinfo))

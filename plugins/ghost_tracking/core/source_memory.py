@@ -17,9 +17,9 @@ class SourceMemory:
 
     `as_of`: when the listing was read. `named`: the videos that it named, the latest first, and when each was published
     (None where the listing did not tell). `scheduled`: those of them that were put on the schedule; the others were the
-    source's past when its hunt began. `complete_since`: the listing was read whole back to videos published at this
+    source's past when its hunt began. `complete_since`: it was read whole from `as_of` back to videos published at this
     time (None: not known), and `ended` whether it was read to its very end. `next_token`: the page at which a reading
-    that is under way goes on.
+    of what is older goes on.
 
     Times are aware, and kept in UTC; `BadInputError` for a time without a zone.
     """
@@ -42,8 +42,12 @@ class SourceMemory:
         return (
             self.named.keys() == other.named.keys()
             and self.scheduled == other.scheduled
-            and (self.ended, self.next_token) == (other.ended, other.next_token)
+            and self._reach == other._reach
         )
+
+    @property
+    def _reach(self) -> tuple[object, ...]:
+        return self.ended, self.next_token, self.complete_since, self.complete_since and self.as_of
 
 
 def united(
@@ -54,7 +58,7 @@ def united(
     `scheduled`: the ids, of those that are named now, which are on the schedule. At most `MOST_IDS` are kept.
     """
     old = before or SourceMemory(at)
-    together = dict(islice((named | {**old.named, **named}).items(), MOST_IDS))
+    together = dict(islice({**named, **old.named, **named}.items(), MOST_IDS))
     kept = (old.scheduled | set(scheduled)) & together.keys()
     return SourceMemory(at, together, frozenset(kept), old.complete_since, old.ended, old.next_token)
 

@@ -24,6 +24,8 @@ from ghost_tracking.errors import BadSourcesError
 class _Source(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
     has_window: ClassVar[bool] = True
+    not_in_key: ClassVar = {"pages"}
+    """How far a source is read changes nothing about how far it was hunted."""
 
     @property
     def windowed(self) -> bool:
@@ -34,7 +36,7 @@ class _Source(BaseModel):
     def key(self) -> str:
         """Names the source in the watermark table: the same words, the same watermark."""
         kind, name = next(iter(self.model_dump().items()))
-        text = json.dumps(self.model_dump(exclude=_NOT_IN_KEY, exclude_none=True), sort_keys=True)
+        text = json.dumps(self.model_dump(exclude=self.not_in_key, exclude_none=True), sort_keys=True)
         return f"{kind}:{str(name)[:60]}:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
     @property
@@ -42,9 +44,6 @@ class _Source(BaseModel):
         """Names the source for people."""
         kind, name = next(iter(self.model_dump().items()))
         return f"{kind} {len(name)} videos" if isinstance(name, list | tuple) else f"{kind} {name}"
-
-
-_NOT_IN_KEY = {"pages"}  # how far a source is read changes nothing about how far it was hunted
 
 
 def _channel(text: str) -> str:
@@ -64,9 +63,15 @@ Word = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class ChannelSource(_Source):
-    """A channel's uploads: one unit for fifty, at once."""
+    """A channel's uploads: one unit for fifty, at once. `every`: those too that it had before its hunt began.
+
+    They are read as far back as was hunted before, whatever `pages` says.
+    """
+
+    not_in_key: ClassVar = {"pages", "every"}  # the past is brought in once, whenever that is wished
 
     channel: Annotated[str, AfterValidator(_channel)]
+    every: bool = False
     pages: Pages = 400
 
 

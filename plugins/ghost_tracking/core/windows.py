@@ -34,14 +34,14 @@ class Assignment:
     catches_up: bool
     all_sources: bool
 
-    def window_of(self, watermark: datetime | None, cap: timedelta) -> Window:
-        """The window of one source: from its watermark on, at most `cap` before the end of the run's own window.
+    def window_of(self, watermark: datetime | None) -> Window:
+        """The window of one source: from its watermark on, however long ago that is.
 
         A source that is already hunted past the end gets an empty window.
         """
         if not self.catches_up or watermark is None:
             return self.window
-        return Window(max(watermark, self.window.end - cap), self.window.end)
+        return Window(watermark, self.window.end)
 
 
 def assign(

@@ -13,12 +13,14 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 from ghost_tracking import settings
 from ghost_tracking.core.absence import Absence
 from ghost_tracking.core.batches import LATENESS_BORDERS
+from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.roster import Chunk
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier, as_utc, next_slot
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.core.videos import Video
+from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.database import Database, Row
 from ghost_tracking.hooks.quota import QuotaLedger
@@ -70,6 +72,14 @@ class ChunkClaim:
     def is_settled(self) -> bool:
         """Whether there is anything to write back."""
         return bool(self._changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Until when (aware) a source has been hunted. `is_new`: never to an end yet, since its hunt began there."""
+
+    until: datetime
+    is_new: bool
 
 
 @dataclass(frozen=True)
@@ -397,7 +407,8 @@ class WatchlistHook(BaseHook):
         return self.database.change("janitor_delete", ids=list(versions), versions=list(versions.values()))
 
     def forget_old_quota(self, *, now: datetime | None = None) -> int:
-        """Drop ledger lines older than 90 days; returns how many."""
+        """Drop ledger lines, and notes of what could not be had of sources, older than 90 days; how many lines."""
+        self.database.change("forget_old_gaps")
         return self.database.change("quota_forget", now=now)
 
     def adopt_old_videos(self) -> int:
@@ -434,9 +445,10 @@ class WatchlistHook(BaseHook):
 
     # Watermarks
 
-    def watermarks(self, sources: Sequence[str]) -> dict[str, datetime]:
-        """How far each of these sources has been hunted; a new one is absent."""
-        return {row["source"]: row["hunted_until"] for row in self.database.run("watermarks", sources=list(sources))}
+    def watermarks(self, sources: Sequence[str]) -> dict[str, Watermark]:
+        """How far each of these sources has been hunted; one whose hunt has not begun is absent."""
+        rows = self.database.run("watermarks", sources=list(sources))
+        return {row["source"]: Watermark(row["hunted_until"], row["is_new"]) for row in rows}
 
     def begin_watermarks(self, sources: Sequence[str], start: datetime) -> None:
         """Note where the hunt of new sources begins; those that have a watermark keep it."""
@@ -445,6 +457,24 @@ class WatchlistHook(BaseHook):
     def advance_watermarks(self, until: Mapping[str, datetime]) -> None:
         """Note how far sources have been hunted; a watermark never goes back."""
         self.database.change("advance_watermarks", sources=list(until), until=list(until.values()))
+
+    def note_gap(self, gap: Gap) -> None:
+        """Note that a window of a source could not be had whole; kept for 90 days."""
+        self.database.change(
+            "note_gap",
+            source=gap.source,
+            label=gap.label,
+            starts_at=gap.window.start,
+            ends_at=gap.window.end,
+            reason=gap.reason,
+        )
+
+    def gaps(self, within: timedelta = timedelta(days=30), limit: int = 100) -> list[Gap]:
+        """What could not be had of sources, as noted in the last time, the latest first."""
+        rows = self.database.run("gaps", within=within, limit=limit)
+        return [
+            Gap(row["source"], row["label"], Window(row["starts_at"], row["ends_at"]), row["reason"]) for row in rows
+        ]
 
     def _limit(self, time: timedelta) -> None:
         """Bound how long this transaction may idle, and each of its statements take."""

@@ -434,13 +434,15 @@ DELETE FROM quota_ledger
 WHERE pacific_day < (coalesce(%(now)s::timestamptz, now()) AT TIME ZONE 'America/Los_Angeles')::date - 90;
 
 -- name: watermarks
--- How far each of these sources has been hunted.
-SELECT source, hunted_until FROM hunter_watermarks WHERE source = ANY(%(sources)s::text[]);
+-- How far each of these sources has been hunted, and whether it never has been.
+SELECT source, hunted_until, hunted_until IS NOT DISTINCT FROM begun_at AS is_new
+FROM hunter_watermarks
+WHERE source = ANY(%(sources)s::text[]);
 
 -- name: begin_watermarks
 -- Where the hunt of a new source begins; a source that is known keeps its watermark.
-INSERT INTO hunter_watermarks (source, hunted_until)
-SELECT source, %(start)s::timestamptz FROM unnest(%(sources)s::text[]) AS u (source)
+INSERT INTO hunter_watermarks (source, hunted_until, begun_at)
+SELECT source, %(start)s::timestamptz, %(start)s::timestamptz FROM unnest(%(sources)s::text[]) AS u (source)
 ORDER BY source
 ON CONFLICT (source) DO NOTHING;
 
@@ -450,6 +452,31 @@ INSERT INTO hunter_watermarks AS w (source, hunted_until)
 SELECT source, hunted_until FROM unnest(%(sources)s::text[], %(until)s::timestamptz[]) AS u (source, hunted_until)
 ORDER BY source
 ON CONFLICT (source) DO UPDATE SET hunted_until = greatest(w.hunted_until, excluded.hunted_until);
+
+-- name: note_gap
+-- A window of a source that could not be had whole. One that begins where another of the same kind ends makes it longer.
+WITH longer AS (
+    UPDATE discovery_gaps SET ends_at = greatest(ends_at, %(ends_at)s::timestamptz), noted_at = now()
+    WHERE source = %(source)s AND reason = %(reason)s
+      AND starts_at <= %(starts_at)s::timestamptz AND ends_at >= %(starts_at)s::timestamptz
+    RETURNING source
+)
+INSERT INTO discovery_gaps (source, label, starts_at, ends_at, reason)
+SELECT %(source)s, %(label)s, %(starts_at)s::timestamptz, %(ends_at)s::timestamptz, %(reason)s
+WHERE NOT EXISTS (SELECT FROM longer)
+ON CONFLICT DO NOTHING;
+
+-- name: gaps
+-- Windows of sources that could not be had whole, those noted last first.
+SELECT source, label, starts_at, ends_at, reason, noted_at
+FROM discovery_gaps
+WHERE noted_at >= now() - %(within)s::interval
+ORDER BY noted_at DESC, source, starts_at
+LIMIT %(limit)s;
+
+-- name: forget_old_gaps
+-- Drop what was noted long ago.
+DELETE FROM discovery_gaps WHERE noted_at < now() - INTERVAL '90 days';
 
 -- name: mark
 -- The mark that this database shares with its vault; no row before the first.

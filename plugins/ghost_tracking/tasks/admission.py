@@ -2,10 +2,10 @@
 
 import io
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import ObjectStoragePath
@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 
 _TRICKLE = 10
 """Calls an hour of the hunter's reserve: a list goes on, slowly, where tracking needs all that there is."""
-
-_SHOWN = 10
 
 
 def brings_list(form: Mapping[str, Any]) -> bool:
@@ -92,10 +90,11 @@ class Admission:
             return _said(f"{counted(left, 'video waits', 'videos wait')} in the inbox; {why}")
         total = Haul()
         purse = Purse({Bucket.GENERAL: self.watchlist.quota.reserve(Bucket.GENERAL, calls_for(allowed), now=self.now)})
+        within = timedelta(seconds=self.settings.tracker_batch_seconds)
         with calling_youtube(self.watchlist.quota, purse, self.settings) as youtube:
             for waiting in self.vault.inbox.waiting(allowed):
-                haul = Haul({waiting.name: list(waiting.ids)})
-                bring_in(haul, youtube, self.watchlist, self.vault, self.now)
+                haul = bring_in(waiting.ids, youtube, self.watchlist, self.vault, within=within, now=self.now)
+                haul.unanswered -= self._schedule_passed_over(waiting.ids, haul)
                 done = next(
                     (place for place, video_id in enumerate(waiting.ids) if video_id in haul.unanswered),
                     len(waiting.ids),
@@ -105,16 +104,25 @@ class Admission:
                 total.add(haul)
                 if done < len(waiting.ids):
                     break
-        for video_id, reason in list(total.refused.items())[:_SHOWN]:
-            log.warning("Refused %s: %s", video_id, reason)
+        missing = f", {len(total.missing):,} of them missing, and looked at again" if total.missing else ""
         message = (
-            f"Admitted from the inbox: {total.new:,} new, {total.known:,} known, {len(total.refused):,} refused; "
+            f"Admitted from the inbox: {total.new:,} new{missing}; {total.known:,} known; "
             f"{counted(left, 'waits', 'wait')} for the next runs ({why})"
         )
-        failures = [error for error in total.failed.values() if not isinstance(error, QuotaExhaustedError)]
+        failures = [error for error in total.failures if not isinstance(error, QuotaExhaustedError)]
         if failures:
             raise failures[0]
         return _said(message) | {"new": total.new, "known": total.known, "waiting": left, "calls": calls(purse)}
+
+    def _schedule_passed_over(self, video_ids: Sequence[str], haul: Haul) -> set[str]:
+        """Put those without an answer on the schedule that others with one come after: one call of many has failed.
+
+        The tracker reads them, and the list goes on. Returns which they are.
+        """
+        last = max((place for place, each in enumerate(video_ids) if each not in haul.unanswered), default=0)
+        passed_over = [each for each in video_ids[:last] if each in haul.unanswered]
+        haul.new += len(self.watchlist.add_to_watchlist(passed_over))
+        return set(passed_over)
 
     def allowed(self) -> tuple[int, str]:
         """How many videos may be admitted now, and in words what decides that."""
@@ -124,10 +132,16 @@ class Admission:
                 f"the database has {size / 1e6:,.0f} MB, more than the setting inbox_sql_megabytes: the janitor makes "
                 "room when videos have settled"
             )
-        quota = Tracking(self.watchlist, self.settings, self.now).quota()
-        spare = int(quota.left - quota.calls_due - quota.needed * (quota.day.remaining / quota.day.length))
-        most = min(max(spare, _TRICKLE) * IDS_PER_CALL, self.settings.inbox_videos_a_run)
-        return most, f"up to {most:,} a run" if spare > _TRICKLE else "slowly, since tracking needs the quota"
+        calls_now = spare_calls(self.watchlist, self.settings, self.now)
+        most = min(calls_now * IDS_PER_CALL, self.settings.inbox_videos_a_run)
+        return most, f"up to {most:,} a run" if calls_now > _TRICKLE else "slowly, since tracking needs the quota"
+
+
+def spare_calls(watchlist: WatchlistHook, settings: Settings, now: datetime | None = None) -> int:
+    """Calls that this hour's run may spend on what has time: those that tracking does not need, a few at least."""
+    quota = Tracking(watchlist, settings, now).quota()
+    spare = int(quota.left - quota.calls_due - quota.needed * (quota.day.remaining / quota.day.length))
+    return max(spare, _TRICKLE)
 
 
 def _said(message: str) -> dict[str, Any]:

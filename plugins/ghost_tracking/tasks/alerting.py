@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ghost_tracking.core.alerts import Alert, Kind, Limits, Observation, alerts
+from ghost_tracking.core.alerts import Alert, Kind, Limits, Observation, alerts, stale_sources
 from ghost_tracking.core.pacing import QuotaStatus
+from ghost_tracking.core.sources import Source
 from ghost_tracking.core.wording import counted
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -39,6 +40,26 @@ def watch(
     found = list(alerts(seen, limits(settings)))
     watchlist.alerts_over(set(_WATCHED) - {alert.kind for alert in found})
     return tell(found, context, watchlist, timedelta(hours=settings.alert_cooldown_hours))
+
+
+def watch_sources(
+    sources: Sequence[Source],
+    watchlist: WatchlistHook,
+    now: datetime,
+    settings: Settings,
+    context: Mapping[str, Any],
+) -> list[Alert]:
+    """Send an alert about sources whose watermark lies too far behind `now` (aware); returns what was sent."""
+    if settings.alert_watermark_hours is None:
+        return []
+    before = now - timedelta(hours=settings.alert_watermark_hours)
+    marks = watchlist.watermarks([source.key for source in sources])
+    behind = {each.label: marks[each.key].until for each in sources if each.key in marks}
+    behind = {label: until for label, until in behind.items() if until < before}
+    if not behind:
+        watchlist.alerts_over([Kind.WATERMARK])
+        return []
+    return tell([stale_sources(behind, now)], context, watchlist, timedelta(hours=settings.alert_cooldown_hours))
 
 
 def tell_of_heat(video_ids: Sequence[str], settings: Settings, context: Mapping[str, Any]) -> None:

@@ -1,18 +1,19 @@
-"""Hauls: videos that a hunt or a list has found, and how they are brought in."""
+"""Hauls: videos that sources or a list have named, and how they are put on the schedule."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from more_itertools import chunked
 
+from ghost_tracking.core.absence import is_fault
 from ghost_tracking.core.roster import has_settled
-from ghost_tracking.core.schedule import WatchlistEntry, entry_of_discovery
+from ghost_tracking.core.schedule import WatchlistEntry, after_miss, entry_of_discovery
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import GhostTrackingError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.hooks.youtube import Answer, YouTubeHook
 from ghost_tracking.tasks.shelving import Shelving
 
 _VIDEOS_A_TRANSACTION = 1_000
@@ -21,68 +22,84 @@ _LONGEST_TRANSACTION = timedelta(seconds=120)
 
 @dataclass
 class Haul:
-    """What one hunt task brought home. `failed`: why, by label of the source; `found`: ids by key of the source."""
+    """What became of videos that were named.
 
-    found: dict[str, list[str]] = field(default_factory=dict)
-    hunted_until: dict[str, datetime] = field(default_factory=dict)
-    failed: dict[str, GhostTrackingError] = field(default_factory=dict)
+    `new`: put on the schedule now, `known`: there already. `missing`: those of the new ones whose metadata did not come
+    back: they are looked at again, and absence decides. `unanswered`: not on the schedule, since YouTube was not asked,
+    or did not answer. `failures`: why. `is_fault`: so much was missing at once that YouTube is at fault.
+    """
+
     known: int = 0
     new: int = 0
-    refused: dict[str, str] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
     unanswered: set[str] = field(default_factory=set)
+    failures: list[GhostTrackingError] = field(default_factory=list)
+    is_fault: bool = False
 
     def add(self, other: "Haul") -> None:
-        """Count what another one brought home as well."""
-        self.failed |= other.failed
+        """Count what became of others as well."""
         self.known += other.known
         self.new += other.new
-        self.refused |= other.refused
+        self.missing |= other.missing
         self.unanswered |= other.unanswered
-
-    @property
-    def ids(self) -> list[str]:
-        """Every id once, in the order in which they were found."""
-        return list(dict.fromkeys(video_id for ids in self.found.values() for video_id in ids))
+        self.failures += other.failures
+        self.is_fault = self.is_fault or other.is_fault
 
 
 def bring_in(
-    haul: Haul,
+    video_ids: Collection[str],
     youtube: YouTubeHook,
     watchlist: WatchlistHook,
     vault: ParquetVaultHook,
+    *,
+    within: timedelta | None = None,
     now: datetime | None = None,
-) -> None:
-    """Fetch the metadata of what is not on the watchlist yet, and write it: the first points of all of it as well.
+) -> Haul:
+    """Put videos on the schedule that are not there yet, with their metadata and first points; each once.
 
-    Young videos get their metadata and schedule in SQL; old ones, at the end and all at once, a place on the roster,
-    and their metadata goes to the archive: in SQL they would only pass through. `now` (None: the present) tells
-    their ages.
+    Young videos get metadata and schedule in SQL; old ones, at the end and all at once, a place on the roster, and
+    their metadata goes to the archive: in SQL they would only pass through. One whose metadata does not come back gets
+    its place too, as missed. `now` (None: the present) tells their ages; `within`: what asking for a thousand may take.
     """
-    present, settled = now or datetime.now(UTC), list[WatchlistEntry]()
-    for ids in chunked(haul.ids, _VIDEOS_A_TRANSACTION):
+    present, settled, haul = now or datetime.now(UTC), list[WatchlistEntry](), Haul()
+    for ids in chunked(dict.fromkeys(video_ids), _VIDEOS_A_TRANSACTION):
         known = watchlist.known(ids)
         haul.known += len(known)
-        answer = youtube.metadata([video_id for video_id in ids if video_id not in known])
+        answer = youtube.metadata([video_id for video_id in ids if video_id not in known], within=within)
         haul.unanswered |= answer.unanswered
-        haul.refused |= answer.malformed | dict.fromkeys(answer.missing, "YouTube does not know it, or it is private")
-        for error in answer.failures:
-            haul.failed.setdefault("metadata", error)
+        haul.failures += answer.failures
+        missed = _missed(answer, present, haul)
         entries = {video.id: entry_of_discovery(video.reading) for video in answer.found.values()}
         old = [video for video in answer.found.values() if has_settled(entries[video.id], present)]
         young = [video for video in answer.found.values() if not has_settled(entries[video.id], present)]
-        new = _write_young(young, entries, watchlist, vault)
+        new = _write_young(young, missed, entries, watchlist, vault)
         haul.new += new
-        haul.known += len(young) - new
+        haul.known += len(young) + len(missed) - new
         vault.stage_videos(old, watchlist.discovery_time())
         vault.stage([video.reading.point for video in old])
         settled += [entries[video.id] for video in old]
     shelved = Shelving(watchlist, vault, present).shelve_found(settled)
     haul.new += shelved
     haul.known += len(settled) - shelved
+    return haul
+
+
+def _missed(answer: Answer[Video], at: datetime, haul: Haul) -> list[WatchlistEntry]:
+    """Places for those whose metadata did not come back: they are looked at again in an hour, and absence decides.
+
+    A miss does not count where so much is missing that YouTube is at fault, nor where the answer could not be used.
+    """
+    answered = len(answer.found) + len(answer.missing) + len(answer.malformed)
+    fault = is_fault(answered, [None] * len(answer.missing), at)
+    haul.is_fault = haul.is_fault or fault
+    counted = dict.fromkeys(answer.missing, not fault) | dict.fromkeys(answer.malformed, False)
+    haul.missing |= counted.keys()
+    return [after_miss(WatchlistEntry(video_id), at, counted=counts) for video_id, counts in counted.items()]
 
 
 def _write_young(
     videos: Sequence[Video],
+    missed: Sequence[WatchlistEntry],
     entries: Mapping[str, WatchlistEntry],
     watchlist: WatchlistHook,
     vault: ParquetVaultHook,
@@ -95,6 +112,6 @@ def _write_young(
     with watchlist.transaction(within=_LONGEST_TRANSACTION):
         fresh = set(watchlist.ingest_video_metadata(videos))
         vault.stage_videos([video for video in videos if video.id in fresh], watchlist.discovery_time())
-        new = set(watchlist.add_to_watchlist(entries[video.id] for video in videos))
+        new = set(watchlist.add_to_watchlist([*(entries[video.id] for video in videos), *missed]))
         vault.stage([video.reading.point for video in videos if video.id in new])
     return len(new)

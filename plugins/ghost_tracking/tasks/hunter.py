@@ -6,34 +6,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ghost_tracking.core.budgets import Purse
-from ghost_tracking.core.sources import (
-    ChannelSource,
-    ChartSource,
-    PlaylistSource,
-    SearchSource,
-    Source,
-    VideosSource,
-    parse_sources,
-)
+from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.core.discovery import search_allowance
+from ghost_tracking.core.sources import ChannelSource, SearchSource, Source, parse_sources
 from ghost_tracking.core.video_ids import is_video_id
-from ghost_tracking.core.videos import Found, parse_instant
-from ghost_tracking.core.windows import Assignment, Window, assign
+from ghost_tracking.core.videos import parse_instant
+from ghost_tracking.core.windows import Assignment, assign
 from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import (
     BadInputError,
     BadSourcesError,
-    ConfigurationError,
+    GhostTrackingError,
     PermanentError,
     QuotaExhaustedError,
     TransientError,
+    YouTubeFaultError,
 )
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.settings import Settings, read_settings, read_sources
 from ghost_tracking.tasks import admission, alerting
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
+from ghost_tracking.tasks.discovery import Discovery, Hunted
 from ghost_tracking.tasks.hauls import Haul, bring_in
 from ghost_tracking.tasks.reconciling import Reconciling
 from ghost_tracking.tasks.tracker import Tracking
@@ -41,6 +35,7 @@ from ghost_tracking.tasks.tracker import Tracking
 log = logging.getLogger(__name__)
 
 _RESERVED_AT_A_TIME = 10
+_SOURCES_A_TASK = 10
 _SHOWN = 10
 
 
@@ -64,34 +59,56 @@ def plan(
         watchlist.migrate()
         vault = ParquetVaultHook()
         identity = vault.identity(create=True)
-        if not Reconciling(watchlist, vault, datetime.now(UTC)).agree():
+        agreed = Reconciling(watchlist, vault, datetime.now(UTC)).agree()
+        if not agreed:
             log.warning(
                 "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts back on "
                 "the schedule what the vault has seen since"
             )
+        quota = Tracking(watchlist, settings).quota()
         # by the hunter too: a tracker that has stopped cannot tell
-        alerting.watch(watchlist, vault, Tracking(watchlist, settings).quota(), settings, context or {})
-    hunted = _hunted(sources, assignment)
-    batches = min(settings.hunter_parallel_tasks, -(-len(hunted) // 10))
+        alerting.watch(watchlist, vault, quota, settings, context or {})
+        hunted = _hunted(sources, assignment)
+        if assignment.catches_up and not _is_one_off(form):
+            alerting.watch_sources(hunted, watchlist, assignment.window.end, settings, context or {})
+        search_calls = _search_calls(hunted, watchlist, run_type)
     window = assignment.window
     stretch = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
     why = f"{len(hunted)} of {counted(len(sources), 'source')} of {origin}, {stretch}"
     log.info(why)
+    # the tasks read the sources again, and the digest tells them whether they are still the same
+    common = {"digest": _digest(sources), "end": window.end.isoformat(), "vault": identity, "trusts_memory": agreed}
     return {
-        # the tasks read the sources again, and the digest tells them whether they are still the same
-        "batches": [
-            {
-                "number": number,
-                "of": batches,
-                "digest": _digest(sources),
-                "end": window.end.isoformat(),
-                "vault": identity,
-            }
-            for number in range(batches)
-        ],
+        "batches": [each | common for each in _shares(hunted, settings, search_calls)],
         "why": why,
         "vault": identity,
     }
+
+
+def _search_calls(hunted: Sequence[Source], watchlist: WatchlistHook, run_type: str) -> int:
+    """Calls of searches that a run may send: one that somebody triggers leaves half of them to the scheduled runs."""
+    left, day = watchlist.quota.left()[Bucket.SEARCH], watchlist.quota.today()
+    if run_type != "scheduled":
+        return -(-left // 2)
+    return search_allowance(left, sum(each.pages for each in hunted if isinstance(each, SearchSource)), day)
+
+
+def _shares(hunted: Sequence[Source], settings: Settings, search_calls: int) -> list[dict[str, Any]]:
+    """Tokens: one for all searches, which share their few calls, and as many for the others as are worth a task."""
+    others = sum(1 for source in hunted if not isinstance(source, SearchSource))
+    tasks = min(settings.hunter_parallel_tasks, -(-others // _SOURCES_A_TASK))
+    shares: list[dict[str, Any]] = [{"number": number, "of": tasks, "search_calls": 0} for number in range(tasks)]
+    if others < len(hunted):
+        shares.append({"number": 0, "of": 0, "search_calls": search_calls})
+    return shares
+
+
+def _share(hunted: Sequence[Source], token: Mapping[str, Any]) -> list[Source]:
+    """The sources that a token is about."""
+    if not token["of"]:
+        return [source for source in hunted if isinstance(source, SearchSource)]
+    others: list[Source] = [source for source in hunted if not isinstance(source, SearchSource)]
+    return others[token["number"] :: token["of"]]
 
 
 @task_body
@@ -127,20 +144,43 @@ def hunt(
     if _digest(sources) != token["digest"]:
         raise BadSourcesError("the sources were changed while the run was under way; the next run hunts the new ones")
     assignment = _assignment(run_type, interval, form, now=parse_instant(token["end"]))
-    mine = _hunted(sources, assignment)[token["number"] :: token["of"]]
+    mine = _share(_hunted(sources, assignment), token)
     vault = ParquetVaultHook()
     vault.check_identity(token["vault"])
     with WatchlistHook(budgets=settings.quota) as watchlist:
         # a refill may come from a thread of the hook's, while this one only waits for it
         purse = Purse(refill=lambda bucket: watchlist.quota.reserve(bucket, _RESERVED_AT_A_TIME))
         with calling_youtube(watchlist.quota, purse, settings) as youtube:
-            haul = _find(mine, youtube, watchlist, assignment, settings, one_off=_is_one_off(form))
-            bring_in(haul, youtube, watchlist, vault)
-        watchlist.advance_watermarks(_completed(haul))
-    report = _report(haul, len(mine)) | {"calls": calls(purse)}
+            discovery = Discovery(
+                youtube,
+                purse,
+                watchlist,
+                vault,
+                settings,
+                assignment,
+                now=datetime.now(UTC).replace(microsecond=0),
+                is_own=not _is_one_off(form),
+                trusts_memory=token["trusts_memory"],
+                search_calls=token["search_calls"],
+                past_calls=_past_calls(mine, watchlist, settings),
+            )
+            hunted = discovery.ask(mine)
+            refused = {id_ for each in hunted for id_ in each.ids if not is_video_id(id_)}
+            wanted = [id_ for each in hunted for id_ in each.ids if id_ not in refused]
+            within = timedelta(seconds=settings.tracker_batch_seconds)
+            haul = bring_in(wanted, youtube, watchlist, vault, within=within)
+        discovery.note(hunted, haul.unanswered)
+    report = _report(hunted, haul, refused) | {"calls": calls(purse)}
     label(_label(report))
-    _raise_failures(haul)
+    _raise_failures(hunted, haul)
     return report
+
+
+def _past_calls(mine: Sequence[Source], watchlist: WatchlistHook, settings: Settings) -> int:
+    """Pages of channels' past that may be read now, where any is wanted."""
+    if not any(isinstance(source, ChannelSource) and source.every for source in mine):
+        return 0
+    return admission.spare_calls(watchlist, settings)
 
 
 def _adopt() -> str:
@@ -187,129 +227,91 @@ def _digest(sources: Sequence[Source]) -> str:
     return hashlib.sha256("\n".join(source.model_dump_json() for source in sources).encode()).hexdigest()[:16]
 
 
-def _find(
-    sources: Sequence[Source],
-    youtube: YouTubeHook,
-    watchlist: WatchlistHook,
-    assignment: Assignment,
-    settings: Settings,
-    *,
-    one_off: bool,
-) -> Haul:
-    haul = Haul()
-    if assignment.catches_up and not one_off:
-        # a source that fails in its first run is hunted from there by the next one
-        watchlist.begin_watermarks([source.key for source in sources if source.windowed], assignment.window.start)
-    watermarks = watchlist.watermarks([source.key for source in sources])
-    cap = timedelta(days=settings.hunter_catch_up_days)
-    overlap = timedelta(minutes=settings.hunter_search_overlap_minutes) if assignment.catches_up else timedelta(0)
-    for source in sources:
-        window = assignment.window_of(watermarks.get(source.key), cap)
-        if source.windowed and window.is_empty:
-            continue
-        try:
-            found = _ask(source, youtube, window, overlap)
-        except ConfigurationError:
-            raise  # the key or a connection: no other source would fare better
-        except (PermanentError, TransientError) as error:
-            log.warning("%s failed: %s", source.label, error.message)
-            haul.failed[source.label] = error
-            continue
-        ids = list(dict.fromkeys(each.video_id for each in found))
-        haul.refused |= {video_id: "no video has such an id" for video_id in ids if not is_video_id(video_id)}
-        haul.found[source.key] = [video_id for video_id in ids if is_video_id(video_id)]
-        if source.windowed and assignment.catches_up and not one_off:
-            haul.hunted_until[source.key] = window.end
-        log.info("%s: %s", source.label, counted(len(ids), "video"))
-    return haul
-
-
-def _ask(source: Source, youtube: YouTubeHook, window: Window, overlap: timedelta) -> list[Found]:
-    """What YouTube has from one source."""
-    match source:
-        case ChannelSource():
-            return youtube.uploads(source.channel, window.start, window.end, pages=source.pages)
-        case SearchSource():
-            return youtube.search(
-                window.start - overlap,
-                window.end,
-                query=source.search,
-                region=source.region,
-                language=source.language,
-                category=source.category,
-                channel_id=source.channel,
-                pages=source.pages,
-            )
-        case PlaylistSource(every=True):
-            return youtube.playlist(source.playlist, pages=source.pages)
-        case PlaylistSource():
-            return youtube.playlist(source.playlist, window.start, window.end, pages=source.pages)
-        case ChartSource():
-            return youtube.chart(source.region, category=source.category, pages=source.pages)
-        case VideosSource():
-            return [Found(video_id) for video_id in source.videos]
-
-
-def _completed(haul: Haul) -> dict[str, datetime]:
-    """How far each source has been hunted whose every video was answered for."""
+def _report(hunted: Sequence[Hunted], haul: Haul, refused: set[str]) -> dict[str, Any]:
+    for video_id in sorted(refused)[:_SHOWN]:
+        log.warning("Refused %r: no video has such an id", video_id[:40])
+    failed = [f"{each.source.label[:60]}: {each.failure.message[:160]}" for each in hunted if each.failure]
+    failed += [f"metadata: {error.message[:160]}" for error in haul.failures[:1]]
+    gaps = [str(gap) for each in hunted for gap in each.gaps]
     return {
-        key: until for key, until in haul.hunted_until.items() if haul.unanswered.isdisjoint(haul.found.get(key, ()))
-    }
-
-
-def _report(haul: Haul, sources: int) -> dict[str, Any]:
-    for video_id, reason in list(haul.refused.items())[:_SHOWN]:
-        log.warning("Refused %s: %s", video_id[:40], reason)
-    failed = [f"{label[:60]}: {error.message[:160]}" for label, error in haul.failed.items()]
-    return {
-        "sources": sources,
-        "found": len(haul.ids),
+        "sources": len(hunted),
+        "found": len({video_id for each in hunted for video_id in each.named}),
         "new": haul.new,
         "known": haul.known,
-        "refused": len(haul.refused),
+        "missing": len(haul.missing),
+        "refused": len(refused),
         "left": len(haul.unanswered),
+        "put_off": sum(1 for each in hunted if each.is_put_off),
         "failed": failed[:_SHOWN],
         "failed_count": len(failed),
+        "lost_sources": sum(1 for each in hunted if each.failure and not isinstance(each.failure, QuotaExhaustedError)),
+        "gaps": gaps[:_SHOWN],
+        "gaps_count": len(gaps),
     }
 
 
 def _label(report: Mapping[str, Any]) -> str:
-    rest = [f"{report[name]:,} {name}" for name in ("refused", "left") if report[name]]
+    named = ("missing", "refused", "left")
+    rest = [f"{report[name]:,} {name}" for name in named if report[name]]
     failed = [f"{report['failed_count']} failed"] if report["failed_count"] else []
+    put_off = [f"{report['put_off']} put off"] if report["put_off"] else []
     return f"{counted(report['sources'], 'source')}: " + ", ".join(
-        [f"{report['new']:,} new", f"{report['known']:,} known", *rest, *failed]
+        [f"{report['new']:,} new", f"{report['known']:,} known", *rest, *failed, *put_off]
     )
 
 
-def _raise_failures(haul: Haul) -> None:
+def _raise_failures(hunted: Sequence[Hunted], haul: Haul) -> None:
     """A channel that is gone or an empty bucket is reported; what may go through next time makes the run red."""
-    passing = {
-        label: error
-        for label, error in haul.failed.items()
-        if isinstance(error, TransientError) and not isinstance(error, QuotaExhaustedError)
-    }
+    failures = [(each.source.label, each.failure) for each in hunted if each.failure]
+    failures += [("metadata", error) for error in haul.failures]
+    passing = [(label, error) for label, error in failures if _is_passing(error)]
     if passing:
-        label, error = next(iter(passing.items()))
+        label, error = passing[0]
         raise TransientError(
             f"{counted(len(passing), 'source')} failed, to be hunted again next time; {label}: {error.message}"
         )
+    if haul.is_fault:
+        raise YouTubeFaultError(
+            f"the metadata of {counted(len(haul.missing), 'video')} did not come back at once: taken for a fault of "
+            "YouTube; they are on the schedule and looked at again within the hour"
+        )
+
+
+def _is_passing(error: GhostTrackingError) -> bool:
+    return isinstance(error, TransientError) and not isinstance(error, QuotaExhaustedError)
 
 
 def verdict(
     why: str, reports: Iterable[Mapping[str, Any]] | None, admitted: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """What the run did in all. Airflow runs this task only when nothing before it has failed."""
+    """What the run did in all. Airflow runs this task only when nothing before it has failed.
+
+    Raises PermanentError where every source of the run has failed, be each of them gone.
+    """
     done = [report for report in reports or [] if report]
-    totals = {name: sum(report[name] for report in done) for name in ("found", "new", "known", "refused", "left")}
+    names = ("sources", "found", "new", "known", "missing", "refused", "left", "put_off", "lost_sources")
+    totals = {name: sum(report[name] for report in done) for name in names}
     failed = [reason for report in done for reason in report["failed"]]
+    gaps = [gap for report in done for gap in report["gaps"]]
     for reason in failed:
         log.warning("A source failed: %s", reason)
+    for gap in gaps:
+        log.warning("Cannot be had: %s", gap)
     message = (
         f"{why}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
         f"{totals['refused']:,} refused, {totals['left']:,} left for the next run. "
         f"{counted(len(failed), 'source')} failed."
     )
+    if totals["missing"]:
+        message += f" {counted(totals['missing'], 'new one is', 'new ones are')} missing, and looked at again."
+    if totals["put_off"]:
+        message += f" {counted(totals['put_off'], 'search waits', 'searches wait')} for later runs."
+    if gaps:
+        number = sum(report["gaps_count"] for report in done)
+        message += f" {counted(number, 'window')} cannot be had whole: {'; '.join(gaps[:3])}."
     if admitted:
         message += f" {admitted['message']}"
     log.info(message)
-    return {"message": message, "failed": failed[:_SHOWN], **totals}
+    if totals["sources"] and totals["lost_sources"] == totals["sources"]:
+        raise PermanentError(f"every source of the run failed: {'; '.join(failed[:3])}. {message}")
+    return {"message": message, "failed": failed[:_SHOWN], "gaps": gaps[:_SHOWN], **totals}

@@ -63,6 +63,8 @@ class Reconciling:
             Shelving(self.watchlist, self.vault, self.now).shelve_found(
                 entry for entry in entries if has_settled(entry, self.now)
             )
+        # they say of videos that they are on the schedule, and were said of another database
+        self.vault.source_memory.forget_all()
         self._mark()
         return len(seen)
 
