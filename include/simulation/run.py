@@ -15,7 +15,7 @@ from ghost_tracking.core.tiers import Queue
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings
-from ghost_tracking.tasks.hauls import Haul, bring_in
+from ghost_tracking.tasks.hauls import bring_in
 from ghost_tracking.tasks.shelving import Shelving
 from ghost_tracking.tasks.tracker import Tracking, reserve
 from simulation.database import Clock
@@ -206,13 +206,12 @@ class Simulation:
             return
         quota = self.watchlist.quota
         purse = Purse({Bucket.GENERAL: quota.reserve(Bucket.GENERAL, calls_for(len(new)), now=now)})
-        haul = Haul(found={"simulated": new})
-        bring_in(haul, self.youtube.hook(purse), self.watchlist, self.vault, now)
+        haul = bring_in(new, self.youtube.hook(purse), self.watchlist, self.vault, now=now)
         quota.settle(purse, now=now)
         self.journal.done["found"] += haul.new
         self._points += haul.new
-        if haul.failed or haul.refused:
-            self.journal.problems.append(f"{now}: {haul.failed} {haul.refused}")
+        if haul.failures or haul.missing or haul.unanswered:
+            self.journal.problems.append(f"{now}: {haul.failures} {haul.missing} {haul.unanswered}")
 
     def _track(self, now: datetime) -> None:
         """A run of the tracker: plan, a task for each batch, publish."""

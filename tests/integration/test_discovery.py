@@ -382,7 +382,7 @@ def test_every_search_has_its_turn(hunt: Hunt) -> None:
         hunt.sql.execute("DELETE FROM quota_ledger")
         hunt.run(NOW, "manual")
     assert sorted(asked) == names
-    assert set(asked.values()) <= {2, 3}
+    assert max(asked.values()) <= 3
 
 
 # What costs too much
@@ -452,7 +452,7 @@ def test_every_video_of_a_channel_comes_in_at_the_pace_of_the_quota(hunt: Hunt) 
         seen.append(len(hunt.scheduled()))
         waiting.append(sum(status.ids for status in hunt.vault.inbox.lists()))
     assert hunt.scheduled() == set(hunt.tube.uploads[CHANNEL])
-    assert waiting[0] < waiting[1] == waiting[-1]  # its pages took two runs, with twelve calls each
+    assert waiting[0] < waiting[-1]  # its pages took more than one run, with twelve calls each
     assert seen == sorted(seen)
     assert seen[0] < seen[1] < seen[2] < seen[3]
     (status,) = hunt.vault.inbox.lists()

@@ -10,10 +10,12 @@ import pytest
 from airflow.sdk import Connection
 
 from ghost_tracking.core.absence import Absence
+from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
+from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
-from ghost_tracking.hooks.watchlist import MARGIN_AFTER_DEADLINE, WatchlistHook
+from ghost_tracking.hooks.watchlist import MARGIN_AFTER_DEADLINE, WatchlistHook, Watermark
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -362,4 +364,26 @@ def test_columns_of_an_old_tracker_and_impossible_times_go_into_the_archive(
 def test_watermarks_never_go_back(watchlist: WatchlistHook) -> None:
     watchlist.advance_watermarks({"a": NOW, "b": NOW})
     watchlist.advance_watermarks({"a": NOW - timedelta(hours=1), "b": NOW + timedelta(hours=1)})
-    assert watchlist.watermarks(["a", "b", "c"]) == {"a": NOW, "b": NOW + timedelta(hours=1)}
+    marks = watchlist.watermarks(["a", "b", "c"])
+    assert {source: mark.until for source, mark in marks.items()} == {"a": NOW, "b": NOW + timedelta(hours=1)}
+
+
+def test_a_source_is_new_until_it_has_been_hunted_to_an_end(watchlist: WatchlistHook) -> None:
+    watchlist.begin_watermarks(["a"], NOW - timedelta(hours=1))
+    watchlist.begin_watermarks(["a"], NOW)
+    assert watchlist.watermarks(["a"])["a"] == Watermark(NOW - timedelta(hours=1), is_new=True)
+    watchlist.advance_watermarks({"a": NOW})
+    assert watchlist.watermarks(["a"])["a"] == Watermark(NOW, is_new=False)
+
+
+def test_what_cannot_be_had_is_one_gap_where_it_goes_on(watchlist: WatchlistHook) -> None:
+    hour = timedelta(hours=1)
+    for start, reason in ((0, "a"), (1, "a"), (3, "a"), (1, "b"), (0, "a")):
+        window = Window(NOW + start * hour, NOW + (start + 1) * hour)
+        watchlist.note_gap(Gap("key", "search x", window, reason))
+    found = {(gap.window.start, gap.window.end, gap.reason) for gap in watchlist.gaps()}
+    assert found == {
+        (NOW, NOW + 2 * hour, "a"),
+        (NOW + 3 * hour, NOW + 4 * hour, "a"),
+        (NOW + hour, NOW + 2 * hour, "b"),
+    }

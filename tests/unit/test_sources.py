@@ -120,16 +120,15 @@ def test_a_backfill_covers_exactly_its_interval() -> None:
     assignment = assign("backfill", INTERVAL, {}, NOW)
     assert not assignment.catches_up
     assert not assignment.all_sources
-    assert assignment.window_of(NOW - 9 * HOUR, timedelta(days=7)) == Window(*INTERVAL)
+    assert assignment.window_of(NOW - 9 * HOUR) == Window(*INTERVAL)
 
 
-def test_a_scheduled_run_goes_back_to_the_watermark_up_to_a_cap() -> None:
+def test_a_scheduled_run_goes_back_to_the_watermark_however_old_it_is() -> None:
     assignment = assign("scheduled", INTERVAL, {}, NOW)
-    cap = 24 * HOUR
-    assert assignment.window_of(None, cap) == Window(*INTERVAL)
-    assert assignment.window_of(NOW - 9 * HOUR, cap) == Window(NOW - 9 * HOUR, NOW - HOUR)
-    assert assignment.window_of(NOW - 99 * HOUR, cap) == Window(NOW - 25 * HOUR, NOW - HOUR)
-    assert assignment.window_of(NOW, cap).is_empty  # a manual run has been there already
+    assert assignment.window_of(None) == Window(*INTERVAL)
+    for hours in (9, 99, 9_999):
+        assert assignment.window_of(NOW - hours * HOUR) == Window(NOW - hours * HOUR, NOW - HOUR)
+    assert assignment.window_of(NOW).is_empty  # a manual run has been there already
 
 
 def test_a_manual_run_without_a_window_catches_up_to_now() -> None:

@@ -47,7 +47,8 @@ class Hunted:
     """What asking one source has brought.
 
     `ids`: the videos to be put on the schedule, of all those that it `named` (when each was published, where it tells).
-    `until`: its watermark, and `memory` what to remember of it, once they are there. `gaps`: what could not be had.
+    `until`: its watermark, and `memory` what to remember of it, once they are there (`before`: what is remembered now).
+    `gaps`: what could not be had.
     `failure`: why it was not read to its end; what it had named until then counts. `is_put_off`: a search whose turn
     has not come.
     """
@@ -56,6 +57,7 @@ class Hunted:
     ids: list[str] = field(default_factory=list)
     named: Mapping[str, datetime | None] = field(default_factory=dict)
     until: datetime | None = None
+    before: SourceMemory | None = None
     memory: SourceMemory | None = None
     gaps: list[Gap] = field(default_factory=list)
     failure: GhostTrackingError | None = None
@@ -112,10 +114,8 @@ class Discovery:
         done = [each for each in hunted if set(unanswered).isdisjoint(each.ids)]
         self.watchlist.advance_watermarks({each.source.key: each.until for each in done if each.until is not None})
         for each in done:
-            if each.memory is not None:
-                before = self.vault.source_memory.load(each.source.key)
-                if before is None or not before.says_the_same_as(each.memory):
-                    self.vault.source_memory.save(each.source.key, each.memory)
+            if each.memory is not None and (each.before is None or not each.before.says_the_same_as(each.memory)):
+                self.vault.source_memory.save(each.source.key, each.memory)
         for each in hunted:
             for gap in each.gaps:
                 self.watchlist.note_gap(gap)
@@ -128,8 +128,9 @@ class Discovery:
     def _window(self, mark: Watermark | None) -> Window:
         return self.assignment.window_of(mark.until if mark else None)
 
-    def _memory(self, key: str) -> SourceMemory | None:
-        memory = self.vault.source_memory.load(key)
+    def _memory(self, hunted: Hunted) -> SourceMemory | None:
+        """What is remembered of a source, as far as it is about this database."""
+        hunted.before = memory = self.vault.source_memory.load(hunted.source.key)
         if memory is None or self.trusts_memory:
             return memory
         return replace(memory, scheduled=frozenset(), complete_since=None)
@@ -177,7 +178,7 @@ class Discovery:
 
     def _take_all(self, hunted: Hunted, listing: Listing) -> None:
         """Everything that a source without a window names."""
-        memory = self._memory(hunted.source.key)
+        memory = self._memory(hunted)
         hunted.named, hunted.failure = listing.named, listing.failure
         hunted.ids = [each for each in listing.named if memory is None or each not in memory.scheduled]
         if self._keeps:
@@ -185,7 +186,7 @@ class Discovery:
 
     def _look_behind_watermark(self, hunted: Hunted, source: Listed, window: Window, *, is_new: bool) -> None:
         """What was published since the watermark, and what the pages name that this takes and nobody has seen there."""
-        memory = self._memory(source.key)
+        memory = self._memory(hunted)
         overlap = timedelta(0) if is_new else timedelta(hours=self.settings.hunter_overlap_hours)
         listing = self._read(source, window.start - overlap, exactly=not overlap)
         if not listing.named and memory is not None and memory.named:
@@ -234,7 +235,7 @@ class Discovery:
 
     def _bring_past(self, hunted: Hunted, source: ChannelSource) -> None:
         """Send what a channel has had before to the import queue, page by page as the quota allows."""
-        memory = hunted.memory or self._memory(source.key) or SourceMemory(self.now)
+        memory = hunted.memory or self._memory(hunted) or SourceMemory(self.now)
         ids = dict.fromkeys(memory.named.keys() - memory.scheduled)
         if not memory.ended:
             listing = self._read_past(source, memory.next_token)
@@ -268,16 +269,16 @@ class Discovery:
                 hunted[source.key].lacks(Window(window.start, oldest), "searches do not go back so far")
                 window = Window(oldest, window.end)
             if not window.is_empty:
-                searches.append(self._search_of(source, window))
+                searches.append(self._search_of(hunted[source.key], source, window))
         SearchRound(self.youtube, self._may_search).run(searches)
         for search in searches:
             self._take(hunted[search.source.key], search)
         return [hunted[search.source.key] for search in searches]
 
-    def _search_of(self, source: SearchSource, window: Window) -> Search:
+    def _search_of(self, hunted: Hunted, source: SearchSource, window: Window) -> Search:
         if not self._keeps:
             return Search(source, window.start, window.end)
-        memory, covered = self._memory(source.key), None
+        memory, covered = self._memory(hunted), None
         if memory and memory.complete_since and window.start <= memory.complete_since < memory.as_of < window.end:
             covered = Window(memory.complete_since, memory.as_of)
         overlap = timedelta(minutes=self.settings.hunter_search_overlap_minutes)
