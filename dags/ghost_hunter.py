@@ -8,7 +8,8 @@ Every hour: finds the videos that were published in its window, and puts them un
 one transaction, and stages its first points; its name says what it found. `admit` does the same for some of the
 videos that wait in the inbox: lists of any length that somebody has brought. `publish` merges them into the vault.
 
-A scheduled run also covers what earlier runs missed, back to each source's watermark. A backfill
+A scheduled run also covers what earlier runs missed, back to each source's watermark, and what channels and playlists
+list late. What a source has named is on the schedule, or its watermark stays. A backfill
 (`airflow backfill create --dag-id ghost_hunter …`) covers exactly the hours that it names, and only sources that know
 windows: channels, searches, playlists. Running a window twice changes nothing.
 

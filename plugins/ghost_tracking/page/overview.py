@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from ghost_tracking.core import marks
 from ghost_tracking.core.budgets import IDS_PER_CALL
+from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.pacing import QuotaStatus, quota_status
 from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.page import runs
@@ -16,6 +17,8 @@ from ghost_tracking.page.verdict import SQL_LIMIT, Standing, verdict
 DAYS_SHOWN: Final = 14
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
+_GAPS_SHOWN_FOR: Final = timedelta(days=30)
+_MOST_GAPS: Final = 20
 
 
 @remembered(10)
@@ -44,6 +47,7 @@ def overview(doors: Doors) -> dict[str, Any]:
         is_paced=quota.is_paced,
         stretch=quota.as_dict()["stretch"],
         refused=tuple(bucket.value for bucket, balance in quota.balances.items() if balance.is_exhausted),
+        gaps=tuple(map(str, doors.watchlist.gaps(_DAY))),
     )
     return {
         "now": _seconds(now),
@@ -54,6 +58,7 @@ def overview(doors: Doors) -> dict[str, Any]:
         "hours": _hours(doors, now.replace(minute=0, second=0, microsecond=0)),
         "room": {"limit": SQL_LIMIT, **room},
         "vault": vault,
+        "gaps": [_gap(gap) for gap in doors.watchlist.gaps(_GAPS_SHOWN_FOR, _MOST_GAPS)],
         "dags": [_dag(dag) for dag in dags.values()],
     }
 
@@ -68,6 +73,11 @@ def _quota(doors: Doors, queues: Mapping[Queue, Any]) -> QuotaStatus:
         doors.settings.quota_reserves,
         ledger.today(),
     )
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    window = gap.window
+    return {"source": gap.label, "start": _seconds(window.start), "end": _seconds(window.end), "reason": gap.reason}
 
 
 def _quota_shown(quota: QuotaStatus) -> dict[str, Any]:

@@ -23,7 +23,8 @@ class Standing:
     """What is known when the sentence is made; times are aware.
 
     `room`: bytes of the database; `shares_mark`: whether database and vault belong to the same moment; `refused`:
-    buckets that YouTube called empty; `stretch`: how many times its interval each video really waits.
+    buckets that YouTube called empty; `stretch`: how many times its interval each video really waits. `gaps`: what
+    sources could not give, as noted in the last day.
     """
 
     now: datetime
@@ -40,6 +41,7 @@ class Standing:
     is_paced: bool
     stretch: float | None
     refused: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,18 @@ _DOES: Final = {
     TRACKER: "no video is read.",
     JANITOR: "nothing is cleaned, sealed or folded.",
 }
+
+
+def _gaps(at: Standing) -> Iterator[Finding]:
+    if at.gaps:
+        more = f", and {len(at.gaps) - 1} more" if len(at.gaps) > 1 else ""
+        yield Finding(
+            "watch",
+            f"A source could not be had whole: {at.gaps[0]}{more}.",
+            "What it published then may be missing. Narrow it, allow it more pages or ask Google for more quota; a "
+            "backfill of ghost_hunter looks once more.",
+            f"dags/{HUNTER}",
+        )
 
 
 def _failures(at: Standing) -> Iterator[Finding]:
@@ -205,5 +219,6 @@ _RULES: Final[tuple[Callable[[Standing], Iterator[Finding]], ...]] = (
     _emptiness,
     _room,
     _lateness,
+    _gaps,
     _vault,
 )

@@ -32,6 +32,7 @@ export async function overview({ ask }) {
       room(found),
       vault(found),
       runs(found),
+      found.gaps.length ? gaps(found) : null,
     ),
     h("p", { class: "note" }, `As of ${time(found.now)} UTC. All times are UTC.`),
   ];
@@ -182,6 +183,22 @@ function vault({ vault: found, now }) {
     h("p", { class: "soft" }, `${short(found.points)} ${found.points === 1 ? "point" : "points"}, ${found.bytes_a_point === null ? "–" : found.bytes_a_point} bytes a point`),
     table("Bytes of the vault by layer", [{ name: "Layer", cell: ([name]) => names[name] }, { name: "Size", number: true, cell: ([name]) => bytes(found.bytes[name]) }], rows),
     h("p", { class: "note id" }, found.root),
+  );
+}
+
+function gaps({ gaps: found }) {
+  const columns = [
+    { name: "Source", cell: (row) => row.source },
+    { name: "From (UTC)", cell: (row) => time(row.start) },
+    { name: "To", cell: (row) => time(row.end) },
+    { name: "Why", cell: (row) => row.reason },
+  ];
+  return panel(
+    "What sources could not give",
+    { class: "w8" },
+    null,
+    table("Windows of sources that could not be had whole", columns, found),
+    h("p", { class: "note" }, "What they published in these windows may be missing: noted in the last 30 days."),
   );
 }
 
