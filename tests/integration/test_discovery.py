@@ -259,17 +259,21 @@ def test_an_old_video_that_is_put_onto_a_playlist_is_found_wherever_it_stands(hu
 
 
 def test_an_empty_page_is_no_answer(hunt: Hunt) -> None:
-    first, second = video(1), video(2)
+    first, second, third = video(1), video(2), video(3)
     hunt.tube.uploads = {CHANNEL: {first: NOW - 3 * HOUR}}
     hunt.sources({"channel": CHANNEL})
     hunt.run(NOW - 2 * HOUR)
     hunt.tube.uploads[CHANNEL][second] = NOW - 90 * timedelta(minutes=1)
-    hunt.tube.spoiled["playlistItems"] = [(200, {"pageInfo": {"totalResults": 0}})]
+    empty = (200, {"pageInfo": {"totalResults": 0}})
+    hunt.tube.spoiled["playlistItems"] = [empty]
+    assert hunt.run(NOW - HOUR)["new"] == 1  # asked once more in the same run
+    hunt.tube.uploads[CHANNEL][third] = NOW - 50 * timedelta(minutes=1)
+    hunt.tube.spoiled["playlistItems"] = [empty] * 2
     with pytest.raises(TransientError, match="its listing came back empty, and had 1 video before"):
-        hunt.run(NOW - HOUR)
-    assert hunt.watermark({"channel": CHANNEL}) == NOW - 2 * HOUR
-    hunt.run(NOW)
-    assert hunt.scheduled() >= {second}
+        hunt.run(NOW)
+    assert hunt.watermark({"channel": CHANNEL}) == NOW - HOUR
+    assert hunt.run(NOW)["known"] == 2
+    assert hunt.scheduled() == {first, second, third}
 
 
 @pytest.mark.parametrize("taken_out", [range(50), range(10, 40), range(49, 50)])

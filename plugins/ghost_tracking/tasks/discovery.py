@@ -63,6 +63,11 @@ class Hunted:
     failure: GhostTrackingError | None = None
     is_put_off: bool = False
 
+    @property
+    def known(self) -> int:
+        """How many of those that it named are on the schedule already, as is remembered of it."""
+        return len(self.named.keys() & self.before.scheduled - set(self.ids)) if self.before else 0
+
     def lacks(self, window: Window, reason: str) -> None:
         """Note that this window of the source could not be had whole."""
         if not window.is_empty:
@@ -170,11 +175,14 @@ class Discovery:
             return functools.partial(self.youtube.upload_pages, source.channel)
         return functools.partial(self.youtube.playlist_pages, source.playlist)
 
-    def _read(self, source: Listed, since: datetime, *, exactly: bool, token: str | None = None) -> Listing:
+    def _read(
+        self, source: Listed, since: datetime, *, exactly: bool, token: str | None = None, may_be_empty: bool = True
+    ) -> Listing:
         """A channel's uploads back to what was published at `since`, whatever its `pages` say; all of a playlist."""
+        pages = self._pages(source)
         if isinstance(source, ChannelSource):
-            return read_listing(self._pages(source), since, exactly=exactly, token=token)
-        return read_listing(self._pages(source), most=source.pages)
+            return read_listing(pages, since, exactly=exactly, token=token, may_be_empty=may_be_empty)
+        return read_listing(pages, most=source.pages, may_be_empty=may_be_empty)
 
     def _take_all(self, hunted: Hunted, listing: Listing) -> None:
         """Everything that a source without a window names."""
@@ -188,10 +196,10 @@ class Discovery:
         """What was published since the watermark, and what the pages name that this takes and nobody has seen there."""
         memory = self._memory(hunted)
         overlap = timedelta(0) if is_new else timedelta(hours=self.settings.hunter_overlap_hours)
-        listing = self._read(source, window.start - overlap, exactly=not overlap)
-        if not listing.named and memory is not None and memory.named:
-            before = counted(len(memory.named), "video")
-            raise YouTubeFaultError(f"its listing came back empty, and had {before} before")
+        before = len(memory.named) if memory else 0
+        listing = self._read(source, window.start - overlap, exactly=not overlap, may_be_empty=not before)
+        if before and not listing.named:
+            raise YouTubeFaultError(f"its listing came back empty, and had {counted(before, 'video')} before")
         hunted.named, hunted.failure = listing.named, listing.failure
         in_order = isinstance(source, ChannelSource)
         hunted.ids = wanted(listing.named, memory, window, is_new=is_new, in_order=in_order)

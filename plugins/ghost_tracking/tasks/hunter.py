@@ -237,7 +237,7 @@ def _report(hunted: Sequence[Hunted], haul: Haul, refused: set[str]) -> dict[str
         "sources": len(hunted),
         "found": len({video_id for each in hunted for video_id in each.named}),
         "new": haul.new,
-        "known": haul.known,
+        "known": haul.known + sum(each.known for each in hunted),
         "missing": len(haul.missing),
         "refused": len(refused),
         "left": len(haul.unanswered),

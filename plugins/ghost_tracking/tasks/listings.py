@@ -47,11 +47,12 @@ def read_listing(
     exactly: bool = True,
     most: int = _MOST_PAGES,
     token: str | None = None,
+    may_be_empty: bool = True,
 ) -> Listing:
     """Read a listing from a page on (None: the first), back to what was published at `since` or else to its end.
 
     `exactly`: see `core.discovery.reaches_back`. `most`: pages at most. An answer can lack videos that are there, so a
-    page with fewer than it should have is asked for once more. What fails after the first page ends the reading, and
+    page with fewer than it should have is asked for once more, as is an empty first one unless that `may_be_empty`. What fails after the first page ends the reading, and
     what was read until then counts; what fails at the first one is raised, as is a ConfigurationError.
     """
     listing, stream = Listing(last_token=token), pages(token)
@@ -59,7 +60,7 @@ def read_listing(
         try:
             page = next(stream)
             listing.last_token = token
-            new, following = _taken(listing, page, pages, token, is_first=number == 0)
+            new, following = _taken(listing, page, pages, token, may_be_empty=may_be_empty and number == 0)
         except ConfigurationError:
             raise
         except (PermanentError, TransientError) as error:
@@ -80,11 +81,13 @@ def read_listing(
     return listing
 
 
-def _taken(listing: Listing, page: Page, pages: Pages, token: str | None, *, is_first: bool) -> tuple[int, str | None]:
+def _taken(
+    listing: Listing, page: Page, pages: Pages, token: str | None, *, may_be_empty: bool
+) -> tuple[int, str | None]:
     """Take in a page: how many new videos it brought, and the token of the one that follows."""
     new, following = listing.add(page.found), page.next_token
     for _ in range(_ASKED_AGAIN):
-        is_whole = len(page.found) >= RESULTS_A_PAGE or (following is None and (page.found or is_first))
+        is_whole = len(page.found) >= RESULTS_A_PAGE or (following is None and (page.found or may_be_empty))
         if is_whole:
             break
         again = next(pages(token))
