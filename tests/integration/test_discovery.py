@@ -269,7 +269,7 @@ def test_an_empty_page_is_no_answer(hunt: Hunt) -> None:
     assert hunt.run(NOW - HOUR)["new"] == 1  # asked once more in the same run
     hunt.tube.uploads[CHANNEL][third] = NOW - 50 * timedelta(minutes=1)
     hunt.tube.spoiled["playlistItems"] = [empty] * 2
-    with pytest.raises(TransientError, match="its listing came back empty, and had 1 video before"):
+    with pytest.raises(TransientError, match="its listing came back empty, and had 2 videos before"):
         hunt.run(NOW)
     assert hunt.watermark({"channel": CHANNEL}) == NOW - HOUR
     assert hunt.run(NOW)["known"] == 2

@@ -52,8 +52,9 @@ def read_listing(
     """Read a listing from a page on (None: the first), back to what was published at `since` or else to its end.
 
     `exactly`: see `core.discovery.reaches_back`. `most`: pages at most. An answer can lack videos that are there, so a
-    page with fewer than it should have is asked for once more, as is an empty first one unless that `may_be_empty`. What fails after the first page ends the reading, and
-    what was read until then counts; what fails at the first one is raised, as is a ConfigurationError.
+    page with fewer than it should have is asked for once more, as is an empty first one unless that `may_be_empty`.
+    What fails after the first page ends the reading, and what was read until then counts; what fails at the first one
+    is raised, as is a ConfigurationError.
     """
     listing, stream = Listing(last_token=token), pages(token)
     for number in range(most):
