@@ -7,6 +7,7 @@ Environment variables are read by the processes themselves: see `tracker_pool`, 
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -235,7 +236,6 @@ def read_sources(form: Mapping[str, Any]) -> tuple[Any, str]:
     From the run's form (`sources`, `videos`) where it says something, else from the Variable `ghost_sources` (YAML or
     JSON), else from `sources_file`. Raises BadSourcesError where there is none, or where it is no YAML.
     """
-    import yaml
     from airflow.sdk import Variable
 
     # the form's box makes an entry of each line, also of an empty one
@@ -252,10 +252,46 @@ def read_sources(form: Mapping[str, Any]) -> tuple[Any, str]:
             )
         origin = str(file)
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_text(encoding="utf-8-sig")
         except OSError as error:
             raise BadSourcesError(f"{origin} cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise BadSourcesError(f"{origin} is not written in UTF-8, from its byte {error.start + 1:,} on") from None
+    return parse_yaml(text, origin), origin
+
+
+def parse_yaml(text: str, origin: str) -> Any:
+    """A YAML document, in which words that YAML has a meaning for are the words that were written.
+
+    Unquoted, `NO` would be false, 2024 a number and 01234567012 another one; the sources know what they expect.
+    """
+    import yaml
+
+    class Words(yaml.SafeLoader):
+        """Only nothing and `<<` have a meaning."""
+
+    kept = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
+    Words.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag in kept]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
     try:
-        return yaml.safe_load(text), origin
+        return yaml.load(text, Words)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
-        raise BadSourcesError(f"{origin} is not YAML: {error}") from error
+        raise BadSourcesError(f"{origin} is not YAML: {_slip(text, error)}") from None
+    except RecursionError:
+        raise BadSourcesError(f"{origin} is not YAML: it is nested too deeply") from None
+    except (ValueError, TypeError, LookupError) as error:  # of tags such as !!int
+        raise BadSourcesError(f"{origin} is not YAML: {error}") from None
+
+
+def _slip(text: str, error: Any) -> str:
+    """What is wrong with a YAML document, and in which line."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None) or error
+    if mark is None:
+        return " ".join(str(problem).split())
+    line = next(iter(text.splitlines()[mark.line :]), "")
+    if handle := re.match(r"@[^\s,#\]}]*", line[mark.column :]):
+        return f'line {mark.line + 1}: a handle stands in quotes: "{handle[0]}"'
+    hint = " (a URL within brackets stands in quotes)" if "://" in line else ""
+    return f"line {mark.line + 1}, {line.strip()[:60]!r}: {problem}{hint}"

@@ -9,10 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghost_tracking.core.sources import ChartSource, PlaylistSource, VideosSource, parse_sources
+from ghost_tracking.core.sources import ChannelSource, ChartSource, PlaylistSource, VideosSource, parse_sources
 from ghost_tracking.core.video_ids import is_video_id, parse_brought_video, parse_video_reference
 from ghost_tracking.core.windows import Window, assign
 from ghost_tracking.errors import BadSourcesError
+from ghost_tracking.settings import parse_yaml
 
 CHANNEL = "UCEBb1b_L6zDS3xTUrIALZOw"
 NOW = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)
@@ -53,6 +54,17 @@ def test_the_same_source_twice_is_hunted_once_and_pages_do_not_matter() -> None:
         ("UCx", "no mapping"),
         ({}, "names none of"),
         ({"channel": "UCx"}, "begins with UC"),
+        ({"channel": "youtube.com/c/mitocw"}, "open the page, and write the handle"),
+        ({"channel": True}, "channel: YAML reads this word as true: write it in quotes"),
+        ({"channel": ["@a"]}, "no text"),
+        ({"search": "x", "channel": "@mitocw"}, "'@mitocw' is not the id of a channel"),
+        ({"search": "x", "language": False}, "language: YAML reads this word as false: write it in quotes"),
+        ({"chart": "mostPopular", "region": False}, "region: YAML reads this word as false: write it in quotes"),
+        ({"playlist": "https://youtu.be/9LfmrkyP81M"}, "is not the id of a playlist"),
+        ({"videos": "https://www.youtube.com/@mitocw"}, 'videos, entry 1: .* channel: "@mitocw"'),
+        ({"videos": {"a": 1}}, "no list"),
+        ({7: 8}, "names none of"),
+        ({"search": "x", 7: 8}, "a source with 'search' has no '7'"),
         ({"channel": CHANNEL, "regoin": "US"}, "regoin"),
         ({"search": " "}, "search"),
         ({"chart": "trending"}, "chart"),
@@ -66,6 +78,111 @@ def test_a_bad_entry_is_named_with_its_place_and_number(entry: object, reason: s
     with pytest.raises(BadSourcesError, match=reason) as caught:
         parse_sources({"sources": [{"channel": CHANNEL}, entry]}, "include/sources.yaml")
     assert str(caught.value).startswith("include/sources.yaml: source 2: ")
+
+
+def test_channels_playlists_and_videos_by_url() -> None:
+    assert parse_sources(
+        [
+            {"channel": f"https://www.youtube.com/channel/{CHANNEL}"},
+            {"channel": "youtube.com/@mitocw/videos"},
+            {"playlist": "https://www.youtube.com/watch?v=9LfmrkyP81M&list=PLE7DDD91010BC51F8"},
+            {"search": "x", "channel": f"https://www.youtube.com/channel/{CHANNEL}"},
+            {"videos": "https://youtu.be/9LfmrkyP81M"},
+            {"videos": [12345678901]},
+        ],
+        "a test",
+    ) == parse_sources(
+        [
+            {"channel": CHANNEL},
+            {"channel": "@mitocw"},
+            {"playlist": "PLE7DDD91010BC51F8"},
+            {"search": "x", "channel": CHANNEL},
+            {"videos": ["9LfmrkyP81M"]},
+            {"videos": ["12345678901"]},
+        ],
+        "a test",
+    )
+
+
+def test_every_of_a_channel_is_a_window_too_and_moves_no_watermark() -> None:
+    (plain,) = parse_sources([{"channel": CHANNEL}], "a test")
+    (every,) = parse_sources([{"channel": CHANNEL, "every": True}], "a test")
+    assert isinstance(plain, ChannelSource)
+    assert isinstance(every, ChannelSource)
+    assert (plain.every, every.every) == (False, True)
+    assert plain.windowed
+    assert every.windowed
+    # what deployments have in their watermark tables
+    assert plain.key == every.key == "channel:UCEBb1b_L6zDS3xTUrIALZOw:3f864a621f04"
+    for twice in ([plain, every], [every, plain]):
+        (one,) = parse_sources([source.model_dump() for source in twice], "a test")
+        assert one == every
+    window, whole = parse_sources([{"playlist": "PLE7DDD91010BC51F8", "every": each} for each in (False, True)], "x")
+    assert window.key == "playlist:PLE7DDD91010BC51F8:2ab45f8a3a61"
+    assert whole.key == "playlist:PLE7DDD91010BC51F8:6c8c1b032ccf"
+
+
+@pytest.mark.parametrize(
+    ("text", "sources"),
+    [
+        ("- chart: mostPopular\n  region: NO", [{"chart": "mostPopular", "region": "NO"}]),
+        ("- chart: mostPopular\n  region: us", [{"chart": "mostPopular", "region": "US"}]),
+        (
+            "- videos: [12345678901, 01234567012, -1234567890]",
+            [{"videos": ["12345678901", "01234567012", "-1234567890"]}],
+        ),
+        ("- videos: 9LfmrkyP81M", [{"videos": ["9LfmrkyP81M"]}]),
+        ("- search: 2024", [{"search": "2024"}]),
+        ("- search: 2026-13-01\n  language: no\n  pages: 2", [{"search": "2026-13-01", "language": "no", "pages": 2}]),
+        (f"- channel: {CHANNEL}\n  every: yes", [{"channel": CHANNEL, "every": True}]),
+        ("- &a {search: x}\n- <<: *a\n  pages: 3", [{"search": "x", "pages": 3}]),
+        ('[{"playlist": "PLx12", "every": true, "pages": 3}]', [{"playlist": "PLx12", "every": True, "pages": 3}]),
+    ],
+)
+def test_words_in_yaml_are_words(text: str, sources: list[dict[str, object]]) -> None:
+    assert parse_sources(parse_yaml(text, "F"), "F") == parse_sources(sources, "F")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("- channel: @mitocw # mine", 'line 1: a handle stands in quotes: "@mitocw"'),
+        ("sources:\n  - channel: x\n  - channel: [@mitocw]", 'line 3: a handle stands in quotes: "@mitocw"'),
+        (
+            "- videos: [https://www.youtube.com/watch?v=9LfmrkyP81M]",
+            "line 1, '- videos: [https://www.youtube.com/watch?v=9LfmrkyP81M]': expected ',' or ']', but got '?' "
+            "(a URL within brackets stands in quotes)",
+        ),
+        ("- a: [", "line 1, '- a: [': expected the node content, but found '<stream end>'"),
+        ("- search: !!timestamp 2026-13-45", "month must be in 1..12"),
+        ("[" * 9_999, "it is nested too deeply"),
+    ],
+)
+def test_what_is_no_yaml_is_told_in_a_sentence(text: str, said: str) -> None:
+    with pytest.raises(BadSourcesError) as caught:
+        parse_yaml(text, "sources.yaml")
+    assert caught.value.message == f"sources.yaml is not YAML: {said}"
+
+
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.dates(), st.text(max_size=12), st.binary(max_size=3)
+)
+words = st.sampled_from(["channel", "search", "playlist", "chart", "videos", "every", "region", "pages", "sources"])
+documents = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | scalars, inner, max_size=3)
+)
+
+
+@given(documents)
+def test_any_document_has_sources_or_is_refused_in_words(document: object) -> None:
+    with contextlib.suppress(BadSourcesError):
+        assert all(source.key for source in parse_sources(document, "a test"))
+
+
+@given(st.text(st.sampled_from("-:@[]{}!&*?|>'\"#% \n\tax01~<"), max_size=40) | st.text(max_size=40))
+def test_any_text_is_yaml_or_refused_in_words(text: str) -> None:
+    with contextlib.suppress(BadSourcesError):
+        parse_sources(parse_yaml(text, "a test"), "a test")
 
 
 @pytest.mark.parametrize("document", [None, "text", {"source": []}, 7])

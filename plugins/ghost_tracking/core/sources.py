@@ -2,22 +2,31 @@
 
 A source is written as a mapping whose first word says what it is:
 
-    - channel: UCEBb1b_L6zDS3xTUrIALZOw     # or a handle: "@mitocw"
+    - channel: UCEBb1b_L6zDS3xTUrIALZOw     # or a handle: "@mitocw"; every: true brings in its past too
     - search: linear algebra                # region, language, category, channel, pages
     - playlist: PLE7DDD91010BC51F8          # every: true takes all of it, not only what its window published
     - chart: mostPopular                    # region, category, pages
     - videos: [9LfmrkyP81M, "https://youtu.be/lGGDIGizcQ0"]
+
+Channels, playlists and videos may be written as their URLs too; what is kept is the id or the handle.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from ghost_tracking.core.complaints import complaints
-from ghost_tracking.core.video_ids import is_channel_id, parse_brought_video
+from ghost_tracking.core.video_ids import (
+    is_channel_id,
+    is_usual_video_id,
+    parse_brought_video,
+    parse_channel_reference,
+    parse_playlist_reference,
+)
 from ghost_tracking.errors import BadSourcesError
 
 
@@ -46,20 +55,45 @@ class _Source(BaseModel):
         return f"{kind} {len(name)} videos" if isinstance(name, list | tuple) else f"{kind} {name}"
 
 
-def _channel(text: str) -> str:
-    if is_channel_id(text) or (text.startswith("@") and len(text) > 1):
-        return text
-    raise ValueError("a channel is an id of 24 characters that begins with UC, or a handle that begins with @")
+def _text(value: Any) -> Any:
+    """What YAML has read as something else, where it is clear what was written."""
+    if isinstance(value, bool):
+        raise ValueError(f"YAML reads this word as {str(value).lower()}: write it in quotes")
+    return str(value) if isinstance(value, int | date) else value
 
 
-def _video(text: str) -> str:
-    return parse_brought_video(text)
+def _country(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) and len(value) == 2 else _text(value)
+
+
+def _channel_id(text: str) -> str:
+    channel = parse_channel_reference(text)
+    if not is_channel_id(channel):
+        raise ValueError(f"{text[:80]!r} is not the id of a channel, which begins with UC: a search takes no handle")
+    return channel
+
+
+def _video(value: Any) -> Any:
+    """An id of nothing but digits is a number to YAML."""
+    return str(value) if isinstance(value, int) and is_usual_video_id(str(value)) else value
+
+
+def _videos(value: Any) -> Any:
+    """One video, without the list around it."""
+    value = _video(value)
+    if not isinstance(value, str):
+        return value
+    try:
+        return [parse_brought_video(value)]
+    except ValueError:
+        return [value] if "/" in value else value
 
 
 Pages = Annotated[int, Field(ge=1, le=400)]
-Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
+Region = Annotated[str, Field(pattern="^[A-Z]{2}$"), BeforeValidator(_country)]
 Category = Annotated[str, Field(pattern="^[0-9]{1,3}$", coerce_numbers_to_str=True)]
-Word = Annotated[str, Field(min_length=1, max_length=500)]
+Word = Annotated[str, Field(min_length=1, max_length=500), BeforeValidator(_text)]
+Language = Annotated[str, Field(pattern="^[A-Za-z-]{2,7}$"), BeforeValidator(_text)]
 
 
 class ChannelSource(_Source):
@@ -70,7 +104,7 @@ class ChannelSource(_Source):
 
     not_in_key: ClassVar = {"pages", "every"}  # the past is brought in once, whenever that is wished
 
-    channel: Annotated[str, AfterValidator(_channel)]
+    channel: Annotated[str, BeforeValidator(_text), AfterValidator(parse_channel_reference)]
     every: bool = False
     pages: Pages = 400
 
@@ -80,16 +114,16 @@ class SearchSource(_Source):
 
     search: Word
     region: Region | None = None
-    language: Annotated[str, Field(pattern="^[A-Za-z-]{2,7}$")] | None = None
+    language: Language | None = None
     category: Category | None = None
-    channel: Annotated[str, AfterValidator(_channel), Field(pattern="^UC")] | None = None
+    channel: Annotated[str, AfterValidator(_channel_id)] | None = None
     pages: Pages = 4
 
 
 class PlaylistSource(_Source):
     """A playlist: what its window published, or `every` video of it."""
 
-    playlist: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{2,64}$")]
+    playlist: Annotated[str, BeforeValidator(_text), AfterValidator(parse_playlist_reference)]
     every: bool = False
     pages: Pages = 400
 
@@ -112,7 +146,11 @@ class VideosSource(_Source):
     """Videos by id or URL; they have no window."""
 
     has_window = False
-    videos: Annotated[tuple[Annotated[str, AfterValidator(_video)], ...], Field(min_length=1)]
+    videos: Annotated[
+        tuple[Annotated[str, BeforeValidator(_video), AfterValidator(parse_brought_video)], ...],
+        Field(min_length=1),
+        BeforeValidator(_videos),
+    ]
 
 
 Source = ChannelSource | SearchSource | PlaylistSource | ChartSource | VideosSource
@@ -128,8 +166,6 @@ _PATTERNS = {
     "^[A-Z]{2}$": "a country in two capital letters, such as US",
     "^[0-9]{1,3}$": "the number of a category, such as 27",
     "^[A-Za-z-]{2,7}$": "a language, such as en",
-    "^UC": "the id of a channel, which begins with UC",
-    "^[A-Za-z0-9_-]{2,64}$": "the id of a playlist, such as PLE7DDD91010BC51F8",
 }
 
 
@@ -150,11 +186,17 @@ def parse_sources(document: Any, origin: str) -> list[Source]:
         except ValueError as problem:
             problems.append(f"source {number}: {problem}")
         else:
-            sources[source.key] = source
+            sources[source.key] = _widest(sources.get(source.key), source)
     if problems:
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise BadSourcesError(f"{origin}: {'; '.join(problems[:10])}{more}")
     return list(sources.values())
+
+
+def _widest(before: Source | None, source: Source) -> Source:
+    """Of a source that is named twice the latter, unless only the former asks for a channel's past."""
+    asks = isinstance(before, ChannelSource) and before.every and isinstance(source, ChannelSource)
+    return source.model_copy(update={"every": True}) if asks else source
 
 
 def parse_source(entry: Any) -> Source:
@@ -166,7 +208,7 @@ def parse_source(entry: Any) -> Source:
     if kind is None:
         raise ValueError(f"names none of {', '.join(_KINDS)}")
     try:
-        return TypeAdapter(_KINDS[kind]).validate_python(dict(entry))
+        return TypeAdapter(_KINDS[kind]).validate_python({str(name): value for name, value in entry.items()})
     except ValidationError as error:
         no_such = f"a source with '{kind}' has no"
         raise ValueError(complaints(error, no_such, _KINDS[kind].model_fields, _PATTERNS)) from None
