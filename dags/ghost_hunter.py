@@ -70,7 +70,7 @@ _METRICS = Asset(settings.METRICS_ASSET)
             type=["null", "string"],
             format="multiline",
             title="List",
-            description="Ids, URLs or CSV, of any length: goes to the inbox and is admitted run by run, as quota "
+            description="Ids, URLs, CSV or JSON, of any length: goes to the inbox and is admitted run by run, as quota "
             "allows. Leaves the usual sources alone.",
         ),
         "list_file": Param(
@@ -91,7 +91,7 @@ _METRICS = Asset(settings.METRICS_ASSET)
             None,
             type=["null", "string"],
             title="Column",
-            description="Which column of the CSV has the videos. Empty: found by its name.",
+            description="Which column has the videos, by its name or number. Empty: found by what is in it.",
         ),
         "adopt_old_videos": Param(
             False,

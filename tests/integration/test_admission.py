@@ -81,6 +81,18 @@ def test_a_file_goes_in_run_by_run(deployment: Deployment, sql: psycopg.Connecti
     assert hunter.admit("backfill", vault.identity(create=True))["message"].startswith("No list is admitted")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_is_decoded_as_the_command_does(
+    deployment: Deployment,  # noqa: F811
+    tmp_path: Path,
+    encoding: str,
+) -> None:
+    file = tmp_path / "list.csv"
+    file.write_bytes("video_id,title\r\ndQw4w9WgXcQ,ü\r\n9bZkp7q19f0,日\r\n".encode(encoding))
+    planned = hunter.plan("manual", NO_INTERVAL, {"list_file": str(file)})
+    assert "2 videos, 2 of them new to the inbox; 0 duplicates, 0 bad lines" in planned["why"]
+
+
 def test_what_youtube_did_not_answer_for_waits(deployment: Deployment, sql: psycopg.Connection) -> None:  # noqa: F811
     alive = deployment.alive(200)
     deployment.set_settings(quota_general=3, quota_hunter_reserve=0, youtube_threads=1)

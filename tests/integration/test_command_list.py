@@ -72,3 +72,28 @@ def test_a_list_is_piped_in(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": plugins},
     )
     assert json.loads(done.stdout)["new"] == 1
+
+
+def test_bad_lines_are_listed_and_tried_again(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    vault, file = tmp_path / "vault", tmp_path / "list.csv"
+    file.write_text("video_id,other\n-tJYN-eG1zk,x\nno,dQw4w9WgXcQ\n")
+    assert run(vault, "add", str(file), "--name", "mine") == 1
+    capsys.readouterr()
+    assert run(vault, "bad", "mine") == 0
+    assert capsys.readouterr().out.startswith("line 3: 'no,dQw4w9WgXcQ': neither a video id nor")
+    assert run(vault, "retry", "mine") == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "mine", "ids": 1, "new": 1, "duplicates": 0, "bad": 0}
+    assert run(vault, "bad", "mine") == 0
+    assert capsys.readouterr().out == ""
+    assert run(vault, "retry", "other") == 1
+    assert "no list 'other'" in capsys.readouterr().err
+
+
+def test_what_could_be_either_column_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    vault, file = tmp_path / "vault", tmp_path / "list.csv"
+    file.write_text("left,right\n-tJYN-eG1zk,dQw4w9WgXcQ\n")
+    assert run(vault, "add", str(file)) == 1
+    assert "The columns 'left' and 'right' of the list could each" in capsys.readouterr().err
+    assert run(vault, "status") == 0
+    assert "-tJYN" not in capsys.readouterr().out
+    assert run(vault, "add", str(file), "--column", "right") == 0

@@ -235,6 +235,9 @@ def test_an_old_trackers_videos_are_adopted_from_the_form(deployment: Deployment
         ({"list": "hello\nworld\n"}, "the list has no video in it: line 1: 'hello': neither"),
         ({"sources": [{"chanel": "UCx"}]}, "source 1: names none of"),
         ({"sources": [{"channel": "nonsense"}, {"search": ""}]}, "source 2: search"),
+        ({"videos": ["https://www.youtube.com/@mitocw"]}, 'it names a channel, .* channel: "@mitocw"'),
+        ({"sources": [{"channel": "mitocw"}]}, 'write "@mitocw" if mitocw is a handle'),
+        ({"list": "dQw4w9WgXcQ,9bZkp7q19f0\n"}, "The columns 1 and 2 of the list could each"),
         (
             {"videos": ["dQw4w9WgXcQ"], "window_start": "2026-01-02T00:00:00Z", "window_end": "2026-01-01T00:00:00Z"},
             "empty",

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from airflow.sdk import ObjectStoragePath
 
+from ghost_tracking.core.lists import BadLine, _kept
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook, inbox, layout
 from ghost_tracking.hooks.vault.inbox import Inbox
@@ -97,8 +98,8 @@ def test_a_list_of_a_name_gets_what_it_does_not_have(vault: ParquetVaultHook) ->
     assert (report.ids, report.new, report.bad) == (10, 5, 2)
     assert list(box.waiting(99)[0].ids) == ids(*range(6, 15))
     (status,) = box.lists()
-    assert (status.ids, status.admitted, status.bad) == (15, 6, 2)
-    assert [each.text for each in box.bad_lines("mine")] == ["no", "?"]
+    assert (status.ids, status.admitted, status.bad) == (15, 6, 3)
+    assert [each.text for each in box.bad_lines("mine")] == ["no video", "no", "?"]
     assert consistent(box)
     assert box.receive(ids(*range(15)), name="mine").new == 0
     assert consistent(box)
@@ -129,6 +130,71 @@ def test_bad_lines_are_kept_up_to_a_number_and_all_counted(
     report = vault.inbox.receive([*["?\ud800"] * 20, *ids(1)], name="x")
     assert (report.bad, len(report.bad_lines), len(vault.inbox.bad_lines("x"))) == (20, 10, 15)
     assert vault.inbox.bad_lines("x")[0].text == "??"
+
+
+def test_a_bad_line_stays_on_its_list_until_it_can_be_read(vault: ParquetVaultHook) -> None:
+    box = vault.inbox
+    box.receive([*ids(1), "title,no id", "? ?"], name="mine")
+    for brought in ([*ids(1), "title,no id", "? ?"], [*ids(1, 2), "? ?"], ["? ?"], [*ids(2)]):
+        box.receive(brought, name="mine")
+    assert [(each.number, each.text) for each in box.bad_lines("mine")] == [(2, "title,no id"), (3, "? ?")]
+    assert box.receive([*ids(1), "another"], name="mine").new == 0
+    assert box.receive(["and one more"], name="mine").ids == 0
+    assert [each.text for each in box.bad_lines("mine")] == ["title,no id", "? ?", "another", "and one more"]
+    assert box.lists()[0].bad == 4
+    assert consistent(box)
+
+
+def test_bad_lines_are_tried_again_by_the_rules_of_now(
+    vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = vault.inbox
+    old = [
+        "title,dQw4w9WgXcQ",
+        "nothing here",
+        "https://gaming.youtube.com/watch?v=x_BjvhMW9TE",
+        "x" * 600 + " https://youtu.be/-tJYN-eG1zk",
+        "https://youtu.be/video000001",
+    ]
+    with monkeypatch.context() as before:
+        before.setattr(
+            inbox,
+            "read_list",
+            lambda lines, _: (
+                (number, line) if line.startswith("video") else BadLine(number, line[:80], "not read", _kept(line))
+                for number, line in enumerate(lines, 1)
+            ),
+        )
+        box.receive([*ids(1), *old], name="mine")
+    box.admitted("mine", 1)
+    assert box.lists()[0].bad == 5
+
+    report = box.retry("mine")
+
+    assert (report.ids, report.new, report.duplicates, report.bad) == (3, 2, 0, 2)
+    assert [each.number for each in report.bad_lines] == [3, 5]
+    assert all_of(box) == {"mine": ["dQw4w9WgXcQ", "x_BjvhMW9TE"]}
+    (status,) = box.lists()
+    assert (status.ids, status.admitted, status.bad) == (3, 1, 2)
+    assert [each.text for each in box.bad_lines("mine")] == ["nothing here", "x" * 80]
+    assert consistent(box)
+    before_again = files(box)
+    assert (box.retry("mine").new, files(box)) == (0, before_again)
+    with pytest.raises(BadInputError, match="has no list 'other'"):
+        box.retry("other")
+
+
+def test_bad_lines_are_tried_again_with_a_column(vault: ParquetVaultHook) -> None:
+    box = vault.inbox
+    rows = "dQw4w9WgXcQ,x_BjvhMW9TE"
+    box.receive(["video_id,related", f"no,{rows}", "-tJYN-eG1zk,no"], name="mine")
+    assert [each.kept for each in box.bad_lines("mine")] == [f"no,{rows}"]
+    with pytest.raises(BadInputError, match="The columns 2 and 3"):
+        box.retry("mine")
+    assert box.retry("mine", "2").new == 1
+    assert (all_of(box), box.bad_lines("mine"), box.lists()[0].bad) == ({"mine": ["-tJYN-eG1zk", "dQw4w9WgXcQ"]}, [], 0)
+    assert box.retry("mine").bad == 0
+    assert consistent(box)
 
 
 def test_several_bring_lists_and_admit_at_once(vault_root: Path | ObjectStoragePath) -> None:
@@ -207,22 +273,23 @@ def test_whoever_is_stopped_at_any_step_has_brought_all_or_nothing(
 
     def run(storage: FolderStorage) -> None:
         box = Inbox(storage, 1)
-        box.receive([*ids(*range(6)), "?"], name="a")
+        box.receive(["video_id,title", *(f"{each},x" for each in ids(*range(6))), f"?,{ids(20)[0]}"], name="a")
         box.receive(["??", *ids(*range(3, 12))], name="a")
         box.admitted("a", 5)
         box.receive(ids(1, 2))
+        box.retry("a")
 
     counted = Failing(tmp_path / "counted", 0)
     run(counted)
     steps, expected = counted.steps, all_of(Inbox(counted, 1))
-    assert steps > 40
+    assert steps > 60
     for step in range(1, steps + 1):
         root = tmp_path / f"stopped{step}"
         with pytest.raises(KeyboardInterrupt):
             run(Failing(root, step))
         box = Inbox(FolderStorage(root, layout.SCRATCH), 1)
         held = [each.ids for each in box.lists()]
-        assert held in ([], [6], [12], [12, 2]), step
+        assert held in ([], [6], [12], [12, 2], [13, 2]), step
         all_of(box)
         run(FolderStorage(root, layout.SCRATCH))
         assert all_of(box) == expected, step

@@ -1,8 +1,6 @@
 """Lists of videos for the hunter to admit: bringing them, and how far they are."""
 
 import argparse
-import codecs
-import io
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,29 +11,43 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ghost_tracking.commands import Commands, print_json
+from ghost_tracking.core.decoding import decoded_lines
 from ghost_tracking.errors import BadInputError
 from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.vault.reports import ListReport
 
 PATIENCE_SECONDS = 2
 
 
 def add_list_commands(commands: Commands) -> None:
-    """list add, list status, list bad."""
+    """list add, list status, list bad, list retry."""
     lists = commands.add_parser("list", help="lists of videos for the hunter to admit").add_subparsers(required=True)
     adding = lists.add_parser("add", help="put a list of ids, URLs or a CSV into the vault's inbox")
     adding.set_defaults(command=_list_add)
     adding.add_argument("file", help="a file, or - for what is piped in")
     adding.add_argument("--name", help="a list of this name gets what it does not have; else it is named after its ids")
-    adding.add_argument("--column", help="the column of the CSV that holds videos")
+    adding.add_argument("--column", help="the column with the videos, by its name or number; else by what is in it")
     lists.add_parser("status", help="every list and how far it is admitted").set_defaults(command=_list_status)
     bad = lists.add_parser("bad", help="the bad lines of a list, with their numbers")
     bad.set_defaults(command=_list_bad)
     bad.add_argument("name")
+    retrying = lists.add_parser("retry", help="read the bad lines of a list again, by the rules of this version")
+    retrying.set_defaults(command=_list_retry)
+    retrying.add_argument("name")
+    retrying.add_argument("--column", help="the number of the column of these lines with the videos")
 
 
 def _list_add(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
     with _opened(options.file) as lines, _late_progress() as progress:
         report = vault.inbox.receive(lines, options.name, options.column, progress)
+    return _reported(report)
+
+
+def _list_retry(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    return _reported(vault.inbox.retry(options.name, options.column))
+
+
+def _reported(report: ListReport) -> int:
     for each in report.bad_lines:
         sys.stderr.write(f"{each}\n")
     if report.bad > len(report.bad_lines):
@@ -61,11 +73,9 @@ def _list_status(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
 
 @contextmanager
 def _opened(file: str) -> Iterator[Iterable[str]]:
-    """The lines of a file, in UTF-8, or in UTF-16 as spreadsheets write it; what is neither shows in its line."""
     try:
         with open(0 if file == "-" else file, "rb", closefd=file != "-") as binary:
-            is_utf16 = binary.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-            yield io.TextIOWrapper(binary, "utf-16" if is_utf16 else "utf-8-sig", errors="replace", newline="")
+            yield decoded_lines(binary)
     except OSError as error:
         if error.filename != file:
             raise

@@ -1,40 +1,61 @@
-"""Lists of videos as people have them: an id or a URL a line, or CSV with or without a header; read as they stream in.
+"""Lists of videos as people have them, read as they stream in: an id or a URL a line, CSV, archives, JSON and HTML.
 
-What the first line says decides. Where it names a column that holds videos (or the one that was asked for), the list
-is CSV with a header. Otherwise each line is an id or URL, or has one among its fields: in the column where the first
-line with fields has a URL, or else what could be an id. Blank lines and lines that begin with # are passed over,
-except within the quotes of a CSV.
+What is in the columns decides, not what they are called: over the first lines of a table, the column that holds videos
+is the one with ids and URLs, and the first line is a header where it does not look like the others. Names decide where
+two columns could be it; where they do not help either, the list is refused until the column is named. A blank line
+with rows of another width behind it begins another table. Blank lines and lines that begin with # are passed over,
+except within the quotes of a CSV, and rows below a header that have a video in its column.
 """
 
 import csv
+import json
 import re
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
-from typing import Final
+from itertools import chain, islice
+from typing import Any, Final
 
-from ghost_tracking.core.video_ids import NO_VIDEO, is_usual_video_id, parse_brought_video
-from ghost_tracking.errors import BadInputError
+from ghost_tracking.core.columns import Column, column_named, column_of, is_nothing, may_begin_table, split
+from ghost_tracking.core.video_ids import NO_VIDEO, is_usual_video_id, no_video, parse_brought_video
 
-HEADERS: Final = (
-    "video_id", "videoid", "youtube_id", "yt_id", "video_url", "youtube_url", "watch_url", "url", "video_link", "link",
-    "video", "videos", "urls", "links", "ids", "id",
-)  # fmt: skip
-"""Columns that hold videos, the surest first: `id` may be anything's."""
+KEPT: Final = 500
+"""So many characters of a bad line are kept to be tried again; one that has more ends with `…`."""
 
-_SEPARATORS: Final = (",", ";", "\t", "|")
 _SHOWN: Final = 80
+_SAMPLE: Final = 300
+_SAMPLE_CHARACTERS: Final = 1_000_000
+
 _USUAL: Final = re.compile(r"https://(?:www\.youtube\.com/watch\?v=|youtu\.be/)([A-Za-z0-9_-]{11})")
 """What most URLs look like: told in a fifteenth of the time of `parse_brought_video`, which would say the same."""
+_URL_IN_TEXT: Final = re.compile(r"https?://[^\s\"'<>\\|]{1,2000}")
+_TOTAL: Final = "total"
+"""The row of sums in the exports of YouTube Studio."""
+
+_ARCHIVED: Final = re.compile(r"([A-Za-z][\w:.-]*)[ \t]+(\S+)")
+"""A line of yt-dlp's archive: where it is from, and its id."""
+
+_DOCUMENT: Final = re.compile(
+    r'\s*(?:\{\s*(?:"|$)|\[\s*(?:[{"]|$)|<(?:!doctype\s|\?xml\s|(?:html|head|body|div|dl)[\s>]))', re.IGNORECASE
+)
+_KEYS: Final = ("webpage_url", "original_url", "titleUrl", "url", "video_url", "videoUrl", "video_id", "videoId", "id")
+"""Where the objects of JSON have their video, the surest first."""
+_IN_DOCUMENT: Final = re.compile(
+    r'(?:\bhref=|"(?:webpage_url|original_url|titleUrl|url|video_url|videoUrl)"\s*:\s*)"([^"]{1,2000})"'
+    r'|"(?:videoId|video_id)"\s*:\s*"([A-Za-z0-9_-]{11})"'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """A line, counted from 1, in which there is no video; `text` is its beginning, `reason` says why there is none."""
+    """A line, counted from 1, in which there is no video; `text` is what stands in the video's place, `reason` says why
+    there is none. `kept` is the whole line, up to `KEPT` characters.
+    """
 
     number: int
     text: str
     reason: str
+    kept: str
 
     def __str__(self) -> str:
         return f"line {self.number}: {self.text!r}: {self.reason}"
@@ -44,132 +65,245 @@ Found = tuple[int, str]
 """The number of a line, counted from 1, and the id of its video."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """Where the videos stand: in which field of lines that are separated so, and how many fields the header has."""
+class _Stream:
+    """Lines that can be looked at before they are read, and put back. `number` is that of the last one read."""
 
-    separator: str
-    number: int
-    fields: int = 0
+    def __init__(self, lines: Iterable[str]) -> None:
+        rest = iter(lines)
+        self._rest = chain([next(rest, "").removeprefix("\ufeff")], rest)
+        self._held: deque[str] = deque()
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._held.popleft() if self._held else next(self._rest)
+        self.number += 1
+        return line
+
+    def peek(self) -> list[str]:
+        """The next lines, as many as decide what a list is."""
+        size = sum(map(len, self._held))
+        while len(self._held) < _SAMPLE and size < _SAMPLE_CHARACTERS and (line := next(self._rest, None)) is not None:
+            self._held.append(line)
+            size += len(line)
+        return list(islice(self._held, _SAMPLE))
+
+    def back(self, lines: Sequence[str]) -> None:
+        """Put the last lines back."""
+        self._held.extendleft(reversed(lines))
+        self.number -= len(lines)
+
+    def begins(self) -> bool:
+        """Pass over lines that say nothing; whether there is another one."""
+        for line in self:
+            if not is_nothing(line):
+                self.back([line])
+                return True
+        return False
 
 
 def read_list(lines: Iterable[str], column: str | None = None) -> Iterator[Found | BadLine]:
-    """What each line of a list says, in order; a video as often as it is there. Holds a line at a time.
+    """What each line of a list says, in order; a video as often as it is there. Holds some hundred lines at a time.
 
-    `column`: the name of the column that holds videos, in a CSV with a header; BadInputError where it is not there.
+    `column`: the name of the column that holds videos, or its number counted from 1. Raises BadInputError where it is
+    not there, and, without it, where two columns could be it.
     """
-    rest = iter(lines)
-    first, before = next(rest, ""), 0
-    first = first.removeprefix("\ufeff")
-    while _is_nothing(first):
-        if (line := next(rest, None)) is None:
+    stream = _Stream(lines)
+    if column is not None and stream.begins():
+        place, where = column_named(stream.peek(), column)
+        for line in islice(stream, place):
+            if not is_nothing(line):
+                yield _bad(stream.number, line, f"stands before the table with the column {column!r}")
+        yield from _table(stream, where, to_end=True)
+        return
+    while stream.begins():
+        sample = stream.peek()
+        if _DOCUMENT.match(sample[0]):
+            yield from _document(stream)
             return
-        first, before = line, before + 1
-    header = _header(first, column)
-    if header is None:
-        yield from _plain(chain([first], rest), before)
-    else:
-        yield from _rows(rest, header, before + 1)
+        found = column_of(sample)
+        if found is not None and found.header and _id_of(sample[0]) is None:
+            yield from _table(stream, found, to_end=False)
+        else:
+            archive = any(map(_is_archived, sample))
+            yield from _plain(stream, None if found is None or found.header else found, archive=archive)
 
 
-def _is_nothing(line: str) -> bool:
-    stripped = line.strip()
-    return not stripped or stripped.startswith("#")
-
-
-def _header(line: str, column: str | None) -> _Column | None:
-    """The column of videos, where this line is a header; the separator is the one that makes the most fields."""
-    found: dict[str, list[str]] = {separator: _fields(line, separator) for separator in _SEPARATORS}
-    wanted = HEADERS if column is None else (_normal(column),)
-    for separator, names in sorted(found.items(), key=lambda item: -len(item[1])):
-        for name in wanted:
-            if name in names:
-                return _Column(separator, names.index(name), len(names))
-    if column is not None:
-        names = max(found.values(), key=len)
-        raise BadInputError(f"The list has no column {column!r}, only {', '.join(names)[:300]}")
-    return None
-
-
-def _normal(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
-
-
-def _fields(line: str, separator: str) -> list[str]:
-    return [_normal(field) for field in _split(line, separator)]
-
-
-def _split(line: str, separator: str) -> list[str]:
-    try:
-        return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
-    except csv.Error:
-        return []
-
-
-def _rows(lines: Iterable[str], column: _Column, before: int) -> Iterator[Found | BadLine]:
-    """The rows of a CSV, whose header was line `before`. One that has several lines goes by the number of its first."""
-    rows = csv.reader(lines, delimiter=column.separator, skipinitialspace=True, strict=True)
-    read = 0
+def _table(stream: _Stream, column: Column, *, to_end: bool) -> Iterator[Found | BadLine]:
+    """The rows of a CSV behind its header, up to another table unless `to_end`; a row of several lines goes by the
+    number of its first.
+    """
+    if column.header:
+        next(stream)
+    taken: list[str] = []
+    rows = csv.reader(_noting(stream, taken), delimiter=column.separator, skipinitialspace=True, strict=True)
+    gap = False
     while True:
-        number = before + read + 1
+        taken.clear()
+        number = stream.number + 1
         try:
             row = next(rows)
         except StopIteration:
             return
         except csv.Error as error:  # a quote that is closed nowhere, or in the middle of a field
-            yield BadLine(number, "", f"no CSV as far as line {before + rows.line_num} ({error})")
+            yield BadLine(number, "", f"no CSV as far as line {stream.number} ({error})", _kept("".join(taken)))
             continue
-        finally:
-            read = rows.line_num
         text = column.separator.join(row)
-        if _is_nothing(text):
+        if is_nothing(text) and not _has_hashtag(row, column):
+            gap = gap or not text.strip()
             continue
-        if column.number < len(row) and (before + read == number or len(row) == column.fields):
-            yield _video(number, row[column.number])
-        else:
-            reason = f"{len(row)} field(s) as far as line {before + read}, where the header has {column.fields}"
-            yield BadLine(number, _short(text), reason)
+        if gap and not to_end and column.fields > 1 and len(row) != column.fields:
+            stream.back(taken)
+            return
+        gap = False
+        yield from _row(number, row, column, stream.number, taken)
 
 
-def _plain(lines: Iterable[str], before: int) -> Iterator[Found | BadLine]:
-    """Lines without a header, the first of which is number `before` + 1."""
-    column: _Column | None = None
-    for number, line in enumerate(lines, before + 1):
+def _has_hashtag(row: Sequence[str], column: Column) -> bool:
+    """Whether a row that looks like a comment has a video: titles often begin with #."""
+    return 0 < column.number < len(row) == column.fields and _id_of(row[column.number]) is not None
+
+
+def _noting(stream: _Stream, taken: list[str]) -> Iterator[str]:
+    for line in stream:
+        taken.append(line)
+        yield line
+
+
+def _row(number: int, row: Sequence[str], column: Column, last: int, taken: Sequence[str]) -> Iterator[Found | BadLine]:
+    if column.number < len(row) and (last == number or len(row) == column.fields):
+        cell = row[column.number]
+        if cell.strip().lower() != _TOTAL:
+            yield _video(number, cell, "".join(taken))
+    else:
+        reason = f"{len(row)} field(s) as far as line {last}, where the header has {column.fields}"
+        yield BadLine(number, _short(column.separator.join(row)), reason, _kept("".join(taken)))
+
+
+def _plain(stream: _Stream, column: Column | None, *, archive: bool) -> Iterator[Found | BadLine]:
+    """Lines without a header, up to one that begins a table: each is a video, or has one in the column."""
+    begun = gap = False
+    for line in stream:
         text = line.strip()
         if is_usual_video_id(text):  # the most of most lists
-            yield number, text
+            begun, gap = True, False
+            yield stream.number, text
             continue
         if not text or text.startswith("#"):
+            gap = gap or not text
             continue
-        found = _video(number, text)
-        if isinstance(found, BadLine):
-            column = column or _sure_column(text)
-            fields = _split(text, column.separator) if column else []
-            if column and column.number < len(fields):
-                found = _video(number, fields[column.number])
+        found = _line(stream.number, line.rstrip("\r\n"), column, archive=archive)
+        if isinstance(found, BadLine) and begun and (gap or column is None) and may_begin_table(text, gap=gap):
+            stream.back([line])
+            return
+        begun, gap = True, False
         yield found
 
 
-def _sure_column(text: str) -> _Column | None:
-    """Which field of a line is a URL of a video, or could be an id of the length that all have today."""
-    best: _Column | None = None
-    for separator in _SEPARATORS:
-        for number, field in enumerate(_split(text, separator)):
-            if is_usual_video_id(field.strip()):
-                best = best or _Column(separator, number)
-            elif not isinstance(_video(0, field), BadLine):
-                return _Column(separator, number)
-    return best
+def _line(number: int, text: str, column: Column | None, *, archive: bool) -> Found | BadLine:
+    found = _video(number, text)
+    if not isinstance(found, BadLine):
+        return found
+    if match := _ARCHIVED.fullmatch(text.strip()):
+        if match[1].lower() == "youtube":
+            return _video(number, match[2], text)
+        if archive:
+            return _bad(number, text, f"a video of {match[1]}, not of YouTube")
+    if column is not None:
+        fields = split(text, column.separator)
+        cell = _video(number, fields[column.number], text) if column.number < len(fields) else found
+        if not isinstance(cell, BadLine) or len(fields) == column.fields:
+            return cell
+    within = dict.fromkeys(filter(None, map(_id_of, _URL_IN_TEXT.findall(text))))
+    if len(within) == 1:
+        return number, next(iter(within))
+    return _bad(number, text, "names several videos: write one a line") if within else found
 
 
-def _video(number: int, text: str) -> Found | BadLine:
+def _is_archived(line: str) -> bool:
+    match = _ARCHIVED.fullmatch(line.strip())
+    return match is not None and match[1].lower() == "youtube" and is_usual_video_id(match[2])
+
+
+def _document(stream: _Stream) -> Iterator[Found | BadLine]:
+    """JSON or HTML: an object a line, or what each line names as the URL of a video."""
+    first, found = stream.peek()[0], False
+    number = stream.number + 1
+    for line in stream:
+        for each in _in_document(stream.number, line.strip().rstrip(",")):
+            found = True
+            yield each
+    if not found:
+        yield _bad(number, first, "a JSON or HTML document without the URL of a video")
+
+
+def _in_document(number: int, text: str) -> Iterable[Found | BadLine]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        held = _held(number, text)
+        return [_bad(number, text, "no JSON")] if not held and text.startswith('{"') else held
+    return [_object(number, item) for item in _objects(value)]
+
+
+def _objects(value: Any) -> list[dict[str, Any] | str]:
+    if isinstance(value, dict):
+        inner = next((value[key] for key in ("entries", "items") if isinstance(value.get(key), list)), None)
+        return [value] if inner is None else _objects(inner)
+    if isinstance(value, list):
+        return [item for item in value if isinstance(item, dict | str)]
+    return [value] if isinstance(value, str) else []
+
+
+def _object(number: int, item: dict[str, Any] | str) -> Found | BadLine:
+    text = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+    if isinstance(item, str):
+        return _video(number, item)
+    origin = next((item[key] for key in ("ie_key", "extractor", "extractor_key") if isinstance(item.get(key), str)), "")
+    if origin and not origin.lower().startswith("youtube"):
+        return _bad(number, text, f"a video of {origin[:40]}, not of YouTube")
+    for key in _KEYS:
+        value = item.get(key)
+        named = value.get("videoId") if isinstance(value, dict) else value
+        if isinstance(named, str) and (video_id := _id_of(named)):
+            return number, video_id
+    return _bad(number, text, NO_VIDEO)
+
+
+def _held(number: int, text: str) -> list[Found]:
+    """The videos that a line of a document names, each once."""
+    named = [url.replace("\\u003d", "=").replace("\\u0026", "&").replace("\\/", "/") or video_id
+             for url, video_id in _IN_DOCUMENT.findall(text)]  # fmt: skip
+    return [(number, video_id) for video_id in dict.fromkeys(map(_id_of, named)) if video_id]
+
+
+def _video(number: int, text: str, line: str = "") -> Found | BadLine:
     if usual := _USUAL.fullmatch(text):
         return number, usual[1]
     try:
         return number, parse_brought_video(text)
     except ValueError:
-        return BadLine(number, _short(text), NO_VIDEO)
+        return BadLine(number, _short(text), no_video(text), _kept(line or text))
+
+
+def _bad(number: int, line: str, reason: str) -> BadLine:
+    """A whole line that is bad."""
+    return BadLine(number, _short(line), reason, _kept(line))
+
+
+def _id_of(text: str) -> str | None:
+    try:
+        return parse_brought_video(text)
+    except ValueError:
+        return None
 
 
 def _short(text: str) -> str:
     return text.strip()[:_SHOWN]
+
+
+def _kept(line: str) -> str:
+    text = line.strip().encode("utf-8", "replace").decode()
+    return text if len(text) <= KEPT else f"{text[: KEPT - 1]}…"

@@ -11,6 +11,7 @@ from typing import Any
 from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
+from ghost_tracking.core.decoding import decoded_lines
 from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -65,8 +66,8 @@ def _lines(form: Mapping[str, Any]) -> Iterator[Iterator[str]]:
         yield iter(io.StringIO(form["list"]))
         return
     try:
-        with ObjectStoragePath(file).open("r", encoding="utf-8", errors="replace", newline="") as stream:  # type: ignore[no-untyped-call]
-            yield iter(stream)
+        with ObjectStoragePath(file).open("rb") as stream:  # type: ignore[no-untyped-call]
+            yield decoded_lines(stream)
     except (OSError, ValueError, ImportError) as error:
         raise BadInputError(f"list_file {file!r} cannot be read on this worker: {error}") from error
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,7 @@ BAD: Final = pa.schema(
 _NAME: Final = re.compile(r"[\w.-]{1,80}", re.ASCII)
 _ATTEMPTS: Final = 8
 _SPELLED_OUT: Final = 10
+_SHOWN: Final = 80
 _NOTHING: Final = np.empty(0, dtype=np.uint64)
 
 Progress = Callable[[int, int], None]
@@ -76,7 +77,9 @@ class ListFile(BaseModel):
 class KeptList(BaseModel):
     """A list: the files of its ids, each id in one of them; the first `admitted` ids are on the watchlist.
 
-    `bad` lines and `duplicates` are those of the last time that it got ids; `bad_file` has the first bad lines.
+    `duplicates` are those of the last time that it got ids. `bad` lines are all that were ever brought and are not read
+    yet, a line that was brought again once; `bad_file` has the first of them, each in `text` up to `lists.KEPT`
+    characters.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -139,8 +142,9 @@ class Inbox:
         """Take in a list as it streams in; `core.lists.read_list` says what it may look like.
 
         A list of this `name` gets the ids that it does not have yet. Without a name, it is named after its ids, so
-        that the same ids in any order are the same list. Nothing is kept of a list without ids. Raises BadInputError
-        for a name of other characters than letters, digits, `.`, `_` and `-`, and for a `column` that is not there.
+        that the same ids in any order are the same list. Nothing is kept of a new list without ids. BadInputError
+        for a name of other characters than letters, digits, `.`, `_` and `-`, for a `column` that is not there, and
+        where several columns could have the videos and none is named.
         """
         if name is not None and not _NAME.fullmatch(name):
             raise BadInputError(f"{name!r} is no name for a list: up to 80 letters, digits, '.', '_' and '-'")
@@ -149,12 +153,15 @@ class Inbox:
         report = ListReport(
             name or draft.ids.digest(), len(draft.ids), 0, draft.duplicates, draft.bad_count, spelled_out
         )
-        if not draft.files:
+        if not draft.files and not (draft.bad and self._has(report.name)):
             return report
         kept, useless = self._enter(report.name, draft)
         self._storage.delete(map(_key, useless))
         self._sweep()
         return replace(report, new=sum(file.ids for file in kept))
+
+    def _has(self, name: str) -> bool:
+        return InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].find(name) is not None
 
     def waiting(self, limit: int) -> list[Waiting]:
         """The next ids to be admitted, at most `limit`, list by list as they came."""
@@ -189,14 +196,35 @@ class Inbox:
         ]
 
     def bad_lines(self, name: str) -> list[BadLine]:
-        """The bad lines of a list, at most `MOST_BAD_LINES`, of the last time that it got ids."""
+        """The bad lines of a list that are not read yet, at most `MOST_BAD_LINES`, each as it was first brought."""
         each = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].find(name)
         if each is None:
             raise BadInputError(f"The inbox has no list {name!r}")
-        if each.bad_file is None:
-            return []
-        rows = self._read(each.bad_file, BAD).to_pylist()
-        return [BadLine(row["line"], row["text"], row["reason"]) for row in rows]
+        return self._read_bad(each.bad_file)
+
+    def retry(self, name: str, column: str | None = None) -> ListReport:
+        """Read the bad lines that are kept of a list by the rules of now: what has become readable becomes part of the
+        list, and what has not stays among its bad lines, which the report counts.
+
+        `column`: as in `receive`, of these lines alone: a number, since headers are not kept. A line of which only the
+        beginning is kept stays bad. Raises BadInputError where there is no such list, and as `receive` does.
+        """
+        bad = self.bad_lines(name)
+        pieces = [(place, piece) for place, each in enumerate(bad) for piece in _pieces(each)]
+        refused, found = set[int](), dict[int, list[Found]]()
+        for each in read_list((piece for _, piece in pieces), column):
+            place = pieces[(each.number if isinstance(each, BadLine) else each[0]) - 1][0]
+            if isinstance(each, BadLine):
+                refused.add(place)
+            else:
+                found.setdefault(place, []).append((bad[place].number, each[1]))
+        draft = _Draft(settled={bad[place].kept for place in found.keys() - refused})
+        self._take(draft, [each for place in sorted(found) for each in found[place]])
+        kept, useless = self._enter(name, draft)
+        self._storage.delete(map(_key, useless))
+        left = [each for each in bad if each.kept not in draft.settled]
+        new = sum(file.ids for file in kept)
+        return ListReport(name, len(draft.ids), new, draft.duplicates, len(left), tuple(left[:_SPELLED_OUT]))
 
     def _written(self, lines: Iterable[str], column: str | None, progress: Progress | None) -> "_Draft":
         """The list's ids in files that nobody names yet, each id once."""
@@ -206,19 +234,22 @@ class Inbox:
             draft.bad_count += len(bad)
             draft.bad += bad[: MOST_BAD_LINES - len(draft.bad)]
             good: list[Found] = [each for each in batch if not isinstance(each, BadLine)]
-            table = pa.table([[video_id for _, video_id in good], [number for number, _ in good]], schema=IDS)
-            fresh = draft.ids.add(_hashes(table))
-            draft.duplicates += table.num_rows - int(fresh.sum())
-            draft.files += self._write(table.filter(pa.array(fresh)))
+            self._take(draft, good)
             if progress is not None:
                 last = batch[-1]
                 progress(last.number if isinstance(last, BadLine) else last[0], len(draft.ids))
         return draft
 
+    def _take(self, draft: "_Draft", good: Sequence[Found]) -> None:
+        """Write what the draft does not have yet."""
+        table = pa.table([[video_id for _, video_id in good], [number for number, _ in good]], schema=IDS)
+        fresh = draft.ids.add(_hashes(table))
+        draft.duplicates += table.num_rows - int(fresh.sum())
+        draft.files += self._write(table.filter(pa.array(fresh)))
+
     def _enter(self, name: str, draft: "_Draft") -> tuple[list[ListFile], set[str]]:
-        """Make the draft's ids part of the list `name`; its files with them, and those of no use."""
-        bad_files = self._write_bad(draft.bad)
-        files, compared, written = draft.files, set[str](), {*bad_files, *(file.name for file in draft.files)}
+        """Make the draft's ids and bad lines part of the list `name`; its files with ids, and those of no use."""
+        files, compared, written = draft.files, set[str](), {file.name for file in draft.files}
         superseded = set[str]()
 
         def entered(manifest: InboxManifest) -> InboxManifest:
@@ -230,19 +261,31 @@ class Inbox:
             compared.update(file.name for file in others)
             files = self._without(files, others)
             written.update(file.name for file in files)
-            if not files:
-                return manifest
-            superseded = {held.bad_file} if held.bad_file else set()
-            changed = {
-                "files": (*held.files, *files),
-                "duplicates": draft.duplicates,
-                "bad": draft.bad_count,
-                "bad_file": next(iter(bad_files), None),
-            }
-            return manifest.with_list(held.model_copy(update=changed))
+            changed: dict[str, Any] = self._bad_with(held, draft)
+            if changed:
+                written.update({changed["bad_file"]} - {None})
+                superseded = {held.bad_file} if held.bad_file else set()
+            if files:
+                changed |= {"files": (*held.files, *files), "duplicates": draft.duplicates}
+            return manifest.with_list(held.model_copy(update=changed)) if changed else manifest
 
         after = self._change(entered)
         return files, (written | superseded) - after.named
+
+    def _bad_with(self, held: KeptList, draft: "_Draft") -> dict[str, Any]:
+        """What changes of a list's bad lines, when these come to it and those that are settled go.
+
+        A line that it has already, as where a file is brought again that has grown, counts once.
+        """
+        kept = self._read_bad(held.bad_file)
+        left = [each for each in kept if each.kept not in draft.settled]
+        known = {each.kept for each in kept}
+        fresh = [each for each in draft.bad if each.kept not in known]
+        if not fresh and len(left) == len(kept):
+            return {}
+        unkept = draft.bad_count - len(draft.bad) if fresh else 0
+        name = self._write_bad([*left, *fresh][:MOST_BAD_LINES])
+        return {"bad": held.bad - (len(kept) - len(left)) + len(fresh) + unkept, "bad_file": name}
 
     def _without(self, files: list[ListFile], others: Sequence[ListFile]) -> list[ListFile]:
         """The files, written anew without the ids that the others have."""
@@ -292,13 +335,17 @@ class Inbox:
         self._put(name, table)
         return [ListFile(name=name, ids=table.num_rows)]
 
-    def _write_bad(self, bad: Sequence[BadLine]) -> list[str]:
+    def _write_bad(self, bad: Sequence[BadLine]) -> str | None:
         if not bad:
-            return []
+            return None
         name = new_name(layout.SUFFIX)
-        texts = [each.text.encode("utf-8", "replace").decode() for each in bad]
-        self._put(name, pa.table([[each.number for each in bad], texts, [each.reason for each in bad]], schema=BAD))
-        return [name]
+        columns = [[each.number for each in bad], [each.kept for each in bad], [each.reason for each in bad]]
+        self._put(name, pa.table(columns, schema=BAD))
+        return name
+
+    def _read_bad(self, name: str | None) -> list[BadLine]:
+        rows = self._read(name, BAD).to_pylist() if name else []
+        return [BadLine(row["line"], row["text"][:_SHOWN], row["reason"], row["text"]) for row in rows]
 
     def _put(self, name: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
@@ -373,6 +420,13 @@ class _Draft:
     duplicates: int = 0
     bad_count: int = 0
     bad: list[BadLine] = field(default_factory=list)
+    settled: set[str] = field(default_factory=set)
+    """Bad lines of before that can be read now, as they are kept."""
+
+
+def _pieces(bad: BadLine) -> list[str]:
+    """The lines of a bad line, which has several where it is part of a CSV; none where it is not kept whole."""
+    return [] if bad.kept.endswith("…") else [piece for piece in bad.kept.splitlines() if piece.strip()]
 
 
 def _hashes(table: pa.Table) -> npt.NDArray[np.uint64]:

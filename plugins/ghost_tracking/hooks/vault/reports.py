@@ -160,7 +160,7 @@ class ListReport(Report):
 class ListStatus:
     """How far a list of the inbox is: of its `ids`, the first `admitted` are on the watchlist. `created_at` is UTC.
 
-    `duplicates` and `bad` lines are those of the last time that it got ids.
+    `duplicates` are those of the last time that it got ids, `bad` all lines that were brought and could not be read.
     """
 
     name: str
