@@ -256,7 +256,7 @@ def test_a_history_of_takeout() -> None:
     assert everything(pretty) == ([A, B], [])
     assert everything(json.dumps(history)) == ([A, B], [])
     html = f'<html><body><a href="https://www.youtube.com/watch?v={A}&amp;t=1">x</a> on <a href="about">'
-    assert everything(html + f'<a href="https://youtu.be/{B}">y</a></body></html>')[0] == [A, B]
+    assert everything(html + f"<a href='https://youtu.be/{B}'>y</a></body></html>")[0] == [A, B]
     assert everything(f'{{"id": "{A}"}}\n{{"id": "{B}", "tit\n') == ([A], [2])
     assert everything("<html>\n<body>\nnothing\n") == ([], [1])
     assert everything(json.dumps([A, B])) == ([A, B], [])
@@ -277,6 +277,7 @@ def test_a_history_of_takeout() -> None:
         f"{A}\nhttps://youtu.be/{B}, great\nsee https://youtu.be/{C} and like it\n",
         f"{{,{A}\n[x],{B}\n<y>,{C}\n",
         f"<div,{A}\n[1],{B}\n[,{C}\n",
+        f"sep=;\nInhalt;Titel\n{A};x\n{B};y\n{C};z\n",
         f"sponsored,x\n{A},y\n{B},z\n{C},Description",
     ],
 )

@@ -185,7 +185,7 @@ def _ambiguous(likely: Sequence[_Candidate]) -> str:
     which = f"{', '.join(names[:-1])} and {names[-1]}"
     return (
         f"The columns {which} of the list could each be the one with its videos: say which it is "
-        f"(--column of the command, Column of the form), by name or number"
+        f"(--column of the command, Column of the form), by name or number, or write one video a line"
     )
 
 

@@ -29,6 +29,8 @@ _SAMPLE_CHARACTERS: Final = 1_000_000
 _USUAL: Final = re.compile(r"https://(?:www\.youtube\.com/watch\?v=|youtu\.be/)([A-Za-z0-9_-]{11})")
 """What most URLs look like: told in a fifteenth of the time of `parse_brought_video`, which would say the same."""
 _URL_IN_TEXT: Final = re.compile(r"https?://[^\s\"'<>\\|]{1,2000}")
+_SEPARATOR: Final = re.compile(r"\"?sep=.\"?")
+"""What Excel has above a header."""
 _TOTAL: Final = "total"
 """The row of sums in the exports of YouTube Studio."""
 
@@ -41,7 +43,7 @@ _DOCUMENT: Final = re.compile(
 _KEYS: Final = ("webpage_url", "original_url", "titleUrl", "url", "video_url", "videoUrl", "video_id", "videoId", "id")
 """Where the objects of JSON have their video, the surest first."""
 _IN_DOCUMENT: Final = re.compile(
-    r'(?:\bhref=|"(?:webpage_url|original_url|titleUrl|url|video_url|videoUrl)"\s*:\s*)"([^"]{1,2000})"'
+    r'(?:\bhref=|"(?:webpage_url|original_url|titleUrl|url|video_url|videoUrl)"\s*:\s*)["\']([^"\']{1,2000})["\']'
     r'|"(?:videoId|video_id)"\s*:\s*"([A-Za-z0-9_-]{11})"'
 )
 
@@ -111,6 +113,8 @@ def read_list(lines: Iterable[str], column: str | None = None) -> Iterator[Found
     not there, and, without it, where two columns could be it.
     """
     stream = _Stream(lines)
+    if stream.begins() and _SEPARATOR.fullmatch(stream.peek()[0].strip()):
+        next(stream)
     if column is not None and stream.begins():
         place, where = column_named(stream.peek(), column)
         for line in islice(stream, place):
