@@ -4,7 +4,9 @@ Nothing is noted of a source (its watermark, its memory) before what it named is
 """
 
 import functools
+import hashlib
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -251,7 +253,7 @@ class Discovery:
             token = None if listing.ended else listing.last_token
             memory = replace(memory, ended=listing.ended, next_token=token)
         if ids:
-            self.vault.inbox.receive(ids, f"past-of-{source.channel.removeprefix('@')}"[:80])
+            self.vault.inbox.receive(ids, _name_of_past(source))
             log.info("%s: %s of its past are in the import queue", source.label, counted(len(ids), "video"))
         # what waits in the queue will be on the schedule
         memory = replace(memory, scheduled=memory.scheduled | memory.named.keys())
@@ -311,6 +313,14 @@ class Discovery:
                 )
         elif not search.missing.is_empty and (hunted.failure is None or hunted.is_put_off):
             hunted.lacks(search.missing, "there is more than its pages and the calls of this run hold")
+
+
+def _name_of_past(source: ChannelSource) -> str:
+    """The name of the list of a channel's past; handles can have letters that names of lists cannot."""
+    channel = source.channel.removeprefix("@")
+    if re.fullmatch(r"[\w.-]{1,70}", channel, re.ASCII):
+        return f"past-of-{channel}"
+    return f"past-of-{hashlib.sha256(channel.encode()).hexdigest()[:16]}"
 
 
 def _log(hunted: Hunted) -> None:
