@@ -52,6 +52,13 @@ from ghost_tracking.tasks import runs
             title="Check",
             description="Compare the last two days, or everything; or repair what is broken, and compare everything.",
         ),
+        "adopt_vault": Param(
+            False,
+            type="boolean",
+            title="Adopt this vault",
+            description="Use the vault that is there from now on, although the database belongs to another one. Read "
+            "'Another vault' in docs/operate.md first.",
+        ),
     },
     tags=["ghost_tracking"],
     doc_md=__doc__,
@@ -68,7 +75,8 @@ def ghost_janitor():
         """Bring the metadata of new videos into the vault."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.archive(dry_run=form()["dry_run"])
+        params = form()
+        return janitor.archive(dry_run=params["dry_run"], adopt_vault=params["adopt_vault"])
 
     @task(execution_timeout=timedelta(hours=2))
     def clean(archived: dict) -> dict:

@@ -92,6 +92,10 @@ class DatabaseUnavailableError(TransientError):
     """The database of connection 'ghost_postgres' cannot be reached."""
 
 
+class ClockError(TransientError):
+    """The clocks of this worker and of the database differ; nothing was done."""
+
+
 # What to hunt, and settings
 
 

@@ -11,6 +11,8 @@ import psycopg
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowException
+from psycopg.abc import AdaptContext, Loader
+from psycopg.pq import Format
 from psycopg.rows import dict_row
 
 from ghost_tracking import sql
@@ -26,6 +28,7 @@ _KEEPALIVES = {
     "keepalives_count": 3,
     "application_name": "ghost_tracking",
 }
+_TIMESTAMPTZ = psycopg.adapters.types["timestamptz"].oid
 _MIGRATIONS = Path(sql.__file__).parent / "migrations"
 
 
@@ -153,6 +156,7 @@ class Database:
                 f"({connection.host}:{connection.port or 5432}/{connection.schema}): {error}"
             ) from error
         session.prepare_threshold = None
+        session.adapters.register_loader("timestamptz", cast("type[Loader]", _InUtc))
         return session
 
     def _resolved(self) -> Connection:
@@ -173,6 +177,19 @@ class Database:
                 f"connection '{self.connection_id}' is not defined: add one of type Postgres, with host, database, "
                 "login and password, in Airflow's Admin > Connections"
             ) from error
+
+
+class _InUtc:
+    """Reads times in UTC, whatever the zone of the database, of the role or of a pooler's session is.
+
+    psycopg's own loader, but one that knows of no connection whose zone it would take.
+    """
+
+    format = Format.TEXT
+
+    def __new__(cls, oid: int, _: AdaptContext | None = None) -> Loader:  # type: ignore[misc]
+        loader = psycopg.adapters.get_loader(_TIMESTAMPTZ, cls.format)
+        return cast("type[Loader]", loader)(oid, None)
 
 
 def _bound(parameters: Mapping[str, Any]) -> Row:

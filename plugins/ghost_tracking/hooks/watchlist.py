@@ -98,6 +98,14 @@ class JanitorReport:
     changed: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class OwnVault:
+    """The vault that a database belongs to: its `identity`, and the `root` at which it was seen last."""
+
+    identity: str
+    root: str
+
+
 class WatchlistHook(BaseHook):
     """The tables `videos`, `watchlist` and `roster`, the quota ledger and the hunter's watermarks.
 
@@ -146,6 +154,11 @@ class WatchlistHook(BaseHook):
     def migrate(self) -> str:
         """Bring the schema up to date; see `Database.migrate`."""
         return self.database.migrate()
+
+    def now(self) -> datetime:
+        """The present by the database's clock, in UTC: the one that decides."""
+        moment: datetime = self.database.value("database_now")
+        return moment
 
     @contextmanager
     def transaction(self, within: timedelta | None = None) -> Iterator[None]:
@@ -390,8 +403,7 @@ class WatchlistHook(BaseHook):
                 f"table {reference['table_name']} refers to `videos` ({reference['constraint_name']}), so deleting a "
                 "video would delete or block its rows there: drop that constraint first; nothing was deleted"
             )
-        present: datetime = now or self.database.value("database_now")
-        return present - timedelta(days=retention_days)
+        return (now or self.now()) - timedelta(days=retention_days)
 
     def _batches_due(self, before: datetime, batch_size: int) -> Iterator[list[Row]]:
         """Rows to delete, by id: each is read once a run, whether it can be deleted or not."""
@@ -421,6 +433,25 @@ class WatchlistHook(BaseHook):
                 "the table `videos` has no column last_updated_at, so it does not come from an old tracker"
             )
         return self.database.change("adopt_old_videos")
+
+    # The vault that this database belongs to
+
+    def own_vault(self) -> OwnVault | None:
+        """The vault that this database belongs to; None before the first time."""
+        rows = self.database.run("own_vault")
+        return OwnVault(rows[0]["vault_id"], rows[0]["root"]) if rows else None
+
+    def remember_vault(self, identity: str, root: str) -> OwnVault:
+        """Note which vault this database belongs to, or where it is now, and return what holds then.
+
+        One that is known already stays: see `adopt_vault`.
+        """
+        (row,) = self.database.run("remember_vault", vault_id=identity, root=root)
+        return OwnVault(row["vault_id"], row["root"])
+
+    def adopt_vault(self, identity: str, root: str) -> None:
+        """Belong to this vault from now on, whichever it was before."""
+        self.database.change("adopt_vault", vault_id=identity, root=root)
 
     # The mark that database and vault share
 

@@ -339,7 +339,7 @@ SELECT v.id AS video_id, v.title, v.tags, v.channel_id, v.channel_title, v.categ
            FROM jsonb_each(
                to_jsonb(v) - ARRAY[
                    'id', 'title', 'tags', 'channel_id', 'channel_title', 'category_id', 'duration_seconds',
-                   'default_language', 'description',
+                   'default_language', 'description', 'scheduled',
                    CASE WHEN fits.published THEN 'published_at' ELSE '' END,
                    CASE WHEN fits.discovered THEN 'discovered_at' ELSE '' END
                ]
@@ -477,6 +477,23 @@ LIMIT %(limit)s;
 -- name: forget_old_gaps
 -- Drop what was noted long ago.
 DELETE FROM discovery_gaps WHERE noted_at < now() - INTERVAL '90 days';
+
+-- name: own_vault
+-- The vault that this database belongs to; no row before the first.
+SELECT vault_id, root FROM vault_identity;
+
+-- name: remember_vault
+-- Belong to this vault, unless there is one already; where it is this one, note where it is now. Returns what holds.
+INSERT INTO vault_identity AS v (vault_id, root) VALUES (%(vault_id)s, %(root)s)
+ON CONFLICT (singleton) DO UPDATE
+SET root = CASE WHEN v.vault_id = excluded.vault_id THEN excluded.root ELSE v.root END
+RETURNING vault_id, root;
+
+-- name: adopt_vault
+-- Belong to this vault from now on.
+INSERT INTO vault_identity (vault_id, root) VALUES (%(vault_id)s, %(root)s)
+ON CONFLICT (singleton) DO UPDATE
+SET vault_id = excluded.vault_id, root = excluded.root, recorded_at = excluded.recorded_at;
 
 -- name: mark
 -- The mark that this database shares with its vault; no row before the first.

@@ -3,7 +3,7 @@ tracker that has stopped is noticed too. Of each thing somebody is told once, an
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from ghost_tracking.core.alerts import Alert, Kind, Limits, Observation, alerts, stale_sources
@@ -30,7 +30,7 @@ def watch(
     What cannot be told is an error in the log: tracking goes on.
     """
     seen = Observation(
-        now=datetime.now(UTC),
+        now=watchlist.now(),
         backlog=watchlist.backlog(),
         oldest_due_at=watchlist.next_due_at(),
         newest_point_at=vault.newest_point(),

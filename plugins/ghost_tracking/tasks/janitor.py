@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ghost_tracking.core.wording import counted
@@ -13,6 +13,7 @@ from ghost_tracking.hooks.vault.archive_reports import ArchiveReport
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks.body import task_body
+from ghost_tracking.tasks.deployment import adopt, ready, ready_to_look
 from ghost_tracking.tasks.reconciling import Reconciling
 from ghost_tracking.tasks.shelving import Shelving
 
@@ -20,12 +21,19 @@ log = logging.getLogger(__name__)
 
 
 @task_body
-def archive(*, dry_run: bool) -> dict[str, Any]:
-    """Bring what is staged of metadata, and of who is gone or back, into the vault; with `dry_run` only count it."""
+def archive(*, dry_run: bool, adopt_vault: bool = False) -> dict[str, Any]:
+    """Bring what is staged of metadata, and of who is gone or back, into the vault; with `dry_run` only count it.
+
+    With `adopt_vault` the vault that is there becomes the database's own first, whichever it had; not in a dry run.
+    """
     vault = _vault()
-    identity = None if dry_run else vault.identity(create=True)
+    with WatchlistHook() as watchlist:
+        adopted = f"{adopt(watchlist, vault)}. " if adopt_vault and not dry_run else ""
+        identity = _ready(watchlist, vault, dry_run=dry_run)
+    if adopted:
+        log.warning(adopted)
     report = vault.archive_videos(dry_run=dry_run)
-    message = f"{'Dry run: would archive' if dry_run else 'Archived'} {_archived(report)}"
+    message = f"{adopted}{'Dry run: would archive' if dry_run else 'Archived'} {_archived(report)}"
     if not dry_run:
         events = vault.publish_availability()
         message += f"; {counted(events.events_added, 'video')} gone or back"
@@ -42,9 +50,9 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
     """
     settings = read_settings()
     days = retention_days or settings.metadata_retention_days
-    archive = _Archive(_vault(), expected=vault)
+    archive = _Archive(_vault())
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        watchlist.migrate()
+        _ready(watchlist, archive.vault, vault, dry_run=dry_run)
         report = watchlist.run_janitor(days, dry_run=dry_run, archive=archive.take)
         if dry_run:
             archive.compare(watchlist.due_for_deletion(days))
@@ -88,11 +96,9 @@ def shelve(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]:
     if dry_run:
         return _said("Dry run: nothing was shelved")
     settings, shelf = read_settings(), _vault()
-    if vault is not None:
-        shelf.check_identity(vault)
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        watchlist.migrate()
-        now = datetime.now(UTC)
+        ready(watchlist, shelf, vault)
+        now = watchlist.now()
         restored = _reconcile(Reconciling(watchlist, shelf, now))
         shelving = Shelving(watchlist, shelf, now)
         report = shelving.shelve()
@@ -126,7 +132,8 @@ def seal(*, dry_run: bool) -> dict[str, Any]:
     """Close the hours that are over: prove that the vault has every staged point, then delete the parts."""
     if dry_run:
         return _said("Dry run: nothing was sealed")
-    report = _vault().seal(datetime.now(UTC))
+    vault, now = _vault_now()
+    report = vault.seal(now)
     for problem in report.published.problems:
         log.error(problem)
     message = f"Sealed {counted(len(report.sealed), 'hour')}, deleted {counted(report.parts_deleted, 'part')}"
@@ -144,7 +151,8 @@ def fold(*, dry_run: bool) -> dict[str, Any]:
     if dry_run:
         return _said("Dry run: nothing was folded")
     settings = read_settings()
-    report = _vault().fold(datetime.now(UTC), months=settings.folds_months, keep_hours=settings.vault_keep_hours)
+    vault, now = _vault_now()
+    report = vault.fold(now, months=settings.folds_months, keep_hours=settings.vault_keep_hours)
     periods = ", ".join(map(str, report.folded)) or "nothing"
     message = f"Folded {periods}: {counted(report.points, 'point')}, {counted(report.bytes, 'byte')}"
     if report.hours_dropped:
@@ -164,7 +172,8 @@ def expire(*, dry_run: bool) -> dict[str, Any]:
     days = read_settings().vault_retention_days
     if days is None:
         return _said("The vault keeps everything for ever")
-    vault, cutoff = _vault(), datetime.now(UTC) - timedelta(days=days)
+    vault, now = _vault_now(dry_run=dry_run)
+    cutoff = now - timedelta(days=days)
     announced = dry_run or not vault.retention_was_announced(days)
     points = vault.expire(cutoff, dry_run=announced)
     videos = vault.expire_videos(cutoff, dry_run=announced)
@@ -189,10 +198,10 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
 
     PermanentError for everything that is not as it should be.
     """
-    vault, since = _vault(), None
-    repaired = ""
+    vault, now = _vault_now(dry_run=dry_run)
+    since, repaired = None, ""
     if what == "recent":
-        since = datetime.now(UTC) - timedelta(days=2)
+        since = now - timedelta(days=2)
     elif what == "repair" and not dry_run:
         report = vault.repair()
         repaired = (
@@ -229,16 +238,14 @@ def _said(message: str) -> dict[str, Any]:
 class _Archive:
     """The vault as `run_janitor` needs it, and what it did with all the rows."""
 
-    def __init__(self, vault: ParquetVaultHook, expected: str | None) -> None:
+    def __init__(self, vault: ParquetVaultHook) -> None:
         self.report = ArchiveReport()
-        self._vault = vault
-        if expected is not None:
-            vault.check_identity(expected)
+        self.vault = vault
 
     def take(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Hold these rows durably, or say that they and all after them stay in the database, and raise."""
         try:
-            self._add(self._vault.archive_videos(rows))
+            self._add(self.vault.archive_videos(rows))
         except (OSError, GhostTrackingError) as error:
             log.error("The vault cannot take this batch of metadata, so it is not deleted, nor what follows: %s", error)
             raise
@@ -246,7 +253,7 @@ class _Archive:
     def compare(self, batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
         """Count what would be archived."""
         for rows in batches:
-            self._add(self._vault.archive_videos(rows, dry_run=True))
+            self._add(self.vault.archive_videos(rows, dry_run=True))
 
     def _add(self, report: ArchiveReport) -> None:
         self.report = ArchiveReport.combined([self.report, report])
@@ -254,6 +261,24 @@ class _Archive:
 
 def _vault() -> ParquetVaultHook:
     return ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds))
+
+
+def _ready(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, expected: str | None = None, *, dry_run: bool
+) -> str | None:
+    """As `ready`; a dry run, which notes nothing, gets no identity to hand on."""
+    if not dry_run:
+        return ready(watchlist, vault, expected)
+    ready_to_look(watchlist, vault, expected)
+    return None
+
+
+def _vault_now(*, dry_run: bool = False) -> tuple[ParquetVaultHook, datetime]:
+    """The vault, once it is sure to be the right one, and the present by the database's clock."""
+    vault = _vault()
+    with WatchlistHook() as watchlist:
+        _ready(watchlist, vault, dry_run=dry_run)
+        return vault, watchlist.now()
 
 
 def _archived(report: ArchiveReport) -> str:

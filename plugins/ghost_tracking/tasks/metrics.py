@@ -5,7 +5,7 @@ metrics are switched on, nothing happens.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow.sdk.observability.stats import Stats  # the functions beside it are new in Airflow 3.3
@@ -19,7 +19,7 @@ _PREFIX = "ghost_tracking"
 def schedule(watchlist: WatchlistHook, quota: QuotaStatus) -> None:
     """What is due and what the quota allows, before a run: gauges."""
     gauge("backlog", watchlist.backlog())
-    gauge("lag_seconds", _lag(watchlist.next_due_at(), datetime.now(UTC)))
+    gauge("lag_seconds", _lag(watchlist.next_due_at(), watchlist.now()))
     gauge("sql_bytes", watchlist.database_bytes())
     for queue, count in quota.videos.items():
         gauge("videos", count, queue=queue.value)

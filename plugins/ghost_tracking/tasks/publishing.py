@@ -9,9 +9,11 @@ from airflow.sdk.lineage import get_hook_lineage_collector
 from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks import metrics
 from ghost_tracking.tasks.body import task_body
+from ghost_tracking.tasks.deployment import ready
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,8 @@ def publish() -> dict[str, Any]:
     that could be published is: TransientError for hours that could not be written, PermanentError for broken files.
     """
     vault = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds))
+    with WatchlistHook() as watchlist:
+        ready(watchlist, vault)
     report = vault.publish()
     lineage = get_hook_lineage_collector()
     for partition in report.written:

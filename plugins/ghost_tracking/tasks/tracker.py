@@ -24,6 +24,7 @@ from ghost_tracking.hooks.youtube import Answer, YouTubeHook
 from ghost_tracking.settings import Settings, read_settings
 from ghost_tracking.tasks import alerting, metrics
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
+from ghost_tracking.tasks.deployment import ready
 
 if TYPE_CHECKING:
     from ghost_tracking.hooks.vault.heat import Memory
@@ -48,9 +49,8 @@ def plan(
     settings, videos = read_settings(), _named(form)
     by_hand = run_type == "manual"
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        watchlist.migrate()
         vault = ParquetVaultHook()
-        common = {"vault": vault.identity(create=True), "by_hand": by_hand}
+        common = {"vault": ready(watchlist, vault), "by_hand": by_hand}
         if videos:
             slices = [{"first": first, "stop": first + LARGEST_BATCH} for first in range(0, len(videos), LARGEST_BATCH)]
             return _planned(
@@ -96,12 +96,12 @@ def track(
     Raises a TransientError after everything that was answered is safe, so that the run's colour tells the truth.
     """
     settings, vault = read_settings(), ParquetVaultHook()
-    vault.check_identity(token["vault"])
     videos = _named(form or {})[token["first"] : token["stop"]] if "first" in token else None
     batch = Batch(Queue.DAILY, len(videos), strict=True) if videos is not None else Batch.from_dict(token)
     name = batch.queue.value if videos is None else "form"
     label(f"{name}: {counted(batch.limit, 'video')}")
     with WatchlistHook(budgets=settings.quota) as watchlist:
+        ready(watchlist, vault, token["vault"])
         purse, affordable = reserve(watchlist.quota, batch, settings, by_hand=token["by_hand"])
         tracking = Tracking(watchlist, settings)
         with calling_youtube(watchlist.quota, purse, settings) as youtube:

@@ -11,6 +11,7 @@ def upgrade() -> None:
         CREATE TABLE vault_identity (
             singleton BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (singleton),
             vault_id TEXT NOT NULL,
+            root TEXT NOT NULL,
             recorded_at TIMESTAMPTZ NOT NULL DEFAULT now()
         )
     """)
