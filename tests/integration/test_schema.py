@@ -74,8 +74,8 @@ def test_an_old_trackers_videos_are_adopted_once(empty_database: Connection) -> 
     with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
         sql.execute(OLD_TRACKER)
         hook.migrate()
-        assert hook.adopt_old_videos() == 2
-        assert hook.adopt_old_videos() == 0
+        assert hook.adopt_old_videos() == Adoption(2, 0)
+        assert hook.adopt_old_videos() == Adoption(0, 0)
         rows = sql.execute(
             "SELECT video_id, tracking_tier, last_tracked_at, anchor_at, next_track_at <= now() FROM watchlist"
             " ORDER BY video_id"

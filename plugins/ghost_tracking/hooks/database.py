@@ -16,7 +16,7 @@ from psycopg.pq import Format
 from psycopg.rows import dict_row
 
 from ghost_tracking import sql
-from ghost_tracking.errors import ConfigurationError, DatabaseUnavailableError
+from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 
 Row = dict[str, Any]
 
@@ -116,7 +116,7 @@ class Database:
                 command.upgrade(config, "head")
         except sqlalchemy.exc.DBAPIError as error:
             raise ConfigurationError(
-                f"the schema behind connection '{self.connection_id}' could not be set up: {error.orig}"
+                f"the schema behind connection '{self.connection_id}' could not be set up: {_sentence(error.orig)}"
             ) from error
 
     @property
@@ -140,6 +140,9 @@ class Database:
         """Turn what the driver says of a lost connection into an error that says which one."""
         try:
             yield
+        except psycopg.errors.CheckViolation as error:
+            broken = error.diag.constraint_name or ""
+            raise BadInputError(_CONSTRAINTS.get(broken, _sentence(error)), constraint=broken) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
             self.close()
             raise DatabaseUnavailableError(
@@ -177,6 +180,23 @@ class Database:
                 f"connection '{self.connection_id}' is not defined: add one of type Postgres, with host, database, "
                 "login and password, in Airflow's Admin > Connections"
             ) from error
+
+
+_CONSTRAINTS = {
+    "watchlist_possible_id": "the id of a video has 1 to 20 letters, digits, - and _; nothing was written",
+    "watchlist_possible_times": "times lie between the years 1 and 9999, and slots before the year 9000; nothing was "
+    "written",
+}
+
+
+def _sentence(error: BaseException | None) -> str:
+    """What the database says, on one line and without the statement; where a view is in the way, what to do."""
+    if not isinstance(error, psycopg.Error) or not error.diag.message_primary:
+        return " ".join(str(error).split())
+    said = ". ".join(filter(None, [error.diag.message_primary, error.diag.message_detail]))
+    if isinstance(error, psycopg.errors.FeatureNotSupported):
+        said += ". Drop what depends on the column, and create it again afterwards"
+    return " ".join(said.split())
 
 
 class _InUtc:

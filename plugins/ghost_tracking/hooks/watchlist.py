@@ -1,7 +1,7 @@
 """WatchlistHook: the schedule of every tracked video, and the short-lived metadata of new ones, in PostgreSQL."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,13 +18,16 @@ from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.roster import Chunk
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier, as_utc, next_slot
-from ghost_tracking.core.video_ids import is_video_id
+from ghost_tracking.core.video_ids import is_video_id, parse_video_reference
 from ghost_tracking.core.videos import Video
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.database import Database, Row
 from ghost_tracking.hooks.quota import QuotaLedger
+from ghost_tracking.hooks.refused import Refused
 from ghost_tracking.hooks.roster import Roster
+
+_FIRST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 MARGIN_AFTER_DEADLINE = timedelta(seconds=60)
 """What staging and writing back may take after a batch's API calls, before PostgreSQL ends the claim."""
@@ -99,6 +102,14 @@ class JanitorReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Adoption:
+    """How many videos of an old tracker were put on the watchlist, and how many rows name none."""
+
+    adopted: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class OwnVault:
     """The vault that a database belongs to: its `identity`, and the `root` at which it was seen last."""
 
@@ -140,6 +151,7 @@ class WatchlistHook(BaseHook):
         self.database = Database(watchlist_conn_id, connection)
         self.quota = QuotaLedger(self.database, budgets or settings.Settings().quota)
         self.roster = Roster(self.database)
+        self.refused = Refused(self.database)
 
     def __enter__(self) -> Self:
         return self
@@ -423,16 +435,43 @@ class WatchlistHook(BaseHook):
         self.database.change("forget_old_gaps")
         return self.database.change("quota_forget", now=now)
 
-    def adopt_old_videos(self) -> int:
-        """Put every video of an old tracker's `videos` table on the watchlist; returns how many were new.
+    def adopt_old_videos(self, *, batch_size: int = 10_000) -> Adoption:
+        """Put every video of an old tracker's `videos` table on the watchlist, in batches; run twice, it adds nothing.
 
-        Takes over `last_updated_at` as `last_tracked_at`; each is due at once. Run twice, it adds nothing.
+        Takes over `last_updated_at` as `last_tracked_at` where it is a time that has passed, a naive one being UTC;
+        each is due at once. Blanks around an id do not count, and of a URL its video does. What names no video goes
+        onto the list of what was refused.
         """
         if not self.database.value("old_tracker_has_last_updated"):
             raise BadInputError(
                 "the table `videos` has no column last_updated_at, so it does not come from an old tracker"
             )
-        return self.database.change("adopt_old_videos")
+        adoption, present, last = Adoption(), self.now(), None
+        while rows := self.database.run("old_videos", after=last, batch_size=batch_size):
+            last = rows[-1]["id"]
+            entries, reasons = _of_old_tracker(rows, present)
+            with self.database.transaction():
+                adopted = self.add_to_watchlist(entries.values())
+                self.database.change("note_scheduled", ids=list(entries))
+                self.refused.note("old tracker", reasons)
+            adoption = Adoption(adoption.adopted + len(adopted), adoption.refused + len(reasons))
+        return adoption
+
+    def retry_refused(self, items: Collection[str] | None = None) -> tuple[list[str], dict[str, str]]:
+        """Put what was refused (None: all of it) on the watchlist, where it does name a video after all.
+
+        Returns the ids of these, whose items leave the list, and why the others stay, by item.
+        """
+        ids, reasons = dict[str, str](), dict[str, str]()
+        for item in [each.item for each in self.refused.newest(self.refused.count())] if items is None else items:
+            try:
+                ids[item] = parse_video_reference(item)
+            except ValueError as error:
+                reasons[item] = str(error)
+        with self.database.transaction():
+            self.add_to_watchlist(ids.values())
+            self.refused.drop(ids)
+        return list(ids.values()), reasons
 
     # The vault that this database belongs to
 
@@ -513,8 +552,26 @@ class WatchlistHook(BaseHook):
 
     def _fetch(self, batch_size: int, tier: Tier | None, now: datetime | None) -> list[Row]:
         if tier is None:
-            return self.database.run("due", batch_size=batch_size, now=now)
+            return self._fetch_of_all(batch_size, now)
         return self.database.run("due_of_tier", batch_size=batch_size, tier=tier, now=now)
+
+    def _fetch_of_all(self, batch_size: int, now: datetime | None) -> list[Row]:
+        rows: list[Row] = []
+        tried: set[str] = set()
+        wanted = batch_size
+        with self.database.transaction():
+            while True:
+                heads = [
+                    row["video_id"] for row in self.database.run("due_heads", tiers=list(Tier), heads=wanted, now=now)
+                ]
+                left = batch_size - len(rows)
+                new = [video_id for video_id in heads if video_id not in tried]
+                rows += self.database.run("due_among", video_ids=new, batch_size=left, now=now)
+                if len(rows) >= batch_size or len(heads) < wanted:
+                    return rows
+                # others hold some of them: look further down
+                tried.update(new)
+                wanted *= 4
 
     def _write_back(self, claim: Claim) -> None:
         if claim._outcomes:
@@ -554,6 +611,32 @@ def _video_row(video: Video) -> Row:
     seconds = int(video.duration.total_seconds()) if video.duration is not None else None
     row = {name: getattr(video, name) for name in WatchlistHook._VIDEO_FIELDS - {"duration_seconds"}}
     return row | {"duration_seconds": seconds}
+
+
+def _of_old_tracker(rows: Sequence[Row], present: datetime) -> tuple[dict[str, WatchlistEntry], dict[str, str]]:
+    """Rows of an old tracker by their ids as they stand there: places on the watchlist, or why there is none."""
+    entries: dict[str, WatchlistEntry] = {}
+    reasons: dict[str, str] = {}
+    for row in rows:
+        try:
+            video_id = parse_video_reference(row["id"])
+        except ValueError as error:
+            reasons[row["id"]] = str(error)
+            continue
+        entries[row["id"]] = WatchlistEntry(
+            video_id, Tier.DAILY, last_tracked_at=_past_time(row["last_updated_at"], present)
+        )
+    return entries, reasons
+
+
+def _past_time(text: str | None, present: datetime) -> datetime | None:
+    """A time that an old tracker has written, a naive one being UTC; None for what is none, or not over yet."""
+    try:
+        moment = datetime.fromisoformat(text.strip()) if text else None
+        moment = moment and as_utc(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment is not None and _FIRST_TIME <= moment <= present else None
 
 
 def _without_version(row: Row) -> Row:

@@ -1,12 +1,29 @@
 -- Every statement that the hooks run, by name. Parameters are bound as %(name)s; times are timestamptz, UTC.
 -- `now` may be null: then the database's clock decides.
 
--- name: due
--- Videos that need updates now, the longest overdue first, of all tiers. Locks what it returns.
+-- name: due_heads
+-- Videos that need updates now, the longest overdue first, of all tiers: the head of each tier in the index
+-- (tracking_tier, next_track_at), put together. In one query over all tiers PostgreSQL would sort all that are due, a
+-- second and a half for a million. Locks nothing.
+SELECT head.video_id
+FROM unnest(%(tiers)s::text[]) AS t (tier)
+CROSS JOIN LATERAL (
+    SELECT video_id, next_track_at
+    FROM watchlist
+    WHERE tracking_tier = t.tier AND next_track_at <= coalesce(%(now)s::timestamptz, now())
+      AND (deferred_until IS NULL OR deferred_until <= coalesce(%(now)s::timestamptz, now()))
+    ORDER BY next_track_at ASC
+    LIMIT %(heads)s
+) AS head
+ORDER BY head.next_track_at ASC
+LIMIT %(heads)s;
+
+-- name: due_among
+-- Those of these videos that are still due, and that nobody else holds, the longest overdue first. Locks what it returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
        anchor_at, awaits_start, missed_count, first_missed_at, gone_at, heated_until
 FROM watchlist
-WHERE next_track_at <= coalesce(%(now)s::timestamptz, now())
+WHERE video_id = ANY(%(video_ids)s::text[]) AND next_track_at <= coalesce(%(now)s::timestamptz, now())
 ORDER BY next_track_at ASC
 LIMIT %(batch_size)s
 FOR UPDATE SKIP LOCKED;
@@ -144,25 +161,31 @@ ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
 -- name: insert_watchlist
--- New videos on the watchlist; one that is there already stays as it is. Returns the new ids.
-INSERT INTO watchlist (
-    video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-    missed_count, first_missed_at, gone_at, heated_until
+-- New videos on the watchlist; one that is there already stays as it is. Returns the new ids. Rows of `videos` that come
+-- with them are marked as having a place on the schedule, wherever it moves to later.
+WITH added AS (
+    INSERT INTO watchlist (
+        video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
+        missed_count, first_missed_at, gone_at, heated_until
+    )
+    SELECT video_id, tracking_tier, last_tracked_at, coalesce(next_track_at, now()), anchor_at, awaits_start,
+           missed_count, first_missed_at, gone_at, heated_until
+    FROM unnest(
+        %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
+        %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
+        %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
+        %(heated_until)s::timestamptz[]
+    ) AS new (
+        video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
+        missed_count, first_missed_at, gone_at, heated_until
+    )
+    ORDER BY video_id
+    ON CONFLICT (video_id) DO NOTHING
+    RETURNING video_id
+), noted AS (
+    UPDATE videos AS v SET scheduled = TRUE FROM added WHERE v.id = added.video_id AND NOT v.scheduled
 )
-SELECT video_id, tracking_tier, last_tracked_at, coalesce(next_track_at, now()), anchor_at, awaits_start,
-       missed_count, first_missed_at, gone_at, heated_until
-FROM unnest(
-    %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
-    %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
-    %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
-    %(heated_until)s::timestamptz[]
-) AS new (
-    video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-    missed_count, first_missed_at, gone_at, heated_until
-)
-ORDER BY video_id
-ON CONFLICT (video_id) DO NOTHING
-RETURNING video_id;
+SELECT video_id FROM added;
 
 -- name: known
 -- Which of these ids are on the watchlist.
@@ -320,10 +343,14 @@ SELECT set_config('idle_in_transaction_session_timeout', %(milliseconds)s::text,
        set_config('tcp_keepalives_count', '3', true);
 
 -- name: janitor_due
--- What the janitor would delete: videos discovered before `before`, and how many of them nobody tracks.
+-- What the janitor would delete: videos discovered before `before`, and how many of them nobody tracks. On the roster a
+-- video's id is in a file only; that it came with a place on the schedule, its row of `videos` says.
 SELECT count(*) AS videos, min(v.discovered_at) FILTER (WHERE v.discovered_at > '0002-01-01 00:00+00') AS oldest,
-       count(*) FILTER (WHERE w.video_id IS NULL) AS unwatched
-FROM videos AS v LEFT JOIN watchlist AS w ON w.video_id = v.id
+       count(*) FILTER (
+           WHERE NOT v.scheduled AND NOT EXISTS (SELECT FROM watchlist AS w WHERE w.video_id = v.id)
+             AND NOT EXISTS (SELECT FROM refused AS r WHERE r.item = v.id)
+       ) AS unwatched
+FROM videos AS v
 WHERE v.discovered_at < %(before)s::timestamptz;
 
 -- name: janitor_batch
@@ -392,10 +419,13 @@ VALUES (%(bucket)s, (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME Z
 ON CONFLICT DO NOTHING;
 
 -- name: quota_lock
--- The line of a bucket's latest day up to today, locked until the end of the transaction.
-SELECT pacific_day, spent, exhausted_at IS NOT NULL AS exhausted,
+-- The line of a bucket's latest day up to today, locked until the end of the transaction. A bucket that was found empty
+-- in the future, by a clock that was wrong, is not.
+SELECT pacific_day, spent,
+       coalesce(exhausted_at <= coalesce(%(now)s::timestamptz, clock_timestamp()), FALSE) AS exhausted,
        coalesce(
-           exhausted_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - INTERVAL '15 minutes', FALSE
+           exhausted_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - INTERVAL '15 minutes'
+           AND exhausted_at <= coalesce(%(now)s::timestamptz, clock_timestamp()), FALSE
        ) AS refused
 FROM quota_ledger
 WHERE bucket = %(bucket)s
@@ -415,15 +445,18 @@ WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s;
 UPDATE quota_ledger
 SET exhausted_at = CASE
     WHEN %(exhausted)s THEN coalesce(%(now)s::timestamptz, clock_timestamp())
-    WHEN exhausted_at > %(reserved_at)s::timestamptz THEN exhausted_at
+    WHEN exhausted_at > %(reserved_at)s::timestamptz
+         AND exhausted_at <= coalesce(%(now)s::timestamptz, clock_timestamp()) THEN exhausted_at
 END
 WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s;
 
 -- name: quota_today
--- What has been spent of each bucket today.
-SELECT bucket, spent, exhausted_at IS NOT NULL AS exhausted,
+-- What has been spent of each bucket today; as quota_lock.
+SELECT bucket, spent,
+       coalesce(exhausted_at <= coalesce(%(now)s::timestamptz, clock_timestamp()), FALSE) AS exhausted,
        coalesce(
-           exhausted_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - INTERVAL '15 minutes', FALSE
+           exhausted_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - INTERVAL '15 minutes'
+           AND exhausted_at <= coalesce(%(now)s::timestamptz, clock_timestamp()), FALSE
        ) AS refused
 FROM quota_ledger
 WHERE pacific_day = (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME ZONE 'America/Los_Angeles')::date;
@@ -434,24 +467,31 @@ DELETE FROM quota_ledger
 WHERE pacific_day < (coalesce(%(now)s::timestamptz, now()) AT TIME ZONE 'America/Los_Angeles')::date - 90;
 
 -- name: watermarks
--- How far each of these sources has been hunted, and whether it never has been.
-SELECT source, hunted_until, hunted_until IS NOT DISTINCT FROM begun_at AS is_new
+-- How far each of these sources has been hunted, never beyond now, whatever somebody's clock once said; and whether it
+-- never has been.
+SELECT source, least(hunted_until, now()) AS hunted_until, hunted_until IS NOT DISTINCT FROM begun_at AS is_new
 FROM hunter_watermarks
 WHERE source = ANY(%(sources)s::text[]);
 
 -- name: begin_watermarks
 -- Where the hunt of a new source begins; a source that is known keeps its watermark.
 INSERT INTO hunter_watermarks (source, hunted_until, begun_at)
-SELECT source, %(start)s::timestamptz, %(start)s::timestamptz FROM unnest(%(sources)s::text[]) AS u (source)
+SELECT source, least(%(start)s::timestamptz, now()), least(%(start)s::timestamptz, now())
+FROM unnest(%(sources)s::text[]) AS u (source)
 ORDER BY source
 ON CONFLICT (source) DO NOTHING;
 
 -- name: advance_watermarks
--- A source has been hunted up to here; a watermark never goes back.
+-- A source has been hunted up to here; a watermark never goes back, but from the future, which nobody has hunted.
 INSERT INTO hunter_watermarks AS w (source, hunted_until)
-SELECT source, hunted_until FROM unnest(%(sources)s::text[], %(until)s::timestamptz[]) AS u (source, hunted_until)
+SELECT source, least(hunted_until, now())
+FROM unnest(%(sources)s::text[], %(until)s::timestamptz[]) AS u (source, hunted_until)
 ORDER BY source
-ON CONFLICT (source) DO UPDATE SET hunted_until = greatest(w.hunted_until, excluded.hunted_until);
+ON CONFLICT (source) DO UPDATE
+SET hunted_until = CASE
+    WHEN w.hunted_until > now() THEN excluded.hunted_until
+    ELSE greatest(w.hunted_until, excluded.hunted_until)
+END;
 
 -- name: note_gap
 -- A window of a source that could not be had whole. One that begins where another of the same kind ends makes it longer.
@@ -506,10 +546,11 @@ ON CONFLICT (singleton) DO UPDATE SET token = excluded.token, marked_at = exclud
 
 -- name: alert_due
 -- Note that an alert of this kind is sent now, unless one was within the cooldown: then there is no row. One of several
--- tasks that ask at the same time gets one.
+-- tasks that ask at the same time gets one. One that was sent in the future, by a clock that was wrong, silences none; a
+-- minute is left to tasks that have waited for each other.
 INSERT INTO alerts AS a (kind, sent_at) VALUES (%(kind)s, coalesce(%(now)s::timestamptz, now()))
 ON CONFLICT (kind) DO UPDATE SET sent_at = excluded.sent_at
-WHERE a.sent_at <= excluded.sent_at - %(cooldown)s::interval
+WHERE a.sent_at <= excluded.sent_at - %(cooldown)s::interval OR a.sent_at > excluded.sent_at + INTERVAL '1 minute'
 RETURNING kind;
 
 -- name: alert_over
@@ -531,14 +572,37 @@ SELECT EXISTS (
     WHERE table_schema = current_schema() AND table_name = 'videos' AND column_name = 'last_updated_at'
 ) AS present;
 
--- name: adopt_old_videos
--- Put every video of an old tracker's `videos` on the watchlist, due at once; run twice, it adds nothing.
--- The publish time comes with the first answer: an old tracker's may be in any time zone.
-INSERT INTO watchlist (video_id, tracking_tier, last_tracked_at, next_track_at)
-SELECT id, 'DAILY', last_updated_at, now()
+-- name: old_videos
+-- Ids of an old tracker's `videos` after one of them (null: from the first), as they stand there, and when each was last
+-- updated, whatever the type of that column is.
+SELECT id, to_jsonb(last_updated_at) #>> '{}' AS last_updated_at
 FROM videos
+WHERE %(after)s::text IS NULL OR id > %(after)s::text
 ORDER BY id
-ON CONFLICT (video_id) DO NOTHING;
+LIMIT %(batch_size)s;
+
+-- name: note_scheduled
+-- These rows of `videos` have a place on the schedule.
+UPDATE videos SET scheduled = TRUE WHERE id = ANY(%(ids)s::text[]) AND NOT scheduled;
+
+-- name: refused_note
+-- Put down what was named and cannot be the id of a video.
+INSERT INTO refused (item, origin, reason)
+SELECT item, %(origin)s::text, reason FROM unnest(%(item)s::text[], %(reason)s::text[]) AS new (item, reason)
+ORDER BY item
+ON CONFLICT (item) DO UPDATE SET origin = excluded.origin, reason = excluded.reason;
+
+-- name: refused_count
+-- How much there is of it.
+SELECT count(*) AS items FROM refused;
+
+-- name: refused_list
+-- What was refused, the newest first.
+SELECT item, origin, reason, refused_at FROM refused ORDER BY refused_at DESC, item LIMIT %(limit)s;
+
+-- name: refused_drop
+-- Take these off the list.
+DELETE FROM refused WHERE item = ANY(%(items)s::text[]);
 
 -- name: lock_schema
 -- One process at a time changes the schema; the lock goes with the transaction.

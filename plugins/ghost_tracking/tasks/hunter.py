@@ -187,9 +187,12 @@ def _adopt() -> str:
     """Put the videos of an old tracker's table on the watchlist, and say how many."""
     with WatchlistHook() as watchlist:
         watchlist.migrate()
-        adopted = watchlist.adopt_old_videos()
+        adoption = watchlist.adopt_old_videos()
         tracked = counted(watchlist.count(), "is", "are")
-        message = f"Adopted {counted(adopted, 'video')} of the old tracker; {tracked} tracked now"
+        message = f"Adopted {counted(adoption.adopted, 'video')} of the old tracker; {tracked} tracked now"
+        if adoption.refused:
+            rows = counted(adoption.refused, "row names no video and is", "rows name no video and are")
+            message += f"; {rows} on the list of `python -m ghost_tracking refused list`"
     log.info(message)
     return message
 
