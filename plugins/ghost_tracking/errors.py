@@ -130,6 +130,10 @@ class SchemaDriftError(UnreadableFileError):
     """A file has other columns or types than the vault's."""
 
 
+class ShelvingError(PermanentError):
+    """Some hours of the week could not be put in order on the roster."""
+
+
 class PartitionBusyError(TransientError):
     """Somebody else is writing this partition of the vault."""
 

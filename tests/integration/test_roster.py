@@ -436,6 +436,32 @@ def test_a_broken_chunk_is_named_and_stops_no_other(
         visits(watchlist, vault, youtube, now + 2 * WEEK)
 
 
+def test_an_hour_that_fails_and_a_row_that_no_chunk_can_hold_stop_no_other(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime, tmp_path: Path, sql: psycopg.Connection
+) -> None:
+    first, second, third, fourth = random_ids(4)
+    watchlist.add_to_watchlist([entry(first, now - 9 * DAY, now)])
+    Shelving(watchlist, vault, now).shelve()
+    (chunk,) = watchlist.roster.all()
+    file = tmp_path / "vault" / "roster" / f"{chunk.name}.parquet"
+    file.unlink()
+    file.mkdir()  # what no reader of chunks expects
+    sql.execute("ALTER TABLE watchlist DROP CONSTRAINT watchlist_possible_id, DROP CONSTRAINT watchlist_possible_times")
+    watchlist.add_to_watchlist(entry(each, now - 9 * DAY - timedelta(hours=5), now) for each in (second, third))
+    watchlist.add_to_watchlist([entry(fourth, now - 9 * DAY, now)])
+    settled = "INSERT INTO watchlist (video_id, tracking_tier, next_track_at, anchor_at) VALUES (%s, 'WEEKLY', %s, %s)"
+    sql.execute(settled, ["abc def ghi", now, now - 9 * DAY - timedelta(hours=5)])
+    sql.execute(settled, ["for_ever", "9999-12-31", now - 9 * DAY - timedelta(hours=5)])
+    report = Shelving(watchlist, vault, now).shelve()
+    assert report.shelved == 2
+    assert watchlist.known([second, third, fourth, "for_ever"]) == {fourth, "for_ever"}
+    named = ("abc def ghi", "for_ever", chunk.name)
+    assert [[name for name in named if name in problem] for problem in report.problems] in (
+        [["abc def ghi"], ["for_ever"], [chunk.name]],
+        [["for_ever"], ["abc def ghi"], [chunk.name]],
+    )
+
+
 def some_alive(server: SimulatorServer, number: int) -> list[str]:
     """Ids of recent videos that YouTube has."""
     world, clock = server.simulator.world, server.simulator.clock.now()

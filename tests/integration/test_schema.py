@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk import Connection
 
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
-from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.hooks.watchlist import Adoption, WatchlistHook
 from ghost_tracking.sql import queries
 
 OLD_TRACKER = """
@@ -87,6 +87,92 @@ def test_an_old_trackers_videos_are_adopted_once(empty_database: Connection) -> 
         ]
 
 
+ODD_IDS = """
+    CREATE TABLE videos (id TEXT PRIMARY KEY, title TEXT, last_updated_at {type});
+    INSERT INTO videos VALUES
+        ('aaaaaaaaaaA', 'x', {time}), (' bbbbbbbbbbA ', 'x', {time}), ('https://youtu.be/ccccccccccA', 'x', NULL),
+        ('', 'x', NULL), ('a,b', 'x', NULL), ('https://example.com/' || repeat('x', 5000), 'x', NULL);
+"""
+
+
+@pytest.mark.parametrize(
+    ("type_", "time", "taken_over"),
+    [
+        ("TIMESTAMP", "'2026-01-02'", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("TIMESTAMPTZ", "'2026-01-02 05:00+05'", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("DATE", "'2026-01-02'", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("TEXT", "'2026-01-02T00:00:00Z'", datetime(2026, 1, 2, tzinfo=UTC)),
+        ("TEXT", "'the other day'", None),
+        ("BIGINT", "1767312000", None),
+        ("TIMESTAMP", "'-infinity'", None),
+        ("TIMESTAMP", "'infinity'", None),
+        ("TIMESTAMP", "'2999-01-01'", None),
+        ("TIMESTAMP", "'0200-01-01 BC'", None),
+    ],
+)
+def test_adoption_takes_what_it_can_and_keeps_the_rest(
+    empty_database: Connection, type_: str, time: str, taken_over: datetime | None
+) -> None:
+    with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
+        sql.execute("SELECT set_config('timezone', 'Asia/Tokyo', false)")
+        sql.execute(ODD_IDS.format(type=type_, time=time))
+        hook.migrate()
+        assert hook.adopt_old_videos(batch_size=2) == Adoption(3, 3)
+        assert hook.adopt_old_videos() == Adoption(0, 3)
+        rows = dict(sql.execute("SELECT video_id, last_tracked_at FROM watchlist").fetchall())
+        assert rows == {"aaaaaaaaaaA": taken_over, "bbbbbbbbbbA": taken_over, "ccccccccccA": None}
+        refused = hook.refused.newest()
+        assert {each.item[:20] for each in refused} == {"", "a,b", "https://example.com/"}
+        assert {each.origin for each in refused} == {"old tracker"}
+        assert hook.refused.count() == 3
+        sql.execute("UPDATE videos SET discovered_at = discovered_at - INTERVAL '8 days'")
+        # all are on the schedule or on a list: nobody is told that nobody tracks them
+        assert hook.run_janitor(dry_run=True).unwatched == 0
+
+
+def test_what_was_refused_can_be_tried_again(watchlist: WatchlistHook) -> None:
+    watchlist.refused.note("old tracker", {"https://youtu.be/ccccccccccA": "of old", "a,b": "no id", "c\0d": "no id"})
+    ids, stay = watchlist.retry_refused()
+    assert ids == ["ccccccccccA"]
+    assert set(stay) == {"a,b", "cd"}
+    assert watchlist.known(["ccccccccccA"]) == {"ccccccccccA"}
+    assert watchlist.refused.drop(["a,b"]) == 1
+    assert [each.item for each in watchlist.refused.newest()] == ["cd"]
+    assert watchlist.retry_refused([]) == ([], {})
+
+
+def test_rows_that_would_stop_a_task_are_mended_or_kept_on_a_list(empty_database: Connection) -> None:
+    with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
+        sql.execute(
+            "CREATE TABLE watchlist (video_id TEXT PRIMARY KEY, tracking_tier VARCHAR(20), last_tracked_at TIMESTAMPTZ,"
+            " next_track_at TIMESTAMPTZ NOT NULL, created_at TIMESTAMPTZ, priority INT NOT NULL)"
+        )
+        for video_id, due in (
+            ("whole", "2026-01-15 10:00+00"),
+            (" trimmed ", "infinity"),
+            ("whole ", "2026-01-15"),
+            ("twice ", "2026-01-15"),
+            (" twice", "2026-01-15"),
+            ("a b", "2026-01-15"),
+            ("late", "9999-12-31"),
+            ("early", "-infinity"),
+        ):
+            sql.execute("INSERT INTO watchlist VALUES (%s, 'DAILY', 'infinity', %s, now(), 1)", [video_id, due])
+        hook.migrate()
+        rows = dict(sql.execute("SELECT video_id, next_track_at <= now() FROM watchlist").fetchall())
+        assert rows == dict.fromkeys(("whole", "trimmed", "twice", "late", "early"), True)
+        assert sql.execute("SELECT count(last_tracked_at) FROM watchlist").fetchone() == (0,)
+        assert [each.item for each in hook.refused.newest()] == ["a b"]
+        assert hook.add_to_watchlist("fresh") == ["fresh"]  # and the column `priority` demands nothing any more
+        for wrong in ("video_id = 'a b'", "next_track_at = 'infinity'", "anchor_at = '-infinity'"):
+            with pytest.raises(psycopg.errors.CheckViolation, match="watchlist_possible_"):
+                sql.execute(f"UPDATE watchlist SET {wrong} WHERE video_id = 'whole'")
+        with pytest.raises(BadInputError, match="slots before the year 9000"):
+            hook.update_watchlist_schedule(
+                [{"video_id": "whole", "tracking_tier": "DAILY", "next_track_at": "9999-12-31T00:00:00Z"}]
+            )
+
+
 def test_columns_of_an_old_tracker_take_our_types(empty_database: Connection) -> None:
     with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
         sql.execute("CREATE TABLE videos (id VARCHAR(20) PRIMARY KEY, title VARCHAR(10), category_id INTEGER)")
@@ -100,7 +186,11 @@ def test_columns_of_an_old_tracker_take_our_types(empty_database: Connection) ->
     ("trouble", "said"),
     [
         ("CREATE TABLE videos (id VARCHAR(20) PRIMARY KEY, tags JSONB)", "tags"),
-        (SPECIFICATION + "CREATE VIEW late AS SELECT last_tracked_at FROM watchlist", "late"),
+        (SPECIFICATION + "CREATE VIEW late AS SELECT last_tracked_at FROM watchlist", "view late .* create it again"),
+        (
+            "CREATE TABLE videos (id BIGSERIAL PRIMARY KEY, video_id TEXT)",
+            "column id of the table videos holds no text",
+        ),
     ],
 )
 def test_what_cannot_be_migrated_is_named_and_left_alone(empty_database: Connection, trouble: str, said: str) -> None:

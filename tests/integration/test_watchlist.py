@@ -10,12 +10,14 @@ import pytest
 from airflow.sdk import Connection
 
 from ghost_tracking.core.absence import Absence
+from ghost_tracking.core.budgets import Bucket
 from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import MARGIN_AFTER_DEADLINE, WatchlistHook, Watermark
+from ghost_tracking.sql import queries
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -201,7 +203,6 @@ def test_a_claim_reads_the_index_among_a_million_rows(watchlist: WatchlistHook, 
         " FROM generate_series(1, 1000000) AS i"
     )
     sql.execute("ANALYZE watchlist")
-    from ghost_tracking.sql import queries
 
     statement = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + queries()["due_of_tier"]
     with sql.transaction():
@@ -211,6 +212,32 @@ def test_a_claim_reads_the_index_among_a_million_rows(watchlist: WatchlistHook, 
     assert "watchlist_due" in text
     assert "Seq Scan" not in text
     assert "'Sort'" not in text
+
+
+def test_a_batch_of_all_tiers_comes_from_the_heads_of_the_index(
+    watchlist: WatchlistHook, ghost_postgres: Connection, sql: psycopg.Connection
+) -> None:
+    sql.execute(
+        "INSERT INTO watchlist (video_id, tracking_tier, next_track_at)"
+        " SELECT 'v' || i, (ARRAY['HOURLY', 'DAILY', 'WEEKLY'])[1 + i % 3], now() - i * INTERVAL '1 second'"
+        " FROM generate_series(1, 30000) AS i"
+    )
+    sql.execute("ANALYZE watchlist")
+    longest_overdue = [f"v{number}" for number in range(30000, 0, -1)]
+    with WatchlistHook(connection=ghost_postgres) as other, other.transaction(), watchlist.transaction():
+        assert [row["video_id"] for row in other.fetch_tracking_batch(100)] == longest_overdue[:100]
+        # what others hold is passed over, and no more is locked than what is returned
+        assert [row["video_id"] for row in watchlist.fetch_tracking_batch(50)] == longest_overdue[100:150]
+        free = sql.execute("SELECT count(*) FROM (SELECT FROM watchlist FOR UPDATE SKIP LOCKED) AS free").fetchone()
+        assert free == (30000 - 150,)
+    sql.execute("UPDATE watchlist SET deferred_until = now() + INTERVAL '1 hour' WHERE video_id = 'v30000'")
+    assert [row["video_id"] for row in watchlist.fetch_tracking_batch(1)] == ["v29999"]
+    assert len(watchlist.fetch_tracking_batch(40000)) == 29999
+    assert watchlist.fetch_tracking_batch(10, now=datetime.now(UTC) - timedelta(days=2)) == []
+    parameters = {"tiers": "{HOURLY,DAILY,WEEKLY}", "heads": 50, "now": None}
+    (plan,) = sql.execute("EXPLAIN (FORMAT JSON) " + queries()["due_heads"], parameters).fetchone()
+    assert "watchlist_due" in str(plan)
+    assert "Seq Scan" not in str(plan)
 
 
 def test_two_hunters_that_find_the_same_videos_do_not_wait_for_ever(
@@ -359,6 +386,59 @@ def test_columns_of_an_old_tracker_and_impossible_times_go_into_the_archive(
     assert (archived["b"]["published_at"], archived["b"]["discovered_at"]) == (None, None)
     assert json.loads(archived["c"]["other"])["published_at"].endswith("BC")
     assert (archived["b"]["tags"], archived["c"]["tags"]) == (["x", None], None)
+
+
+def test_a_note_of_the_future_neither_silences_nor_blocks_nor_loses(
+    watchlist: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    cooldown = timedelta(hours=6)
+    sql.execute("INSERT INTO alerts VALUES ('backlog', now() + INTERVAL '4 years')")
+    assert watchlist.alert_due("backlog", cooldown)
+    assert not watchlist.alert_due("backlog", cooldown)
+    assert watchlist.quota.reserve(Bucket.STATISTICS, 5) == 5
+    sql.execute("UPDATE quota_ledger SET exhausted_at = now() + INTERVAL '10 hours'")
+    assert watchlist.quota.reserve(Bucket.STATISTICS, 5) == 5
+    balance = watchlist.quota.balances()[Bucket.STATISTICS]
+    assert (balance.is_exhausted, balance.is_refused) == (False, False)
+
+    future = datetime.now(UTC) + timedelta(days=2)
+    watchlist.begin_watermarks(["begun"], future)
+    watchlist.advance_watermarks({"advanced": future})
+    sql.execute("INSERT INTO hunter_watermarks VALUES ('stored', %s), ('other', %s)", [future, future])
+    known = watchlist.watermarks(["begun", "advanced", "stored"])
+    present = watchlist.now()
+    assert all(each <= present for each in known.values())
+    hunted = present - timedelta(hours=1)
+    watchlist.advance_watermarks({"stored": hunted, "other": future})
+    assert watchlist.watermarks(["stored"]) == {"stored": hunted}
+    assert sql.execute("SELECT max(hunted_until) <= now() FROM hunter_watermarks").fetchone() == (True,)
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
+def test_times_come_back_in_utc_whatever_the_databases_zone_is(
+    watchlist: WatchlistHook, sql: psycopg.Connection, ghost_postgres: Connection, zone: str
+) -> None:
+    sql.execute(f"ALTER DATABASE {ghost_postgres.schema} SET timezone TO '{zone}'")
+    watchlist.close()
+    twice = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)  # in New York this hour comes a second time
+    watchlist.begin_watermarks(["a"], twice)
+    watchlist.add_to_watchlist("video")
+    times = [watchlist.watermarks(["a"])["a"], watchlist.now(), watchlist.next_due_at()]
+    (row,) = watchlist.fetch_tracking_batch()
+    assert all(each.tzinfo is UTC for each in [*times, row["next_track_at"], row["created_at"]])
+    assert times[0] - timedelta(hours=1) == datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
+
+
+def test_metadata_that_came_with_a_place_on_the_schedule_is_never_called_unwatched(
+    watchlist: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    with watchlist.transaction():
+        watchlist.ingest_video_metadata({"id": video_id} for video_id in ("settled", "watched"))
+        watchlist.add_to_watchlist(["settled", "watched"])
+    watchlist.ingest_video_metadata([{"id": "stray"}])
+    sql.execute("DELETE FROM watchlist WHERE video_id = 'settled'")  # as it goes to the roster
+    report = watchlist.run_janitor(dry_run=True, now=datetime.now(UTC) + timedelta(days=8))
+    assert (report.deleted, report.unwatched) == (3, 1)
 
 
 def test_watermarks_never_go_back(watchlist: WatchlistHook) -> None:

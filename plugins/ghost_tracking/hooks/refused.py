@@ -7,7 +7,7 @@ from datetime import datetime
 from ghost_tracking.hooks.database import Database
 
 LONGEST_ITEM = 500
-"""Characters of an item that are kept."""
+"""Characters of an item that are kept; the query janitor_due knows it too."""
 
 
 @dataclass(frozen=True, slots=True)

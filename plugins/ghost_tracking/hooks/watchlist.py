@@ -18,7 +18,7 @@ from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.roster import Chunk
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier, as_utc, next_slot
-from ghost_tracking.core.video_ids import is_video_id, parse_video_reference
+from ghost_tracking.core.video_ids import is_video_id, parse_brought_video, parse_video_reference
 from ghost_tracking.core.videos import Video
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
@@ -465,7 +465,7 @@ class WatchlistHook(BaseHook):
         ids, reasons = dict[str, str](), dict[str, str]()
         for item in [each.item for each in self.refused.newest(self.refused.count())] if items is None else items:
             try:
-                ids[item] = parse_video_reference(item)
+                ids[item] = parse_brought_video(item)
             except ValueError as error:
                 reasons[item] = str(error)
         with self.database.transaction():

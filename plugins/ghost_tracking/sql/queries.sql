@@ -348,7 +348,7 @@ SELECT set_config('idle_in_transaction_session_timeout', %(milliseconds)s::text,
 SELECT count(*) AS videos, min(v.discovered_at) FILTER (WHERE v.discovered_at > '0002-01-01 00:00+00') AS oldest,
        count(*) FILTER (
            WHERE NOT v.scheduled AND NOT EXISTS (SELECT FROM watchlist AS w WHERE w.video_id = v.id)
-             AND NOT EXISTS (SELECT FROM refused AS r WHERE r.item = v.id)
+             AND NOT EXISTS (SELECT FROM refused AS r WHERE r.item = left(v.id, 500))
        ) AS unwatched
 FROM videos AS v
 WHERE v.discovered_at < %(before)s::timestamptz;

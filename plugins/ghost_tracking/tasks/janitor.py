@@ -99,7 +99,11 @@ def shelve(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]:
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, shelf, vault)
         now = watchlist.now()
-        restored = _reconcile(Reconciling(watchlist, shelf, now))
+        problems, restored = list[str](), None
+        try:
+            restored = _reconcile(Reconciling(watchlist, shelf, now))
+        except PermanentError as error:  # what has settled meanwhile is shelved all the same
+            problems.append(error.message)
         shelving = Shelving(watchlist, shelf, now)
         report = shelving.shelve()
         report.deleted = shelving.sweep(timedelta(days=settings.roster_keep_days))
@@ -111,8 +115,9 @@ def shelve(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]:
     if restored is not None:
         back = counted(restored, "video is", "videos are")
         message = f"The database was older than the vault: {back} back on the schedule. {message}"
-    if report.problems:
-        raise PermanentError(f"{message}; {'; '.join(report.problems[:3])}")
+    problems += [problem for problem in report.problems if problem not in problems]
+    if problems:
+        raise PermanentError(f"{message}; {counted(len(problems), 'problem')}: {'; '.join(problems[:3])}")
     return _said(message) | report.as_dict() | {"restored": restored}
 
 

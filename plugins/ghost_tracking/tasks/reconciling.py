@@ -17,6 +17,7 @@ from ghost_tracking.core.roster import has_settled
 from ghost_tracking.core.schedule import WatchlistEntry, after_reading
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.videos import Reading
+from ghost_tracking.errors import ShelvingError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.tasks.shelving import Shelving
@@ -48,6 +49,7 @@ class Reconciling:
         """Put back what is missing, and make database and vault agree; returns how many videos were put back.
 
         Reads the points since the database's mark, or all of them where it has none. Running it again is harmless.
+        Raises ShelvingError where an hour of the week failed: all else is put back, and the marks stay apart.
         """
         mark = self.watchlist.mark()
         seen = self._seen(None if mark is None else mark.at - _OVERLAP)
@@ -57,14 +59,20 @@ class Reconciling:
         for chunk in self.watchlist.roster.all():
             for video_id in self.vault.roster.read(chunk.name):
                 seen.pop(video_id, None)
+        problems: dict[str, None] = {}
         for readings in chunked(seen.values(), _AT_A_TIME):
             entries = [after_reading(WatchlistEntry(each.video_id, Tier.DAILY), each) for each in readings]
             self.watchlist.add_to_watchlist(entry for entry in entries if not has_settled(entry, self.now))
-            Shelving(self.watchlist, self.vault, self.now).shelve_found(
-                entry for entry in entries if has_settled(entry, self.now)
-            )
+            try:
+                Shelving(self.watchlist, self.vault, self.now).shelve_found(
+                    entry for entry in entries if has_settled(entry, self.now)
+                )
+            except ShelvingError as error:
+                problems[error.message] = None
         # they say of videos that they are on the schedule, and were said of another database
         self.vault.source_memory.forget_all()
+        if problems:
+            raise ShelvingError("; ".join(problems))
         self._mark()
         return len(seen)
 

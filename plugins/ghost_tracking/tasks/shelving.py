@@ -15,7 +15,8 @@ from typing import Any
 from ghost_tracking.core.roster import SETTLED_AFTER, Chunk, Newcomer, Pack, hour_of_week, pack, slot_at_or_after
 from ghost_tracking.core.roster import thin_chunks as thin
 from ghost_tracking.core.schedule import WatchlistEntry
-from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.core.video_ids import is_video_id
+from ghost_tracking.errors import DatabaseUnavailableError, GhostTrackingError, ShelvingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 
@@ -32,7 +33,8 @@ Hour = tuple[int, bool]
 class ShelvingReport:
     """`shelved`: videos that went from the watchlist to the roster, `gone` those of them that YouTube no longer has.
     `chunks`: new ones, `retired`: those that they replace. `doubles`: second places of a video that were given up.
-    `deleted`: files of chunks retired long ago. `problems`: files that cannot be read, in sentences."""
+    `deleted`: files of chunks retired long ago. `problems`: hours of the week, files and rows that could not be put in
+    order, each in a sentence; they stay as they were."""
 
     shelved: int = 0
     gone: int = 0
@@ -41,6 +43,12 @@ class ShelvingReport:
     doubles: int = 0
     deleted: int = 0
     problems: list[str] = field(default_factory=list)
+
+    def add_problem(self, problem: str) -> None:
+        """Note what could not be done, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+            log.error("%s", problem)
 
     def as_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"problems": self.problems[:10]}
@@ -55,14 +63,22 @@ class Shelving:
     now: datetime
 
     def shelve(self) -> ShelvingReport:
-        """Move every video that belongs there to the roster, and put thin chunks together."""
+        """Move every video that belongs there to the roster, and put thin chunks together.
+
+        An hour of the week that fails, and a row that no chunk can hold, stop no other: the report names them. Raises
+        DatabaseUnavailableError where the database is gone.
+        """
         report = ShelvingReport()
         while newcomers := self.watchlist.roster.newcomers(self.now - SETTLED_AFTER, _ROWS_AT_A_TIME):
             before = report.shelved
             hours: dict[Hour, list[Newcomer]] = {}
             homes = self._homes({each.video_id for _, _, each in newcomers if not each.anchored})
             for hour, gone, newcomer in newcomers:
-                hours.setdefault((homes.get(newcomer.video_id, hour), gone), []).append(newcomer)
+                home = homes.get(newcomer.video_id, hour)
+                if problem := _unfit(newcomer, home):
+                    report.add_problem(problem)
+                    continue
+                hours.setdefault((home, gone), []).append(newcomer)
             for hour_gone in sorted(hours):
                 self._repack(hour_gone, hours[hour_gone], report)
             log.info("Shelved %s videos", f"{report.shelved:,}")
@@ -75,7 +91,8 @@ class Shelving:
     def shelve_found(self, entries: Iterable[WatchlistEntry]) -> int:
         """Put settled videos, newly found and not on the watchlist, onto the roster; returns how many were new.
 
-        UnreadableFileError where a chunk of their hour of the week is broken: nothing of that hour is written.
+        ShelvingError where an hour of the week failed, such as by a broken chunk: nothing of it is written, the other
+        hours are.
         """
         hours: dict[Hour, list[Newcomer]] = {}
         for entry in entries:
@@ -86,7 +103,7 @@ class Shelving:
         for hour_gone in sorted(hours):
             self._repack(hour_gone, hours[hour_gone], report)
         if report.problems:
-            raise UnreadableFileError(report.problems[0])
+            raise ShelvingError("; ".join(report.problems[:3]))
         return report.shelved
 
     def sweep(self, keep: timedelta) -> int:
@@ -123,36 +140,44 @@ class Shelving:
         return sorted(hour for hour, chunks in hours.items() if thin(chunks, []))
 
     def _repack(self, hour_gone: Hour, newcomers: Sequence[Newcomer], report: ShelvingReport) -> None:
+        """One hour of the week, or a problem in the report where that fails, in which case nothing of it is written."""
+        try:
+            self._repack_hour(hour_gone, newcomers, report)
+        except DatabaseUnavailableError as error:
+            self.watchlist.now()  # raises where the database is gone altogether: no other hour would fare better
+            report.add_problem(f"{_named(hour_gone)} could not be put in order: {error.message}")
+        except GhostTrackingError as error:
+            report.add_problem(error.message)
+        except Exception as error:  # whatever it is, it is of this hour, and whoever has asked for this raises it
+            log.debug("Where it was raised", exc_info=True)
+            report.add_problem(f"{_named(hour_gone)} could not be put in order: {type(error).__name__}: {error}")
+
+    def _repack_hour(self, hour_gone: Hour, newcomers: Sequence[Newcomer], report: ShelvingReport) -> None:
         """One hour of the week: newcomers join, thin chunks are written anew, a video in two chunks leaves one."""
         hour, gone = hour_gone
         roster = self.watchlist.roster
-        try:
-            with self.watchlist.transaction(within=_LONGEST_TRANSACTION):
-                chunks = roster.lock_hour(hour, gone=gone)
-                members = {chunk: _members(chunk, self.vault.roster.read(chunk.name)) for chunk in chunks}
-                doubles = self._part_doubles(members)
-                there = {video_id for ids in members.values() for video_id in ids.values()}
-                joining = [each for each in newcomers if each.video_id not in there]
-                slots = {slot_at_or_after(hour, each.next_track_at) for each in joining}
-                replaced = {chunk: list(members[chunk].values()) for chunk in thin(members, slots)}
-                taken = roster.take_off_watchlist([each for each in newcomers if each.version is not None])
-                stayed = {each.video_id for each in joining if each.version is not None} - taken
-                # a visit that had lost its lock would let them leave, for the rows that they had then
-                roster.touch(chunk for chunk, ids in members.items() if not taken.isdisjoint(ids.values()))
-                roster.retire(replaced, self.now)
-                packs = pack(hour, joining, replaced)
-                made = [self._insert(each, hour_gone, stayed, replaced) for each in packs]
-            for name, ids in made:
-                self.vault.roster.carry(name, ids, [chunk.name for chunk in replaced])
-        except UnreadableFileError as error:
-            report.problems.append(error.message)
-            log.error("%s", error.message)
-            return
+        with self.watchlist.transaction(within=_LONGEST_TRANSACTION):
+            chunks = roster.lock_hour(hour, gone=gone)
+            members = {chunk: _members(chunk, self.vault.roster.read(chunk.name)) for chunk in chunks}
+            doubles = self._part_doubles(members)
+            there = {video_id for ids in members.values() for video_id in ids.values()}
+            joining = [each for each in newcomers if each.video_id not in there]
+            slots = {slot_at_or_after(hour, each.next_track_at) for each in joining}
+            replaced = {chunk: list(members[chunk].values()) for chunk in thin(members, slots)}
+            taken = roster.take_off_watchlist([each for each in newcomers if each.version is not None])
+            stayed = {each.video_id for each in joining if each.version is not None} - taken
+            # a visit that had lost its lock would let them leave, for the rows that they had then
+            roster.touch(chunk for chunk, ids in members.items() if not taken.isdisjoint(ids.values()))
+            roster.retire(replaced, self.now)
+            packs = pack(hour, joining, replaced)
+            made = [self._insert(each, hour_gone, stayed, replaced) for each in packs]
         report.shelved += len(taken) + sum(1 for each in joining if each.version is None)
         report.gone += len(taken) if gone else 0
         report.chunks += len(packs)
         report.retired += len(replaced)
         report.doubles += doubles
+        for name, ids in made:
+            self.vault.roster.carry(name, ids, [chunk.name for chunk in replaced])
 
     def _insert(
         self, each: Pack, hour_gone: Hour, stayed: Collection[str], replaced: Mapping[Chunk, Any]
@@ -182,6 +207,22 @@ class Shelving:
                 members[chunk] = {position: video_id for position, video_id in ids.items() if position not in again}
                 doubles += len(again)
         return doubles
+
+
+def _unfit(newcomer: Newcomer, hour: int) -> str | None:
+    """Why no chunk can hold a video, and its row stays where it is; None where one can."""
+    if not is_video_id(newcomer.video_id):
+        return f"{newcomer.video_id[:60]!r} on the watchlist cannot be the id of a video: its row stays there"
+    try:
+        slot_at_or_after(hour, newcomer.next_track_at)
+    except OverflowError:
+        return f"{newcomer.video_id} has an impossible slot, {newcomer.next_track_at}: its row stays on the watchlist"
+    return None
+
+
+def _named(hour_gone: Hour) -> str:
+    hour, gone = hour_gone
+    return f"Hour {hour} of the week{', of videos that are gone,' if gone else ''}"
 
 
 def _members(chunk: Chunk, ids: Sequence[str]) -> dict[int, str]:
