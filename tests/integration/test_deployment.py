@@ -15,10 +15,8 @@ from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import ClockError, VaultMismatchError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.tasks import deployment, janitor, publishing, tracker
+from ghost_tracking.tasks import deployment, hunter, janitor, publishing, tracker
 from ghost_tracking.tasks.deployment import adopt, ready
-from real_parts import youtube_at
-from youtube_simulator import SimulatorServer
 
 
 @pytest.fixture
@@ -27,16 +25,14 @@ def vault(tmp_path: Path) -> ParquetVaultHook:
 
 
 @pytest.fixture
-def connections(
-    server: SimulatorServer, ghost_postgres: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """What the tasks find in Airflow; returns the vault's folder, which is not there yet."""
+def connections(ghost_postgres: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the tasks find in Airflow; returns the vault's folder, which is not there yet. No YouTube is needed."""
     folder = tmp_path / "vault"
-    vault = Connection(conn_id="ghost_vault", conn_type="fs", extra=json.dumps({"path": str(folder)}))
-    for name, each in (("GHOST_POSTGRES", ghost_postgres), ("YOUTUBE_DEFAULT", youtube_at(server)), ("VAULT", vault)):
-        fields = ("conn_type", "host", "login", "password", "schema", "port", "extra")
-        given = {field: getattr(each, field) for field in fields if getattr(each, field) is not None}
-        monkeypatch.setenv(f"AIRFLOW_CONN_{'GHOST_VAULT' if name == 'VAULT' else name}", json.dumps(given))
+    fields = ("conn_type", "host", "login", "schema")
+    database = {field: getattr(ghost_postgres, field) for field in fields}
+    monkeypatch.setenv("AIRFLOW_CONN_GHOST_POSTGRES", json.dumps(database))
+    monkeypatch.setenv("AIRFLOW_CONN_GHOST_VAULT", json.dumps({"conn_type": "fs", "extra": {"path": str(folder)}}))
+    monkeypatch.setenv("AIRFLOW_CONN_YOUTUBE_DEFAULT", json.dumps({"conn_type": "youtube", "password": "key"}))
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", json.dumps({"vault_retention_days": 30}))
     return folder
 
@@ -55,7 +51,23 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 TOKEN = {"queue": "HOURLY", "limit": 10, "strict": False, "by_hand": False}
+NO_INTERVAL = (None, None)
+SOURCES = {"videos": ["aaaaaaaaaaA"]}
+
+
+def hunt(vault: str) -> None:
+    digest = hunter._digest(hunter._sources(SOURCES)[0])
+    token = {"number": 0, "of": 1, "digest": digest, "end": "2026-01-01T00:00:00Z", "vault": vault}
+    token |= {"search_calls": 0, "trusts_memory": True}
+    hunter.hunt(token, "manual", NO_INTERVAL, SOURCES, print)
+
+
 TASKS: dict[str, Callable[[str], object]] = {
+    "hunter's plan": lambda _: hunter.plan("manual", NO_INTERVAL, SOURCES),
+    "hunter's plan of a list": lambda _: hunter.plan("manual", NO_INTERVAL, {"list": "aaaaaaaaaaA"}),
+    "hunter's adoption": lambda _: hunter.plan("manual", NO_INTERVAL, {"adopt_old_videos": True}),
+    "hunt": hunt,
+    "admit": lambda vault: hunter.admit("scheduled", vault),
     "plan": lambda _: tracker.plan("scheduled"),
     "plan by hand": lambda _: tracker.plan("manual", {"videos": ["aaaaaaaaaaA"]}),
     "track": lambda vault: tracker.track(TOKEN | {"vault": vault}, print),
@@ -72,7 +84,11 @@ TASKS: dict[str, Callable[[str], object]] = {
     "check": lambda _: janitor.check(dry_run=False, what="recent"),
     "repair": lambda _: janitor.check(dry_run=False, what="repair"),
 }
-"""Every task but the hunter's, with the identity that the run's first task saw."""
+"""Every task, with the identity that the run's first task saw."""
+
+
+LATER_TASKS = {"hunt", "admit", "track", "clean", "clean, dry", "shelve"}
+"""They say that the run's first task saw another one."""
 
 
 def everything_to_do(sql: psycopg.Connection, folder: Path) -> tuple[str, dict[str, bytes]]:
@@ -89,13 +105,12 @@ def everything_to_do(sql: psycopg.Connection, folder: Path) -> tuple[str, dict[s
     return identity, files_of(folder)
 
 
-@pytest.mark.parametrize("ahead", [timedelta(days=2), timedelta(days=-2), timedelta(seconds=8)])
 @pytest.mark.parametrize("task", TASKS)
 def test_a_worker_with_a_wrong_clock_does_nothing(
-    task: str, ahead: timedelta, connections: Path, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    task: str, connections: Path, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     identity, before = everything_to_do(sql, connections)
-    set_workers_clock(monkeypatch, ahead)
+    set_workers_clock(monkeypatch, timedelta(days=2))
     with pytest.raises(ClockError, match=r"this worker's clock says 2\d.* UTC, that of the database .* 2\d.* UTC"):
         TASKS[task](identity)
     assert files_of(connections) == before
@@ -103,9 +118,13 @@ def test_a_worker_with_a_wrong_clock_does_nothing(
     assert sql.execute("SELECT count(*) FROM videos").fetchone() == (1,)
 
 
-def test_a_clock_that_is_a_little_off_is_no_news(
+def test_some_seconds_are_much_and_some_are_no_news(
     watchlist: WatchlistHook, vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for wrong in (timedelta(days=-2), timedelta(seconds=8), timedelta(seconds=-8)):
+        set_workers_clock(monkeypatch, wrong)
+        with pytest.raises(ClockError):
+            ready(watchlist, vault)
     set_workers_clock(monkeypatch, timedelta(seconds=3))
     ready(watchlist, vault)
     set_workers_clock(monkeypatch, timedelta(seconds=-3))
@@ -127,7 +146,7 @@ def test_a_vault_that_is_not_mounted_or_another_one_is_left_alone(
     before = files_of(connections)
     with pytest.raises(AirflowFailException) as caught:
         TASKS[task](identity)
-    if task not in {"track", "clean", "clean, dry", "shelve"}:  # these say that the run's first task saw another one
+    if task not in LATER_TASKS:
         assert all(each in str(caught.value) for each in [*named, "adopt_vault", "adopt-vault", "mount"])
     assert files_of(connections) == before
     assert connections.exists() == (place != "nothing")

@@ -15,6 +15,7 @@ from airflow.sdk import Connection
 from rich import filesize
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from ghost_tracking.commands import Commands, add_command, every, print_json
 from ghost_tracking.core.budgets import Balance
@@ -24,6 +25,7 @@ from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUna
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import POSTGRES_CONNECTION, SETTINGS_VARIABLE, Settings, read_settings
+from ghost_tracking.tasks.deployment import adopt
 from ghost_tracking.tasks.tracker import Tracking
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ SQL_LIMIT_BYTES = 500_000_000
 """What the whole database has to fit into."""
 
 _OPTION = "--database"
+_SHOWN = 100
 _PROCESS_CONTEXT = "_AIRFLOW_PROCESS_CONTEXT"
 # one @ and no other: with a password that has one, or a slash, its rest would be taken for a host and shown as such
 _URL = re.compile(r"postgres(ql)?://([^@/?\s]*@)?[^@\s]*")
@@ -47,29 +50,92 @@ class Status:
 
 
 def add_schedule_commands(commands: Commands) -> None:
-    """status."""
+    """status, adopt-vault, refused list, refused retry, refused drop."""
     text = "what is tracked and due, what the quota gives of it, how much SQL it takes; changes nothing"
     status = add_command(commands, "status", _status, text)
-    status.add_argument(
-        _OPTION,
-        metavar="URL",
-        help=f"postgresql://user@host/db, best with the password in PGPASSWORD or ~/.pgpass; else the Airflow "
-        f"connection {POSTGRES_CONNECTION}",
-    )
     status.add_argument("--json", action="store_true")
+    text = "use this vault from now on, although the database belongs to another one"
+    adopting = add_command(commands, "adopt-vault", _adopt_vault, text)
+    text = "what a source or an old tracker has named that is no id of a video"
+    refused = commands.add_parser("refused", help=text, description=text).add_subparsers(required=True)
+    listing = refused.add_parser("list", help="what was refused, why and since when, the newest first")
+    listing.set_defaults(command=_refused_list)
+    retrying = refused.add_parser("retry", help="put what does name a video after all on the schedule")
+    retrying.set_defaults(command=_refused_retry)
+    retrying.add_argument("items", nargs="*", metavar="item", help="only these; else all")
+    dropping = refused.add_parser("drop", help="take items off the list")
+    dropping.set_defaults(command=_refused_drop)
+    dropping.add_argument("items", nargs="+", metavar="item")
+    for parser in (status, adopting, listing, retrying, dropping):
+        parser.add_argument(
+            _OPTION,
+            metavar="URL",
+            help=f"postgresql://user@host/db, best with the password in PGPASSWORD or ~/.pgpass; else the Airflow "
+            f"connection {POSTGRES_CONNECTION}",
+        )
 
 
-def _status(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _adopt_vault(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    with _schedule(options) as watchlist:
+        sys.stdout.write(f"{adopt(watchlist, vault)}.\n")
+    return 0
+
+
+def _refused_list(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+    table = Table("since", "from", "item", "why")
+    with _schedule(options) as watchlist:
+        items, all_of_them = watchlist.refused.newest(_SHOWN), watchlist.refused.count()
+    for each in items:
+        since = f"{each.refused_at:%Y-%m-%d %H:%M} UTC"
+        table.add_row(since, *(Text(text) for text in (each.origin, each.item, each.reason)))
+    Console().print(table)
+    if all_of_them > len(items):
+        sys.stderr.write(f"and {all_of_them - len(items):,} more\n")
+    return 0
+
+
+def _refused_retry(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+    with _schedule(options) as watchlist:
+        ids, reasons = watchlist.retry_refused(options.items or None)
+    for reason in list(reasons.values())[:_SHOWN]:
+        sys.stderr.write(f"{reason}\n")
+    print_json({"scheduled": len(ids), "still_refused": len(reasons)})
+    return 1 if reasons else 0
+
+
+def _refused_drop(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+    with _schedule(options) as watchlist:
+        print_json({"dropped": watchlist.refused.drop(options.items)})
+    return 0
+
+
+@contextmanager
+def _schedule(options: argparse.Namespace) -> Iterator[WatchlistHook]:
+    """The database that the options name; what it says of a failure becomes one line."""
+    with _opened(options) as (watchlist, _), _in_one_line(watchlist):
+        yield watchlist
+
+
+@contextmanager
+def _opened(options: argparse.Namespace) -> Iterator[tuple[WatchlistHook, Settings]]:
+    """The database that the options name, and the deployment's settings."""
     # it warns of every short value that it cannot mask in logs
     logging.getLogger("airflow.sdk").setLevel(logging.ERROR)
     if options.database is None:
         with _airflows_own_database():
             settings = _settings()
-            status = _read(WatchlistHook(budgets=settings.quota), settings)
+            with WatchlistHook(budgets=settings.quota) as watchlist:
+                yield watchlist, settings
     else:
         connection = connection_from(options.database)
         settings = _settings()
-        status = _read(WatchlistHook(_OPTION, connection=connection, budgets=settings.quota), settings)
+        with WatchlistHook(_OPTION, connection=connection, budgets=settings.quota) as watchlist:
+            yield watchlist, settings
+
+
+def _status(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+    with _opened(options) as (watchlist, settings):
+        status = _read(watchlist, settings)
     if options.json:
         log.info(_origin(settings))
         print_json(status.quota.as_dict() | {"sql_bytes": status.sql_bytes, "backlog": status.backlog})
@@ -137,14 +203,20 @@ def _airflows_own_database() -> Iterator[None]:
 
 
 def _read(watchlist: WatchlistHook, settings: Settings) -> Status:
-    """Ask the database, in one transaction that changes nothing; what it says of a failure becomes one line."""
+    """Ask the database, in one transaction that changes nothing."""
+    with _in_one_line(watchlist), watchlist.transaction():
+        due = {queue: sum(counts) for queue, counts in watchlist.due().items()}
+        quota = Tracking(watchlist, settings).quota(due)
+        return Status(quota, watchlist.database_bytes(), watchlist.backlog())
+
+
+@contextmanager
+def _in_one_line(watchlist: WatchlistHook) -> Iterator[None]:
+    """What the database says of a failure becomes one line."""
     from psycopg import ProgrammingError
 
     try:
-        with watchlist, watchlist.transaction():
-            due = {queue: sum(counts) for queue, counts in watchlist.due().items()}
-            quota = Tracking(watchlist, settings).quota(due)
-            return Status(quota, watchlist.database_bytes(), watchlist.backlog())
+        yield
     except DatabaseUnavailableError as error:
         raise DatabaseUnavailableError(" ".join(error.message.split())) from error
     except ProgrammingError as error:

@@ -3,7 +3,7 @@ tracker that has stopped is noticed too. Of each thing somebody is told once, an
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ghost_tracking.core.alerts import Alert, Kind, Limits, Observation, alerts, stale_sources

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from more_itertools import chunked
 
@@ -61,7 +61,7 @@ def bring_in(
     their metadata goes to the archive: in SQL they would only pass through. One whose metadata does not come back gets
     its place too, as missed. `now` (None: the present) tells their ages; `within`: what asking for a thousand may take.
     """
-    present, settled, haul = now or datetime.now(UTC), list[WatchlistEntry](), Haul()
+    present, settled, haul = now or watchlist.now(), list[WatchlistEntry](), Haul()
     for ids in chunked(dict.fromkeys(video_ids), _VIDEOS_A_TRANSACTION):
         known = watchlist.known(ids)
         haul.known += len(known)

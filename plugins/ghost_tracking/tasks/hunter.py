@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from ghost_tracking.core.budgets import Bucket, Purse
@@ -27,6 +27,7 @@ from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings, read_settings, read_sources
 from ghost_tracking.tasks import admission, alerting
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
+from ghost_tracking.tasks.deployment import ready
 from ghost_tracking.tasks.discovery import Discovery, Hunted
 from ghost_tracking.tasks.hauls import Haul, bring_in
 from ghost_tracking.tasks.reconciling import Reconciling
@@ -52,14 +53,15 @@ def plan(
         return {"batches": [], "why": _adopt(), "vault": ""}
     if admission.brings_list(form):
         vault = ParquetVaultHook()
-        return {"batches": [], "vault": vault.identity(create=True), "why": admission.receive(form, vault)}
+        with WatchlistHook() as watchlist:
+            identity = ready(watchlist, vault)
+        return {"batches": [], "vault": identity, "why": admission.receive(form, vault)}
     sources, origin = _sources(form)
-    assignment = _assignment(run_type, interval, form)
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        watchlist.migrate()
         vault = ParquetVaultHook()
-        identity = vault.identity(create=True)
-        agreed = Reconciling(watchlist, vault, datetime.now(UTC)).agree()
+        identity = ready(watchlist, vault)
+        assignment = _assignment(run_type, interval, form, now=watchlist.now())
+        agreed = Reconciling(watchlist, vault, watchlist.now()).agree()
         if not agreed:
             log.warning(
                 "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts back on "
@@ -121,8 +123,8 @@ def admit(run_type: str, vault: str) -> dict[str, Any]:
     if run_type == "backfill" or not vault:
         return {"message": "No list is admitted in such a run."}
     settings, inbox = read_settings(), ParquetVaultHook()
-    inbox.check_identity(vault)
     with WatchlistHook(budgets=settings.quota) as watchlist:
+        ready(watchlist, inbox, vault)
         return admission.Admission(watchlist, inbox, settings).run()
 
 
@@ -146,8 +148,8 @@ def hunt(
     assignment = _assignment(run_type, interval, form, now=parse_instant(token["end"]))
     mine = _share(_hunted(sources, assignment), token)
     vault = ParquetVaultHook()
-    vault.check_identity(token["vault"])
     with WatchlistHook(budgets=settings.quota) as watchlist:
+        ready(watchlist, vault, token["vault"])
         # a refill may come from a thread of the hook's, while this one only waits for it
         purse = Purse(refill=lambda bucket: watchlist.quota.reserve(bucket, _RESERVED_AT_A_TIME))
         with calling_youtube(watchlist.quota, purse, settings) as youtube:
@@ -158,7 +160,7 @@ def hunt(
                 vault,
                 settings,
                 assignment,
-                now=datetime.now(UTC).replace(microsecond=0),
+                now=watchlist.now().replace(microsecond=0),
                 is_own=not _is_one_off(form),
                 trusts_memory=token["trusts_memory"],
                 search_calls=token["search_calls"],
@@ -186,7 +188,7 @@ def _past_calls(mine: Sequence[Source], watchlist: WatchlistHook, settings: Sett
 def _adopt() -> str:
     """Put the videos of an old tracker's table on the watchlist, and say how many."""
     with WatchlistHook() as watchlist:
-        watchlist.migrate()
+        ready(watchlist, ParquetVaultHook())
         adoption = watchlist.adopt_old_videos()
         tracked = counted(watchlist.count(), "is", "are")
         message = f"Adopted {counted(adoption.adopted, 'video')} of the old tracker; {tracked} tracked now"
@@ -215,13 +217,13 @@ def _assignment(
     run_type: str,
     interval: tuple[datetime | None, datetime | None],
     form: Mapping[str, Any],
-    now: datetime | None = None,
+    now: datetime,
 ) -> Assignment:
     try:
         window = {
             name: parse_instant(form[name]) if form.get(name) else None for name in ("window_start", "window_end")
         }
-        return assign(run_type, interval, window, now or datetime.now(UTC).replace(microsecond=0))
+        return assign(run_type, interval, window, now.replace(microsecond=0))
     except ValueError as error:
         raise BadInputError(f"the run's window cannot be used: {error}") from None
 
