@@ -407,10 +407,10 @@ def test_a_note_of_the_future_neither_silences_nor_blocks_nor_loses(
     sql.execute("INSERT INTO hunter_watermarks VALUES ('stored', %s), ('other', %s)", [future, future])
     known = watchlist.watermarks(["begun", "advanced", "stored"])
     present = watchlist.now()
-    assert all(each <= present for each in known.values())
+    assert all(each.until <= present for each in known.values())
     hunted = present - timedelta(hours=1)
     watchlist.advance_watermarks({"stored": hunted, "other": future})
-    assert watchlist.watermarks(["stored"]) == {"stored": hunted}
+    assert watchlist.watermarks(["stored"])["stored"].until == hunted
     assert sql.execute("SELECT max(hunted_until) <= now() FROM hunter_watermarks").fetchone() == (True,)
 
 
@@ -423,7 +423,7 @@ def test_times_come_back_in_utc_whatever_the_databases_zone_is(
     twice = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)  # in New York this hour comes a second time
     watchlist.begin_watermarks(["a"], twice)
     watchlist.add_to_watchlist("video")
-    times = [watchlist.watermarks(["a"])["a"], watchlist.now(), watchlist.next_due_at()]
+    times = [watchlist.watermarks(["a"])["a"].until, watchlist.now(), watchlist.next_due_at()]
     (row,) = watchlist.fetch_tracking_batch()
     assert all(each.tzinfo is UTC for each in [*times, row["next_track_at"], row["created_at"]])
     assert times[0] - timedelta(hours=1) == datetime(2026, 11, 1, 5, 30, tzinfo=UTC)

@@ -89,7 +89,7 @@ class Watermark:
 class JanitorReport:
     """What the janitor deleted from `videos`, or would have.
 
-    `unwatched`: videos that are not on the watchlist. `changed`: rows that were due and stayed, since somebody changed
+    `unwatched`: videos that came without a place on the schedule and have none on the watchlist. `changed`: rows that were due and stayed, since somebody changed
     them between their archiving and their deletion; they are due again in the next run.
     """
 
