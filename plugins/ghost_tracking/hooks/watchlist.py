@@ -89,8 +89,9 @@ class Watermark:
 class JanitorReport:
     """What the janitor deleted from `videos`, or would have.
 
-    `unwatched`: videos that came without a place on the schedule and have none on the watchlist. `changed`: rows that were due and stayed, since somebody changed
-    them between their archiving and their deletion; they are due again in the next run.
+    `unwatched`: videos that came without a place on the schedule and have none on the watchlist. `changed`: rows that
+    were due and stayed, since somebody changed them between their archiving and their deletion; they are due again in
+    the next run.
     """
 
     deleted: int
