@@ -184,14 +184,19 @@ class WatchlistHook(BaseHook):
     # Discovery
 
     def ingest_video_metadata(
-        self, videos: Video | Mapping[str, Any] | Iterable[Video | Mapping[str, Any]], *, now: datetime | None = None
+        self,
+        videos: Video | Mapping[str, Any] | Iterable[Video | Mapping[str, Any]],
+        *,
+        now: datetime | None = None,
+        scheduled: bool = False,
     ) -> list[str]:
         """Write the metadata of one or many newly found videos; returns the ids that were new.
 
         A mapping has `id` and any of title, published_at, tags, channel_id, channel_title, category_id,
         duration_seconds and default_language. A video that is there already keeps its row and its discovery time.
         New ones are discovered at `now`; None: by the database's clock.
-        Every video belongs on the watchlist as well (`add_to_watchlist`), best in one `transaction()`.
+        Every video belongs on the watchlist as well (`add_to_watchlist`), best in one `transaction()`; with `scheduled`
+        the rows say so already, which saves `add_to_watchlist` to change them.
         Raises BadInputError for an impossible id, an unknown field or a time without a zone.
         """
         many = [videos] if isinstance(videos, Video | Mapping) else list(videos)
@@ -199,7 +204,7 @@ class WatchlistHook(BaseHook):
         names = sorted(self._VIDEO_FIELDS)
         columns = {name: [row.get(name) for row in rows] for name in names}
         columns["tags"] = [json.dumps(list(tags or [])) for tags in columns["tags"]]
-        return [row["id"] for row in self.database.run("insert_videos", now=now, **columns)]
+        return [row["id"] for row in self.database.run("insert_videos", now=now, scheduled=scheduled, **columns)]
 
     def add_to_watchlist(
         self, videos: str | WatchlistEntry | Iterable[str | WatchlistEntry], tier: str = Tier.HOURLY

@@ -144,12 +144,12 @@ SELECT pg_database_size(current_database()) AS bytes;
 -- Metadata of newly discovered videos; a video that is there already stays as it is. Returns the new ids.
 INSERT INTO videos (
     id, title, published_at, tags, channel_id, channel_title, category_id, duration_seconds, default_language,
-    discovered_at
+    discovered_at, scheduled
 )
 SELECT id, title, published_at,
        ARRAY(SELECT jsonb_array_elements_text(tags::jsonb)),
        channel_id, channel_title, category_id, duration_seconds, default_language,
-       coalesce(%(now)s::timestamptz, now())
+       coalesce(%(now)s::timestamptz, now()), %(scheduled)s
 FROM unnest(
     %(id)s::text[], %(title)s::text[], %(published_at)s::timestamptz[], %(tags)s::text[], %(channel_id)s::text[],
     %(channel_title)s::text[], %(category_id)s::text[], %(duration_seconds)s::bigint[], %(default_language)s::text[]

@@ -110,7 +110,7 @@ def _write_young(
     another task has put on the watchlist meanwhile is that one's.
     """
     with watchlist.transaction(within=_LONGEST_TRANSACTION):
-        fresh = set(watchlist.ingest_video_metadata(videos))
+        fresh = set(watchlist.ingest_video_metadata(videos, scheduled=True))
         vault.stage_videos([video for video in videos if video.id in fresh], watchlist.discovery_time())
         new = set(watchlist.add_to_watchlist([*(entries[video.id] for video in videos), *missed]))
         vault.stage([video.reading.point for video in videos if video.id in new])

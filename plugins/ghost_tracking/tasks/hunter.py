@@ -169,6 +169,7 @@ def hunt(
             hunted = discovery.ask(mine)
             refused = {id_ for each in hunted for id_ in each.ids if not is_video_id(id_)}
             wanted = [id_ for each in hunted for id_ in each.ids if id_ not in refused]
+            watchlist.refused.note("sources", dict.fromkeys(refused, "no video has such an id"))
             within = timedelta(seconds=settings.tracker_batch_seconds)
             haul = bring_in(wanted, youtube, watchlist, vault, within=within)
         discovery.note(hunted, haul.unanswered)
