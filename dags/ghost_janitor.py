@@ -5,7 +5,7 @@ Every day: brings the metadata of new videos into the vault's archive, `videos/`
 videos discovered more than seven days ago (setting `metadata_retention_days`) from the database: each row only once
 the archive holds just that version of it, and nothing from the schedule, since tracking goes on for ever.
 
-It *shelves*: videos that are past seven days, and those that are gone, leave the table `watchlist` for the roster,
+It *shelves*: videos that are past seven days, and those that are long gone, leave the table `watchlist` for the roster,
 where one row stands for up to 5,000 of them, whose ids are in a file of the vault. They are tracked as before.
 
 Then it looks after the vault. It *seals* the hours that are over: writes them once more, small and sorted, proves
@@ -90,7 +90,7 @@ def ghost_janitor():
 
     @task(execution_timeout=timedelta(hours=2))
     def shelve(archived: dict) -> dict:
-        """Move settled videos, and those that are gone, from the watchlist to the roster."""
+        """Move settled videos, and those that are long gone, from the watchlist to the roster."""
         from ghost_tracking.tasks import janitor
 
         return janitor.shelve(dry_run=form()["dry_run"], vault=archived["vault"])

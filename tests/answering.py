@@ -44,9 +44,9 @@ def items(ids: Sequence[str], **snippet: Any) -> Said:
     return 200, {"items": [{"id": each, "snippet": snippet, "statistics": {"viewCount": "100"}} for each in ids]}
 
 
-def refusal(status: int, reason: str, message: str = "no", **error: Any) -> Said:
+def refusal(code: int, reason: str, message: str = "no", **error: Any) -> Said:
     """A refusal as YouTube words it."""
-    return status, {"error": {"code": status, "message": message, "errors": [{"reason": reason}]} | error}
+    return code, {"error": {"code": code, "message": message, "errors": [{"reason": reason}]} | error}
 
 
 @contextmanager

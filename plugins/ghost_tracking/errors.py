@@ -54,6 +54,10 @@ class YouTubeKeyError(ConfigurationError):
     """YouTube refuses the API key: check the password of connection 'youtube_default'."""
 
 
+class ProjectRefusedError(ConfigurationError):
+    """YouTube refuses the API project of connection 'youtube_default': mend what its message names."""
+
+
 class QuotaExhaustedError(TransientError):
     """This bucket of YouTube's quota is empty until midnight Pacific time."""
 
@@ -74,15 +78,11 @@ class YouTubeFaultError(TransientError):
 
 
 class CallRejectedError(PermanentError):
-    """YouTube rejects this call as it stands; `reasons` has its words for why, in lower case."""
+    """YouTube rejects this call for what it asks; `reasons` has its words for why, in lower case."""
 
 
 class NotFoundError(PermanentError):
     """YouTube does not know this playlist or channel: it is gone, private or misspelt."""
-
-
-class MalformedItemError(BadInputError):
-    """An item of YouTube's answer cannot be read."""
 
 
 # The database

@@ -40,6 +40,8 @@ MAKE_DUE = (
     # by whole weeks, so that chunks stay in their hour of the week
     "UPDATE roster SET next_track_at = next_track_at - ceil(extract(epoch FROM next_track_at - now()) / 604800)::int"
     " * INTERVAL '7 days' WHERE next_track_at > now()",
+    "UPDATE watchlist SET deferred_until = NULL WHERE deferred_until > now()",
+    "UPDATE roster SET deferred_until = NULL WHERE deferred_until > now()",
 )
 
 _LOADED_LATE = (

@@ -2,14 +2,19 @@
 
 import base64
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import psycopg
 import pytest
 
+from answering import Said, answering
 from ghost_tracking.core.batches import Batch
+from ghost_tracking.core.budgets import Bucket as CallBucket
+from ghost_tracking.core.budgets import Purse
 from ghost_tracking.core.roster import CHUNK_SIZE, SETTLED_AFTER, hour_of_week
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier, next_slot
@@ -21,6 +26,7 @@ from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks.shelving import Shelving
 from ghost_tracking.tasks.tracker import Tracking
+from real_parts import youtube_at
 from youtube_simulator import SimulatorServer
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
@@ -232,7 +238,7 @@ def test_one_that_is_gone_is_added_by_hand_and_is_gone_again_is_in_one_chunk(
         WatchlistEntry(video_id, Tier.WEEKLY, None, now - DAY, anchor_at=now - 30 * DAY)
         for video_id in [again, *others]
     )
-    lost = "UPDATE watchlist SET first_missed_at = now(), missed_count = 3, gone_at = now()"
+    lost = "UPDATE watchlist SET first_missed_at = now() - INTERVAL '27 days', missed_count = 3, gone_at = now()"
     sql.execute(lost)
     Shelving(watchlist, vault, now).shelve()
     hours = {chunk.hour_of_week for chunk in watchlist.roster.all()}
@@ -269,6 +275,11 @@ def test_who_is_missing_leaves_for_the_watchlist_is_gone_in_time_and_can_return(
         later += wait
         gone += Tracking(watchlist, Settings(), later).follow(Batch(Queue.WEEKLY, 100), 100, youtube, vault).newly_gone
     assert gone == 3
+    # while they are young, as far as anybody knows, they keep their rows, and are looked at again before long
+    assert Shelving(watchlist, vault, later).shelve().gone == 0
+    assert watchlist.count() == 60
+    later = now + 28 * DAY
+    Tracking(watchlist, Settings(), later).follow(Batch(Queue.WEEKLY, 100), 100, youtube, vault)
     assert Shelving(watchlist, vault, later).shelve().gone == 3
     assert watchlist.known(lost) == set()
     assert sorted(members(watchlist, vault, gone=True)) == sorted(lost)
@@ -305,6 +316,120 @@ def test_one_that_is_back_gets_a_row_again(
     assert sorted(members(watchlist, vault, gone=True)) == sorted(away)
     vault.publish_availability()
     assert vault.read_availability()["state"].tolist() == ["returned"]
+
+
+def test_one_that_was_brought_back_has_its_return_told_by_the_chunk_that_it_leaves(
+    watchlist: WatchlistHook,
+    vault: ParquetVaultHook,
+    youtube: YouTubeHook,
+    server: SimulatorServer,
+    now: datetime,
+    sql: psycopg.Connection,
+) -> None:
+    back, late, other = *some_alive(server, 2), *random_ids(1)
+    server.simulator.world.delete([late])
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, None, now - DAY, anchor_at=now - 30 * DAY)
+        for video_id in [back, late, other]
+    )
+    sql.execute("UPDATE watchlist SET first_missed_at = now(), missed_count = 3, gone_at = now()")
+    Shelving(watchlist, vault, now).shelve()
+    watchlist.add_to_watchlist([back, late])  # by hand; one of them is there
+    Tracking(watchlist, Settings(), now + timedelta(minutes=1)).follow(Batch(Queue.HOURLY, 9), 9, youtube, vault)
+    assert visits(watchlist, vault, youtube, now + 30 * DAY, queue=Queue.GONE).returned == 1
+    assert members(watchlist, vault, gone=True) == [other]
+    vault.publish_availability()
+    events = vault.read_availability()
+    assert list(zip(events["video_id"], events["state"], strict=True)) == [(back, "returned")]
+    assert abs(events["returned_at"][0] - datetime.now(UTC)) < timedelta(minutes=2)
+    # the other one's is told by the reading that finds it at last
+    server.simulator.world.restore([late])
+    later = now + 32 * DAY
+    assert Tracking(watchlist, Settings(), later).follow(Batch(Queue.HOURLY, 9), 9, youtube, vault).returned == 1
+    vault.publish_availability()
+    assert set(vault.read_availability()["video_id"]) == {back, late}
+
+
+def test_a_bad_id_in_a_chunk_is_asked_for_again_next_week_and_stops_nobody(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
+) -> None:
+    alive, anchor = some_alive(server, 120), now - 7 * DAY - timedelta(hours=2)
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in alive
+    )
+    Shelving(watchlist, vault, now).shelve()
+    server.simulator.faults.add("http_error", status=500, video_id=alive[7])
+    done = visits(watchlist, vault, youtube, now)
+    assert set(done.answer.found) == set(alive) - {alive[7]}
+    assert sorted(members(watchlist, vault)) == sorted(alive)
+    (chunk,) = watchlist.roster.all()
+    assert chunk.next_track_at > now + 6 * DAY
+    assert watchlist.known(alive) == set()
+
+
+def test_what_no_quota_is_left_to_confirm_stops_no_chunk(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, server: SimulatorServer, now: datetime
+) -> None:
+    alive, lost, anchor = some_alive(server, 60), random_ids(3), now - 7 * DAY - timedelta(hours=2)
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in [*alive, *lost]
+    )
+    Shelving(watchlist, vault, now).shelve()
+    youtube = YouTubeHook(connection=youtube_at(server), purse=Purse({CallBucket.STATISTICS: 9}))
+    done = visits(watchlist, vault, youtube, now)
+    assert (set(done.answer.found), done.answer.unconfirmed) == (set(alive), set(lost))
+    assert sorted(members(watchlist, vault)) == sorted([*alive, *lost])
+    assert watchlist.roster.all()[0].next_track_at > now + 6 * DAY
+    youtube.close()
+
+
+def test_a_chunk_whose_calls_failed_is_put_off_for_minutes_and_one_without_quota_is_not(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
+) -> None:
+    alive, anchor = some_alive(server, 120), now - 7 * DAY - timedelta(hours=2)
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in alive
+    )
+    Shelving(watchlist, vault, now).shelve()
+    poor = YouTubeHook(connection=youtube_at(server), purse=Purse())
+    assert visits(watchlist, vault, poor, now).answer.unanswered == set(alive)
+    (before,) = watchlist.roster.all()
+    assert before.deferred_until is None
+    server.simulator.faults.add("http_error", status=503)
+    assert visits(watchlist, vault, youtube, now).answer.unanswered == set(alive)
+    server.simulator.faults.clear()
+    (chunk,) = watchlist.roster.all()
+    assert (chunk.next_track_at, chunk.asked) == (before.next_track_at, 0)
+    assert chunk.deferred_until == now + timedelta(minutes=4)
+    assert visits(watchlist, vault, youtube, now + timedelta(minutes=3)).claimed == 0
+    assert visits(watchlist, vault, youtube, now + timedelta(minutes=4)).claimed == 120
+    (chunk,) = watchlist.roster.all()
+    assert chunk.deferred_until is None
+
+
+def test_a_time_of_upload_is_that_of_publication_only_in_the_chunks_own_hour(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, server: SimulatorServer, now: datetime
+) -> None:
+    same, other = random_ids(2)
+    anchor = now - 7 * DAY - timedelta(hours=2)
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in [same, other]
+    )
+    Shelving(watchlist, vault, now).shelve()
+    uploaded = {same: anchor, other: anchor - timedelta(days=3, hours=5)}
+
+    def answer(_: str, ids: Sequence[str]) -> Said:
+        told = [{"id": each, "snippet": {"publishTime": uploaded[each].isoformat()}} for each in ids]
+        return 200, {"items": told}
+
+    with answering(answer) as other_server:
+        youtube = YouTubeHook(connection=other_server.connection)
+        visits(watchlist, vault, youtube, now)
+        youtube.close()
+    vault.publish()
+    read = vault.read_metrics(video_ids=[same, other]).set_index("video_id")["published_at"]
+    assert read[same] == anchor
+    assert pd.isna(read[other])
 
 
 def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago(

@@ -68,7 +68,10 @@ class History:
         gone = ["nobodyknew1", "nobodyknew2", "nobodyknew3", *settled[:3]]
         self._schedule.put_on_watchlist(gone)
         with self._schedule.sql() as sql:
-            sql.execute("UPDATE watchlist SET gone_at = now(), first_missed_at = now(), missed_count = 3")
+            sql.execute(
+                "UPDATE watchlist SET gone_at = now(), first_missed_at = now(), missed_count = 3,"
+                " anchor_at = anchor_at - INTERVAL '28 days'"
+            )
         self._schedule.settle([*settled[3:26], "nobodyknows"])
         self._schedule.put_on_watchlist([*settled[26:], *self._schedule.alive(10, 2 * DAY)])
 

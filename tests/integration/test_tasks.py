@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,8 @@ import yaml
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowFailException
 
+from answering import Said, answering, items, refusal
+from ghost_tracking.core.budgets import Bucket as CallBucket
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
@@ -338,7 +340,7 @@ def test_an_empty_bucket_ends_the_run_cleanly_and_leaves_the_rest_due(
 def test_calls_that_fail_leave_their_videos_due_and_say_so(
     deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
 ) -> None:
-    server.simulator.faults.add("http_error", video_id=tracked[0])
+    server.simulator.faults.add("rate_limited", video_id=tracked[0], retry_after=0.1)
     with pytest.raises(TransientError, match=r"1 call failed, [15]0 videos stay due"):
         deployment.track()
     left = still_due(sql)
@@ -346,14 +348,161 @@ def test_calls_that_fail_leave_their_videos_due_and_say_so(
     assert publishing.publish()["points_added"] == 60 - left
 
 
-def test_one_malformed_item_is_set_aside_and_rescheduled(
+def test_one_odd_count_costs_no_reading(
     deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
 ) -> None:
     server.simulator.faults.add("malformed_item", video_id=tracked[7])
-    assert deployment.track()["refused"] == 1
-    assert "1 refused" in deployment.labels[-1]
-    assert len(deployment.points()) == 59
+    assert deployment.track()["tracked"] == 60
+    points = deployment.points().set_index("video_id")
+    assert len(points) == 60
+    assert pd.isna(points["views"][tracked[7]])
     assert still_due(sql) == 0
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "http_error", "status": 500}, {"kind": "malformed_item", "form": "foreign_id"}, {"kind": "poison"}],
+    ids=lambda fault: fault["kind"],
+)
+def test_one_bad_id_backs_off_alone_and_spoils_no_call_twice(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection, fault: dict
+) -> None:
+    bad = tracked[3]
+    with WatchlistHook() as watchlist:
+        watchlist.quota.reserve(CallBucket.STATISTICS, 1)
+    sql.execute("UPDATE watchlist SET anchor_at = now() - INTERVAL '90 minutes'")
+    server.simulator.faults.add(**fault, video_id=bad)
+    assert deployment.track()["tracked"] == 59
+    assert "1 refused" in deployment.labels[-1]
+    assert one(sql, "SELECT missed_count, gone_at, deferred_until FROM watchlist WHERE video_id = %s", bad) == (
+        *(0, None, None),
+    )
+    (wait,) = one(sql, "SELECT next_track_at - now() FROM watchlist WHERE video_id = %s", bad)
+    assert timedelta(minutes=58) < wait <= HOUR
+    before = server.simulator.journal.counts()["endpoint"]["videos.batchGetStats"]
+    assert before <= 20
+    sql.execute("UPDATE watchlist SET next_track_at = now() - INTERVAL '1 second'")
+    assert deployment.track()["tracked"] == 59
+    # two for the healthy ones; the bad one alone, with its tries
+    assert server.simulator.journal.counts()["endpoint"]["videos.batchGetStats"] - before <= 2 + 4
+    server.simulator.faults.clear()
+    sql.execute("UPDATE watchlist SET next_track_at = now() - INTERVAL '1 second'")
+    assert deployment.track()["tracked"] == 60
+    assert one(sql, "SELECT count(first_missed_at) FROM watchlist") == (0,)
+
+
+def test_what_one_batch_leaves_due_is_not_what_the_next_one_claims(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
+) -> None:
+    """As in a pool of one slot, where batches run one after another."""
+    sql.execute("UPDATE watchlist SET anchor_at = now() - INTERVAL '90 minutes'")
+    sql.execute(
+        "UPDATE watchlist SET next_track_at = now() - INTERVAL '1 hour' WHERE video_id = ANY(%s)", (tracked[:20],)
+    )
+    due_since = one(sql, "SELECT min(next_track_at) FROM watchlist")
+    with WatchlistHook() as watchlist:
+        token = tracker.plan("scheduled")["batches"][0] | {"limit": 20}
+        server.simulator.faults.add("http_error", count=50)
+        with pytest.raises(TransientError, match="20 videos stay due"):
+            tracker.track(token, lambda _: None)
+        server.simulator.faults.clear()
+        assert tracker.track(token, lambda _: None)["tracked"] == 20
+        assert still_due(sql) == 40
+        assert one(sql, "SELECT min(next_track_at) FROM watchlist") == due_since  # as late as it is, for alerts
+        with watchlist.claim(Tier.HOURLY, 100) as claim:
+            assert len(claim.entries) == 20
+        in_time = datetime.now(UTC) + timedelta(minutes=4)
+        with watchlist.claim(Tier.HOURLY, 100, now=in_time) as claim:
+            assert {entry.video_id for entry in claim.entries} >= set(tracked[:20])
+
+
+def test_what_no_quota_is_left_to_confirm_is_not_asked_for_in_every_run(
+    deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
+) -> None:
+    sql.execute("UPDATE watchlist SET anchor_at = now() - INTERVAL '90 minutes'")
+    deployment.set_settings(quota_general=0)
+    server.simulator.world.delete(tracked[:3])
+    assert deployment.track()["tracked"] == 57
+    assert "3 unconfirmed" in deployment.labels[-1]
+    assert still_due(sql) == 0
+    assert (
+        sql.execute("SELECT missed_count, gone_at FROM watchlist WHERE first_missed_at IS NOT NULL").fetchall()
+        == [(0, None)] * 3
+    )
+    assert "Nothing is due" in deployment.track()["message"]
+
+
+def test_a_batch_get_stats_that_is_refused_is_left_alone_until_tomorrow(
+    deployment: Deployment,
+    tracked: list[str],
+    sql: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    refused = refusal(404, "notFound", "Method not found.")
+    published_at = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
+
+    def answer(endpoint: str, ids: Sequence[str]) -> Said:
+        return refused if endpoint == "videos:batchGetStats" else items(ids, publishedAt=published_at)
+
+    again = "UPDATE watchlist SET next_track_at = now() - INTERVAL '1 second'"
+    sql.execute("UPDATE watchlist SET anchor_at = now() - INTERVAL '90 minutes'")
+    with answering(answer) as youtube:
+        monkeypatch.setenv("AIRFLOW_CONN_YOUTUBE_DEFAULT", json.dumps({"host": youtube.url, "password": "key"}))
+        for asked in (4, 0, 0):
+            before = youtube.count("videos:batchGetStats")
+            assert deployment.track()["tracked"] == 60
+            assert youtube.count("videos:batchGetStats") - before <= asked
+            sql.execute(again)
+        told = [record for record in caplog.records if "refuses videos.batchGetStats" in record.getMessage()]
+        assert [record.levelname for record in told] == ["WARNING"]
+        assert "playlist" not in told[0].getMessage()
+        with WatchlistHook() as watchlist:
+            assert watchlist.quota.left()[CallBucket.STATISTICS] == 0
+        sql.execute("UPDATE quota_ledger SET pacific_day = pacific_day - 10")
+        before = youtube.count("videos:batchGetStats")
+        assert deployment.track()["tracked"] == 60
+        assert youtube.count("videos:batchGetStats") > before
+
+
+def test_a_project_that_is_refused_ends_the_run_with_youtubes_words(
+    deployment: Deployment, tracked: list[str], sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(lambda _, __: refusal(403, "forbidden", "Project has been deleted.")) as youtube:
+        monkeypatch.setenv("AIRFLOW_CONN_YOUTUBE_DEFAULT", json.dumps({"host": youtube.url, "password": "key"}))
+        with pytest.raises(AirflowFailException, match="Project has been deleted"):
+            deployment.track()
+        assert len(youtube.calls) <= 8
+    assert still_due(sql) == 60
+    assert one(sql, "SELECT count(first_missed_at) FROM watchlist") == (0,)
+
+
+def test_ages_are_counted_from_when_a_video_was_made_public_and_not_from_its_upload(
+    deployment: Deployment, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    uploaded, public = now - timedelta(days=10), now - timedelta(minutes=30)
+
+    def answer(endpoint: str, ids: Sequence[str]) -> Said:
+        if endpoint == "videos:batchGetStats":
+            return items(ids, publishTime=uploaded.isoformat())
+        return items(ids, publishedAt=public.isoformat(), title="A title", channelId="UC" + "x" * 22)
+
+    with WatchlistHook() as watchlist:
+        watchlist.add_to_watchlist("byHand0000A")
+        watchlist.add_to_watchlist(WatchlistEntry("found00000A", Tier.HOURLY, None, now, anchor_at=public))
+    with answering(answer) as youtube:
+        monkeypatch.setenv("AIRFLOW_CONN_YOUTUBE_DEFAULT", json.dumps({"host": youtube.url, "password": "key"}))
+        assert deployment.track()["tracked"] == 2
+        assert [endpoint for endpoint, _ in youtube.calls].count("videos") == 1
+    rows = sql.execute("SELECT anchor_at, next_track_at FROM watchlist").fetchall()
+    assert rows == [(public, public + HOUR)] * 2
+    assert set(deployment.points()["published_at"]) == {pd.Timestamp(public)}
+    # what was put on the schedule without metadata has it now
+    assert sql.execute("SELECT id, title, published_at FROM videos").fetchall() == [("byHand0000A", "A title", public)]
+    vault = ParquetVaultHook()
+    vault.archive_videos([])
+    assert vault.read_videos("byHand0000A")["title"].tolist() == ["A title"]
 
 
 def test_a_fifth_missing_is_a_fault_of_youtube_and_marks_none_gone(

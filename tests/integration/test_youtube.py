@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow.sdk import Connection
 
-from answering import Said, answering, refusal
+from answering import Said, answering, items, refusal
 from ghost_tracking.core.budgets import Bucket, Purse
 from ghost_tracking.core.videos import Page, Reading
 from ghost_tracking.errors import (
@@ -20,7 +20,9 @@ from ghost_tracking.errors import (
     ConfigurationError,
     GhostTrackingError,
     NotFoundError,
+    ProjectRefusedError,
     QuotaExhaustedError,
+    RateLimitedError,
     TransientError,
     YouTubeFaultError,
     YouTubeKeyError,
@@ -62,7 +64,8 @@ def test_counts_are_what_was_served_stamped_with_the_whole_second(
     for video_id, reading in answer.found.items():
         expected = served[video_id]
         assert (reading.views, reading.likes, reading.comments) == (expected.views, expected.likes, expected.comments)
-        assert reading.published_at == expected.published_at
+        assert reading.uploaded_at == expected.published_at
+        assert reading.published_at is None
         assert reading.observed_at.microsecond == 0
         assert abs(reading.observed_at - datetime.now(UTC)) < timedelta(seconds=5)
     assert calls(server) == {STATS: 3}
@@ -166,11 +169,200 @@ def test_what_fails_in_passing_is_asked_again_and_paid_again(
 def test_what_goes_on_failing_is_reported_and_stops_no_other_call(
     youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
 ) -> None:
-    server.simulator.faults.add("http_error", status=503, video_id=ids[0])
+    server.simulator.faults.add("rate_limited", video_id=ids[0], retry_after=0.1)
     answer = youtube.statistics(ids)
     assert len(answer.found) == 70
-    assert answer.unanswered == set(ids[:50])
-    assert isinstance(answer.failures[0], YouTubeFaultError)
+    assert answer.unanswered == answer.failed == set(ids[:50])
+    assert isinstance(answer.failures[0], RateLimitedError)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "http_error", "status": 503},
+        {"kind": "malformed_item", "form": "foreign_id"},
+        {"kind": "html_ok"},
+        {"kind": "truncated_json"},
+        {"kind": "reset"},
+    ],
+    ids=lambda fault: "-".join(str(value) for value in fault.values()),
+)
+def test_one_id_that_makes_calls_fail_costs_itself(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str], fault: dict
+) -> None:
+    server.simulator.faults.add(**fault, video_id=ids[17])
+    answer = youtube.statistics(ids)
+    assert set(answer.faulty) == {ids[17]}
+    assert set(answer.found) == set(ids) - {ids[17]}
+    assert not answer.failures
+    assert calls(server)[STATS] <= 20
+    assert set(youtube.metadata(ids).faulty) == {ids[17]}
+
+
+def test_one_bad_id_is_found_in_a_call_that_is_alone(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
+) -> None:
+    server.simulator.faults.add("http_error", status=500, video_id=ids[3])
+    answer = youtube.statistics(ids[:50])
+    assert set(answer.faulty) == {ids[3]}
+    assert len(answer.found) == 49
+
+
+def test_suspects_are_asked_for_in_calls_of_their_own(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
+) -> None:
+    server.simulator.faults.add("http_error", status=500, video_id=ids[3])
+    answer = youtube.statistics(ids[:60], suspect=ids[3:5])
+    assert set(answer.faulty) == {ids[3]}
+    assert len(answer.found) == 59
+    assert calls(server)[STATS] <= 2 + 4 + 2
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_an_outage_costs_a_few_calls(server: SimulatorServer, threads: int) -> None:
+    ids = some_ids(server, 2000)
+    server.simulator.faults.add("http_error", status=503)
+    youtube = YouTubeHook(connection=youtube_at(server), threads=threads)
+    answer = youtube.statistics(ids)
+    assert answer.unanswered == set(ids)
+    assert 50 <= len(answer.failed) <= 400
+    assert not answer.faulty
+    assert answer.failures
+    assert calls(server)[STATS] <= 7 + threads
+    youtube.close()
+
+
+def test_an_outage_that_begins_in_the_middle_of_a_round_blames_no_id(server: SimulatorServer) -> None:
+    ids = some_ids(server, 2000)
+    server.simulator.faults.add("http_error", status=503, skip=5)
+    youtube = YouTubeHook(connection=youtube_at(server), threads=2)
+    answer = youtube.statistics(ids)
+    assert len(answer.found) == 250
+    assert answer.unanswered == answer.failed == set(ids) - set(answer.found)
+    assert not answer.faulty
+    assert calls(server)[STATS] <= 70
+    youtube.close()
+
+
+def test_bad_ids_that_lie_together_hide_no_healthy_ones(server: SimulatorServer) -> None:
+    ids = some_ids(server, 800)
+    for video_id in ids[:400:25]:
+        server.simulator.faults.add("http_error", status=503, video_id=video_id)
+    youtube = YouTubeHook(connection=youtube_at(server), threads=4)
+    answer = youtube.statistics(ids)
+    assert answer.found.keys() >= set(ids[400:])
+    assert answer.faulty.keys() <= set(ids[:400:25])
+    youtube.close()
+
+
+def test_a_project_that_is_refused_ends_the_round_and_cuts_nothing_in_halves() -> None:
+    said = refusal(403, "forbidden", "Project has been deleted.", status="PERMISSION_DENIED")
+    with answering(lambda _, __: said) as server:
+        youtube = YouTubeHook(connection=server.connection, threads=1)
+        with pytest.raises(ProjectRefusedError, match="Project has been deleted"):
+            youtube.statistics([f"video{number:06d}" for number in range(500)])
+        assert len(server.calls) <= 3
+        with pytest.raises(ProjectRefusedError):
+            youtube.metadata([f"video{number:06d}" for number in range(500)])
+        assert len(server.calls) <= 4
+        youtube.close()
+
+
+def test_a_source_that_is_closed_to_us_is_not_the_project() -> None:
+    with answering(lambda _, __: refusal(403, "playlistItemsNotAccessible")) as server:
+        youtube = YouTubeHook(connection=server.connection)
+        with pytest.raises(NotFoundError):
+            youtube.playlist("PL1")
+        youtube.close()
+
+
+BATCH_REFUSED = {
+    "404 html": (404, b"<html><title>Error 404 (Not Found)!!1</title></html>"),
+    "404": refusal(404, "notFound", "Method not found."),
+    "403 scope": refusal(403, "insufficientPermissions", "Request had insufficient authentication scopes."),
+    "401": refusal(401, "required", "API keys are not supported by this API. Expected OAuth2 access token"),
+    "501": refusal(501, "notImplemented"),
+    "403 html": (403, b"<html>Sorry</html>"),
+}
+
+
+@pytest.mark.parametrize("said", BATCH_REFUSED.values(), ids=BATCH_REFUSED)
+def test_videos_list_serves_where_batch_get_stats_is_refused(said: Said) -> None:
+    ids = [f"video{number:06d}" for number in range(500)]
+    with answering(lambda endpoint, ids: said if endpoint == "videos:batchGetStats" else items(ids)) as server:
+        purse = Purse({Bucket.STATISTICS: 20, Bucket.GENERAL: 20})
+        youtube = YouTubeHook(connection=server.connection, purse=purse, threads=2)
+        answer = youtube.statistics(ids)
+        assert set(answer.found) == set(ids)
+        assert not answer.failures
+        assert list(purse.refused) == [Bucket.STATISTICS]
+        assert "batchGetStats" in purse.refused[Bucket.STATISTICS]
+        assert server.count("videos:batchGetStats") <= 4
+        assert server.count("videos") == 10
+        youtube.close()
+
+
+def test_one_refusal_of_batch_get_stats_may_be_a_slip() -> None:
+    with answering(lambda _, ids: items(ids) if len(server.calls) > 1 else BATCH_REFUSED["404"]) as server:
+        purse = Purse({Bucket.STATISTICS: 20, Bucket.GENERAL: 20})
+        youtube = YouTubeHook(connection=server.connection, purse=purse)
+        assert youtube.statistics(["aaaaaaaaaaA"]).found
+        assert not purse.refused
+        youtube.close()
+
+
+def test_where_videos_list_is_refused_too_that_is_the_error() -> None:
+    said = refusal(401, "required", "Expected OAuth2 access token")
+    with answering(lambda _, __: said) as server:
+        youtube = YouTubeHook(connection=server.connection, threads=1)
+        with pytest.raises(YouTubeKeyError):
+            youtube.statistics(["aaaaaaaaaaA"])
+        youtube.close()
+
+
+def test_no_message_of_youtubes_brings_the_key_along() -> None:
+    said = refusal(403, "forbidden", f"Permission denied: Consumer 'api_key:{CANARY}' has no rights")
+    with answering(lambda _, __: said) as server:
+        youtube = YouTubeHook(connection=server.connection, threads=1)
+        with pytest.raises(ProjectRefusedError, match="has no rights") as caught:
+            youtube.metadata(["aaaaaaaaaaA"])
+        assert CANARY not in "".join(traceback.format_exception(caught.value)) + repr(caught.value)
+        youtube.close()
+
+
+@pytest.mark.parametrize("body", [b'{"items": ' + b"[" * 100_000, b'{"items": ' + b"9" * 5000 + b"}"])
+def test_a_body_that_no_parser_takes_is_a_fault_of_youtube(body: bytes) -> None:
+    with answering(lambda _, __: (200, body)) as server:
+        youtube = YouTubeHook(connection=server.connection, threads=1)
+        assert isinstance(youtube.metadata(["aaaaaaaaaaA"]).failures[0], YouTubeFaultError)
+        youtube.close()
+
+
+def test_first_readings_bring_publish_time_and_metadata(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str]
+) -> None:
+    answer = youtube.statistics(ids[:60], unknown=ids[:10])
+    assert set(answer.found) == set(ids[:60])
+    assert set(answer.videos) == set(ids[:10])
+    assert all((reading.published_at is not None) == (id_ in ids[:10]) for id_, reading in answer.found.items())
+    assert calls(server) == {STATS: 1, LIST: 1}
+
+
+def test_without_general_quota_first_readings_are_counts_only(server: SimulatorServer, ids: list[str]) -> None:
+    youtube = YouTubeHook(connection=youtube_at(server), purse=Purse({Bucket.STATISTICS: 5}))
+    answer = youtube.statistics(ids[:10], unknown=ids[:10])
+    assert set(answer.found) == set(ids[:10])
+    assert calls(server) == {STATS: 1}
+    youtube.close()
+
+
+def test_what_no_quota_is_left_to_confirm_is_unconfirmed(server: SimulatorServer, ids: list[str]) -> None:
+    server.simulator.world.delete(ids[:3])
+    youtube = YouTubeHook(connection=youtube_at(server), purse=Purse({Bucket.STATISTICS: 5}))
+    answer = youtube.statistics(ids[:10])
+    assert answer.unconfirmed == set(ids[:3])
+    assert not answer.missing | answer.unanswered
+    youtube.close()
 
 
 def test_retry_after_is_obeyed(youtube: YouTubeHook, server: SimulatorServer, ids: list[str]) -> None:
@@ -213,13 +405,15 @@ def test_a_premiere_that_was_added_by_its_id_is_looked_at_twice(youtube: YouTube
 
 
 @pytest.mark.parametrize("form", ["text_count", "negative_count", "bad_publish_time"])
-def test_one_malformed_item_is_set_aside_alone(
-    youtube: YouTubeHook, server: SimulatorServer, ids: list[str], form: str
+def test_one_odd_field_is_not_known_and_costs_no_reading(
+    youtube: YouTubeHook, server: SimulatorServer, ids: list[str], form: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.simulator.faults.add("malformed_item", form=form, video_id=ids[3])
     answer = youtube.statistics(ids)
-    assert set(answer.malformed) == {ids[3]}
-    assert len(answer.found) == 119
+    assert len(answer.found) == 120
+    odd = answer.found[ids[3]]
+    assert (odd.uploaded_at if form == "bad_publish_time" else odd.views) is None
+    assert [record.levelname for record in caplog.records if "values that cannot be" in record.message] == ["WARNING"]
 
 
 @pytest.mark.parametrize("form", ["no_id", "not_an_object"])
@@ -235,7 +429,7 @@ def test_a_rejected_call_is_cut_down_to_the_bad_id(
 ) -> None:
     server.simulator.faults.add("poison", video_id=ids[17])
     answer = youtube.statistics(ids)
-    assert set(answer.malformed) == {ids[17]}
+    assert set(answer.faulty) == {ids[17]}
     assert len(answer.found) == 119
     assert calls(server)[STATS] < 20
 
@@ -420,7 +614,7 @@ def test_a_call_that_we_put_wrongly_is_not_cut_in_halves(server: SimulatorServer
         raise CallRejectedError("no", reasons=frozenset({"invalidfilters", "invalid_argument"}))
 
     with pytest.raises(CallRejectedError):
-        youtube._youtube.ask_all(reject, ids)
+        youtube._youtube.ask_all((reject, ids))
     assert sent == [50]
 
 

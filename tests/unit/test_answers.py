@@ -10,6 +10,7 @@ from ghost_tracking.errors import (
     CallRejectedError,
     NotFoundError,
     PermanentError,
+    ProjectRefusedError,
     QuotaExhaustedError,
     RateLimitedError,
     TransientError,
@@ -64,7 +65,25 @@ PER_MINUTE = {"metadata": {"quota_limit": "defaultPerMinutePerProject"}}
         (404, body(404, reason="playlistNotFound"), NotFoundError),
         (400, body(400, reason="invalidPageToken"), CallRejectedError),
         (400, b"<html>Bad Request</html>", CallRejectedError),
-        (403, body(403, reason="playlistItemsNotAccessible"), CallRejectedError),
+        (403, body(403, reason="playlistItemsNotAccessible"), NotFoundError),
+        (403, body(403, reason="channelForbidden"), NotFoundError),
+        (404, b"<html>Error 404 (Not Found)!!1</html>", NotFoundError),
+        (413, b"", CallRejectedError),
+        (403, body(403, reason="forbidden", message="Project has been deleted."), ProjectRefusedError),
+        (403, body(403, status="PERMISSION_DENIED", metadata={}), ProjectRefusedError),
+        (403, body(403, reason="insufficientPermissions"), ProjectRefusedError),
+        (451, body(451, reason="legal"), ProjectRefusedError),
+        (501, body(501, reason="notImplemented"), ProjectRefusedError),
+        (409, body(409, reason="SERVICE_UNAVAILABLE"), YouTubeFaultError),
+        (408, body(408, reason="timeout"), YouTubeFaultError),
+        (429, body(429, reason="RATE_LIMIT_EXCEEDED", metadata={"quota_unit": "1/d/{project}"}), QuotaExhaustedError),
+        (429, body(429, reason="RATE_LIMIT_EXCEEDED", metadata={"quota_unit": "1/min/{project}"}), RateLimitedError),
+        (429, body(429, reason="rateLimitExceeded", message="limit 'Queries per day' of"), QuotaExhaustedError),
+        (429, body(429, reason="rateLimitExceeded", message="limit 'Queries per minute' of"), RateLimitedError),
+        (429, body(429, reason="rateLimitExceeded", message="'Queries per day'", **PER_MINUTE), RateLimitedError),
+        (429, body(429, reason="rateLimitExceeded", metadata=["quota_limit"]), RateLimitedError),
+        (500, b"[" * 100_000, YouTubeFaultError),
+        (500, b'{"error": ' + b"9" * 5000 + b"}", YouTubeFaultError),
         (500, body(500, reason="backendError"), YouTubeFaultError),
         (503, b"<html></html>", YouTubeFaultError),
         (502, b"", YouTubeFaultError),
@@ -87,6 +106,12 @@ def test_a_key_is_blamed_wherever_the_reason_stands(reason: str) -> None:
     error = classify(400, {}, json.dumps(document).encode(), Bucket.GENERAL)
     assert isinstance(error, YouTubeKeyError)
     assert "youtube_default" in str(error)
+
+
+def test_a_refusal_of_the_project_has_youtubes_own_words() -> None:
+    error = classify(403, {}, body(403, reason="forbidden", message="Project has been deleted."), Bucket.GENERAL)
+    assert "Project has been deleted." in error.message
+    assert "youtube_default" in error.message
 
 
 @pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("-1", 0.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None)])

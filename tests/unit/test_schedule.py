@@ -1,7 +1,9 @@
 """What becomes of a row after its batch was asked for, and when missing is gone."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -79,7 +81,7 @@ def test_missing_once_is_not_gone_and_three_times_over_a_day_is() -> None:
         entry = after_miss(entry, at, counted=True)
         waits.append(entry.next_track_at - at)
         at = entry.next_track_at
-    assert waits == [HOUR, 6 * HOUR, DAY, GONE_INTERVAL]
+    assert waits == [HOUR, 6 * HOUR, DAY, 32 * HOUR]  # at last as long as it is old
     assert entry.is_gone
     assert entry.absence.first_missed_at == BORN + HOUR
     assert entry.last_tracked_at == BORN  # when it was last seen
@@ -120,6 +122,40 @@ def test_a_batch_of_videos_that_really_are_gone_is_no_fault_for_ever() -> None:
             break
     assert all(entry.is_gone for entry in batch.values())
     assert timedelta(days=1) <= at - GONE_INTERVAL - (BORN + 30 * DAY) <= timedelta(days=4)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "wait"),
+    [
+        (BORN + 98 * DAY, 2 * DAY),
+        (BORN + 100 * DAY - HOUR, DAY),
+        (BORN + 120 * DAY, DAY),
+        (BORN + 89 * DAY, 11 * DAY),
+        (BORN, GONE_INTERVAL),
+        (None, 5 * DAY),
+    ],
+)
+def test_a_gone_video_is_looked_at_again_after_as_long_as_it_is_old(anchor: datetime | None, wait: timedelta) -> None:
+    at = BORN + 100 * DAY
+    gone = WatchlistEntry("v", anchor_at=anchor, absence=Absence(3, at - 5 * DAY, at - 3 * DAY))
+    assert after_miss(gone, at, counted=True).next_track_at == at + wait
+
+
+def test_a_miss_that_does_not_count_makes_nothing_gone() -> None:
+    entry = WatchlistEntry("v", anchor_at=BORN, absence=Absence(3, BORN, None))
+    assert not after_miss(entry, BORN + 2 * DAY, counted=False).is_gone
+    assert after_miss(entry, BORN + 2 * DAY, counted=True).is_gone
+
+
+def test_what_could_not_be_told_backs_off_and_what_failed_stays_due_behind_the_others() -> None:
+    batch = entries(3, Absence(2, BORN, None))
+    outcome = settle(batch, {}, [], [], BORN + 30 * HOUR, doubtful=["v0"], failed=["v1"])
+    by_id = {entry.video_id: entry for entry in outcome.entries}
+    assert by_id.keys() == {"v0", "v1"}
+    assert by_id["v0"].absence == Absence(2, BORN, None)
+    assert by_id["v0"].next_track_at == BORN + 54 * HOUR
+    assert by_id["v1"] == replace(batch["v1"], deferred_until=BORN + 30 * HOUR + timedelta(minutes=4))
+    assert not outcome.events
 
 
 @given(st.lists(st.sampled_from("fmr"), max_size=60), st.integers(0, 400 * 24))

@@ -4,9 +4,10 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ghost_tracking.core.videos import parse_duration, parse_instant, read_counts, read_video
-from ghost_tracking.errors import MalformedItemError
 from real_parts import recorded
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -45,13 +46,15 @@ def test_an_item_of_batch_get_stats() -> None:
     }
     reading = read_counts(item, NOW)
     assert (reading.views, reading.likes, reading.comments) == (9007199254740993, None, 0)
-    assert reading.published_at == datetime(2026, 1, 15, 10, tzinfo=UTC)
+    assert reading.uploaded_at == datetime(2026, 1, 15, 10, tzinfo=UTC)
+    assert (reading.published_at, reading.anchor_at) == (None, None)
 
 
 @pytest.mark.parametrize("count", ["abc", "-5", "1.5", "", "٣", "9" * 30, "9223372036854775808", 1.5, True, [], {}])
-def test_what_is_no_count_is_malformed(count: object) -> None:
-    with pytest.raises(MalformedItemError, match="viewCount"):
-        read_counts({"id": "abc", "statistics": {"viewCount": count}}, NOW)
+def test_what_is_no_count_is_not_known(count: object) -> None:
+    odd: list[str] = []
+    reading = read_counts({"id": "abc", "statistics": {"viewCount": count, "likeCount": "7"}}, NOW, odd)
+    assert (reading.views, reading.likes, odd) == (None, 7, ["viewCount"])
 
 
 @pytest.mark.parametrize(
@@ -63,11 +66,51 @@ def test_what_is_no_count_is_malformed(count: object) -> None:
         {"id": "abc", "snippet": {"publishedAt": 17}},
         {"id": "abc", "snippet": {"publishedAt": "9999-12-31T23:59:59Z"}},
         {"id": "abc", "snippet": {"publishedAt": "0001-01-01T00:00:00+14:00"}},
+        {"id": "abc", "snippet": {"publishedAt": "1970-01-01T00:00:00Z"}},
+        {"id": "abc", "snippet": {"publishedAt": ""}},
+        {"id": "abc", "snippet": {"publishTime": []}},
+        {"id": "abc", "snippet": []},
+        {"id": "abc", "liveStreamingDetails": []},
+        {"id": "abc", "liveStreamingDetails": {"actualStartTime": ""}},
     ],
 )
-def test_other_malformed_items(item: dict) -> None:
-    with pytest.raises(MalformedItemError):
-        read_counts(item, NOW)
+def test_other_values_that_cannot_be_are_not_known(item: dict) -> None:
+    odd: list[str] = []
+    reading = read_video(item, NOW, odd).reading
+    assert len(odd) == 1
+    assert (reading.published_at, reading.uploaded_at, reading.starts_at, reading.views) == (None, None, None, None)
+
+
+def test_a_stream_that_is_always_upcoming_keeps_its_counts() -> None:
+    item = premiere(scheduledStartTime="1970-01-01T00:00:00Z") | {"statistics": {"viewCount": "1000"}}
+    reading = read_counts(item, NOW)
+    assert (reading.views, reading.starts_at, reading.awaits_start) == (1000, None, True)
+    assert reading.anchor_at == datetime(2026, 1, 1, tzinfo=UTC)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("9" * 5000),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=4,
+)
+PARTS = st.fixed_dictionaries(
+    {},
+    optional={
+        name: VALUES | st.dictionaries(st.sampled_from(fields), VALUES | st.just("PT" + "9" * 5000 + "S"))
+        for name, fields in {
+            "snippet": ["title", "publishedAt", "publishTime", "tags", "liveBroadcastContent", "channelId"],
+            "statistics": ["viewCount", "likeCount", "commentCount"],
+            "contentDetails": ["duration"],
+            "liveStreamingDetails": ["actualStartTime", "scheduledStartTime"],
+        }.items()
+    },
+)
+
+
+@given(PARTS)
+def test_whatever_stands_in_an_item_it_can_be_read(parts: dict) -> None:
+    video = read_video({"id": "abc"} | parts, NOW)
+    assert video.id == video.reading.point.video_id == "abc"
 
 
 def premiere(**live: str) -> dict:
@@ -103,6 +146,7 @@ def test_instants(text: str) -> None:
         ("P1DT2H3M4S", 93784),
         ("P0D", 0),
         ("P1W", 604800),
+        ("PT" + "9" * 5000 + "S", None),
         ("5 min", None),
         (None, None),
     ],

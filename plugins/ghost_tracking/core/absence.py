@@ -2,7 +2,8 @@
 
 YouTube drops ids from an answer for a while (replica lag, a call that is not atomic), and takes videos down
 and brings them back. So a missed video is looked at again soon, then later, and is *gone* only when it was missed
-`GONE_AFTER_MISSES` times over at least `GONE_AFTER`. A gone video is still looked at every four weeks.
+`GONE_AFTER_MISSES` times over at least `GONE_AFTER`. A gone video is still looked at: after as long as it was old, a
+day at least, and every four weeks in the end.
 """
 
 from collections.abc import Collection
@@ -14,6 +15,9 @@ from ghost_tracking.core.tiers import GONE_INTERVAL
 GONE_AFTER_MISSES = 3
 GONE_AFTER = timedelta(hours=24)
 BACK_OFF = (timedelta(hours=1), timedelta(hours=6), timedelta(hours=24))
+
+GONE_FIRST = timedelta(days=1)
+"""The shortest time until a gone video is looked at again: a young one is often made public again within days."""
 
 FAULT_SHARE = 0.2
 FAULT_AT_LEAST = 10
@@ -58,19 +62,24 @@ class AvailabilityEvent:
         return "gone" if self.returned_at is None else "returned"
 
 
-def miss(before: Absence | None, at: datetime, *, counted: bool = True) -> tuple[Absence, datetime]:
-    """The absence after one more miss at `at`, and when to look again.
+def miss(
+    before: Absence | None, at: datetime, *, counted: bool = True, anchor: datetime | None = None
+) -> tuple[Absence, datetime]:
+    """The absence after one more miss at `at`, and when to look again; `anchor` tells the video's age, where known.
 
-    With `counted` false (the whole batch was suspicious, see `is_fault`) the miss is remembered, not counted.
+    With `counted` false (the whole batch was suspicious, see `is_fault`; or nobody could say whether it is there) the
+    miss is remembered, not counted, and makes nothing gone.
     """
     first = before.first_missed_at if before else at
     count = (before.missed_count if before else 0) + int(counted)
     gone_at = before.gone_at if before else None
-    if gone_at is None and count >= GONE_AFTER_MISSES and at - first >= GONE_AFTER:
+    if counted and gone_at is None and count >= GONE_AFTER_MISSES and at - first >= GONE_AFTER:
         gone_at = at
+    if gone_at is not None:
+        return Absence(count, first, gone_at), at + min(max(at - (anchor or first), GONE_FIRST), GONE_INTERVAL)
     # uncounted misses wait longer and longer as well
     steps = max(count - 1, sum(at - first >= wait for wait in BACK_OFF))
-    return Absence(count, first, gone_at), at + (GONE_INTERVAL if gone_at else BACK_OFF[min(steps, len(BACK_OFF) - 1)])
+    return Absence(count, first, gone_at), at + BACK_OFF[min(steps, len(BACK_OFF) - 1)]
 
 
 def is_fault(asked: int, missed: Collection[Absence | None], at: datetime) -> bool:

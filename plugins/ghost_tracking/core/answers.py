@@ -13,6 +13,7 @@ from ghost_tracking.errors import (
     CallRejectedError,
     GhostTrackingError,
     NotFoundError,
+    ProjectRefusedError,
     QuotaExhaustedError,
     RateLimitedError,
     YouTubeFaultError,
@@ -36,6 +37,18 @@ _KEY = {
 }
 _KEY_PREFIX = "api_key_"  # API_KEY_INVALID, API_KEY_SERVICE_BLOCKED, API_KEY_IP_ADDRESS_BLOCKED …
 _PASSING = {"service_unavailable", "backenderror", "internalerror"}
+_OF_THIS_SOURCE = {
+    "playlistitemsnotaccessible",
+    "playlistforbidden",
+    "channelforbidden",
+    "channelclosed",
+    "channelsuspended",
+    "watchhistorynotaccessible",
+    "watchlaternotaccessible",
+    "videochartnotfound",
+}  # one playlist, channel or chart is closed to us; the others are not
+_OF_WHAT_WAS_ASKED = (400, 413, 414)
+_NOT_SERVED = (405, 501)
 
 
 def classify(status: int, headers: Mapping[str, str], content: bytes, bucket: Bucket) -> GhostTrackingError:
@@ -49,24 +62,39 @@ def classify(status: int, headers: Mapping[str, str], content: bytes, bucket: Bu
     if reasons & _QUOTA or (reasons & _SLOW_DOWN and _is_daily(error)):
         return QuotaExhaustedError.of(bucket)
     if _blames_key(status, reasons, message):
-        return YouTubeKeyError(f"{said}: {YouTubeKeyError.__doc__}", status=status)
+        return YouTubeKeyError(f"{said}: {YouTubeKeyError.__doc__}", status=status, said=said)
     if status == 429 or reasons & _SLOW_DOWN:
         return RateLimitedError(f"{said}: slow down", retry_after=_retry_after(headers))
-    if status >= 500 or _is_passing(reasons, message):
+    passes = status >= 500 or status < 400 or status == 408 or _is_passing(reasons, message)
+    if passes and status not in _NOT_SERVED:
         return YouTubeFaultError(said, status=status, retry_after=_retry_after(headers))
-    if status == 404:
-        return NotFoundError(f"{said}: {NotFoundError.__doc__}", status=status)
-    return CallRejectedError(f"{said}: {message[:200]}", status=status, reasons=frozenset(reasons))
+    return _classify_refusal(status, reasons, message, said)
+
+
+def _classify_refusal(status: int, reasons: set[str], message: str, said: str) -> GhostTrackingError:
+    """Whom a refusal is about that will not pass: a source, what was asked for, or else the whole project."""
+    if status in (404, 410) or reasons & _OF_THIS_SOURCE:
+        return NotFoundError(f"{said}: {NotFoundError.__doc__}", status=status, said=said)
+    if status in _OF_WHAT_WAS_ASKED:
+        return CallRejectedError(f"{said}: {message[:200]}", status=status, reasons=frozenset(reasons))
+    words = message[:200].strip() or "no message"
+    return ProjectRefusedError(
+        f"{said}: '{words}': mend the API project of connection 'youtube_default' in the Google Cloud console",
+        status=status,
+        said=said,
+    )
 
 
 def _classify_without_body(status: int, headers: Mapping[str, str]) -> GhostTrackingError:
     said = f"YouTube answered {status} with a body that is no JSON error"
     if status == 401:
-        return YouTubeKeyError(f"{said}: {YouTubeKeyError.__doc__}", status=status)
+        return YouTubeKeyError(f"{said}: {YouTubeKeyError.__doc__}", status=status, said=said)
     if status == 429:
         return RateLimitedError(f"{said}: slow down", retry_after=_retry_after(headers))
-    if status in (400, 414):
+    if status in _OF_WHAT_WAS_ASKED:
         return CallRejectedError(said, status=status, reasons=frozenset())
+    if status in (404, 410):
+        return NotFoundError(f"{said}: {NotFoundError.__doc__}", status=status, said=said)
     # an HTML page comes from a front end or a proxy on the way, and it passes
     return YouTubeFaultError(said, status=status, retry_after=_retry_after(headers))
 
@@ -74,7 +102,7 @@ def _classify_without_body(status: int, headers: Mapping[str, str]) -> GhostTrac
 def _error_object(content: bytes) -> dict[str, Any] | None:
     try:
         body = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     error = body.get("error") if isinstance(body, dict) else None
     return error if isinstance(error, dict) else None
@@ -94,8 +122,14 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 
 
 def _is_daily(error: Mapping[str, Any]) -> bool:
-    limits = [str((detail.get("metadata") or {}).get("quota_limit", "")) for detail in _dicts(error.get("details"))]
-    return any("perday" in limit.lower() for limit in limits)
+    """Whether the quota that is used up is one per day: the details name no shorter one, or else the message does."""
+    facts = [detail["metadata"] for detail in _dicts(error.get("details")) if isinstance(detail.get("metadata"), dict)]
+    limits = [f"{each.get('quota_limit', '')} {each.get('quota_unit', '')}".lower() for each in facts]
+    named = [limit for limit in limits if limit.strip()]
+    if not named:
+        message = str(error.get("message", "")).lower()
+        return "per day" in message and "per minute" not in message
+    return all("perday" in limit or "1/d/" in limit for limit in named)
 
 
 def _blames_key(status: int, reasons: set[str], message: str) -> bool:

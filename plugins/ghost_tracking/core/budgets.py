@@ -31,12 +31,14 @@ class Balance:
     """A bucket's budget of today, in calls, and what has been reserved of it or sent.
 
     `is_exhausted`: YouTube itself has called the bucket empty; `is_refused`: less than a quarter of an hour ago.
+    `is_useless`: YouTube refuses the very method that the bucket pays for, today.
     """
 
     budget: int
     spent: int = 0
     is_exhausted: bool = False
     is_refused: bool = False
+    is_useless: bool = False
 
     def left(self, leave: int = 0) -> int:
         """Calls that may still be reserved by someone who leaves so many of the budget to others.
@@ -44,7 +46,7 @@ class Balance:
         A bucket that YouTube called empty gets one call to try it, a quarter of an hour on, whoever it is from:
         YouTube's own midnight may come a little late, and somebody may raise the quota in the middle of a day.
         """
-        if self.is_refused:
+        if self.is_refused or self.is_useless:
             return 0
         if self.is_exhausted:
             return min(max(0, self.budget - self.spent), 1)
@@ -70,6 +72,7 @@ class Purse:
         self._spent = dict.fromkeys(Bucket, 0)
         self._refill = refill
         self._exhausted: set[Bucket] = set()
+        self._refused: dict[Bucket, str] = {}
         self._closed = False
         self._lock = threading.Lock()
 
@@ -91,6 +94,11 @@ class Purse:
             self._exhausted.add(bucket)
             self._left[bucket] = 0
 
+    def refuse(self, bucket: Bucket, reason: str) -> None:
+        """YouTube refuses the method that this bucket pays for: what is left of it is given back, and noted why."""
+        with self._lock:
+            self._refused.setdefault(bucket, reason)
+
     def close(self) -> None:
         """Pay for nothing any more: what is left can be given back."""
         with self._lock:
@@ -99,7 +107,7 @@ class Purse:
     def holds(self, bucket: Bucket) -> bool:
         """Whether a call could be paid from this bucket without a refill."""
         with self._lock:
-            return self._left[bucket] > 0
+            return self._left[bucket] > 0 and bucket not in self._refused
 
     @property
     def left(self) -> dict[Bucket, int]:
@@ -118,3 +126,9 @@ class Purse:
         """The buckets that YouTube called empty."""
         with self._lock:
             return frozenset(self._exhausted)
+
+    @property
+    def refused(self) -> dict[Bucket, str]:
+        """The buckets whose method YouTube refuses, and why."""
+        with self._lock:
+            return dict(self._refused)

@@ -9,11 +9,11 @@ chunk has thinned out and is written anew.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from ghost_tracking.core.absence import Absence, AvailabilityEvent, is_fault, miss
-from ghost_tracking.core.schedule import WatchlistEntry, after_miss, after_reading
+from ghost_tracking.core.schedule import DEFERRED, WatchlistEntry, after_miss, after_reading, deferred
 from ghost_tracking.core.tiers import Queue, Tier, as_utc
 from ghost_tracking.core.videos import Reading
 
@@ -50,7 +50,8 @@ class Chunk:
 
     `ids`: how many stand in its file, `departed`: the positions there of those that have left. `asked`: ids before
     this position have been asked for already in the slot that is due. `faulted_at`: since when each visit found so
-    many videos missing that YouTube was taken to be at fault. `version`: of the row, as it was read.
+    many videos missing that YouTube was taken to be at fault. `deferred_until`: due, but not to be claimed before.
+    `version`: of the row, as it was read.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Chunk:
     asked: int = 0
     last_tracked_at: datetime | None = None
     faulted_at: datetime | None = None
+    deferred_until: datetime | None = None
     version: str | None = None
 
     @property
@@ -88,13 +90,27 @@ class Chunk:
 class Visit:
     """A chunk whose turn it is, and its file's ids from `chunk.asked` up to `stop` that will be asked for.
 
-    `elsewhere`: positions of ids that have a row on the watchlist as well, which goes first.
+    `elsewhere`: positions of ids that have a row on the watchlist as well, which goes first; they leave
+    the chunk for it, but for those in `kept`. `back`: since when those of them are there again that were gone.
     """
 
     chunk: Chunk
     ids: Sequence[str]
     stop: int
     elsewhere: frozenset[int]
+    back: Mapping[str, datetime] = field(default_factory=dict)
+    kept: frozenset[int] = frozenset()
+
+    @property
+    def departing(self) -> frozenset[int]:
+        """Positions of the ids that leave the chunk for the row that they have on the watchlist."""
+        return self.elsewhere - self.kept
+
+    @property
+    def unseen(self) -> list[str]:
+        """Ids of those that leave a chunk of gone ones and were not found on the watchlist yet."""
+        here = self.departing - self.chunk.departed if self.chunk.gone else ()
+        return [self.ids[position] for position in sorted(here) if self.ids[position] not in self.back]
 
     @property
     def positions(self) -> list[int]:
@@ -108,13 +124,20 @@ class Visit:
         return [self.ids[position] for position in self.positions]
 
 
-def visit(chunk: Chunk, ids: Sequence[str], watched: Collection[str], most: int) -> Visit:
-    """Ask for up to `most` of a chunk's ids, but for those that are `watched` elsewhere."""
+def visit(
+    chunk: Chunk, ids: Sequence[str], watched: Mapping[str, datetime | None], most: int, kept: Collection[str] = ()
+) -> Visit:
+    """Ask for up to `most` of a chunk's ids, but for those that are `watched` elsewhere.
+
+    `watched` holds since when they are there and were found; None where they were not found since. Those in `kept` stay
+    in the chunk all the same.
+    """
     elsewhere = frozenset(position for position, video_id in enumerate(ids) if video_id in watched)
     away = chunk.departed | elsewhere
     here = [position for position in range(chunk.asked, len(ids)) if position not in away]
     stop = len(ids) if len(here) <= most else here[most]
-    return Visit(chunk, ids, stop, elsewhere)
+    back = {video_id: seen for video_id, seen in watched.items() if seen is not None and chunk.gone}
+    return Visit(chunk, ids, stop, elsewhere, back, frozenset(here for here in elsewhere if ids[here] in kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +150,24 @@ class RosterOutcome:
     is_fault: bool
 
 
+def as_of_chunk(each: Visit, found: Mapping[str, Reading]) -> dict[str, Reading]:
+    """What was found of a chunk, with the publish time that can be known of it.
+
+    The time of upload that came with the counts is that of publication only where it falls into the chunk's hour of the
+    week, which was the anchor's.
+    """
+    hour = each.chunk.hour_of_week
+    return {
+        id_: replace(found[id_], published_at=found[id_].uploaded_at)
+        for id_ in each.wanted
+        if id_ in found and found[id_].published_at is None and _lies_in(found[id_].uploaded_at, hour)
+    }
+
+
+def _lies_in(moment: datetime | None, hour: int) -> bool:
+    return moment is not None and hour_of_week(moment) == hour
+
+
 def settle_visits(
     visits: Iterable[Visit],
     found: Mapping[str, Reading],
@@ -134,11 +175,13 @@ def settle_visits(
     refused: Collection[str],
     heated: Mapping[str, datetime],
     at: datetime,
+    failed: Collection[str] = (),
 ) -> RosterOutcome:
     """What becomes of chunks and their videos after YouTube was asked at `at` (aware).
 
-    What was not answered stays due: its chunk goes on from there, and a few that were passed over leave it for the
-    watchlist, where they are due, so that nobody is asked for again because of them. A missing video leaves its chunk
+    What was not answered stays due: its chunk goes on from there, and a few whose calls `failed` leave it for the
+    watchlist, where they are due, so that nobody is asked for again because of them. `refused` are those that count
+    as asked, though nothing came of it. A missing video leaves its chunk
     for the watchlist, where it is looked at again soon; so does one that was gone and is found, and one that is to be
     `heated` (until when, by id). Where so many are missing that YouTube is at fault, no missing one leaves, unless it
     was so a day ago; their chunk is asked for the same ids again after an hour, then six, then a day.
@@ -153,20 +196,26 @@ def settle_visits(
         if each.chunk.gone:
             leaving = _returned(each, found)
             events += [AvailabilityEvent(back.video_id, None, None, back.last_tracked_at) for back in leaving]
+            there = {each.ids[position] for position in each.departing - each.chunk.departed}
+            events += [AvailabilityEvent(id_, None, None, each.back[id_]) for id_ in sorted(there & each.back.keys())]
         else:
             leaving = [] if fault else _missed(each, missing, at)
             leaving += _heated(each, heated, found)
-            leaving += _passed_over(each, answered)
+            leaving += _passed_over(each, answered, failed, at)
         entries += leaving
         left = {entry.video_id for entry in leaving}
-        chunks.append(_after(each, answered, missing, left, at, fault=fault))
+        after = _after(each, answered, missing, left, at, fault=fault)
+        stays_due = after.next_track_at == each.chunk.next_track_at
+        if stays_due and not left.issuperset(set(each.wanted).intersection(failed)):
+            after = replace(after, deferred_until=at + DEFERRED)
+        chunks.append(after)
     return RosterOutcome(chunks, entries, events, fault)
 
 
 def _after(each: Visit, answered: Set[str], missing: Set[str], left: Set[str], at: datetime, *, fault: bool) -> Chunk:
     positions = each.positions
-    departed = each.chunk.departed | each.elsewhere | {here for here in positions if each.ids[here] in left}
-    after = replace(each.chunk, departed=frozenset(departed), last_tracked_at=at)
+    departed = each.chunk.departed | each.departing | {here for here in positions if each.ids[here] in left}
+    after = replace(each.chunk, departed=frozenset(departed), last_tracked_at=at, deferred_until=None)
     slot = each.chunk.next_slot(max(at, each.chunk.next_track_at))
     if fault and not missing.isdisjoint(each.wanted):
         absence, due = miss(_before(each), at, counted=False)
@@ -189,14 +238,14 @@ def _missed(each: Visit, missing: Collection[str], at: datetime) -> list[Watchli
     return [after_miss(entry, at, counted=True) for entry in before]
 
 
-def _passed_over(each: Visit, answered: Collection[str]) -> list[WatchlistEntry]:
-    """Those without an answer among others that have one: one call of many has failed."""
-    last = max((place for place, video_id in enumerate(each.wanted) if video_id in answered), default=0)
-    passed_over = [video_id for video_id in each.wanted[:last] if video_id not in answered]
-    if len(passed_over) > MOST_PASSED_OVER:
+def _passed_over(each: Visit, answered: Set[str], failed: Collection[str], at: datetime) -> list[WatchlistEntry]:
+    """Those whose calls failed, among others that have an answer."""
+    wanted, chunk = each.wanted, each.chunk
+    passed_over = [video_id for video_id in wanted if video_id in failed]
+    if len(passed_over) > MOST_PASSED_OVER or answered.isdisjoint(wanted):
         return []
-    chunk = each.chunk
-    return [WatchlistEntry(id_, Tier.WEEKLY, chunk.last_tracked_at, chunk.next_track_at) for id_ in passed_over]
+    rows = [WatchlistEntry(id_, Tier.WEEKLY, chunk.last_tracked_at, chunk.next_track_at) for id_ in passed_over]
+    return [deferred(row, at) for row in rows]
 
 
 def _returned(each: Visit, found: Mapping[str, Reading]) -> list[WatchlistEntry]:

@@ -11,6 +11,9 @@ from ghost_tracking.core.videos import Reading
 UPCOMING_CHECK = timedelta(days=1)
 """A premiere or broadcast that has not started is looked at this often at least: its start may be moved."""
 
+DEFERRED = timedelta(minutes=4)
+"""A video whose call failed is passed over for so long: others go first, and the next run asks for it again."""
+
 LONGEST_WAIT = timedelta(days=8)
 """No video waits longer than the longest interval, and what a worker's clock may be off."""
 
@@ -19,7 +22,8 @@ LONGEST_WAIT = timedelta(days=8)
 class WatchlistEntry:
     """A row of `watchlist`; times are aware. `anchor_at` is None until a publish time is known.
 
-    `heated_until`: a settled video whose views grow again is DAILY until then.
+    `heated_until`: a settled video whose views grow again is DAILY until then. `deferred_until`: due, but not to be
+    claimed before.
     """
 
     video_id: str
@@ -31,6 +35,7 @@ class WatchlistEntry:
     awaits_start: bool = False
     absence: Absence | None = None
     heated_until: datetime | None = None
+    deferred_until: datetime | None = None
 
     @property
     def is_gone(self) -> bool:
@@ -76,8 +81,13 @@ def keeping_slot(before: WatchlistEntry, after: WatchlistEntry, at: datetime) ->
 
 def after_miss(entry: WatchlistEntry, at: datetime, *, counted: bool) -> WatchlistEntry:
     """The row after YouTube did not return the video at `at`; see `absence.miss`."""
-    absence, due = miss(entry.absence, at, counted=counted)
+    absence, due = miss(entry.absence, at, counted=counted, anchor=entry.anchor_at)
     return _pushed_back(entry, at, due, absence)
+
+
+def deferred(entry: WatchlistEntry, at: datetime) -> WatchlistEntry:
+    """The row after its call failed at `at`: as due as it was, but others are asked for first."""
+    return replace(entry, deferred_until=at + DEFERRED)
 
 
 def after_refusal(entry: WatchlistEntry, at: datetime) -> WatchlistEntry:
@@ -138,16 +148,22 @@ def settle(
     missing: Collection[str],
     refused: Collection[str],
     at: datetime,
+    doubtful: Collection[str] = (),
+    failed: Collection[str] = (),
 ) -> Outcome:
     """Reschedule every video of a batch that YouTube answered for; the others stay due.
 
-    `found`, `missing` and `refused` hold ids of `entries`, each at most once.
+    `found`, `missing` and `refused` hold ids of `entries`, each at most once; so do `doubtful`, of which nobody could
+    say whether they are there (they back off as missed ones do, but are not counted as such), and `failed`, whose
+    call went wrong: they stay due, behind the others.
     """
-    answered = len(found) + len(missing) + len(refused)
+    answered = len(found) + len(missing) + len(refused) + len(doubtful)
     fault = is_fault(answered, [entries[video_id].absence for video_id in missing], at)
     missed = [after_miss(entries[video_id], at, counted=not fault) for video_id in missing]
+    missed += [after_miss(entries[video_id], at, counted=False) for video_id in doubtful]
     read = [after_reading(entries[video_id], reading) for video_id, reading in found.items()]
     put_off = [after_refusal(entries[video_id], at) for video_id in refused]
+    put_off += [deferred(entries[video_id], at) for video_id in failed]
     return Outcome([*read, *missed, *put_off], _events(entries, [*missed, *read]), fault)
 
 

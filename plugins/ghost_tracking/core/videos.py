@@ -1,7 +1,8 @@
 """What YouTube says of a video, read from the items of its answers.
 
 Both answers that carry counts are read by the same code: `videos.list` (kind youtube#video) and
-`videos.batchGetStats` (kind youtube#videoStats), whose publish time is called publishTime.
+`videos.batchGetStats` (kind youtube#videoStats). Its publishTime is not `videos.list`'s publishedAt: it tells when a
+video was uploaded, which can be days before it was made public.
 """
 
 import re
@@ -11,14 +12,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ghost_tracking.core.points import EARLIEST, LARGEST_COUNT, MetricPoint
-from ghost_tracking.errors import MalformedItemError
 
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The counts of a video at one time; a count that YouTube does not give is None, never 0."""
+    """The counts of a video at one time; a count that YouTube does not give is None, never 0.
+
+    `published_at` comes from `videos.list` only; `uploaded_at` from `videos.batchGetStats`, which knows no better.
+    """
 
     video_id: str
     observed_at: datetime
@@ -29,6 +32,7 @@ class Reading:
     starts_at: datetime | None = None
     """Actual start of a premiere or broadcast; the scheduled one while `awaits_start`."""
     awaits_start: bool = False
+    uploaded_at: datetime | None = None
 
     @property
     def anchor_at(self) -> datetime | None:
@@ -92,28 +96,35 @@ def item_id(item: object) -> str | None:
     return video_id if isinstance(video_id, str) and video_id else None
 
 
-def read_counts(item: Mapping[str, Any], observed_at: datetime) -> Reading:
-    """One item of `videos.list` or `videos.batchGetStats`; raises MalformedItemError with the reason."""
-    snippet, statistics = _part(item, "snippet"), _part(item, "statistics")
-    live = _part(item, "liveStreamingDetails")
-    started_at = _instant(live, "actualStartTime")
+def read_counts(item: Mapping[str, Any], observed_at: datetime, odd: list[str] | None = None) -> Reading:
+    """One item of `videos.list` or `videos.batchGetStats`; it must have an id.
+
+    What cannot be what it should be (a count that is no number, a time before YouTube) is unknown, None; the names of
+    such fields are added to `odd`.
+    """
+    odd = odd if odd is not None else []
+    snippet, statistics = _part(item, "snippet", odd), _part(item, "statistics", odd)
+    live = _part(item, "liveStreamingDetails", odd)
+    started_at = _instant(live, "actualStartTime", odd)
     awaits_start = snippet.get("liveBroadcastContent") == "upcoming" and started_at is None
     return Reading(
         video_id=str(item["id"]),
         observed_at=observed_at,
-        views=_count(statistics, "viewCount"),
-        likes=_count(statistics, "likeCount"),
-        comments=_count(statistics, "commentCount"),
-        published_at=_instant(snippet, "publishedAt") or _instant(snippet, "publishTime"),
-        starts_at=started_at or (_instant(live, "scheduledStartTime") if awaits_start else None),
+        views=_count(statistics, "viewCount", odd),
+        likes=_count(statistics, "likeCount", odd),
+        comments=_count(statistics, "commentCount", odd),
+        published_at=_instant(snippet, "publishedAt", odd),
+        starts_at=started_at or (_instant(live, "scheduledStartTime", odd) if awaits_start else None),
         awaits_start=awaits_start,
+        uploaded_at=_instant(snippet, "publishTime", odd),
     )
 
 
-def read_video(item: Mapping[str, Any], observed_at: datetime) -> Video:
-    """One item of `videos.list` with its metadata; raises MalformedItemError with the reason."""
-    reading = read_counts(item, observed_at)
-    snippet = _part(item, "snippet")
+def read_video(item: Mapping[str, Any], observed_at: datetime, odd: list[str] | None = None) -> Video:
+    """One item of `videos.list` with its metadata; as `read_counts`."""
+    odd = odd if odd is not None else []
+    reading = read_counts(item, observed_at, odd)
+    snippet = _part(item, "snippet", [])  # an odd one was noted with the counts
     tags = snippet.get("tags")
     return Video(
         id=reading.video_id,
@@ -123,7 +134,7 @@ def read_video(item: Mapping[str, Any], observed_at: datetime) -> Video:
         channel_id=_text(snippet, "channelId"),
         channel_title=_text(snippet, "channelTitle"),
         category_id=_text(snippet, "categoryId"),
-        duration=parse_duration(_part(item, "contentDetails").get("duration")),
+        duration=parse_duration(_part(item, "contentDetails", odd).get("duration")),
         default_language=_text(snippet, "defaultLanguage") or _text(snippet, "defaultAudioLanguage"),
         reading=reading,
         description=_text(snippet, "description"),
@@ -146,20 +157,20 @@ def parse_duration(text: object) -> timedelta | None:
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         return None
-    weeks, days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
     try:
+        weeks, days, hours, minutes, seconds = (int(group or 0) for group in match.groups())
         return timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
-    except OverflowError:
+    except (OverflowError, ValueError):  # a number of thousands of digits is a ValueError
         return None
 
 
-def _part(item: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _part(item: Mapping[str, Any], name: str, odd: list[str]) -> Mapping[str, Any]:
     part = item.get(name)
-    if part is None:
-        return {}
-    if not isinstance(part, dict):
-        raise MalformedItemError(f"{name} is {type(part).__name__}, not an object")
-    return part
+    if isinstance(part, dict):
+        return part
+    if part is not None:
+        odd.append(name)
+    return {}
 
 
 def _text(part: Mapping[str, Any], name: str) -> str | None:
@@ -172,19 +183,20 @@ def _clean(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "ignore").decode("utf-8")
 
 
-def _count(statistics: Mapping[str, Any], name: str) -> int | None:
+def _count(statistics: Mapping[str, Any], name: str, odd: list[str]) -> int | None:
     """YouTube writes int64 counts as strings; a missing one is hidden or switched off."""
     value = statistics.get(name)
     if value is None:
         return None
-    text = value if isinstance(value, str) else repr(value)
-    is_number = text.isascii() and text.isdigit() and len(text) <= 19 and not isinstance(value, bool)
+    text = str(value) if isinstance(value, str | float) or (isinstance(value, int) and value <= LARGEST_COUNT) else ""
+    is_number = text.isascii() and text.isdigit() and len(text) <= 19
     if not is_number or int(text) > LARGEST_COUNT:
-        raise MalformedItemError(f"{name} is {str(value)[:40]!r}, not a count")
+        odd.append(name)
+        return None
     return int(text)
 
 
-def _instant(part: Mapping[str, Any], name: str) -> datetime | None:
+def _instant(part: Mapping[str, Any], name: str, odd: list[str]) -> datetime | None:
     value = part.get(name)
     if value is None:
         return None
@@ -193,5 +205,6 @@ def _instant(part: Mapping[str, Any], name: str) -> datetime | None:
     except (TypeError, ValueError, OverflowError):
         moment = None
     if moment is None or not EARLIEST <= moment < LATEST:
-        raise MalformedItemError(f"{name} is {str(value)[:40]!r}, not a time that can be")
+        odd.append(name)
+        return None
     return moment

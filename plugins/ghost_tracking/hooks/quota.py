@@ -1,5 +1,6 @@
 """The ledger of YouTube's quota: calls are reserved here before they are sent."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -7,6 +8,8 @@ from datetime import date, datetime, timedelta
 from ghost_tracking.core.budgets import Balance, Bucket, Purse
 from ghost_tracking.core.pacing import PacificDay, pacific_day
 from ghost_tracking.hooks.database import Database, Row
+
+log = logging.getLogger(__name__)
 
 LONGEST_RESERVATION = timedelta(seconds=30)
 
@@ -63,7 +66,8 @@ class QuotaLedger:
         return granted
 
     def settle(self, purse: Purse, *, now: datetime | None = None) -> None:
-        """Give back what was reserved for a purse and not sent, and note the buckets that YouTube called empty.
+        """Give back what was reserved for a purse and not sent; note which buckets YouTube called empty, and which are
+        of no use today, since it refuses their method.
 
         What may have been sent after midnight with calls of the day before is put down for the new day as well: YouTube
         counts it there, and the ledger may say too much, never too little. The purse pays for nothing any more.
@@ -91,6 +95,17 @@ class QuotaLedger:
                 for day, grant in grants.items():
                     self._add(bucket, day + _DAY, -grant.ahead)
         self._last_grants.clear()
+        for bucket, reason in purse.refused.items():
+            self._note_refusal(bucket, reason, now)
+
+    def _note_refusal(self, bucket: Bucket, reason: str, now: datetime | None) -> None:
+        """Let nobody reserve of this bucket today, and say so once a day."""
+        with self._database.transaction():
+            self._bound()
+            self._database.change("quota_open", bucket=bucket, now=now)
+            is_news = self._database.change("quota_refused", bucket=bucket, now=now)
+        if is_news:
+            log.warning("%s; the general bucket pays for that until midnight Pacific time", reason)
 
     def balances(self, *, now: datetime | None = None) -> dict[Bucket, Balance]:
         """Budget and spending of today, by bucket."""
@@ -113,7 +128,7 @@ class QuotaLedger:
         return grant.ahead if grant else 0
 
     def _balance(self, bucket: Bucket, line: Row) -> Balance:
-        return Balance(self._budgets[bucket], line["spent"], line["exhausted"], line["refused"])
+        return Balance(self._budgets[bucket], line["spent"], line["exhausted"], line["refused"], line["useless"])
 
     def _bound(self) -> None:
         """A process that is frozen in this transaction would make all others wait: PostgreSQL ends it before long."""

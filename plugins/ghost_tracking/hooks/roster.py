@@ -61,6 +61,7 @@ class Roster:
             last_tracked_at=[each.last_tracked_at for each in after],
             next_track_at=[each.next_track_at for each in after],
             faulted_at=[each.faulted_at for each in after],
+            deferred_until=[each.deferred_until for each in after],
             claimed_version=[each.version for each in before],
         )
 
@@ -97,11 +98,11 @@ class Roster:
         """Drop the memory of retired chunks, whose files are gone."""
         self._database.change("roster_forget", chunks=list(names))
 
-    def newcomers(self, before: datetime, limit: int) -> list[tuple[int, bool, Newcomer]]:
+    def newcomers(self, before: datetime, gone_before: datetime, limit: int) -> list[tuple[int, bool, Newcomer]]:
         """Videos on the watchlist that belong on the roster: hour of the week, whether they are gone, and the video.
 
         Those are videos whose anchor lies `before` that time, and that neither wait for their start nor are missing
-        nor heated; and those that are gone, whatever their age.
+        nor heated; and those that are gone whose anchor, or else their first miss, lies before `gone_before`.
         """
         return [
             (
@@ -109,7 +110,7 @@ class Roster:
                 row["gone"],
                 Newcomer(row["video_id"], row["next_track_at"], row["row_version"], row["anchored"]),
             )
-            for row in self._database.run("roster_newcomers", before=before, limit=limit)
+            for row in self._database.run("roster_newcomers", before=before, gone_before=gone_before, limit=limit)
         ]
 
     def take_off_watchlist(self, newcomers: Collection[Newcomer]) -> set[str]:
@@ -143,5 +144,6 @@ def _chunk(row: Row) -> Chunk:
         asked=row["asked"],
         last_tracked_at=row["last_tracked_at"],
         faulted_at=row["faulted_at"],
+        deferred_until=row["deferred_until"],
         version=row["row_version"],
     )

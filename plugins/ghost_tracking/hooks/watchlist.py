@@ -11,7 +11,7 @@ from airflow.sdk import BaseHook, Connection
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from ghost_tracking import settings
-from ghost_tracking.core.absence import Absence
+from ghost_tracking.core.absence import GONE_AFTER_MISSES, Absence
 from ghost_tracking.core.batches import LATENESS_BORDERS
 from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.marks import Mark
@@ -61,15 +61,20 @@ class ChunkClaim:
     chunks: list[Chunk] = field(default_factory=list)
     _changes: list[tuple[Chunk, Chunk]] = field(default_factory=list)
     _entries: list[WatchlistEntry] = field(default_factory=list)
+    _gone: list[str] = field(default_factory=list)
 
-    def reschedule(self, chunks: Iterable[Chunk], entries: Iterable[WatchlistEntry] = ()) -> None:
+    def reschedule(
+        self, chunks: Iterable[Chunk], entries: Iterable[WatchlistEntry] = (), gone: Iterable[str] = ()
+    ) -> None:
         """Note what chunks have become, and the videos that have left them for the watchlist.
 
-        Chunks that are not named stay as they were, and due.
+        `gone` are those that left for a row that is there already, to be marked so (`mark_gone`). Chunks that are not
+        named stay as they were, and due.
         """
         claimed = {chunk.name: chunk for chunk in self.chunks}
         self._changes += [(claimed[chunk.name], chunk) for chunk in chunks]
         self._entries += entries
+        self._gone += gone
 
     @property
     def is_settled(self) -> bool:
@@ -231,6 +236,20 @@ class WatchlistHook(BaseHook):
         """Which of these videos are on the watchlist."""
         return {row["video_id"] for row in self.database.run("known", video_ids=list(video_ids))}
 
+    def seen(self, video_ids: Sequence[str]) -> dict[str, datetime | None]:
+        """Which of these videos are on the watchlist, and since when if they were found there; None for the others."""
+        return {row["video_id"]: row["seen_at"] for row in self.database.run("seen", video_ids=list(video_ids))}
+
+    def mark_gone(self, video_ids: Sequence[str], *, now: datetime | None = None) -> set[str]:
+        """Note that these videos are gone, where they are on the watchlist and were not found yet; which are so now.
+
+        Their first reading is then a return. Rows that others hold are passed over.
+        """
+        if not video_ids:
+            return set()
+        rows = self.database.run("mark_gone", video_ids=list(video_ids), misses=GONE_AFTER_MISSES, now=now)
+        return {row["video_id"] for row in rows}
+
     # Tracking
 
     @contextmanager
@@ -239,11 +258,11 @@ class WatchlistHook(BaseHook):
     ) -> Iterator[Claim]:
         """Claim up to `limit` due videos of a tier, the longest overdue first, for as long as the block runs.
 
-        The lease is the row lock of one transaction: rows that another claim holds are passed over, and a worker
-        that dies frees its own at once. What `reschedule` was given is written back when the block ends, in the
-        same transaction; an exception leaves everything due. PostgreSQL ends a claim that stays idle longer than
-        `deadline` and a margin. Where the connection is lost before the end, the outcome is written over a new one,
-        to the rows that nobody else has tracked meanwhile.
+        The lease is the row lock of one transaction: rows that another claim holds are passed over, as are those whose
+        call has just failed (`core.schedule.deferred`), and a worker that dies frees its own at once. What `reschedule`
+        was given is written back when the block ends, in the same transaction; an exception leaves everything due.
+        PostgreSQL ends a claim that stays idle longer than `deadline` and a margin. Where the connection is lost before
+        the end, the outcome is written over a new one, to the rows that nobody else has tracked meanwhile.
         """
         claim = Claim()
         with self._lease(claim, deadline, lambda: self._write_back(claim)):
@@ -591,6 +610,7 @@ class WatchlistHook(BaseHook):
     def _write_back_chunks(self, claim: ChunkClaim) -> None:
         # the rows first: a chunk that no longer has a video finds it on the watchlist
         self.add_to_watchlist(claim._entries)
+        self.mark_gone(claim._gone)  # once more, where the transaction that did it was lost
         if claim._changes:
             self.roster.reschedule(claim._changes)
 
@@ -606,7 +626,9 @@ def _columns(entries: Sequence[WatchlistEntry]) -> dict[str, list[Any]]:
     """Rows of the watchlist as columns, to be bound."""
     names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at", "anchor_at", "awaits_start")
     absences = [entry.absence for entry in entries]
-    return {name: [getattr(entry, name) for entry in entries] for name in (*names, "heated_until")} | {
+    return {
+        name: [getattr(entry, name) for entry in entries] for name in (*names, "heated_until", "deferred_until")
+    } | {
         "missed_count": [absence and absence.missed_count for absence in absences],
         "first_missed_at": [absence and absence.first_missed_at for absence in absences],
         "gone_at": [absence and absence.gone_at for absence in absences],

@@ -29,11 +29,13 @@ LIMIT %(batch_size)s
 FOR UPDATE SKIP LOCKED;
 
 -- name: due_of_tier
--- The same for one tier, from the index (tracking_tier, next_track_at). Locks what it returns.
+-- The same for one tier, from the index (tracking_tier, next_track_at), but for those that were put off since their
+-- call has just failed. Locks what it returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
        anchor_at, awaits_start, missed_count, first_missed_at, gone_at, heated_until
 FROM watchlist
 WHERE tracking_tier = %(tier)s AND next_track_at <= coalesce(%(now)s::timestamptz, now())
+  AND (deferred_until IS NULL OR deferred_until <= coalesce(%(now)s::timestamptz, now()))
 ORDER BY next_track_at ASC
 LIMIT %(batch_size)s
 FOR UPDATE SKIP LOCKED;
@@ -120,8 +122,9 @@ SELECT (
 ) AS videos;
 
 -- name: total
--- Total videos tracked, on the watchlist and on the roster.
-SELECT (SELECT count(*) FROM watchlist) + (SELECT coalesce(sum(videos), 0) FROM roster WHERE NOT gone) AS videos;
+-- Total videos tracked, on the watchlist and on the roster, but for those that are gone.
+SELECT (SELECT count(*) FROM watchlist) - (SELECT count(gone_at) FROM watchlist WHERE first_missed_at IS NOT NULL)
+     + (SELECT coalesce(sum(videos), 0) FROM roster WHERE NOT gone) AS videos;
 
 -- name: next_due_at
 -- When the next video is due; null where none is tracked.
@@ -166,18 +169,18 @@ RETURNING id;
 WITH added AS (
     INSERT INTO watchlist (
         video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-        missed_count, first_missed_at, gone_at, heated_until
+        missed_count, first_missed_at, gone_at, heated_until, deferred_until
     )
     SELECT video_id, tracking_tier, last_tracked_at, coalesce(next_track_at, now()), anchor_at, awaits_start,
-           missed_count, first_missed_at, gone_at, heated_until
+           missed_count, first_missed_at, gone_at, heated_until, deferred_until
     FROM unnest(
         %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
         %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
         %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
-        %(heated_until)s::timestamptz[]
+        %(heated_until)s::timestamptz[], %(deferred_until)s::timestamptz[]
     ) AS new (
         video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-        missed_count, first_missed_at, gone_at, heated_until
+        missed_count, first_missed_at, gone_at, heated_until, deferred_until
     )
     ORDER BY video_id
     ON CONFLICT (video_id) DO NOTHING
@@ -190,6 +193,29 @@ SELECT video_id FROM added;
 -- name: known
 -- Which of these ids are on the watchlist.
 SELECT video_id FROM watchlist WHERE video_id = ANY(%(video_ids)s::text[]);
+
+-- name: seen
+-- Which of these ids are on the watchlist, and since when, if they were found there; null for those that were not.
+SELECT video_id, CASE WHEN last_tracked_at IS NOT NULL THEN coalesce(created_at, last_tracked_at) END AS seen_at
+FROM watchlist
+WHERE video_id = ANY(%(video_ids)s::text[]);
+
+-- name: mark_gone
+-- Rows of videos that are known to be gone, and were not found since they are on the watchlist: their first reading is
+-- a return. Passes over rows that others hold. Returns which are so now.
+WITH free AS (
+    SELECT video_id FROM watchlist
+    WHERE video_id = ANY(%(video_ids)s::text[]) AND last_tracked_at IS NULL
+    ORDER BY video_id
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE watchlist AS w
+SET missed_count = greatest(coalesce(w.missed_count, 0), %(misses)s),
+    first_missed_at = coalesce(w.first_missed_at, %(now)s::timestamptz, now()),
+    gone_at = coalesce(w.gone_at, %(now)s::timestamptz, now())
+FROM free
+WHERE w.video_id = free.video_id
+RETURNING w.video_id;
 
 -- name: update_schedule
 -- The specification's batch update: tier, last and next time of many videos in one statement. Rows are locked in the
@@ -214,16 +240,16 @@ UPDATE watchlist AS w
 SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at,
     anchor_at = u.anchor_at, awaits_start = u.awaits_start,
     missed_count = u.missed_count, first_missed_at = u.first_missed_at, gone_at = u.gone_at,
-    heated_until = u.heated_until
+    heated_until = u.heated_until, deferred_until = u.deferred_until
 FROM unnest(
     %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
     %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
     %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
-    %(heated_until)s::timestamptz[],
+    %(heated_until)s::timestamptz[], %(deferred_until)s::timestamptz[],
     %(claimed_last)s::timestamptz[], %(claimed_next)s::timestamptz[]
 ) AS u (
     video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-    missed_count, first_missed_at, gone_at, heated_until, claimed_last, claimed_next
+    missed_count, first_missed_at, gone_at, heated_until, deferred_until, claimed_last, claimed_next
 )
 WHERE w.video_id = u.video_id
   AND w.last_tracked_at IS NOT DISTINCT FROM u.claimed_last
@@ -234,10 +260,12 @@ WHERE w.video_id = u.video_id
 SELECT *, xmin::text AS row_version FROM roster ORDER BY chunk;
 
 -- name: roster_due
--- Chunks whose slot has come, the longest overdue first, after a place in that order. Locks what it returns.
+-- Chunks whose slot has come, the longest overdue first, after a place in that order, but for those that were put off
+-- since their calls have just failed. Locks what it returns.
 SELECT *, xmin::text AS row_version
 FROM roster
 WHERE gone = %(gone)s AND next_track_at <= coalesce(%(now)s::timestamptz, now())
+  AND (deferred_until IS NULL OR deferred_until <= coalesce(%(now)s::timestamptz, now()))
   AND (%(after_chunk)s::text IS NULL
        OR (next_track_at, chunk) > (%(after_time)s::timestamptz, %(after_chunk)s::text))
 ORDER BY next_track_at ASC, chunk ASC
@@ -264,12 +292,12 @@ FOR UPDATE;
 -- the claim's own lock that cannot happen.
 UPDATE roster AS r
 SET departed = u.departed::smallint[], asked = u.asked, last_tracked_at = u.last_tracked_at,
-    next_track_at = u.next_track_at, faulted_at = u.faulted_at
+    next_track_at = u.next_track_at, faulted_at = u.faulted_at, deferred_until = u.deferred_until
 FROM unnest(
     %(chunk)s::text[], %(departed)s::text[], %(asked)s::integer[], %(last_tracked_at)s::timestamptz[],
-    %(next_track_at)s::timestamptz[], %(faulted_at)s::timestamptz[],
+    %(next_track_at)s::timestamptz[], %(faulted_at)s::timestamptz[], %(deferred_until)s::timestamptz[],
     %(claimed_version)s::text[]
-) AS u (chunk, departed, asked, last_tracked_at, next_track_at, faulted_at, claimed_version)
+) AS u (chunk, departed, asked, last_tracked_at, next_track_at, faulted_at, deferred_until, claimed_version)
 WHERE r.chunk = u.chunk AND r.xmin::text = u.claimed_version;
 
 -- name: roster_touch
@@ -311,12 +339,12 @@ ORDER BY chunk;
 DELETE FROM retired_chunks WHERE chunk = ANY(%(chunks)s::text[]);
 
 -- name: roster_newcomers
--- Videos that belong on the roster: anchored `before` and settled, or gone. The hour of the week is that of the full
+-- Videos that belong on the roster: anchored `before` and settled, or gone and (from `gone_before` on) old. The hour of the week is that of the full
 -- hour at or after the anchor (of a video without one, after its next time): see core/roster.py.
 SELECT video_id, next_track_at, gone_at IS NOT NULL AS gone, anchor_at IS NOT NULL AS anchored, xmin::text AS row_version,
        mod(ceil(extract(epoch FROM coalesce(anchor_at, next_track_at)) / 3600)::bigint, 168)::integer AS hour_of_week
 FROM watchlist
-WHERE gone_at IS NOT NULL
+WHERE (gone_at IS NOT NULL AND coalesce(anchor_at, first_missed_at) <= %(gone_before)s::timestamptz)
    OR (anchor_at <= %(before)s::timestamptz AND NOT awaits_start AND first_missed_at IS NULL AND heated_until IS NULL)
 LIMIT %(limit)s;
 
@@ -426,7 +454,7 @@ SELECT pacific_day, spent,
        coalesce(
            exhausted_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - INTERVAL '15 minutes'
            AND exhausted_at <= coalesce(%(now)s::timestamptz, clock_timestamp()), FALSE
-       ) AS refused
+       ) AS refused, refused_at IS NOT NULL AS useless
 FROM quota_ledger
 WHERE bucket = %(bucket)s
   AND pacific_day <= (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME ZONE 'America/Los_Angeles')::date
@@ -457,9 +485,15 @@ SELECT bucket, spent,
        coalesce(
            exhausted_at > coalesce(%(now)s::timestamptz, clock_timestamp()) - INTERVAL '15 minutes'
            AND exhausted_at <= coalesce(%(now)s::timestamptz, clock_timestamp()), FALSE
-       ) AS refused
+       ) AS refused, refused_at IS NOT NULL AS useless
 FROM quota_ledger
 WHERE pacific_day = (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME ZONE 'America/Los_Angeles')::date;
+
+-- name: quota_refused
+-- YouTube refuses the method that this bucket pays for: it is of no use for the rest of today. Changes a row once a day.
+UPDATE quota_ledger SET refused_at = coalesce(%(now)s::timestamptz, clock_timestamp())
+WHERE bucket = %(bucket)s AND refused_at IS NULL
+  AND pacific_day = (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME ZONE 'America/Los_Angeles')::date;
 
 -- name: quota_forget
 -- Drop the lines of days long past.

@@ -89,10 +89,11 @@ def _missed(answer: Answer[Video], at: datetime, haul: Haul) -> list[WatchlistEn
 
     A miss does not count where so much is missing that YouTube is at fault, nor where the answer could not be used.
     """
-    answered = len(answer.found) + len(answer.missing) + len(answer.malformed)
+    unusable = answer.malformed.keys() | answer.faulty.keys()
+    answered = len(answer.found) + len(answer.missing) + len(unusable)
     fault = is_fault(answered, [None] * len(answer.missing), at)
     haul.is_fault = haul.is_fault or fault
-    counted = dict.fromkeys(answer.missing, not fault) | dict.fromkeys(answer.malformed, False)
+    counted = dict.fromkeys(answer.missing, not fault) | dict.fromkeys(unusable, False)
     haul.missing |= counted.keys()
     return [after_miss(WatchlistEntry(video_id), at, counted=counts) for video_id, counts in counted.items()]
 

@@ -15,6 +15,7 @@ from typing import Any
 from ghost_tracking.core.roster import SETTLED_AFTER, Chunk, Newcomer, Pack, hour_of_week, pack, slot_at_or_after
 from ghost_tracking.core.roster import thin_chunks as thin
 from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.core.tiers import GONE_INTERVAL
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.errors import DatabaseUnavailableError, GhostTrackingError, ShelvingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -69,7 +70,9 @@ class Shelving:
         DatabaseUnavailableError where the database is gone.
         """
         report = ShelvingReport()
-        while newcomers := self.watchlist.roster.newcomers(self.now - SETTLED_AFTER, _ROWS_AT_A_TIME):
+        while newcomers := self.watchlist.roster.newcomers(
+            self.now - SETTLED_AFTER, self.now - GONE_INTERVAL, _ROWS_AT_A_TIME
+        ):
             before = report.shelved
             hours: dict[Hour, list[Newcomer]] = {}
             homes = self._homes({each.video_id for _, _, each in newcomers if not each.anchored})

@@ -2,19 +2,21 @@
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ghost_tracking.core.batches import LARGEST_BATCH, Batch, in_whole_calls, make_batches, share_out
 from ghost_tracking.core.budgets import IDS_PER_CALL, STATISTICS_BUCKETS, Bucket, Purse, calls_for
 from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.pacing import QuotaStatus, quota_status, set_aside
-from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Visit, settle_visits, visit
-from ghost_tracking.core.schedule import keeping_slot, settle
+from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Visit, as_of_chunk, settle_visits, visit
+from ghost_tracking.core.schedule import Outcome, WatchlistEntry, keeping_slot, settle
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.video_ids import parse_brought_video
-from ghost_tracking.core.videos import Reading
+from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.quota import QuotaLedger
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHOWN = 20
+_ONE_BAD_ID = 12
+"""Calls that halve one of fifty ids down to the bad one."""
+
 _TOTALS = ("tracked", "missing", "gone", "returned", "heated", "refused", "left_due")
 
 
@@ -188,11 +193,10 @@ class Tracking:
         """Ask for these videos, due or not. Those on the watchlist keep their slots; others get a point only."""
         with self.watchlist.claim_videos(videos, deadline=self._within) as claim:
             entries = {entry.video_id: entry for entry in claim.entries}
-            answer = youtube.statistics(videos, within=self._within)
-            watched = {video_id: answer.found[video_id] for video_id in entries if video_id in answer.found}
-            missing, malformed = answer.missing & entries.keys(), answer.malformed.keys() & entries.keys()
-            outcome = settle(entries, watched, missing, malformed, self._present)
-            vault.stage([reading.point for reading in answer.found.values()])
+            unknown = [each for each in videos if each not in entries or entries[each].anchor_at is None]
+            answer = youtube.statistics(videos, within=self._within, unknown=unknown)
+            outcome = self._settle(entries, answer)
+            vault.stage(_points(answer, entries))
             vault.stage_availability(outcome.events)
             # a reading between two slots stands for neither
             claim.reschedule(keeping_slot(entries[each.video_id], each, self._present) for each in outcome.entries)
@@ -207,11 +211,14 @@ class Tracking:
                 upcoming=[entry.video_id for entry in claim.entries if entry.awaits_start],
                 gone=[entry.video_id for entry in claim.entries if entry.is_gone],
                 unknown=[entry.video_id for entry in claim.entries if entry.anchor_at is None],
+                # a bad id spoils no healthy one's call a second time
+                suspect=[entry.video_id for entry in claim.entries if entry.absence and not entry.is_gone],
             )
-            outcome = settle(entries, answer.found, answer.missing, answer.malformed, self._present)
+            outcome = self._settle(entries, answer)
             # the vault first, the schedule second: a crash in between costs a second observation, never a lost one
-            vault.stage([reading.point for reading in answer.found.values()])
+            vault.stage(_points(answer, entries))
             vault.stage_availability(outcome.events)
+            self._keep_metadata(answer.videos, vault)
             claim.reschedule(outcome.entries)
         return Done(answer, len(entries), outcome.newly_gone, outcome.returned, is_fault=outcome.is_fault)
 
@@ -223,15 +230,34 @@ class Tracking:
             # two chunks that share a video, for a while, are due at the same time
             wanted = list(dict.fromkeys(video_id for each in visits for video_id in each.wanted))
             answer = youtube.statistics(wanted, within=self._within, gone=wanted if queue is Queue.GONE else ())
+            for each in visits:
+                answer.found |= as_of_chunk(each, answer.found)
             heated, memories = self._compare(visits, answer, vault)
-            outcome = settle_visits(visits, answer.found, answer.missing, answer.malformed, heated, self._present)
-            vault.stage([reading.point for reading in answer.found.values()])
+            # of what could not be confirmed next week's visit tells more: were YouTube at fault, all would leave
+            asked = {*answer.malformed, *answer.faulty, *answer.unconfirmed}
+            outcome = settle_visits(visits, answer.found, answer.missing, asked, heated, self._present, answer.failed)
+            vault.stage(_points(answer))
             vault.stage_availability(outcome.events)
-            claim.reschedule(outcome.chunks, outcome.entries)
+            claim.reschedule(outcome.chunks, outcome.entries, gone=[id_ for each in visits for id_ in each.unseen])
         # afterwards, since it is only a help: what was not remembered is found out anew
         for name, memory in memories.items():
             vault.roster.remember(name, memory)
         return Done(answer, len(wanted), 0, len(outcome.events), sorted(heated), outcome.is_fault)
+
+    def _settle(self, entries: Mapping[str, WatchlistEntry], answer: Answer[Reading]) -> Outcome:
+        """What becomes of rows; the answer may be about other videos as well."""
+        found = {video_id: answer.found[video_id] for video_id in entries if video_id in answer.found}
+        missing, malformed = answer.missing & entries.keys(), answer.malformed.keys() & entries.keys()
+        doubtful = (answer.unconfirmed | answer.faulty.keys()) & entries.keys()
+        failed = answer.failed & entries.keys()
+        return settle(entries, found, missing, malformed, self._present, doubtful, failed)
+
+    def _keep_metadata(self, videos: Mapping[str, Video], vault: ParquetVaultHook) -> None:
+        """Write metadata that came with first readings, where a video was put on the schedule without any."""
+        if videos:
+            fresh = set(self.watchlist.ingest_video_metadata(videos.values(), now=self.now))
+            kept = [video for video in videos.values() if video.id in fresh]
+            vault.stage_videos(kept, self.now or self.watchlist.discovery_time())
 
     def _compare(
         self, visits: Iterable[Visit], answer: Answer[Reading], vault: ParquetVaultHook
@@ -251,7 +277,11 @@ class Tracking:
         visits: list[Visit] = []
         for chunk in chunks:
             ids = vault.roster.read(chunk.name)
-            visits.append(visit(chunk, ids, self.watchlist.known(ids), most))
+            watched = self.watchlist.seen(ids)
+            unseen = [id_ for id_, seen in watched.items() if seen is None] if chunk.gone else []
+            # a row that is being read at this moment tells its return to the next visit
+            kept = set(unseen) - self.watchlist.mark_gone(unseen, now=self.now)
+            visits.append(visit(chunk, ids, watched, most, kept))
             most -= len(visits[-1].positions)
         return visits
 
@@ -262,6 +292,16 @@ class Tracking:
     @property
     def _present(self) -> datetime:
         return self.now or datetime.now(UTC)
+
+
+def _points(answer: Answer[Reading], entries: Mapping[str, WatchlistEntry] = MappingProxyType({})) -> list[MetricPoint]:
+    """What was read, as points: where an answer does not tell when a video was published, its row may."""
+    points = []
+    for video_id, reading in answer.found.items():
+        entry = entries.get(video_id)
+        known = reading.published_at or (entry.anchor_at if entry and not entry.awaits_start else None)
+        points.append(replace(reading.point, published_at=known))
+    return points
 
 
 def heat_rule(settings: Settings) -> HeatRule | None:
@@ -277,8 +317,9 @@ def reserve(
 ) -> tuple[Purse, int]:
     """Quota for a batch, and how many videos it is enough for.
 
-    A tenth more is reserved for calls that have to be made again, and of the general bucket enough to confirm that
-    a fifth of the videos is missing; what is not needed goes back.
+    A tenth more is reserved for calls that have to be made again, with what it takes to find one bad id, and of the
+    general bucket enough to confirm that a fifth of the videos is missing, and to read rows without an anchor; what is
+    not needed goes back.
     """
     day = ledger.today(now=now)
     leave = {bucket: set_aside(settings.quota_reserves[bucket], day) for bucket in STATISTICS_BUCKETS}
@@ -286,11 +327,12 @@ def reserve(
         leave[Bucket.STATISTICS] = 0
     videos = batch.limit + (CHUNK_SIZE if batch.queue.in_chunks and not batch.strict else 0)
     needed = calls_for(videos)
-    again = 4 + needed // 10
+    again = 4 + needed // 10 + _ONE_BAD_ID
     statistics = ledger.reserve(Bucket.STATISTICS, needed + again, leave=leave[Bucket.STATISTICS], now=now)
     overflow = max(0, needed - statistics)
     confirming = 1 + calls_for(videos // 5)
-    wanted = overflow + confirming + (again if overflow else 0)
+    firsts = 0 if batch.queue.in_chunks else needed
+    wanted = overflow + confirming + (again if overflow else firsts)
     general = ledger.reserve(Bucket.GENERAL, wanted, leave=leave[Bucket.GENERAL], now=now)
     purse = Purse({Bucket.STATISTICS: statistics, Bucket.GENERAL: general})
     return purse, min(videos, (statistics + (general if overflow else 0)) * IDS_PER_CALL)
@@ -298,8 +340,9 @@ def reserve(
 
 def _report(queue: str, done: Done) -> dict[str, Any]:
     answer = done.answer
-    for video_id, reason in list(answer.malformed.items())[:_SHOWN]:
-        log.warning("Set aside %s, whose answer cannot be used: %s", video_id, reason)
+    refused = answer.malformed | answer.faulty
+    for video_id, reason in list(refused.items())[:_SHOWN]:
+        log.warning("Set aside %s, which cannot be read: %s", video_id, reason)
     return {
         "queue": queue,
         "claimed": done.claimed,
@@ -308,13 +351,14 @@ def _report(queue: str, done: Done) -> dict[str, Any]:
         "gone": done.newly_gone,
         "returned": done.returned,
         "heated": len(done.heated),
-        "refused": len(answer.malformed),
-        "left_due": len(answer.unanswered) + len(answer.unconfirmed),
+        "refused": len(refused),
+        "unconfirmed": len(answer.unconfirmed),
+        "left_due": len(answer.unanswered),
     }
 
 
 def _label(report: Mapping[str, Any]) -> str:
-    named = ("missing", "returned", "heated", "refused", "left_due")
+    named = ("missing", "returned", "heated", "refused", "unconfirmed", "left_due")
     rest = [f"{report[name]:,} {name.replace('_', ' ')}" for name in named if report[name]]
     return f"{report['queue']}: " + ", ".join([f"{report['tracked']:,} tracked", *rest])
 

@@ -1,50 +1,69 @@
 """What YouTube answers, read item by item."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from ghost_tracking.core.videos import Found, Reading, Video, item_id, parse_instant
-from ghost_tracking.errors import MalformedItemError, TransientError, YouTubeFaultError
+from ghost_tracking.errors import TransientError, YouTubeFaultError
 
 Item = TypeVar("Item", Reading, Video)
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass
 class Answer(Generic[Item]):
-    """What YouTube said of the videos it was asked for; each is in exactly one of the five.
+    """What YouTube said of the videos it was asked for; each is in exactly one of the first six.
 
     found: by id. missing: ids that `videos.list` does not know (gone, private or never there). malformed: ids whose
-    item or call was refused, with the reason. unconfirmed: ids that only `batchGetStats` did not return and that
-    could not be asked for again. unanswered: ids whose call failed or was not sent.
-    `failures` tells why calls failed, each reason once a call.
+    item could not be read, with the reason. faulty: ids that make a call fail even alone while others succeed, with the
+    reason. unconfirmed: ids that only `batchGetStats` did not return and that no quota was left to ask for again.
+    unanswered: ids whose call failed or was not sent.
+
+    `failed` are those of the unanswered whose call was sent. `failures` tells why calls failed, a reason for each call.
+    `videos` has the metadata of those found that were asked for it as well.
     """
 
     found: dict[str, Item] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
     malformed: dict[str, str] = field(default_factory=dict)
+    faulty: dict[str, str] = field(default_factory=dict)
     unconfirmed: set[str] = field(default_factory=set)
     unanswered: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
     failures: list[TransientError] = field(default_factory=list)
+    videos: dict[str, Video] = field(default_factory=dict)
 
     def add(self, other: "Answer[Item]") -> None:
         """Take in what another call answered."""
         self.found |= other.found
         self.missing |= other.missing
         self.malformed |= other.malformed
+        self.faulty |= other.faulty
         self.unconfirmed |= other.unconfirmed
         self.unanswered |= other.unanswered
+        self.failed |= other.failed
         self.failures += other.failures
+        self.videos |= other.videos
+
+    @classmethod
+    def without(cls, ids: Iterable[str], error: TransientError, *, sent: bool = True) -> "Answer[Item]":
+        """None of these ids was answered, and why."""
+        return cls(unanswered=set(ids), failed=set(ids) if sent else set(), failures=[error])
 
 
 def read_answer(
-    body: dict[str, Any], ids: Sequence[str], read_item: Callable[[dict[str, Any], datetime], Item]
+    body: dict[str, Any], ids: Sequence[str], read_item: Callable[[dict[str, Any], datetime, list[str]], Item]
 ) -> Answer[Item]:
     """The items of one answer. An id that was not asked for means that the answer belongs to somebody else."""
     observed_at = datetime.now(UTC).replace(microsecond=0)
     answer: Answer[Item] = Answer()
-    asked = set(ids)
+    asked, odd = set(ids), list[str]()
     for item in items_of(body):
         video_id = item_id(item)
         if video_id is None:
@@ -52,10 +71,13 @@ def read_answer(
         if video_id not in asked:
             raise YouTubeFaultError("YouTube answered with a video that was not asked for")
         try:
-            answer.found[video_id] = read_item(item, observed_at)
-        except MalformedItemError as problem:
-            answer.malformed[video_id] = problem.message
+            answer.found[video_id] = read_item(item, observed_at, odd)
+        except (TypeError, ValueError, ArithmeticError) as problem:  # an oddness that nobody thought of costs itself
+            answer.malformed[video_id] = f"its item cannot be read: {problem}"[:200]
     answer.missing = asked - answer.found.keys() - answer.malformed.keys()
+    if odd:
+        counts = ", ".join(f"{name} {number} times" for name, number in sorted(Counter(odd).items()))
+        log.warning("YouTube's answer has values that cannot be, taken as not known: %s", counts)
     return answer
 
 
@@ -93,5 +115,5 @@ def _found(video_id: object, published_at: object) -> Found | None:
         return None
     try:
         return Found(video_id, parse_instant(published_at) if isinstance(published_at, str) else None)
-    except ValueError:
+    except (ValueError, OverflowError):
         return Found(video_id)

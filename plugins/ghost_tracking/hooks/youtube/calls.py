@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import httplib2
@@ -19,14 +20,7 @@ from airflow.sdk.exceptions import AirflowException
 from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 from more_itertools import chunked
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    stop_after_attempt,
-    stop_any,
-    stop_when_event_set,
-)
+from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from ghost_tracking.core.answers import classify
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse
@@ -49,15 +43,40 @@ _TIMEOUTS = 5  # what takes as many timeouts in all is cut off, where the caller
 _OUR_FAULT = {"invalidfilters", "missingrequiredparameter", "invalidpagetoken", "unknownpart"}
 _BUCKETS = {("videos", "batchGetStats"): Bucket.STATISTICS, ("search", "list"): Bucket.SEARCH}
 
+_IN_VAIN = 4  # calls that are given up before YouTube is taken to be down
+_IN_VAIN_HALVING = 8  # and while a call is cut in halves, where none has succeeded
+_IN_VAIN_AFTER_SUCCESS = 10  # or has before; fewer than it takes to come from fifty ids down to one
+_FEW = 3  # so many ids may all be bad ones
+
 Result = TypeVar("Result")
+Given = TypeVar("Given")
+OneCall = Callable[[Sequence[str]], Answer[Item]]
+
+
+@dataclass(eq=False)
+class _Part(Generic[Item]):
+    """Ids of one call; `error`: why it failed, where that may be the fault of one of them."""
+
+    one_call: OneCall[Item]
+    ids: Sequence[str]
+    error: GhostTrackingError | None = None
 
 
 class _Round:
-    """One round of calls: how long it may take, and whether it is over for the threads that are still at it."""
+    """One round of calls: how long it may take, whether it is over for the threads still at it, and how it goes.
+
+    `retrying`: held by the one call that is tried again at a time. Where YouTube is down, the others need not find that
+    out as well.
+    """
 
     def __init__(self, within: timedelta | None) -> None:
         self.deadline = time.monotonic() + within.total_seconds() if within else float("inf")
         self.over = threading.Event()
+        self.retrying = threading.Lock()
+        self.in_vain = 0
+        """Calls in a row that failed after their tries."""
+        self.succeeded = False
+        self._lock = threading.Lock()
 
     @property
     def left(self) -> float:
@@ -67,6 +86,21 @@ class _Round:
     def pause(self, seconds: float) -> None:
         """Wait, but never past the end of the round."""
         self.over.wait(min(seconds, self.left))
+
+    def note(self, *, success: bool) -> None:
+        """A call has been answered, or was given up."""
+        with self._lock:
+            self.in_vain = 0 if success else self.in_vain + 1
+            self.succeeded |= success
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether YouTube has gone down in the middle of the round: cutting calls in halves helps no more."""
+        return self.in_vain >= (_IN_VAIN_AFTER_SUCCESS if self.succeeded else _IN_VAIN_HALVING)
+
+    def is_hopeless(self, most: int) -> bool:
+        """Whether so many calls have failed and none has succeeded: YouTube is down, or rejects whatever we ask."""
+        return not self.succeeded and self.in_vain >= most
 
 
 class _Http(httplib2.Http):  # type: ignore[misc]  # httplib2 has no types
@@ -81,15 +115,15 @@ class _Http(httplib2.Http):  # type: ignore[misc]  # httplib2 has no types
         self.follow_redirects = False
         self.pay: Callable[[], None] = lambda: None
         self._aborted = False
-        self._key = key
+        self.key = key
         self._in_query = in_query
 
     def request(self, uri: str, method: str = "GET", body: Any = None, headers: Any = None, **options: Any) -> Any:
         headers = dict(headers or {})
         if self._in_query:  # added here and not by the Google client, which logs its URLs
-            uri += f"{'&' if '?' in uri else '?'}key={quote(self._key)}"
+            uri += f"{'&' if '?' in uri else '?'}key={quote(self.key)}"
         else:
-            headers[_KEY_HEADER] = self._key
+            headers[_KEY_HEADER] = self.key
         return super().request(uri, method=method, body=body, headers=headers, **options)
 
     def _conn_request(self, conn: Any, *arguments: Any) -> Any:
@@ -177,7 +211,7 @@ class Caller:
     def tried(self, call: Callable[[], Result]) -> Result:
         """What a call answers, after as many tries as it takes and the purse pays for, within the deadline."""
         failures: list[TransientError] = []
-        unpaid = threading.Event()
+        this_round, unpaid = self._my_round, threading.Event()
 
         def attempt() -> Result:
             try:
@@ -187,17 +221,17 @@ class Caller:
                 raise failures[-1] if failures else error from None  # why it had to be tried again says more
             except (YouTubeFaultError, RateLimitedError) as error:
                 failures.append(error)
+                self._mine()[0].close()  # the next answer on this connection may be somebody else's
                 raise
 
-        return Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, YouTubeFaultError | RateLimitedError)),
-            stop=stop_any(
-                stop_after_attempt(_ATTEMPTS), stop_when_event_set(unpaid), stop_when_event_set(self._my_round.over)
-            ),
-            wait=self._pause,
-            sleep=self._my_round.pause,
-            reraise=True,
-        )(attempt)
+        with ExitStack() as turn:
+            return Retrying(
+                retry=retry_if_exception(lambda error: isinstance(error, YouTubeFaultError | RateLimitedError)),
+                stop=lambda state: unpaid.is_set() or not _is_its_turn(state, this_round, turn),
+                wait=self._pause,
+                sleep=this_round.pause,
+                reraise=True,
+            )(attempt)
 
     def call(self, resource: str, method: str, **parameters: Any) -> dict[str, Any]:
         """Send one request, and read the body of its answer."""
@@ -208,85 +242,152 @@ class Caller:
         http_connection, resources = self._mine()
         http_connection.timeout = min(self._timeout, this_round.left)
         http_connection.pay = functools.partial(self._pay, this_round, bucket)
+        key = http_connection.key
         given = {name: value for name, value in parameters.items() if value is not None}
         try:
             body = getattr(resources[resource], method)(**given).execute(num_retries=0)
         except HttpError as refusal:
-            error = classify(int(refusal.resp.status), refusal.resp, refusal.content, bucket)
+            said = refusal.content.replace(key.encode(), b"(the key)")  # some messages name it
+            error = classify(int(refusal.resp.status), refusal.resp, said, bucket)
             if isinstance(error, QuotaExhaustedError) and self.purse is not None:
                 self.purse.empty(bucket)
             # the refusal's own text has the URL, so it is not kept as the cause
             raise error from None
-        except (OSError, httplib2.HttpLib2Error, http.client.HTTPException, UnicodeDecodeError) as failure:
+        except (OSError, httplib2.HttpLib2Error, http.client.HTTPException, ValueError, RecursionError) as failure:
             http_connection.close()  # what is left on it may be half an answer
             raise YouTubeFaultError(f"the call failed: {type(failure).__name__}: {_without_urls(failure)}") from None
         if not isinstance(body, dict):
             raise YouTubeFaultError("YouTube answered 200 with a body that is no JSON object")
         return body
 
-    def ask_all(self, one_call: Callable[[Sequence[str]], Answer[Item]], ids: Sequence[str]) -> Answer[Item]:
-        """Ask for the ids fifty at a time over the threads, and put the answers together.
+    def ask_all(self, *groups: tuple[OneCall[Item], Sequence[str]]) -> Answer[Item]:
+        """Ask for the ids of each group by its own call, fifty at a time over the threads; the answers put together.
 
-        A permanent error ends it at once. A call that failed in passing leaves its ids unanswered.
+        No call has ids of two groups. A call that fails for good while others succeed is cut in halves, down to the ids
+        that are to blame. Where nothing succeeds the round ends after a few calls, and what is left stays unanswered.
+        Raises a permanent error at once, and a rejection where each and every id is rejected.
         """
-        answer: Answer[Item] = Answer()
-        if not ids:
-            return answer
         this_round = self._round
+        calls: list[_Part[Any]] = []
+        for one_call, every in groups:
+            calls += [_Part(one_call, ids) for ids in chunked(every, IDS_PER_CALL)]
+        # the last one second: where the first ones are bad, they lie together
+        parts = [*calls[:1], *calls[:0:-1][:1], *calls[1:-1]]
+        answer, broken = Answer[Item](), list[_Part[Any]]()
+        for part, answered in self._over_threads(self._ask, parts, this_round):
+            answer.add(answered)
+            if part.error is not None:
+                broken.append(part)
+        if this_round.is_hopeless(_IN_VAIN):
+            answer.add(Answer(faulty={video_id: "" for part in broken for video_id in part.ids}))
+        else:
+            this_round.in_vain = 0
+            for _, answered in self._over_threads(self._halve, broken, this_round):
+                answer.add(answered)
+        if not this_round.succeeded:
+            _blame_no_id(answer, [part.error for part in broken if part.error is not None])
+        return answer
 
-        def ask(chunk: Sequence[str]) -> Answer[Item]:
+    def _over_threads(
+        self, work: Callable[[_Part[Any], _Round], Answer[Any]], parts: Sequence[_Part[Any]], this_round: _Round
+    ) -> Iterator[tuple[_Part[Any], Answer[Any]]]:
+        """The parts as they are answered. A permanent error ends it at once."""
+        if not parts:
+            return
+
+        def mine(part: _Part[Any]) -> Answer[Any]:
             self._local.round = this_round
-            if this_round.over.is_set():
-                return Answer(unanswered=set(chunk))
             try:
-                return self._ask_or_halve(one_call, chunk)
+                return work(part, this_round)
             except PermanentError:
                 this_round.over.set()  # before the next call of this thread, which would fail as well
                 raise
 
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix="youtube")
-        chunks = {executor.submit(ask, chunk): chunk for chunk in chunked(ids, IDS_PER_CALL)}
+        futures = {executor.submit(mine, part): part for part in parts}
         try:
-            for future, chunk in self._as_they_come(chunks, this_round):
-                answer.add(_result(future, chunk))
+            for future, part in self._as_they_come(futures, this_round):
+                if future is None:
+                    part.error = None
+                    yield part, Answer.without(part.ids, YouTubeFaultError("no answer within the time of the batch"))
+                else:
+                    yield part, future.result()
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
-            if any(not future.done() for future in chunks):
+            if any(not future.done() for future in futures):
                 self._abort(this_round)
             self.close()  # the threads end here, and their connections with them
+
+    def _ask(self, part: _Part[Item], this_round: _Round) -> Answer[Item]:
+        """One call with its tries. Where it fails for what may be the fault of an id, the part keeps why."""
+        if this_round.over.is_set() or this_round.is_hopeless(_IN_VAIN):
+            return Answer(unanswered=set(part.ids))
+        if not this_round.left:
+            return Answer.without(part.ids, YouTubeFaultError("there was no time left for this call"), sent=False)
+        try:
+            return self._noted(part, this_round, self.tried)
+        except GhostTrackingError as error:
+            if _may_be_an_ids_fault(error):
+                part.error = error
+                return Answer()
+            if not isinstance(error, TransientError):
+                raise
+            return Answer.without(part.ids, error, sent=not isinstance(error, QuotaExhaustedError))
+
+    def _halve(self, part: _Part[Item], this_round: _Round) -> Answer[Item]:
+        """Who is to blame for a call that failed: one call for each half, and so on, down to single ids."""
+        error = part.error or YouTubeFaultError()
+        if len(part.ids) == 1:
+            return Answer(faulty={part.ids[0]: error.message})
+        middle = len(part.ids) // 2
+        answer, broken = Answer[Item](), list[_Part[Item]]()
+        for half in (_Part(part.one_call, part.ids[:middle]), _Part(part.one_call, part.ids[middle:])):
+            if not this_round.left or this_round.is_lost:
+                answer.add(Answer.without(half.ids, _in_passing(error)))
+                continue
+            try:
+                answer.add(self._noted(half, this_round, lambda call: call()))
+            except GhostTrackingError as failure:
+                if _may_be_an_ids_fault(failure):
+                    half.error = failure
+                    broken.append(half)
+                elif isinstance(failure, TransientError):
+                    answer.add(Answer.without(half.ids, _in_passing(error)))
+                else:
+                    raise
+        for half in broken:
+            answer.add(self._halve(half, this_round))
+        return answer
+
+    def _noted(
+        self,
+        part: _Part[Item],
+        this_round: _Round,
+        tried: Callable[[Callable[[], Answer[Item]]], Answer[Item]],
+    ) -> Answer[Item]:
+        """Make a part's call, and note for the whole round whether it was in vain."""
+        try:
+            answer = tried(lambda: part.one_call(part.ids))
+        except QuotaExhaustedError:
+            raise  # nothing was sent
+        except GhostTrackingError:
+            this_round.note(success=False)
+            raise
+        this_round.note(success=True)
         return answer
 
     def _as_they_come(
-        self, chunks: Mapping[Future[Answer[Item]], Sequence[str]], this_round: _Round
-    ) -> Iterator[tuple[Future[Answer[Item]] | None, Sequence[str]]]:
-        """Each call's future as it ends; None for those that the deadline cut off."""
-        pending = set(chunks)
+        self, futures: Mapping[Future[Result], Given], this_round: _Round
+    ) -> Iterator[tuple[Future[Result] | None, Given]]:
+        """Each future as it ends; None for those that the deadline cut off."""
+        pending = set(futures)
         while pending:
             left = this_round.deadline - time.monotonic()
             done, pending = wait(pending, None if left == float("inf") else max(left, 0), FIRST_COMPLETED)
             if not done:
                 break
-            yield from ((future, chunks[future]) for future in done)
-        yield from ((None, chunks[future]) for future in pending)
-
-    def _ask_or_halve(self, one_call: Callable[[Sequence[str]], Answer[Item]], ids: Sequence[str]) -> Answer[Item]:
-        """One call; where it is rejected, one for each half, down to the bad id."""
-        try:
-            return one_call(ids)
-        except CallRejectedError as error:
-            if error.reasons & _OUR_FAULT:
-                raise
-            if len(ids) == 1:
-                return Answer(malformed={ids[0]: error.message})
-            rejection = error
-        except TransientError as error:
-            return Answer(unanswered=set(ids), failures=[error])
-        middle = len(ids) // 2
-        answer = self._ask_or_halve(one_call, ids[:middle])
-        answer.add(self._ask_or_halve(one_call, ids[middle:]))
-        if len(answer.malformed) == len(ids) >= 4:
-            raise rejection  # it is not one of the ids: every call is rejected
-        return answer
+            yield from ((future, futures[future]) for future in done)
+        yield from ((None, futures[future]) for future in pending)
 
     def _pay(self, this_round: _Round, bucket: Bucket) -> None:
         if this_round.over.is_set():
@@ -363,10 +464,36 @@ class Caller:
             connection.abort()
 
 
-def _result(future: Future[Answer[Item]] | None, ids: Sequence[str]) -> Answer[Item]:
-    if future is None:
-        return Answer(unanswered=set(ids), failures=[YouTubeFaultError("no answer within the time of the batch")])
-    return future.result()
+def _is_its_turn(state: RetryCallState, this_round: _Round, turn: ExitStack) -> bool:
+    """Whether a call that has failed is tried again. One at a time is: where it is in vain, so it is for the others."""
+    if state.attempt_number >= _ATTEMPTS:
+        return False
+    if state.attempt_number == 1:
+        if not this_round.retrying.acquire(timeout=min(this_round.left, threading.TIMEOUT_MAX)):
+            return False
+        turn.callback(this_round.retrying.release)
+    return not (this_round.in_vain or this_round.over.is_set())
+
+
+def _may_be_an_ids_fault(error: GhostTrackingError) -> bool:
+    if isinstance(error, CallRejectedError):
+        return _OUR_FAULT.isdisjoint(error.reasons)
+    return isinstance(error, YouTubeFaultError)
+
+
+def _in_passing(error: GhostTrackingError) -> TransientError:
+    return error if isinstance(error, TransientError) else YouTubeFaultError(error.message)
+
+
+def _blame_no_id(answer: Answer[Any], errors: Sequence[GhostTrackingError]) -> None:
+    """No call has succeeded: nothing tells an id's fault from YouTube's. Raises a rejection of more than a few ids."""
+    rejections = [error for error in errors if isinstance(error, PermanentError)]
+    if rejections and len(answer.faulty) + len(answer.unanswered) > _FEW:
+        raise rejections[0]
+    if not rejections:
+        answer.add(Answer(unanswered=set(answer.faulty), failed=set(answer.faulty)))
+        answer.failures += [_in_passing(error) for error in errors if answer.faulty]
+        answer.faulty.clear()
 
 
 def _url(connection: Connection) -> str | None:

@@ -2,8 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,7 +13,14 @@ from ghost_tracking.core.budgets import Bucket, Purse
 from ghost_tracking.core.tiers import as_utc
 from ghost_tracking.core.video_ids import is_channel_id, uploads_playlist
 from ghost_tracking.core.videos import Found, Page, Reading, Video, read_counts, read_video
-from ghost_tracking.errors import NotFoundError, QuotaExhaustedError
+from ghost_tracking.errors import (
+    CallRejectedError,
+    GhostTrackingError,
+    NotFoundError,
+    ProjectRefusedError,
+    QuotaExhaustedError,
+    YouTubeFaultError,
+)
 from ghost_tracking.hooks.youtube.answer import (
     Answer,
     Item,
@@ -25,7 +31,7 @@ from ghost_tracking.hooks.youtube.answer import (
     part_of,
     read_answer,
 )
-from ghost_tracking.hooks.youtube.calls import Caller
+from ghost_tracking.hooks.youtube.calls import Caller, OneCall
 
 _STATS_PARTS = "id,snippet,statistics"
 _SEARCH_SECONDS = "%Y-%m-%dT%H:%M:%SZ"
@@ -43,8 +49,9 @@ class YouTubeHook(BaseHook):
     without a byte; a page of a listing, or all the ids that a verb is given, may take five times as long in all, unless
     the verb is told otherwise. `threads` calls are under way at a time, each with an HTTP connection of its own.
 
-    Raises YouTubeKeyError (the key), ConfigurationError (the connection), NotFoundError, CallRejectedError, and the
-    transient QuotaExhaustedError, RateLimitedError and YouTubeFaultError. No message contains the key or a URL.
+    Raises YouTubeKeyError (the key), ProjectRefusedError (the API project), ConfigurationError (the connection),
+    NotFoundError, CallRejectedError, and the transient QuotaExhaustedError, RateLimitedError and YouTubeFaultError.
+    No message contains the key or a URL.
     """
 
     conn_name_attr = "youtube_conn_id"
@@ -63,6 +70,7 @@ class YouTubeHook(BaseHook):
     ) -> None:
         super().__init__()
         self._youtube = Caller(youtube_conn_id, connection, purse, threads, timeout)
+        self._refusal: str | None = None
 
     # Counts and metadata
 
@@ -74,33 +82,31 @@ class YouTubeHook(BaseHook):
         upcoming: Collection[str] = (),
         gone: Collection[str] = (),
         unknown: Collection[str] = (),
+        suspect: Collection[str] = (),
     ) -> Answer[Reading]:
         """The counts of videos, stamped with the whole second (UTC) of the answer they came in.
 
         Fifty ids a call: `videos.batchGetStats`, and `videos.list` for what the statistics bucket does not cover,
         for `upcoming` ids (premieres and broadcasts: only it tells when they start), and to confirm a miss, but not
-        that of ids in `gone`, which were confirmed before. Of ids in `unknown`, read for the first time, those without
-        a view are asked for their start as well. What is not answered `within` this time stays unanswered. A call that
-        is rejected is cut in halves until the bad id stands alone.
+        that of ids in `gone`, which were confirmed before. Ids in `unknown`, whose publish time only `videos.list`
+        tells, are asked for there with their metadata, which is in the answer's `videos`, as far as the general bucket
+        goes. Ids that are `suspect` share a call with no others. What is not answered `within` this time (None: five
+        times `timeout`) stays unanswered. A call that goes on failing is cut in halves until the bad id stands alone.
+        Where `videos.batchGetStats` itself is refused, `videos.list` serves in its place.
         Raises permanent errors at once; transient ones are in the answer's `failures`.
         """
-        starting = set(upcoming)
-        ask_for_start = [video_id for video_id in video_ids if video_id in starting]
-        others = [video_id for video_id in video_ids if video_id not in starting]
         with self._youtube.bounded(within or self._youtube.longest):
-            answer = self._youtube.ask_all(self._one_call_of_counts, others)
-            answer.add(self._youtube.ask_all(self._one_call_of_list, ask_for_start))
+            answer = self._youtube.ask_all(*self._groups(video_ids, set(upcoming), set(unknown), set(suspect)))
             for video_id in answer.unconfirmed & set(gone):
                 answer.unconfirmed.discard(video_id)
                 answer.missing.add(video_id)
             self._confirm(answer)
-            self._learn_starts(answer, [each for each in unknown if each in answer.found])
         return answer
 
     def metadata(self, video_ids: Collection[str], *, within: timedelta | None = None) -> Answer[Video]:
         """Metadata and counts of videos from `videos.list`, fifty ids a call. As `statistics`, which see."""
         with self._youtube.bounded(within or self._youtube.longest):
-            return self._youtube.ask_all(self._one_call_of_metadata, list(video_ids))
+            return self._youtube.ask_all((self._one_call_of_metadata, list(video_ids)))
 
     # Finding videos
 
@@ -236,48 +242,96 @@ class YouTubeHook(BaseHook):
 
     # One call each
 
+    def _groups(
+        self, video_ids: Collection[str], upcoming: Set[str], unknown: Set[str], suspect: Set[str]
+    ) -> list[tuple[OneCall[Reading], list[str]]]:
+        """Which ids are asked for by which call, suspects apart."""
+        groups: dict[tuple[bool, OneCall[Reading]], list[str]] = {}
+        for video_id in video_ids:
+            one_call = self._one_call_of_counts
+            if video_id in unknown:
+                one_call = self._one_call_of_firsts
+            elif video_id in upcoming:
+                one_call = self._one_call_of_list
+            groups.setdefault((video_id in suspect, one_call), []).append(video_id)
+        return [(one_call, ids) for (_, one_call), ids in groups.items()]
+
     def _one_call_of_counts(self, ids: Sequence[str]) -> Answer[Reading]:
-        if self._youtube.purse is not None and not self._youtube.purse.holds(Bucket.STATISTICS):
+        purse = self._youtube.purse
+        if self._refusal is not None or (purse is not None and not purse.holds(Bucket.STATISTICS)):
             return self._one_call_of_list(ids)
         try:
-            answer = self._youtube.tried(
-                lambda: read_answer(
-                    self._youtube.call("videos", "batchGetStats", part=_STATS_PARTS, id=list(ids)), ids, read_counts
-                )
-            )
+            answer = self._batch(ids)
         except QuotaExhaustedError:
             return self._one_call_of_list(ids)
+        except GhostTrackingError as error:
+            if not _is_of_the_method(error):
+                raise
+            return self._instead(ids, error)
         answer.unconfirmed, answer.missing = answer.missing, set()
+        return answer
+
+    def _batch(self, ids: Sequence[str]) -> Answer[Reading]:
+        """Counts from `videos.batchGetStats`; its refusal is asked for a second time, since it means so much."""
+        call = functools.partial(self._youtube.call, "videos", "batchGetStats", part=_STATS_PARTS, id=list(ids))
+        try:
+            body = call()
+        except GhostTrackingError as error:
+            if not _is_of_the_method(error):
+                raise
+            body = call()
+        return read_answer(body, ids, read_counts)
+
+    def _instead(self, ids: Sequence[str], refusal: GhostTrackingError) -> Answer[Reading]:
+        """What `videos.list` says where `videos.batchGetStats` is refused; if it is refused too, that is the error."""
+        answer = self._one_call_of_list(ids)
+        if self._refusal is None:
+            said = refusal.facts.get("said", refusal.message)
+            self._refusal = f"YouTube refuses videos.batchGetStats ({said}), so videos.list gives the counts"
+            if self._youtube.purse is None:
+                self.log.warning("%s", self._refusal)
+            else:
+                self._youtube.purse.refuse(Bucket.STATISTICS, self._refusal)
         return answer
 
     def _one_call_of_list(self, ids: Sequence[str]) -> Answer[Reading]:
         return self._list(ids, "snippet,statistics,liveStreamingDetails", read_counts)
 
-    def _one_call_of_starts(self, ids: Sequence[str]) -> Answer[Reading]:
-        return self._list(ids, "snippet,liveStreamingDetails", read_counts)
-
     def _one_call_of_metadata(self, ids: Sequence[str]) -> Answer[Video]:
         return self._list(ids, "snippet,statistics,contentDetails,liveStreamingDetails", read_video)
 
-    def _list(self, ids: Sequence[str], parts: str, read: Callable[[dict[str, Any], datetime], Item]) -> Answer[Item]:
-        return self._youtube.tried(
-            lambda: read_answer(self._youtube.call("videos", "list", part=parts, id=",".join(ids)), ids, read)
-        )
+    def _one_call_of_firsts(self, ids: Sequence[str]) -> Answer[Reading]:
+        """Metadata and counts; counts alone where the general bucket does not cover it."""
+        purse = self._youtube.purse
+        if purse is not None and not purse.holds(Bucket.GENERAL):
+            return self._one_call_of_counts(ids)
+        try:
+            told = self._one_call_of_metadata(ids)
+        except QuotaExhaustedError:
+            return self._one_call_of_counts(ids)
+        readings = {video_id: video.reading for video_id, video in told.found.items()}
+        return Answer(readings, told.missing, told.malformed, videos=told.found)
+
+    def _one_call_of_confirming(self, ids: Sequence[str]) -> Answer[Reading]:
+        try:
+            return self._one_call_of_list(ids)
+        except QuotaExhaustedError as error:
+            return Answer(unconfirmed=set(ids), failures=[error])
+
+    def _list(
+        self, ids: Sequence[str], parts: str, read: Callable[[dict[str, Any], datetime, list[str]], Item]
+    ) -> Answer[Item]:
+        try:
+            body = self._youtube.call("videos", "list", part=parts, id=",".join(ids))
+        except NotFoundError as error:
+            # of ids, and no playlist or channel: it may be the fault of one of them
+            raise CallRejectedError(f"{error.said}", status=error.status, reasons=frozenset()) from None
+        return read_answer(body, ids, read)
 
     def _confirm(self, answer: Answer[Reading]) -> None:
         """Ask `videos.list` for what `batchGetStats` did not return: only what both lack is missing."""
         suspects, answer.unconfirmed = sorted(answer.unconfirmed), set()
-        confirmed = self._youtube.ask_all(self._one_call_of_list, suspects)
-        answer.unconfirmed, confirmed.unanswered = confirmed.unanswered, set()
-        answer.add(confirmed)
-
-    def _learn_starts(self, answer: Answer[Reading], unknown: Sequence[str]) -> None:
-        """Ask when videos without any view start; their counts stay those that were read before."""
-        unseen = [video_id for video_id in unknown if not answer.found[video_id].views]
-        for video_id, told in self._youtube.ask_all(self._one_call_of_starts, unseen).found.items():
-            answer.found[video_id] = replace(
-                answer.found[video_id], starts_at=told.starts_at, awaits_start=told.awaits_start
-            )
+        answer.add(self._youtube.ask_all((self._one_call_of_confirming, suspects)))
 
     # Pages
 
@@ -307,6 +361,14 @@ class YouTubeHook(BaseHook):
             token if isinstance(token, str) and token else None,
             total if isinstance(total, int) else None,
         )
+
+
+def _is_of_the_method(error: GhostTrackingError) -> bool:
+    """Whether a refusal may be about the method that was called and nothing else."""
+    if isinstance(error, NotFoundError | ProjectRefusedError):
+        return True
+    status = error.facts.get("status", 0)
+    return status == 401 or (isinstance(error, YouTubeFaultError) and 400 <= status < 500)
 
 
 def _follow(ask: Callable[[str | None], Page], page_token: str | None = None) -> Iterator[Page]:
