@@ -6,6 +6,10 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 
+_CLOCKS_DIFFER = timedelta(minutes=1)
+"""By so much at most the clock of a worker that has written a point."""
+
+
 class Kind(StrEnum):
     """What an alert is about."""
 
@@ -77,7 +81,8 @@ def alerts(seen: Observation, limits: Limits) -> Iterator[Alert]:
             "longer: ask Google for more, or hunt less",
         )
     if limits.quiet is not None and _is_quiet(seen, limits.quiet):
-        since = f"since {seen.newest_point_at:%Y-%m-%d %H:%M} UTC" if seen.newest_point_at else "yet"
+        newest = _newest_point(seen)
+        since = f"since {newest:%Y-%m-%d %H:%M} UTC" if newest else "yet"
         yield Alert(
             Kind.QUIET,
             f"nothing was published {since}, although videos are due: is ghost_tracker paused, stuck or red?",
@@ -127,7 +132,14 @@ def _is_quiet(seen: Observation, limit: timedelta) -> bool:
     """Whether nothing has come in for too long while something was due all that time."""
     before = seen.now - limit
     is_waiting = seen.oldest_due_at is not None and seen.oldest_due_at < before
-    return is_waiting and (seen.newest_point_at is None or seen.newest_point_at < before)
+    newest = _newest_point(seen)
+    return is_waiting and (newest is None or newest < before)
+
+
+def _newest_point(seen: Observation) -> datetime | None:
+    """When the newest point was read, unless a clock that was wrong says that it is yet to be: that silences nothing."""
+    newest = seen.newest_point_at
+    return None if newest is None or newest > seen.now + _CLOCKS_DIFFER else newest
 
 
 def _hours(time: timedelta) -> str:

@@ -35,7 +35,7 @@ class ShelvingReport:
     """`shelved`: videos that went from the watchlist to the roster, `gone` those of them that YouTube no longer has.
     `chunks`: new ones, `retired`: those that they replace. `doubles`: second places of a video that were given up.
     `deleted`: files of chunks retired long ago. `problems`: hours of the week, files and rows that could not be put in
-    order, each in a sentence; they stay as they were."""
+    order, each in a sentence; they stay as they were. `lost`: that the connection was lost in one of the hours."""
 
     shelved: int = 0
     gone: int = 0
@@ -44,6 +44,7 @@ class ShelvingReport:
     doubles: int = 0
     deleted: int = 0
     problems: list[str] = field(default_factory=list)
+    lost: DatabaseUnavailableError | None = None
 
     def add_problem(self, problem: str) -> None:
         """Note what could not be done, once."""
@@ -52,7 +53,8 @@ class ShelvingReport:
             log.error("%s", problem)
 
     def as_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__} | {"problems": self.problems[:10]}
+        counts = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "lost"}
+        return counts | {"problems": self.problems[:10]}
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Shelving:
         """Move every video that belongs there to the roster, and put thin chunks together.
 
         An hour of the week that fails, and a row that no chunk can hold, stop no other: the report names them. Raises
-        DatabaseUnavailableError where the database is gone.
+        DatabaseUnavailableError, after all other hours where it can, when only the connection was lost.
         """
         report = ShelvingReport()
         while newcomers := self.watchlist.roster.newcomers(
@@ -89,6 +91,8 @@ class Shelving:
                 break
         for hour_gone in self._untidy():
             self._repack(hour_gone, [], report)
+        if report.lost is not None and not report.problems:
+            raise report.lost
         return report
 
     def shelve_found(self, entries: Iterable[WatchlistEntry]) -> int:
@@ -105,6 +109,8 @@ class Shelving:
         report = ShelvingReport()
         for hour_gone in sorted(hours):
             self._repack(hour_gone, hours[hour_gone], report)
+        if report.lost is not None:
+            raise report.lost
         if report.problems:
             raise ShelvingError("; ".join(report.problems[:3]))
         return report.shelved
@@ -148,7 +154,8 @@ class Shelving:
             self._repack_hour(hour_gone, newcomers, report)
         except DatabaseUnavailableError as error:
             self.watchlist.now()  # raises where the database is gone altogether: no other hour would fare better
-            report.add_problem(f"{_named(hour_gone)} could not be put in order: {error.message}")
+            log.warning("%s could not be put in order: %s", _named(hour_gone), error.message)
+            report.lost = error
         except GhostTrackingError as error:
             report.add_problem(error.message)
         except Exception as error:  # whatever it is, it is of this hour, and whoever has asked for this raises it
