@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-
 _CLOCKS_DIFFER = timedelta(minutes=1)
 """By so much at most the clock of a worker that has written a point."""
 
@@ -137,7 +136,7 @@ def _is_quiet(seen: Observation, limit: timedelta) -> bool:
 
 
 def _newest_point(seen: Observation) -> datetime | None:
-    """When the newest point was read, unless a clock that was wrong says that it is yet to be: that silences nothing."""
+    """When the newest point was read; one of the future, by a clock that was wrong, silences nothing."""
     newest = seen.newest_point_at
     return None if newest is None or newest > seen.now + _CLOCKS_DIFFER else newest
 
