@@ -1,7 +1,7 @@
 """A metric point: what YouTube counted for one video at one moment; and how a row of anybody's becomes one."""
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from numbers import Integral, Real
@@ -12,6 +12,9 @@ from ghost_tracking.errors import BadPointError, BadPointsError
 
 CLOCK_SKEW: Final = timedelta(seconds=5)
 """How far in the future a timestamp may lie: the clocks of two workers differ by a little."""
+
+SOON: Final = timedelta(days=1)
+"""What lies further ahead than this is a mistake, and no matter of two clocks."""
 
 EARLIEST: Final = datetime(2005, 1, 1, tzinfo=UTC)
 """YouTube opened in 2005: an earlier observation is a mistake (a zero, a wrong unit)."""
@@ -46,6 +49,18 @@ COLUMNS: Final = tuple(field.name for field in fields(MetricPoint))
 
 _COUNTS = ("views", "likes", "comments")
 _KNOWN = frozenset(COLUMNS)
+
+
+def is_future(moment: datetime, now: datetime) -> bool:
+    """Whether `moment` lies after the present `now`, by more than clocks differ; both are aware."""
+    return moment > now + CLOCK_SKEW
+
+
+def refuse_future(points: Sequence[MetricPoint], now: datetime) -> None:
+    """Raise one `BadPointsError` for all points in the future of `now` (aware), numbered from 0."""
+    ahead = [(number, point.timestamp) for number, point in enumerate(points) if is_future(point.timestamp, now)]
+    if ahead:
+        raise _bad_points([(number, _future(moment)) for number, moment in ahead])
 
 
 def parse_point(row: Mapping[str, Any], *, now: datetime) -> MetricPoint:
@@ -112,11 +127,15 @@ def _timestamp(value: Any, now: datetime) -> datetime:
     moment = _time("timestamp", value)
     if moment is None:
         raise BadPointError("no timestamp")
-    if moment > now + CLOCK_SKEW:
-        raise BadPointError(f"timestamp {moment.isoformat()} lies in the future")
+    if is_future(moment, now):
+        raise BadPointError(_future(moment))
     if moment < EARLIEST:
         raise BadPointError(f"timestamp {moment.isoformat()} lies before YouTube")
     return moment
+
+
+def _future(moment: datetime) -> str:
+    return f"timestamp {moment.isoformat()} lies in the future"
 
 
 def _time(name: str, value: Any) -> datetime | None:

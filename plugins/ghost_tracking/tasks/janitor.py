@@ -172,10 +172,12 @@ def fold(*, dry_run: bool) -> dict[str, Any]:
 def expire(*, dry_run: bool) -> dict[str, Any]:
     """Delete what is older than the setting vault_retention_days from the vault; without it, nothing.
 
-    A number of days that no earlier run has met is only announced, with what it would delete.
+    A number of days that the run before has not met is only announced, with what it would delete.
     """
     days = read_settings().vault_retention_days
     if days is None:
+        if not dry_run:
+            _vault().forget_retention()
         return _said("The vault keeps everything for ever")
     vault, now = _vault_now(dry_run=dry_run)
     cutoff = now - timedelta(days=days)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.sdk import BaseHook, Connection, ObjectStoragePath
 
 from ghost_tracking.core.absence import AvailabilityEvent
+from ghost_tracking.core.arguments import require_cutoff, require_past
 from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint, parse_points
 from ghost_tracking.core.videos import Video
-from ghost_tracking.errors import BadInputError, ConfigurationError, UnreadableFileError, VaultMismatchError
+from ghost_tracking.errors import ConfigurationError, UnreadableFileError, VaultMismatchError
 from ghost_tracking.hooks.vault import layout
 from ghost_tracking.hooks.vault.archive_reports import ArchiveReport, ExpiryReport
 from ghost_tracking.hooks.vault.place import Place, make_identity, read_identity
@@ -134,8 +135,9 @@ class ParquetVaultHook(BaseHook):
     def stage(self, points: Sequence[MetricPoint]) -> list[StagedPart]:
         """Write `points` durably beside the published files: one part for each hour that they touch.
 
-        Points that are staged are in the vault with the next publication, whatever happens to this process. OSError
-        when the storage fails: then some hours may have been staged, and staging all again is harmless.
+        Points that are staged are in the vault with the next publication, whatever happens to this process. Raises
+        `BadPointsError`, before anything is written, for points that lie in the future by this machine's clock, and
+        OSError when the storage fails: then some hours may have been staged, and staging all again is harmless.
         """
         return self._publisher().stage(points)
 
@@ -144,7 +146,8 @@ class ParquetVaultHook(BaseHook):
 
         Of points with the same key the published one stays, then the one staged first. Cheap when nothing is new.
         A broken part is set aside; a broken published file is kept aside and made anew of the parts that are left;
-        the report names both. No hour's trouble stops another's.
+        the report names both. No hour's trouble stops another's. Parts of an hour to come wait until it begins; those
+        of more than a day ahead are set aside and named.
         """
         return self._publisher().publish(partitions)
 
@@ -159,8 +162,9 @@ class ParquetVaultHook(BaseHook):
 
         What is not published yet is merged first, then the file is read back and compared with every part. A point
         that comes later makes its hour published, and sealed, again. Raises PartitionBusyError when another process
-        seals or folds.
+        seals or folds, BadInputError for a `now` that is naive or lies in the future.
         """
+        require_past("now", now, datetime.now(UTC))
         publisher = self._publisher()
         with self._closed_hours():
             return publisher.seal(now, margin)
@@ -179,8 +183,10 @@ class ParquetVaultHook(BaseHook):
         Seal before: a day with staged parts is not folded. Folded hours that got late points are folded again.
         Hourly files stay, unless `keep_hours` is False: then those go whose every point is proven to be in a series.
         Every file is read back before the index names it. Takes about 1 GB of memory at most, whatever the size.
-        What fails is in the report and stays as it is; raises PartitionBusyError when another process seals or folds.
+        What fails is in the report and stays as it is. Raises PartitionBusyError when another process seals or folds,
+        BadInputError for a `now` that is naive or lies in the future.
         """
+        require_past("now", now, datetime.now(UTC))
         from ghost_tracking.hooks.vault.folding import Folder
         from ghost_tracking.hooks.vault.series import MOST_POINTS_A_FILE
 
@@ -191,13 +197,13 @@ class ParquetVaultHook(BaseHook):
     def expire(self, cutoff: datetime, *, dry_run: bool = True) -> ExpireReport:
         """Delete the points of all hours that ended by `cutoff` (aware), from every layer; `dry_run` only counts.
 
-        Metadata has a verb of its own, `expire_videos`. Raises BadInputError for a naive time, PartitionBusyError
-        when another process seals or folds.
+        Metadata has a verb of its own, `expire_videos`. Raises BadInputError, before anything is touched, for a cutoff
+        that is naive or less than a day before this machine's time, PartitionBusyError when another process seals or
+        folds.
         """
         from ghost_tracking.hooks.vault import expiry
 
-        if cutoff.utcoffset() is None:
-            raise BadInputError(f"{cutoff!r} has no time zone")
+        require_cutoff(cutoff, datetime.now(UTC))
         storage = self._place.readable() if dry_run else self._place.writable()
         with nullcontext() if dry_run else self._closed_hours():
             return expiry.expire(storage, cutoff, self.lock_timeout, dry_run=dry_run)
@@ -205,11 +211,16 @@ class ParquetVaultHook(BaseHook):
     def retention_was_announced(self, days: int) -> bool:
         """Whether this retention was asked about before, at least an hour ago; a new one is noted from now on.
 
-        So that a mistyped number is reported by one run before the next one deletes by it.
+        So that a mistyped number is reported by one run before the next one deletes by it. Where there is no retention
+        any more, `forget_retention` makes the next one be announced, whatever it is.
         """
         from ghost_tracking.hooks.vault import expiry
 
         return expiry.was_announced(self._place.writable(), days, datetime.now(UTC))
+
+    def forget_retention(self) -> None:
+        """Note that nothing is to be deleted for its age: whatever retention is set next is announced first."""
+        self._place.readable().delete([layout.RETENTION])
 
     def verify(self, start: datetime | None = None, end: datetime | None = None) -> VerifyReport:
         """Read all points of [start, end), None being open, in all layers, and the archive of metadata; compare.
@@ -328,8 +339,10 @@ class ParquetVaultHook(BaseHook):
     def expire_videos(self, cutoff: datetime, *, dry_run: bool = False) -> ExpiryReport:
         """Drop the metadata of videos discovered before `cutoff`, archived or staged; raises as `archive_videos`.
 
-        Where the time of discovery is unknown, that of archiving counts. With `dry_run` it is only counted.
+        Where the time of discovery is unknown, that of archiving counts. With `dry_run` it is only counted. Raises
+        BadInputError for a cutoff as `expire` does.
         """
+        require_cutoff(cutoff, datetime.now(UTC))
         return self._archive(write=not dry_run).expire(cutoff, dry_run=dry_run)
 
     def read_videos(self, video_ids: str | Collection[str]) -> "pd.DataFrame":

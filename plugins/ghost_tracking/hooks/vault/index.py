@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Mapping
+from functools import cached_property
 from typing import Final, Literal, Self
 
 import pyarrow as pa
@@ -92,8 +93,33 @@ class SeriesIndex(Manifest):
                 found |= {Partition(date, hour): day.tally(hour) for hour in range(24) if day.rows[hour]}
         return found
 
+    def is_whole(self, hour: Partition, rows: int) -> bool:
+        """Whether a file of so many points under `metrics/` has all points of its hour, so that series have no more.
+
+        This is the one rule by which readers, recipes, `verify` and `repair` tell a whole hour from what somebody
+        left, restored or added of one: of a folded day, a file that is neither late nor dropped and has at least as
+        many points as the series. Those have all points of every hour that is not late, so as many are the same ones.
+        """
+        known = self.tally(hour)
+        return known is None or (rows >= known.rows and not self.is_late(hour) and not self.is_dropped(hour))
+
+    def points(self, hour: Partition, rows: int, *, changed: bool) -> int:
+        """How many points an hour has whose file has `rows`; `changed`: some may be in the file alone."""
+        known = self.tally(hour)
+        if known is None or (rows >= known.rows and not self.is_dropped(hour)):
+            return rows
+        return known.rows + rows if changed else known.rows
+
+    def is_late(self, hour: Partition) -> bool:
+        """Whether its file may have points that the series lack."""
+        return hour.path in self._late
+
+    @cached_property
+    def _late(self) -> frozenset[str]:
+        return frozenset(self.late)
+
     def is_dropped(self, hour: Partition) -> bool:
-        """Whether only the series have all points of this hour."""
+        """Whether the file of this hour was given up, so that the series alone have all its points."""
         return hour.hour in self._dropped_of(hour.date)
 
     def _dropped_of(self, date: dt.date) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from ghost_tracking.core.partitions import Partition
-from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.core.points import SOON, MetricPoint, is_future, refuse_future
 from ghost_tracking.errors import (
     FileChangedError,
     PartitionBusyError,
@@ -77,10 +77,11 @@ class Publisher:
         self._lock_timeout = lock_timeout
 
     def stage(self, points: Sequence[MetricPoint]) -> list[StagedPart]:
-        """Write one durable part for each hour that `points` touch."""
+        """Write one durable part for each hour that `points` touch; BadPointsError, before that, for the future's."""
         if not points:
             return []
         table = tables.table_of(points)
+        refuse_future(points, datetime.now(UTC))
         where = tables.hours(table)
         touched = np.unique(where)
         if len(touched) == 1:
@@ -96,8 +97,30 @@ class Publisher:
     def publish(self, partitions: Collection[Partition] | None) -> PublishReport:
         """Merge what is staged and not published yet, in `partitions` or (None) anywhere."""
         hours = staged_hours(self._storage) if partitions is None else sorted(set(partitions))
-        pending = [hour for hour in hours if self._lacks_parts(hour)]
-        return self._each_alone(pending, lambda hour: self._again(self._merge_new, hour))
+        now = datetime.now(UTC)
+        begun = [hour for hour in hours if not is_future(hour.starts_at, now)]
+        pending = [hour for hour in begun if self._lacks_parts(hour)]
+        report = self._each_alone(pending, lambda hour: self._again(self._merge_new, hour))
+        return report + self._ahead([hour for hour in hours if hour not in set(begun)], now)
+
+    def _ahead(self, hours: Collection[Partition], now: datetime) -> PublishReport:
+        """Parts of hours to come were staged by another clock: those of soon wait for their hour, others go aside."""
+        for hour in hours:
+            if hour.starts_at <= now + SOON:
+                log.warning("%s lies in the future: its parts stay staged until it begins", hour)
+        return self._each_alone([hour for hour in hours if hour.starts_at > now + SOON], self.set_parts_aside)
+
+    def set_parts_aside(self, partition: Partition) -> PublishReport:
+        """Move an hour's parts, which lie in the future, to the quarantine."""
+        report = PublishReport()
+        for name in part_names(self._storage, partition):
+            key = layout.part(partition, name)
+            aside = layout.quarantined(key)
+            self._storage.move(key, aside)
+            problem = f"{key} has points of the future and was set aside as {aside}: a machine's clock was wrong"
+            log.error(problem)
+            report += PublishReport(quarantined=(aside,), problems=(problem,))
+        return report
 
     def seal(self, now: datetime, margin: timedelta) -> SealReport:
         """Write the hours that ended before `now - margin` once more, prove that they hold all parts, delete those."""

@@ -2,15 +2,16 @@
 
 A day that is folded is read from its series, any other from its hours. Of a folded day's hours those are read as well
 that may hold more than the series: the late ones, and those with staged parts. Where one question is for all videos
-of a span and the hourly files are there, they are read instead: they are by time, as the question is.
+of a span and the hourly files are there, they are read instead: they are by time, as the question is. But only a file
+that is whole stands for its hour (`SeriesIndex.is_whole`); of any other, what the series lack is added to them.
 
-What is read is of one moment. The index is looked at before and after the names are listed, and a file that has gone
-since means that it was folded, dropped or expired: then all is read anew.
+Files of hours are read before the series, and judged by the index as it is then. A point leaves a file only when the
+index says that the series have it: whatever is folded or dropped meanwhile, both together have all.
 """
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import pandas as pd
@@ -18,6 +19,7 @@ import pyarrow as pa
 from more_itertools import chunked
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
+from ghost_tracking.core.arguments import ids_of, require_span
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
@@ -25,8 +27,7 @@ from ghost_tracking.hooks.vault import files, layout, tables
 from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, current
 from ghost_tracking.hooks.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.hooks.vault.series import SeriesReader, files_of_videos, latest_of, points_of
-from ghost_tracking.hooks.vault.storage import Storage, Version
-from ghost_tracking.hooks.vault.tables import Tally
+from ghost_tracking.hooks.vault.storage import Storage
 
 _ATTEMPTS: Final = 50
 _BATCH: Final = 1 << 20
@@ -53,35 +54,43 @@ class Question:
     def checked(
         cls, start: dt.datetime | None, end: dt.datetime | None, video_ids: Collection[str] | None
     ) -> "Question":
-        """BadInputError for a time without a zone, or for one id in the place of a list."""
-        for moment in (start, end):
-            if moment is not None and moment.utcoffset() is None:
-                raise BadInputError(f"{moment!r} has no time zone")
-        if isinstance(video_ids, str):
-            raise BadInputError(f"video_ids is the text {video_ids!r}: give a list of ids")
-        return cls(start, end, None if video_ids is None else tuple(sorted(set(video_ids))))
+        """BadInputError for what is no time with a zone, for an end before the start, and for what are no ids."""
+        require_span(start, end)
+        return cls(start, end, None if video_ids is None else ids_of(video_ids))
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What to read for a question: the files of these hours, and these files of series.
+    """What to read for a question: the files of these `hours`, and series.
 
-    Of a `whole` hour the file has all points, so what the series have of it is left out. Of a `partial` one, which
-    was dropped and got late points, it has only those; the value is what the series have, by an index of `version`.
+    Of the series, the points of `lacking` hours (None: of all). `changed` hours may have points in their file alone.
     """
 
     hours: tuple[Partition, ...]
-    files: tuple[SeriesFile, ...]
-    whole: frozenset[Partition] = frozenset()
-    partial: Mapping[Partition, Tally | None] = field(default_factory=dict)
-    version: Version | None = None
+    lacking: frozenset[Partition] | None
+    changed: frozenset[Partition]
+
+
+@dataclass(slots=True)
+class _Read:
+    """What became of the hours of a plan: those `whole` in their files, and what the files of others have (`apart`).
+
+    An hour whose file has gone since has nothing apart.
+    """
+
+    whole: set[Partition] = field(default_factory=set)
+    apart: dict[Partition, pa.Table] = field(default_factory=dict)
 
 
 def chosen_columns(columns: Sequence[str] | None) -> list[str]:
-    """The columns asked for (None: all six); BadInputError for one that the vault does not have."""
+    """The columns asked for (None or none: all six); BadInputError for one that the vault has not, or asked twice."""
+    if isinstance(columns, str):
+        raise BadInputError(f"columns is the text {columns!r}: give a list of names")
     chosen = list(columns or COLUMNS)
     if unknown := [name for name in chosen if name not in COLUMNS]:
         raise BadInputError(f"The vault has no column {unknown[0]!r}, only {', '.join(COLUMNS)}")
+    if twice := [name for number, name in enumerate(chosen) if name in chosen[:number]]:
+        raise BadInputError(f"columns names {twice[0]!r} twice")
     return chosen
 
 
@@ -123,18 +132,19 @@ def read_latest(storage: Storage, video_ids: Collection[str] | None) -> pa.Table
     question = Question.checked(None, None, video_ids)
 
     def newest() -> pa.Table:
-        plan = _plan(storage, question)
-        keys = [each.path for each in plan.files]
-        found = tables.latest(latest_of(storage, keys, question.video_ids))
-        for day in chunked(_from_hours(storage, question, plan), 24):
-            found = tables.latest(tables.concat([found, *(table for _, table in day)]))
-        return found
+        found, read = tables.concat([]), _Read()
+        hours = _from_hours(storage, question, _plan(storage, question), read)
+        for day in chunked(hours, 24):
+            found = tables.latest(tables.concat([found, *day]))
+        series = latest_of(storage, [each.path for each in _series(storage, question, None)], question.video_ids)
+        return tables.latest(tables.concat([series, found, *read.apart.values()]))
 
     return _at_one_moment(newest)
 
 
 def series_files(storage: Storage, start: dt.datetime | None, end: dt.datetime | None) -> list[str]:
     """The keys of the files of series that meet [start, end)."""
+    require_span(start, end)
     index, _ = current(storage)
     return [each.path for each in index.files if Period.parse(each.period).meets(start, end)]
 
@@ -172,80 +182,67 @@ def _plan(storage: Storage, question: Question, *, by_time: bool = False) -> _Pl
     changed = {hour for hour in staged_hours(storage) if index.holds(hour.date) and part_names(storage, hour)}
     changed |= {Partition.parse(path) for path in index.late}
     changed = {hour for hour in changed if hour.meets(question.start, question.end)}
-    plan = (_by_time if by_time else _by_video)(storage, question, index, changed)
+    plan = (_by_time if by_time else _by_video)(storage, question, index, frozenset(changed))
     if current(storage)[1] != version:
         raise FileChangedError("the series were folded anew while the vault was being listed")
-    partial = {hour: index.tally(hour) for hour in plan.hours if index.is_dropped(hour)}
-    whole = frozenset(hour for hour in plan.hours if index.holds(hour.date) and hour not in partial)
-    return replace(plan, whole=whole, partial=partial, version=version)
+    return plan
 
 
-def _by_video(storage: Storage, question: Question, index: SeriesIndex, changed: set[Partition]) -> _Plan:
+def _by_video(storage: Storage, question: Question, index: SeriesIndex, changed: frozenset[Partition]) -> _Plan:
     """Folded days from their series, other days from their hours; of folded days the hours that may have more."""
     start, end = question.start, question.end
     hours = set(changed)
     for date in published_dates(storage):
         if not index.holds(date) and Period.day(date).meets(start, end):
             hours |= {hour for hour in published_hours(storage, date) if hour.meets(start, end)}
-    series = [each for each in index.files if Period.parse(each.period).meets(start, end)]
-    wanted = series if question.video_ids is None else files_of_videos(series, question.video_ids)
-    return _Plan(tuple(sorted(hours)), tuple(wanted))
+    return _Plan(tuple(sorted(hours)), None, changed)
 
 
-def _by_time(storage: Storage, question: Question, index: SeriesIndex, changed: set[Partition]) -> _Plan:
+def _by_time(storage: Storage, question: Question, index: SeriesIndex, changed: frozenset[Partition]) -> _Plan:
     """Hours from their files where they have one, and from the series what has none, or not all of it."""
     start, end = question.start, question.end
-    hours = {hour for hour in hours_between(storage, start, end) if hour in changed or not index.is_dropped(hour)}
-    series: list[SeriesFile] = []
-    for period in index.periods:
-        if period.meets(start, end) and any(
-            hour.meets(start, end) and (hour not in hours or index.is_dropped(hour)) for hour in index.tallies(period)
-        ):
-            series += index.files_of(period)
-    return _Plan(tuple(sorted(hours)), tuple(series))
+    there = set(hours_between(storage, start, end))
+    hours = {hour for hour in there if hour in changed or not index.is_dropped(hour)}
+    folded = {hour for period in index.periods if period.meets(start, end) for hour in index.tallies(period)}
+    lacking = {hour for hour in folded - hours if hour.meets(start, end)}
+    return _Plan(tuple(sorted(hours)), frozenset(lacking), changed)
 
 
 def _points(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Table]:
-    """The tables of a plan, no point in two of them. Where a partial hour repeats what series hold, theirs stays."""
+    """The tables of a plan, no point in two of them. Where an hour's file repeats what series hold, theirs stays."""
+    read = _Read()
+    yield from _from_hours(storage, question, plan, read)
+    wanted = None if plan.lacking is None else plan.lacking | read.apart.keys()
     doubled: list[pa.Table] = []
-    for table in _from_series(storage, question, plan.files):
-        apart = tables.not_of_hours(table, plan.whole) if plan.whole else table
-        if plan.partial:
-            doubled.append(tables.of_hours(apart, plan.partial))
+    for table in _from_series(storage, question, wanted):
+        apart = table if wanted is None else tables.of_hours(table, wanted)
+        if read.whole and wanted is None:
+            apart = tables.not_of_hours(apart, read.whole)
+        if read.apart:
+            doubled.append(tables.of_hours(apart, read.apart))
         yield apart
     known = tables.concat(doubled)
-    for hour, table in _from_hours(storage, question, plan):
-        yield tables.without(table, known) if hour in plan.partial else table
+    yield from (tables.without(table, known) for table in read.apart.values())
 
 
-def _from_hours(storage: Storage, question: Question, plan: _Plan) -> Iterator[tuple[Partition, pa.Table]]:
-    """The hours of a plan. Those whose file has gone since, or is no longer whole, are read from the series.
-
-    FileChangedError when a partial hour has been folded since: what its file had then stands in other series now.
-    """
-    gone: set[Partition] = set()
+def _from_hours(storage: Storage, question: Question, plan: _Plan, read: _Read) -> Iterator[pa.Table]:
+    """The hours of a plan whose files are whole; `read` tells which, and has what the files of the others have."""
     for hour in plan.hours:
-        table = _hour(storage, hour, question)
-        index, version = current(storage)
-        if hour in plan.partial:
-            if version != plan.version and index.tally(hour) != plan.partial[hour]:
-                raise FileChangedError(f"{hour} was folded while it was being read")
-            if table is not None:
-                yield hour, table
-        elif table is None or (version != plan.version and index.is_dropped(hour)):
-            # an hour is noted as dropped before its file goes, and whatever stands there later is not all of it
-            gone.add(hour)
+        rows, table = _hour(storage, hour, question)
+        # after the file: what has left it, or was never in it, is in the series of this index or of a later one
+        index, _ = current(storage)
+        if rows is not None and hour not in plan.changed and index.is_whole(hour, rows):
+            read.whole.add(hour)
+            yield table
         else:
-            yield hour, table
-    index, _ = current(storage) if gone else (SeriesIndex(), None)
-    for period in index.periods:
-        if lacking := {hour for hour in gone if hour in period}:
-            for table in _from_series(storage, question, index.files_of(period)):
-                yield min(lacking), tables.of_hours(table, lacking)
+            read.apart[hour] = table
 
 
-def _from_series(storage: Storage, question: Question, series: Sequence[SeriesFile]) -> Iterator[pa.Table]:
-    keys = [each.path for each in series]
+def _from_series(storage: Storage, question: Question, hours: Set[Partition] | None) -> Iterator[pa.Table]:
+    """The series' points, by the index as it is now, from the files that may have any of these hours (None: any)."""
+    if hours is not None and not hours:
+        return
+    keys = [each.path for each in _series(storage, question, hours)]
     if question.video_ids is not None:
         yield tables.within(points_of(storage, keys, question.video_ids), question.start, question.end)
         return
@@ -254,18 +251,29 @@ def _from_series(storage: Storage, question: Question, series: Sequence[SeriesFi
             yield tables.within(table, question.start, question.end)
 
 
-def _hour(storage: Storage, hour: Partition, question: Question) -> pa.Table | None:
-    """The points of an hour's published file; None where there is none."""
+def _series(storage: Storage, question: Question, hours: Set[Partition] | None) -> list[SeriesFile]:
+    index, _ = current(storage)
+    periods = [each for each in index.periods if each.meets(question.start, question.end)]
+    if hours is not None:
+        dates = {hour.date for hour in hours if index.tally(hour) is not None}
+        periods = [each for each in periods if not dates.isdisjoint(each.dates)]
+    found = [each for period in periods for each in index.files_of(period)]
+    return found if question.video_ids is None else list(files_of_videos(found, question.video_ids))
+
+
+def _hour(storage: Storage, hour: Partition, question: Question) -> tuple[int | None, pa.Table]:
+    """How many points an hour's published file has (None: there is none), and those that are asked for."""
     key = layout.stats(hour)
     try:
-        table = files.read(storage.read(key).data, COLUMNS, question.video_ids)
+        data = storage.read(key).data
+        rows, table = files.read_footer(data).rows, files.read(data, COLUMNS, question.video_ids)
     except FileNotFoundError:
-        return None
+        return None, tables.concat([])
     except UnreadableFileError as error:
         raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
     start = question.start if question.start is not None and question.start > hour.starts_at else None
     end = question.end if question.end is not None and question.end < hour.ends_at else None
-    return tables.within(table, start, end)
+    return rows, tables.within(table, start, end)
 
 
 def _by_hour(table: pa.Table) -> pa.Table:

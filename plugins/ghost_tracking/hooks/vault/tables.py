@@ -48,11 +48,11 @@ _HOUR_MICROS: Final = 3_600_000_000
 
 def table_of(points: Sequence[MetricPoint]) -> pa.Table:
     """The points as a table, in their order; BadInputError when they do not fit the schema."""
-    columns: dict[str, Any] = {name: list(map(attrgetter(name), points)) for name in COLUMNS}
     try:
+        columns: dict[str, Any] = {name: list(map(attrgetter(name), points)) for name in COLUMNS}
         columns["timestamp"] = pa.array(_micros(columns["timestamp"]), pa.int64()).cast(_TIME)
         table = pa.table(columns, schema=SCHEMA)
-    except (*BROKEN, TypeError) as error:
+    except (*BROKEN, TypeError, AttributeError) as error:
         raise BadInputError(f"These points do not fit the vault's schema: {error}") from error
     _require_keys(table)
     return table
