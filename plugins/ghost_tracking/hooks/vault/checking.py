@@ -1,21 +1,23 @@
 """How the vault is: a survey of its names and footers, and a verification that reads everything and compares layers."""
 
+import datetime as dt
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
 import pyarrow as pa
 
+from ghost_tracking.core.arguments import require_span
 from ghost_tracking.core.partitions import Partition, Period
+from ghost_tracking.core.points import CLOCK_SKEW, is_future
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
-from ghost_tracking.hooks.vault import archive, availability, files, layout, tables
-from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, load
+from ghost_tracking.hooks.vault import archive, availability, files, future, layout, tables
+from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, current, load
 from ghost_tracking.hooks.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.hooks.vault.reports import VerifyReport
-from ghost_tracking.hooks.vault.series import SeriesReader
+from ghost_tracking.hooks.vault.series import SeriesReader, beyond_series, newest_of_hour
 from ghost_tracking.hooks.vault.storage import Storage
 from ghost_tracking.hooks.vault.tables import Tally, add_tallies
 
@@ -49,7 +51,8 @@ class _Survey:
     sealed: _Layer = field(default_factory=_Layer)
     days: _Layer = field(default_factory=_Layer)
     months: _Layer = field(default_factory=_Layer)
-    newest: datetime | None = None
+    newest: dt.datetime | None = None
+    rows: dict[Partition, int] = field(default_factory=dict)
     parts: dict[Partition, frozenset[str]] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
 
@@ -58,23 +61,25 @@ def survey(storage: Storage) -> dict[str, Any]:
     """What names and footers tell of all layers; see `ParquetVaultHook.health_check`."""
     seen = _Survey()
     index = _index(storage, seen)
+    now = dt.datetime.now(dt.UTC)
     hours = list(hours_between(storage, None, None))
     with ThreadPoolExecutor(_THREADS) as threads:
         for hour, found in zip(hours, threads.map(lambda hour: _footer(storage, hour), hours), strict=True):
-            _note_hour(hour, found, seen)
+            _note_hour(storage, hour, found, seen, now)
         for each, problem in zip(
             index.files, threads.map(lambda each: _problem_of(storage, each), index.files), strict=True
         ):
             layer = seen.months if Period.parse(each.period).is_month else seen.days
             layer.add(each.points, each.bytes)
             seen.unreadable += [problem] if problem else []
-    dropped = _dropped(index, set(seen.parts))
+    newest = _newest(storage, index, seen.newest, now)
+    points = _points(storage, index, seen)
     videos, events = archive.survey(storage), availability.survey(storage)
     unpublished = _unpublished(storage, seen)
     return {
-        "newest_point": None if seen.newest is None else seen.newest.isoformat(),
-        "points": seen.open.points + seen.sealed.points + sum(each.rows for each in dropped.values()),
-        "partitions": len(seen.parts) + len(dropped),
+        "newest_point": None if newest is None else newest.isoformat(),
+        "points": sum(points.values()),
+        "partitions": len(points),
         "bytes": sum(layer.bytes for layer in (seen.open, seen.sealed, seen.days, seen.months))
         + videos["bytes"]
         + events["bytes"],
@@ -93,15 +98,17 @@ def survey(storage: Storage) -> dict[str, Any]:
         "late_hours": list(index.late),
         "unreadable": [*seen.unreadable, *videos["unreadable"], *events["unreadable"]],
         "quarantined": sum(1 for _ in storage.walk(layout.QUARANTINE)),
+        "future": list(future.problems(storage, index, now)),
     }
 
 
-def verify(storage: Storage, start: datetime | None = None, end: datetime | None = None) -> VerifyReport:
+def verify(storage: Storage, start: dt.datetime | None = None, end: dt.datetime | None = None) -> VerifyReport:
     """Read every point of [start, end) in every layer, and compare; all metadata and availability as well.
 
     Hours against their series, series against the index, row by row of what each must hold. While the vault is being
     folded, a file may be reported missing: verify again.
     """
+    require_span(start, end)
     seen = _Survey()
     index = _index(storage, seen)
     report = VerifyReport(problems=tuple(seen.unreadable))
@@ -110,7 +117,8 @@ def verify(storage: Storage, start: datetime | None = None, end: datetime | None
     for period in (each for each in index.periods if each.meets(start, end)):
         log.info("Verifying the series of %s", period)
         report += _verify_period(storage, index, period)
-    others = (*_orphans(storage, index), *archive.verify(storage), *availability.verify(storage))
+    ahead = future.problems(storage, index, dt.datetime.now(dt.UTC))
+    others = (*ahead, *_orphans(storage, index), *archive.verify(storage), *availability.verify(storage))
     return report + VerifyReport(problems=others)
 
 
@@ -142,14 +150,50 @@ def _index(storage: Storage, seen: _Survey) -> SeriesIndex:
     return SeriesIndex()
 
 
-def newest_point(storage: Storage) -> datetime | None:
-    """When the newest published point was read, from the footer of the last hour that has any; None: there is none."""
+def newest_point(storage: Storage, now: dt.datetime) -> dt.datetime | None:
+    """When the newest published point up to `now` (aware) was read; None: there is none.
+
+    Of the footer of the last hour that has any, and of the series where these go on for longer.
+    """
+    found = None
     for date in reversed(published_dates(storage)):
         for hour in reversed(published_hours(storage, date)):
-            found = _footer(storage, hour)
-            if isinstance(found, tuple) and found[0].newest is not None:
-                return found[0].newest
-    return None
+            footer = None if is_future(hour.starts_at, now) else _footer(storage, hour)
+            if isinstance(footer, tuple) and (found := _newest_of_file(storage, hour, footer[0], now)) is not None:
+                return _newest(storage, _current(storage), found, now)
+    return _newest(storage, _current(storage), None, now)
+
+
+def _current(storage: Storage) -> SeriesIndex:
+    """The index as readers have it; an empty one in the place of a damaged one."""
+    try:
+        return current(storage)[0]
+    except (UnreadableFileError, OSError) as error:
+        log.warning("What is folded is not known: %s", error)
+        return SeriesIndex()
+
+
+def _newest(storage: Storage, index: SeriesIndex, of_files: dt.datetime | None, now: dt.datetime) -> dt.datetime | None:
+    """The newest point up to `now`, of which those of the files of hours are known."""
+    last = index.last_hour(now + CLOCK_SKEW)
+    if last is None or (of_files is not None and of_files >= last.ends_at):
+        return of_files
+    try:
+        of_series = newest_of_hour(storage, index, last, now + CLOCK_SKEW)
+    except (UnreadableFileError, OSError) as error:
+        log.warning("The newest point of the series is not known: %s", error)
+        return of_files
+    return max(filter(None, [of_files, of_series]), default=None)
+
+
+def _newest_of_file(storage: Storage, hour: Partition, footer: files.Footer, now: dt.datetime) -> dt.datetime | None:
+    """The newest point up to `now` of an hour's file; it is read only where its footer tells of later ones."""
+    if footer.newest is None or not is_future(footer.newest, now):
+        return footer.newest
+    try:
+        return tables.newest(read_hour(storage, hour), now + CLOCK_SKEW)
+    except (UnreadableFileError, OSError):
+        return None
 
 
 def _footer(storage: Storage, hour: Partition) -> tuple[files.Footer, int] | str | None:
@@ -163,14 +207,21 @@ def _footer(storage: Storage, hour: Partition) -> tuple[files.Footer, int] | str
         return f"{key}: {error}"
 
 
-def _note_hour(hour: Partition, found: tuple[files.Footer, int] | str | None, seen: _Survey) -> None:
+def _note_hour(
+    storage: Storage,
+    hour: Partition,
+    found: tuple[files.Footer, int] | str | None,
+    seen: _Survey,
+    now: dt.datetime,
+) -> None:
     if isinstance(found, str):
         seen.unreadable.append(found)
     elif found is not None:
         footer, size = found
         (seen.sealed if footer.sealed else seen.open).add(footer.rows, size)
-        seen.parts[hour] = footer.parts
-        seen.newest = footer.newest or seen.newest  # hours come in order
+        seen.rows[hour], seen.parts[hour] = footer.rows, footer.parts
+        if not is_future(hour.starts_at, now):  # hours come in order
+            seen.newest = _newest_of_file(storage, hour, footer, now) or seen.newest
 
 
 def _problem_of(storage: Storage, each: SeriesFile) -> str | None:
@@ -187,10 +238,13 @@ def _problem(check: Callable[[], object]) -> str | None:
     return None
 
 
-def _dropped(index: SeriesIndex, there: set[Partition]) -> dict[Partition, Tally]:
-    """The hours that only the series have."""
-    found = (item for period in index.periods for item in index.tallies(period).items())
-    return {hour: each for hour, each in found if hour not in there or index.is_dropped(hour)}
+def _points(storage: Storage, index: SeriesIndex, seen: _Survey) -> dict[Partition, int]:
+    """How many points each hour has, whichever layers have them."""
+    points = {hour: each.rows for period in index.periods for hour, each in index.tallies(period).items()}
+    for hour, rows in seen.rows.items():
+        changed = hour in points and (index.is_late(hour) or bool(part_names(storage, hour)))
+        points[hour] = index.points(hour, rows, changed=changed)
+    return points
 
 
 def _unpublished(storage: Storage, seen: _Survey) -> dict[Partition, set[str]]:
@@ -205,10 +259,10 @@ def _verify_hour(storage: Storage, index: SeriesIndex, hour: Partition) -> Verif
         gone = storage.version(layout.stats(hour)) is None
         return VerifyReport() if gone else VerifyReport(problems=(problem or "",))
     report = VerifyReport(hours=1, points=found[0].rows)
-    if not index.holds(hour.date) or index.is_dropped(hour) or hour.path in index.late or part_names(storage, hour):
+    if not index.holds(hour.date) or index.is_late(hour) or part_names(storage, hour):
         return report
-    folded = index.tallies(Period.day(hour.date)).get(hour, Tally(0, 0))
-    if folded == found[0]:
+    folded = index.tally(hour) or Tally(0, 0)
+    if folded == found[0] or (index.is_dropped(hour) and not _lacking(storage, index, hour)):
         return report
     problem = (
         f"{layout.stats(hour)} has {found[0].rows:,} points, its series {folded.rows:,}"
@@ -216,6 +270,13 @@ def _verify_hour(storage: Storage, index: SeriesIndex, hour: Partition) -> Verif
         + ": repair the vault to have both in both"
     )
     return report + VerifyReport(problems=(problem,))
+
+
+def _lacking(storage: Storage, index: SeriesIndex, hour: Partition) -> int:
+    """How many points of an hour's file its series lack; what cannot be read is told of elsewhere."""
+    found: list[int] = []
+    _problem(lambda: found.append(beyond_series(storage, index, hour, read_hour(storage, hour)).num_rows))
+    return found[0] if found else 0
 
 
 def _verify_period(storage: Storage, index: SeriesIndex, period: Period) -> VerifyReport:

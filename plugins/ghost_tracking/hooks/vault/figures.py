@@ -9,11 +9,13 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ghost_tracking.core.arguments import require_moment, require_span
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError
 from ghost_tracking.hooks.vault import files, layout
 from ghost_tracking.hooks.vault.archive import files as archived
 from ghost_tracking.hooks.vault.archive.manifest import ArchiveManifest
+from ghost_tracking.hooks.vault.checking import newest_point
 from ghost_tracking.hooks.vault.files import Footer
 from ghost_tracking.hooks.vault.index import current
 from ghost_tracking.hooks.vault.listing import hours_between, part_names, staged_hours
@@ -62,6 +64,7 @@ class Figures:
 
         Of folded days from the manifest, else from the footers of the hours. UnreadableFileError, naming the file.
         """
+        require_span(start, end)
         index, _ = current(self._storage)
         late = {Partition.parse(path) for path in index.late}
         late |= {hour for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
@@ -72,16 +75,13 @@ class Figures:
                 found |= {hour: each.rows for hour, each in tallies.items() if hour.meets(start, end)}
         for hour in hours_between(self._storage, start, end):
             if (not index.holds(hour.date) or hour in late) and (footer := self._footer(hour)) and footer.rows:
-                found[hour] = footer.rows if not index.is_dropped(hour) else found.get(hour, 0) + footer.rows
+                found[hour] = index.points(hour, footer.rows, changed=True)
         return found
 
     def newest_point(self, before: dt.datetime) -> dt.datetime | None:
-        """The newest point in the hourly files of the two weeks up to `before` (aware); None: there is none."""
-        for hour in reversed(list(hours_between(self._storage, before - dt.timedelta(days=14), None))):
-            footer = self._footer(hour)
-            if footer is not None and footer.newest is not None:
-                return footer.newest
-        return None
+        """The newest point up to `before` (aware), whichever layer it lies in; None: there is none."""
+        require_moment("before", before)
+        return newest_point(self._storage, before)
 
     def weigh(self) -> Weight:
         """How heavy the vault is; lists every file once."""

@@ -10,7 +10,7 @@ nobody has replaced it meanwhile. An hour that changed while it was being folded
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ from ghost_tracking.hooks.vault import files, layout, tables
 from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, begun_at, load
 from ghost_tracking.hooks.vault.listing import part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.hooks.vault.reports import FoldReport
-from ghost_tracking.hooks.vault.series import MOST_POINTS_A_FILE, SeriesReader, SeriesWriter, points_of
+from ghost_tracking.hooks.vault.series import MOST_POINTS_A_FILE, SeriesReader, SeriesWriter, beyond_series
 from ghost_tracking.hooks.vault.storage import Storage, Version
 from ghost_tracking.hooks.vault.tables import Tally
 
@@ -57,15 +57,17 @@ class Folder:
     def fold(self, now: datetime, margin: timedelta, *, months: bool, keep_hours: bool) -> FoldReport:
         """Fold what closed `margin` before `now`: late hours, then days, then (if `months`) months.
 
-        A day with staged parts is not closed. Without `keep_hours`, hourly files go whose every point is in a series.
+        A day with staged parts is not closed. Without `keep_hours`, hourly files go whose every point is in a series;
+        with it, only those of late hours that have less than the series: whoever reads them would take a part of an
+        hour for all of it.
         """
         report = FoldReport()
+        late = set(map(Partition.parse, load(self._storage)[0].late))
         report += self._each(self._late_periods(), self._fold_late)
         report += self._each(self._days_due(now - margin), self._fold_day)
         if months:
             report += self._each(self._months_due(now - margin), self._fold_month)
-        if not keep_hours:
-            report += self._drop_hours()
+        report += self._drop_hours(late if keep_hours else None)
         return report + FoldReport(leftovers_deleted=self._sweep(now - LEFTOVER_AGE))
 
     def rebuild(self, period: Period, sources: Collection[str], hours: Collection[Partition]) -> FoldReport:
@@ -251,37 +253,43 @@ class Folder:
                 f"{layout.stats(hour)} cannot be read: {error.message}", key=layout.stats(hour)
             ) from error
 
-    def _drop_hours(self) -> FoldReport:
-        """Delete the hourly files whose points are all in the series; the index says so before they go."""
+    def _drop_hours(self, late: Set[Partition] | None) -> FoldReport:
+        """Delete the hourly files whose points are all in the series; the index says so before they go.
+
+        Where hours are kept, only those of `late` and of dropped hours that have less than the series.
+        """
         index, version = load(self._storage)
-        folded = [date for date in published_dates(self._storage) if index.holds(date)]
+        dates = set(index.days) if late is None else _dates(index, late)
         covered = {
             hour: seen
-            for date in folded
+            for date in published_dates(self._storage)
+            if date.isoformat() in dates
             for hour in self._hours_of(date)
-            if (seen := self._version_covered(hour, index)) is not None
+            if late is None or hour in late or index.is_dropped(hour)
+            if (seen := self._version_covered(hour, index, whole=late is None)) is not None
         }
         if covered:
             index.with_dropped(covered).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
         return FoldReport(hours_dropped=sum(self._drop(hour, seen) for hour, seen in covered.items()))
 
-    def _version_covered(self, hour: Partition, index: SeriesIndex) -> Version | None:
-        """The version of an hour's file if all its points are in the series, to the last one; else None."""
-        if hour.path in index.late or part_names(self._storage, hour):
+    def _version_covered(self, hour: Partition, index: SeriesIndex, *, whole: bool) -> Version | None:
+        """The version of an hour's file if all its points are in the series, to the last one; else None.
+
+        Of one that has all that they have, only if `whole` ones are to go.
+        """
+        if index.is_late(hour) or part_names(self._storage, hour):
             return None
         try:
             blob = self._storage.read(layout.stats(hour))
             points = files.decode(blob.data, hour)
+            known = index.tally(hour) or Tally(0, 0)
+            if points.num_rows >= known.rows:
+                same = tables.tally(points).get(hour, Tally(0, 0)) == known
+                return blob.version if whole and same else None
+            # a part of the hour: what came late after its file had gone
+            return None if beyond_series(self._storage, index, hour, points).num_rows else blob.version
         except (UnreadableFileError, FileNotFoundError):
             return None
-        day = Period.day(hour.date)
-        if tables.tally(points).get(hour) == index.tallies(day).get(hour):
-            return blob.version
-        # what came late into an hour that had gone: part of the series by now, and not all that they have
-        ids = sorted(set(points["video_id"].to_pylist()))
-        holding = [each for period in index.periods if hour in period for each in index.files_of(period)]
-        known = points_of(self._storage, [each.path for each in holding], ids)
-        return blob.version if index.is_dropped(hour) and not tables.without(points, known).num_rows else None
 
     def _drop(self, hour: Partition, version: Version) -> bool:
         key = layout.stats(hour)
@@ -313,6 +321,11 @@ def _require_equal(period: Period, wanted: Mapping[Partition, Tally], found: Map
             f"the new series of {period} do not hold what they were made of: {len(differing)} hour(s) differ, first "
             f"{differing[0]}; nothing was replaced"
         )
+
+
+def _dates(index: SeriesIndex, late: Set[Partition]) -> set[str]:
+    """The folded dates of these and of dropped hours."""
+    return {hour.date.isoformat() for hour in late} | {name for name, day in index.days.items() if day.dropped}
 
 
 def _without(chunks: Chunks, gone: Wanted) -> Chunks:

@@ -402,15 +402,19 @@ class ParquetVaultHook(BaseHook):
         return availability.read(self._place.readable(), video_ids, start, end)
 
     def newest_point(self) -> datetime | None:
-        """When the newest published point was read, UTC; None in a vault without points. A matter of milliseconds."""
+        """When the newest published point was read, UTC; None in a vault without points. A matter of milliseconds.
+
+        Points of the future, by this machine's clock, are left out: they would hide that nothing comes any more.
+        """
         from ghost_tracking.hooks.vault import checking
 
-        return checking.newest_point(self._place.readable())
+        return checking.newest_point(self._place.readable(), datetime.now(UTC))
 
     def health_check(self) -> dict[str, Any]:
         """How the vault is, in plain values, from the names and footers of its files.
 
-        `ok`, `writable` (tried by writing), `problem` (a sentence, or None), `root`, `newest_point` (ISO 8601, UTC,
+        `ok`, `writable` (tried by writing), `problem` (a sentence why it cannot be written, or about points of the
+        future, or None), `root`, `newest_point` (ISO 8601, UTC,
         or None), `points` and `partitions` (each counted once), `bytes` (of all layers), `layers` (by layer `files`,
         `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, series of `days` and of `months`, `videos`,
         `availability`), `staged_parts` (not yet published), `staged_hours` (which hours they are of), `staged_videos`
@@ -428,10 +432,11 @@ class ParquetVaultHook(BaseHook):
         except ConfigurationError as error:
             problem = error.message
         found = checking.survey(self._storage)
+        problems = [*filter(None, [problem]), *found.pop("future")]
         return {
-            "ok": problem is None and not found["unreadable"],
+            "ok": not problems and not found["unreadable"],
             "writable": problem is None,
-            "problem": problem,
+            "problem": "; ".join(problems) or None,
             "root": str(self._place.path),
             **found,
         }

@@ -126,6 +126,21 @@ class SeriesIndex(Manifest):
         day = self.days.get(date.isoformat())
         return day.dropped if day is not None else ()
 
+    def not_dropped(self, hour: Partition) -> Self:
+        """The same with this hour, of a folded day, no longer dropped."""
+        name = hour.date.isoformat()
+        dropped = tuple(each for each in self.days[name].dropped if each != hour.hour)
+        return self.model_copy(
+            update={"days": self.days | {name: self.days[name].model_copy(update={"dropped": dropped})}}
+        )
+
+    def last_hour(self, until: dt.datetime) -> Partition | None:
+        """The last hour with points that has begun by `until` (aware); None where there is none."""
+        for period in reversed(self.periods):
+            if begun := [hour for hour in self.tallies(period) if hour.starts_at <= until]:
+                return max(begun)
+        return None
+
     def with_dropped(self, hours: Iterable[Partition]) -> Self:
         """The same with these hours, all of folded days, dropped."""
         days = dict(self.days)

@@ -1,5 +1,6 @@
 """Where a vault is: its root, who says so, the storage behind it, and which vault it is."""
 
+import errno
 import getpass
 import json
 import os
@@ -20,6 +21,11 @@ from ghost_tracking.hooks.vault.storage.objects import PROTOCOLS, object_storage
 
 _FOLDER_PROTOCOLS: Final = {"", "file"}
 _EXAMPLES: Final = '{"path": "/absolute/folder"} or {"path": "s3://aws_connection@bucket/prefix"}'
+_FULL: Final = {
+    errno.ENOSPC: "its file system has no space, or no inodes, left",
+    errno.EDQUOT: "the quota of this user is used up",
+    errno.EFBIG: "no file may be as large as it takes to write one",
+}
 _CONNECTION_TYPES: Final = {"fs", "file", "generic"}
 
 
@@ -74,6 +80,8 @@ class Place:
 
     def not_writable(self, error: OSError) -> ConfigurationError:
         """That this error keeps from writing, and whom."""
+        if error.errno in _FULL:
+            return ConfigurationError(f"{self} is full: {_FULL[error.errno]}. Make room, or give it more")
         return ConfigurationError(f"{self} cannot be written by user '{_user()}': {error.strerror or error}")
 
     def readable(self) -> Storage:

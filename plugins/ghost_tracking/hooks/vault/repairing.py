@@ -7,8 +7,9 @@ from contextlib import suppress
 import pyarrow as pa
 
 from ghost_tracking.core.partitions import Partition, Period
+from ghost_tracking.core.points import is_future
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, SchemaDriftError, UnreadableFileError
-from ghost_tracking.hooks.vault import files, layout, tables
+from ghost_tracking.hooks.vault import files, future, layout, tables
 from ghost_tracking.hooks.vault.checking import read_hour, tally_of
 from ghost_tracking.hooks.vault.folding import Folder
 from ghost_tracking.hooks.vault.index import SeriesIndex, load, mark_late
@@ -17,6 +18,7 @@ from ghost_tracking.hooks.vault.publishing import Publisher
 from ghost_tracking.hooks.vault.reports import RepairReport
 from ghost_tracking.hooks.vault.series import points_of_hour
 from ghost_tracking.hooks.vault.storage import Storage
+from ghost_tracking.hooks.vault.tables import Tally
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +36,13 @@ class Repairer:
 
     def repair(self) -> RepairReport:
         """Mend what `verify` finds, as far as some layer or staged part has it; what none has is `lost`."""
-        report = RepairReport(published=Publisher(self._storage, self._lock_timeout).publish(None))
+        publisher = Publisher(self._storage, self._lock_timeout)
+        now = dt.datetime.now(dt.UTC)
+        report = RepairReport(published=publisher.publish(None))
+        for hour in future.staged(self._storage, now):
+            report += RepairReport(published=publisher.set_parts_aside(hour))
         report += self._mend_index()
+        report += self._set_future_aside(now)
         index, _ = load(self._storage)
         for period in index.periods:
             report += self._mend_period(period)
@@ -53,12 +60,52 @@ class Repairer:
             quarantined = [] if version is None else [self._set_aside(layout.SERIES_MANIFEST)]
             found = self._series_files()
             sound = {period: self._sound(names, quarantined) for period, names in found.items()}
-            made = Folder(self._storage).indexed(sound)
+            made = self._compared(Folder(self._storage).indexed(sound))
             # in one step: until then nobody takes the vault for one that has no series
             made.replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
             self._storage.delete(name for names in found.values() for name in names)
             return RepairReport(refolded=tuple(made.periods), quarantined=tuple(quarantined))
         return RepairReport()
+
+    def _compared(self, index: SeriesIndex) -> SeriesIndex:
+        """An index made anew, with what only the files of hours tell: which are dropped, and which are late."""
+        tallies = {hour: each for period in index.periods for hour, each in index.tallies(period).items()}
+        dates = map(dt.date.fromisoformat, index.days)
+        dropped, late = [], []
+        for hour in {*tallies, *(hour for date in dates for hour in published_hours(self._storage, date))}:
+            known = tallies.get(hour, Tally(0, 0))
+            try:
+                points = read_hour(self._storage, hour)
+            except FileNotFoundError:
+                dropped += [hour] if known.rows else []
+            except UnreadableFileError:
+                continue  # it is mended next
+            else:
+                dropped += [hour] if points.num_rows < known.rows else []
+                late += [hour] if tables.tally(points).get(hour, Tally(0, 0)) != known else []
+        return index.with_dropped(dropped).with_late(late)
+
+    def _set_future_aside(self, now: dt.datetime) -> RepairReport:
+        """Points of hours to come leave the layers that readers see, and are kept in the quarantine."""
+        report = RepairReport()
+        index, _ = load(self._storage)
+        for hour in future.folded(index, now):
+            key = layout.quarantined(f"{layout.SERIES}/{hour.path}/{layout.STATS}", f"-{now:%Y%m%dT%H%M%S%f}")
+            self._storage.put(key, files.encode_sealed(points_of_hour(self._storage, index, hour), []))
+            report += _from_future(f"{layout.SERIES}/: points of {hour}", key)
+        for period in {each for each in index.periods if any(hour in each for hour in future.folded(index, now))}:
+            Folder(self._storage).forget(period, lambda hour: is_future(hour.starts_at, now))
+        for hour in future.published(self._storage, now):
+            key = layout.stats(hour)
+            try:
+                with self._storage.lock(layout.lock(hour), self._lock_timeout):
+                    aside = self._set_aside(key)
+                    self._storage.delete([key])
+            except PartitionBusyError:
+                report += RepairReport(problems=(f"{key} is being written by somebody else: repair again",))
+            else:
+                report += _from_future(key, aside)
+        return report
 
     def _series_files(self) -> dict[Period, list[str]]:
         """The files under `series/` by period; those of days within a month that has files count as the month's."""
@@ -142,6 +189,9 @@ class Repairer:
         report = RepairReport()
         if not index.is_dropped(hour):
             points, report = self._completed(hour, index, points)
+        elif tables.tally(points).get(hour) == index.tally(hour):  # somebody has brought it back
+            index, version = load(self._storage)
+            index.not_dropped(hour).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
         mark_late(self._storage, hour, points)
         return report
 
@@ -182,3 +232,8 @@ class Repairer:
         aside = layout.quarantined(key, f"-{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}")
         self._storage.put(aside, self._storage.read(key).data)
         return aside
+
+
+def _from_future(what: str, aside: str) -> RepairReport:
+    log.error("%s lies in the future: a machine's clock was wrong; what it has is kept as %s", what, aside)
+    return RepairReport(quarantined=(aside,))

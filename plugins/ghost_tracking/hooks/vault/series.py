@@ -467,6 +467,24 @@ def points_of_hour(storage: Storage, index: SeriesIndex, hour: Partition) -> pa.
     return tables.sort(tables.concat(chunks))
 
 
+def beyond_series(storage: Storage, index: SeriesIndex, hour: Partition, points: pa.Table) -> pa.Table:
+    """Those of an hour's points that the series lack, sorted by key; raises as `SeriesReader`."""
+    ids = sorted(set(points["video_id"].to_pylist()))
+    keys = [each.path for period in index.periods if hour in period for each in index.files_of(period)]
+    return tables.without(tables.sort(points), points_of(storage, keys, ids))
+
+
+def newest_of_hour(storage: Storage, index: SeriesIndex, hour: Partition, until: datetime) -> datetime | None:
+    """The newest point up to `until` (aware), which is of this hour, the last one that has begun by then.
+
+    Only the last points of segments are read, unless later hours have points. Raises as `SeriesReader`.
+    """
+    keys = [each.path for period in index.periods if hour in period for each in index.files_of(period)]
+    lasts = latest_of(storage, keys, None)
+    ahead = pc.any(pc.greater(lasts["timestamp"], pa.scalar(until, lasts["timestamp"].type))).as_py()
+    return tables.newest(points_of_hour(storage, index, hour) if ahead else lasts, until)
+
+
 def latest_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str] | None) -> pa.Table:
     """The last points of the segments of these videos (None: of all) in these files; raises as `SeriesReader`."""
     readers = [SeriesReader(storage, key) for key in keys]

@@ -167,6 +167,12 @@ def latest(table: pa.Table) -> pa.Table:
     return table.take(pa.array(rows[np.unique(codes[rows], return_index=True)[1]]))
 
 
+def newest(table: pa.Table, until: dt.datetime) -> dt.datetime | None:
+    """The newest time up to `until` (aware); None where there is none."""
+    moment: dt.datetime | None = pc.max(within(table, None, until + _MICROSECOND)["timestamp"]).as_py()
+    return moment
+
+
 def hours(table: pa.Table) -> Numbers:
     """The hour of each row, in hours since 1970."""
     return numbers(table["timestamp"]) // _HOUR_MICROS

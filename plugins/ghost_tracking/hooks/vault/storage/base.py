@@ -34,7 +34,7 @@ class Storage(Protocol):
         """Make the root if it is missing and can be made; raises when that, or writing into it, is not allowed."""
 
     def probe(self) -> None:
-        """Really write something, and remove it; raises when that fails."""
+        """Really write something, enough to meet a full disk, and remove it; raises when that fails."""
 
     def exists(self) -> bool:
         """Whether the root can be seen from here."""

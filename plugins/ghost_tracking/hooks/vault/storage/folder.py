@@ -16,6 +16,8 @@ from ghost_tracking.errors import ConfigurationError, FileChangedError, Partitio
 from ghost_tracking.hooks.vault.storage.base import Blob, Version
 
 _LOCK_POLL_SECONDS: Final = 0.05
+_PROBE_BYTES: Final = 1 << 20
+"""On a disk that is full a few bytes often still find room: a part of 5,000 points takes some 300 kB."""
 _ATTEMPTS: Final = 20
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF}
@@ -45,9 +47,9 @@ class FolderStorage:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(scratch))
 
     def probe(self) -> None:
-        """Really write something, and remove it; OSError when that fails."""
+        """Really write something, as much as a part may have, and remove it; OSError when that fails."""
         self.prepare()
-        self._write_scratch(b"probe").unlink()
+        self._write_scratch(bytes(_PROBE_BYTES)).unlink()
 
     def exists(self) -> bool:
         """Whether the folder is there, for this process's user."""
