@@ -56,7 +56,7 @@ def series_points(root: Root) -> pd.DataFrame:
 
 def points(root: Root, since: Moment = None, until: Moment = None) -> pd.DataFrame:
     """Every point of [since, until), None being open, once, whichever layer it lies in; in no order."""
-    found = _every_point(VaultFiles.of(root).by_time(since, until), None)
+    found = _every_point(VaultFiles.of(root).by_time(_points_in, since, until), None)
     if since is not None:
         found = found[found["timestamp"] >= since]
     return found if until is None else found[found["timestamp"] < until]
@@ -74,6 +74,10 @@ def _every_point(reading: Reading, video: str | None) -> pd.DataFrame:
     known = pd.MultiIndex.from_frame(folded[_KEY])
     beyond = changed[~pd.MultiIndex.from_frame(changed[_KEY]).isin(known)]
     return _concat([*_plain(reading.plain, video), folded, beyond])
+
+
+def _points_in(file: str) -> int:
+    return pq.read_metadata(file).num_rows
 
 
 def _plain(files: Iterable[str], video: str | None) -> Iterable[pd.DataFrame]:

@@ -84,7 +84,7 @@ def series_points(root: Root) -> pl.LazyFrame:
 
 def points(root: Root, since: Moment = None, until: Moment = None) -> pl.LazyFrame:
     """Every point of [since, until), None being open, once, whichever layer it lies in; in no order."""
-    found = _every_point(VaultFiles.of(root).by_time(since, until))
+    found = _every_point(VaultFiles.of(root).by_time(_points_in, since, until))
     if since is not None:
         found = found.filter(pl.col("timestamp") >= since)
     return found if until is None else found.filter(pl.col("timestamp") < until)
@@ -103,6 +103,10 @@ def _every_point(reading: Reading, condition: pl.Expr | bool = True) -> pl.LazyF
     changed = _plain(reading.changed).filter(condition)
     beyond = changed.join(folded, on=_KEY, how="anti") if reading.changed else changed
     return pl.concat([_plain(reading.plain).filter(condition), folded, beyond])
+
+
+def _points_in(file: str) -> int:
+    return pl.scan_parquet(file, glob=False, hive_partitioning=False).select(pl.len()).collect().item()
 
 
 def _plain(files: Sequence[str]) -> pl.LazyFrame:

@@ -1,14 +1,15 @@
 """Which files of a vault to read so that every point is met once. Needs nothing but Python.
 
 The vault has points in `metrics/` (one file an hour) and, once a day is folded, in `series/` (files by video, named by
-its manifest). An hour's file has all points of its hour, unless it is *changed* (late points may be in the file alone)
-or *dropped* (all points are in the series alone).
+its manifest). An hour's file has all points of its hour, unless it is *changed* (late points may be in the file alone),
+or *dropped* (it was given up: all points are in the series), or has fewer points than the series have of that hour
+(somebody has removed it, and points came late; or has restored a part of it).
 """
 
 import datetime as dt
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +45,8 @@ class Series:
 class Reading:
     """Files that hold every point of a question once, but for those that `changed` hours repeat of the series.
 
+    `changed` are all hours that are not whole and may have points that the series lack.
+
     Of the series only the points of these `hours` count, whose beginnings they are; None: of all.
     """
 
@@ -61,7 +64,8 @@ class VaultFiles:
     files: tuple[Hour, ...]
     changed: frozenset[dt.datetime]
     dropped: frozenset[dt.datetime]
-    folded: frozenset[dt.datetime]
+    folded: dict[dt.datetime, int]
+    """How many points the series have of an hour; without those that have none."""
     folded_days: frozenset[dt.date]
 
     @classmethod
@@ -91,20 +95,40 @@ class VaultFiles:
             ),
             changed=frozenset(hour for hour in changed if hour.date() in days),
             dropped=frozenset(_at(day, hour) for day, each in days.items() for hour in each.get("dropped", [])),
-            folded=frozenset(_at(day, hour) for day, each in days.items() for hour in range(24) if each["rows"][hour]),
+            folded={
+                _at(day, hour): each["rows"][hour]
+                for day, each in days.items()
+                for hour in range(24)
+                if each["rows"][hour]
+            },
             folded_days=frozenset(days),
         )
 
-    def by_time(self, since: Moment = None, until: Moment = None) -> Reading:
-        """For a question about all videos in [since, until): hours where they are whole, else series."""
-        whole = {each.starts for each in self.files} - self.changed - self.dropped
-        lacking = sorted(hour for hour in self.folded - whole if _meets(hour, hour + HOUR, since, until))
+    def by_time(self, points_in: Callable[[str], int], since: Moment = None, until: Moment = None) -> Reading:
+        """For a question about all videos in [since, until): hours where they are whole, else series.
+
+        `points_in` tells how many rows a Parquet file has, of which its footer suffices.
+        """
+        files = [each for each in self.files if _meets(each.starts, each.ends, since, until)]
+        whole = {each.starts for each in files if self._is_whole(each, points_in)}
+        lacking = sorted(hour for hour in self.folded.keys() - whole if _meets(hour, hour + HOUR, since, until))
         return Reading(
-            plain=[each.file for each in self._hours(since, until) if each.starts in whole],
+            plain=[each.file for each in files if each.starts in whole],
             series=[each.file for each in self.series if any(each.starts <= hour < each.ends for hour in lacking)],
             hours=lacking,
-            changed=[each.file for each in self._hours(since, until) if each.starts in self.changed],
+            changed=[each.file for each in files if each.starts not in whole and each.starts not in self._given_up],
         )
+
+    def _is_whole(self, hour: Hour, points_in: Callable[[str], int]) -> bool:
+        """Whether its file has all points of an hour: at least as many as the series, which have all that is not late."""
+        if hour.starts in self.changed or hour.starts in self.dropped:
+            return False
+        return hour.starts not in self.folded or points_in(hour.file) >= self.folded[hour.starts]
+
+    @property
+    def _given_up(self) -> frozenset[dt.datetime]:
+        """Hours whose points are all in the series, whatever stands in their place."""
+        return self.dropped - self.changed
 
     def by_video(self, video: str | None = None) -> Reading:
         """For a question about one video (None: about all) at all times: series of the days that are folded."""
@@ -114,9 +138,6 @@ class VaultFiles:
             hours=None,
             changed=[each.file for each in self.files if each.starts in self.changed],
         )
-
-    def _hours(self, since: Moment, until: Moment) -> Iterable[Hour]:
-        return (each for each in self.files if _meets(each.starts, each.ends, since, until))
 
 
 def _manifest(path: Path) -> str | None:

@@ -23,11 +23,16 @@
 SET TimeZone = 'UTC';
 SET VARIABLE ghost_root = rtrim(coalesce(getvariable('vault')::VARCHAR, 'vault'), '/');
 
--- Text. The query that reads these files, or that reads an empty table where there is none.
+-- Text. The query that reads these files, or that reads an empty table where there is none; and that of their rows.
+CREATE OR REPLACE TEMP MACRO ghost_list(files) AS '[' || array_to_string(
+    list_transform(files, lambda file: '''' || replace(file, '''', '''''') || ''''), ', ') || ']';
 CREATE OR REPLACE TEMP MACRO ghost_reading(files, nothing) AS
     CASE WHEN coalesce(len(files), 0) = 0 THEN 'FROM ' || nothing
-         ELSE 'FROM read_parquet([' || array_to_string(
-                  list_transform(files, lambda file: '''' || replace(file, '''', '''''') || ''''), ', ') || '])' END;
+         ELSE 'FROM read_parquet(' || ghost_list(files) || ')' END;
+CREATE OR REPLACE TEMP MACRO ghost_counting(files) AS
+    CASE WHEN coalesce(len(files), 0) = 0 THEN 'FROM ghost_no_footers'
+         ELSE 'SELECT file_name, num_rows FROM parquet_file_metadata(' || ghost_list(files) || ')' END;
+CREATE OR REPLACE TEMP TABLE ghost_no_footers (file_name VARCHAR, num_rows BIGINT);
 CREATE OR REPLACE TEMP TABLE ghost_no_points (
     video_id VARCHAR, timestamp TIMESTAMPTZ, views BIGINT, likes BIGINT, comments BIGINT, published_at TIMESTAMPTZ,
     date DATE, hour VARCHAR
@@ -70,8 +75,8 @@ CREATE OR REPLACE TEMP TABLE ghost_series AS
                     "last": "VARCHAR"}]'), recursive := true));
 
 -- Every hour that the vault knows. `file`: under metrics/. `series_points`: so many of it are in the series; null for
--- a day that is not folded. `is_changed`: its file may have points that the series lack. `is_whole`: its file has all.
-CREATE OR REPLACE TEMP TABLE ghost_hours AS
+-- a day that is not folded. `is_late`: its file may have points that the series lack. `is_dropped`: its file was given up.
+CREATE OR REPLACE TEMP TABLE ghost_known AS
     WITH folded AS (
         SELECT key AS date, from_json(value, '{"rows": ["BIGINT"], "dropped": ["BIGINT"]}') AS day
         FROM json_each(getvariable('ghost_series_manifest'), '$.days')
@@ -88,10 +93,20 @@ CREATE OR REPLACE TEMP TABLE ghost_hours AS
         FROM glob(getvariable('ghost_root') || '/_staging/parts/*/*/*') WHERE suffix(file, '.part') OR suffix(file, '.parquet')
     )
     SELECT name, strptime(name, 'date=%Y-%m-%d/hour=%H') AS starts, file, series_points,
-           series_points IS NOT NULL AND changed.name IS NOT NULL AS is_changed,
-           file IS NOT NULL AND NOT is_changed AND NOT coalesce(is_dropped, false) AS is_whole
+           series_points IS NOT NULL AND changed.name IS NOT NULL AS is_late, coalesce(is_dropped, false) AS is_dropped
     FROM (FROM folded_hours FULL JOIN files USING (name)) AS hours LEFT JOIN changed USING (name)
     WHERE name <> '';
+-- How many points the files have for which the series could stand: a footer each, a tenth of a millisecond.
+SET VARIABLE ghost_to_count = (
+    SELECT coalesce(list(file), []) FROM ghost_known
+    WHERE file IS NOT NULL AND series_points > 0 AND NOT is_late AND NOT is_dropped);
+-- The same hours. `is_changed`: the file does not have all points of its hour, but perhaps some that the series lack: it
+-- is late, or has fewer points than the series. `is_whole`: it has all.
+CREATE OR REPLACE TEMP TABLE ghost_hours AS
+    SELECT name, starts, file, series_points,
+           is_late OR coalesce(num_rows < series_points, false) AS is_changed,
+           file IS NOT NULL AND NOT is_changed AND NOT is_dropped AS is_whole
+    FROM ghost_known LEFT JOIN query(ghost_counting(getvariable('ghost_to_count'))) AS footers ON file_name = file;
 
 -- The same as lists, since read_parquet takes its files from nowhere else: `f` the file, of the time from `s` to `e`.
 SET VARIABLE ghost_metrics = (SELECT coalesce(list(file ORDER BY name), []) FROM ghost_hours WHERE file IS NOT NULL);

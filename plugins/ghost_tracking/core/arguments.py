@@ -26,7 +26,7 @@ def require_span(start: Any, end: Any) -> None:
         if value is not None:
             require_moment(name, value)
     if start is not None and end is not None and end < start:
-        raise BadInputError(f"end {end.isoformat()} lies before start {start.isoformat()}: change them round")
+        raise BadInputError(f"end {end.isoformat()} lies before start {start.isoformat()}: swap them")
 
 
 def require_past(name: str, value: Any, now: dt.datetime) -> None:

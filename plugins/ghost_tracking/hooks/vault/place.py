@@ -24,7 +24,7 @@ _EXAMPLES: Final = '{"path": "/absolute/folder"} or {"path": "s3://aws_connectio
 _FULL: Final = {
     errno.ENOSPC: "its file system has no space, or no inodes, left",
     errno.EDQUOT: "the quota of this user is used up",
-    errno.EFBIG: "no file may be as large as it takes to write one",
+    errno.EFBIG: "this process may write no file of that size",
 }
 _CONNECTION_TYPES: Final = {"fs", "file", "generic"}
 
