@@ -5,6 +5,7 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -404,17 +405,84 @@ def test_only_the_partitions_in_question_are_opened(three_hours: ParquetVaultHoo
     assert len(three_hours.read_metrics(TEN + HOUR, TEN + 2 * HOUR)) == 3
 
 
+NAIVE = TEN.replace(tzinfo=None)
+BAD_SPANS: list[tuple[dict[str, Any], str]] = [
+    ({"start": NAIVE, "end": TEN}, "start .* has no time zone"),
+    ({"start": TEN, "end": NAIVE}, "end .* has no time zone"),
+    ({"start": TEN.date()}, "start is .* which is a date: give a datetime with a time zone"),
+    ({"end": "2026-01-15"}, "end is '2026-01-15', which is no time"),
+    ({"start": pd.NaT}, "start is NaT, which is no time"),
+    ({"start": TEN, "end": TEN - HOUR}, "lies before start"),
+]
+BAD_IDS: list[tuple[Any, str]] = [
+    ("9LfmrkyP81M", "video_ids is '9LfmrkyP81M': give a list of ids"),
+    ([None], "video_ids has None, which is no id"),
+    (["a", 5], "video_ids has 5, which is no id"),
+    ([["a"]], r"video_ids has \['a'\], which is no id"),
+    (7, "video_ids is 7: give a list of ids"),
+]
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"start": TEN.replace(tzinfo=None), "end": TEN}, "no time zone"),
-        ({"start": TEN, "end": TEN.replace(tzinfo=None)}, "no time zone"),
-        ({"start": TEN, "end": TEN + HOUR, "columns": ["shares"]}, "no column 'shares'"),
+        *BAD_SPANS,
+        *(({"video_ids": ids}, reason) for ids, reason in BAD_IDS),
+        ({"columns": ["shares"]}, "no column 'shares'"),
+        ({"columns": "views"}, "columns is the text 'views': give a list of names"),
+        ({"columns": ["views", "views"]}, "columns names 'views' twice"),
+        ({"columns": [["views"]]}, "no column"),
     ],
 )
 def test_bad_questions_are_refused(three_hours: ParquetVaultHook, arguments: dict[str, Any], reason: str) -> None:
-    with pytest.raises(BadInputError, match=reason):
-        three_hours.read_metrics(**arguments)
+    for read in (three_hours.read_metrics, three_hours.read_table, three_hours.read_batches):
+        with pytest.raises(BadInputError, match=reason):
+            list(read(**arguments))
+
+
+@pytest.mark.parametrize(("span", "reason"), BAD_SPANS)
+def test_bad_spans_are_refused_by_every_verb(three_hours: ParquetVaultHook, span: dict[str, Any], reason: str) -> None:
+    start, end = span.get("start"), span.get("end")
+    verbs: list[Callable[[], object]] = [
+        lambda: three_hours.read_history("a", start, end),
+        lambda: three_hours.read_availability(None, start, end),
+        lambda: three_hours.series_files(start, end),
+        lambda: three_hours.verify(start, end),
+        lambda: three_hours.figures.points_by_hour(start, end),
+    ]
+    for verb in verbs:
+        with pytest.raises(BadInputError, match=reason):
+            verb()
+
+
+@pytest.mark.parametrize(("ids", "reason"), BAD_IDS)
+def test_bad_ids_are_refused_by_every_verb(three_hours: ParquetVaultHook, ids: Any, reason: str) -> None:
+    verbs: list[Callable[[Any], object]] = [three_hours.read_latest, three_hours.read_availability]
+    if not isinstance(ids, str):  # for metadata one is as good as a list
+        verbs += [three_hours.read_videos, three_hours.figures.titles]
+    for verb in verbs:
+        with pytest.raises(BadInputError, match=reason):
+            verb(ids)
+    with pytest.raises(BadInputError, match="video_ids has"):
+        three_hours.read_history([ids])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rows", [5, None, {"video_id": "a", "timestamp": TEN}, ["a"], "a", [None], [5]])
+def test_what_are_no_rows_is_refused(vault: ParquetVaultHook, rows: Any) -> None:
+    with pytest.raises(BadInputError, match="row"):
+        vault.append_metrics(rows)
+    for staged in (rows, 5):
+        if staged is not None:
+            with pytest.raises(BadInputError):
+                vault.stage([staged])
+
+
+def test_any_collection_of_ids_will_do_and_none_gives_nothing(three_hours: ParquetVaultHook) -> None:
+    for ids in ({"a"}, ("a", "a"), iter(["a"]), pd.Series(["a"]), {"a": 1}.keys()):
+        assert len(three_hours.read_metrics(video_ids=ids)) == 3  # type: ignore[arg-type]
+    assert three_hours.read_metrics(video_ids=[]).empty
+    assert three_hours.read_latest([]).empty
+    assert three_hours.read_metrics(TEN, TEN).empty
 
 
 # Health and identity

@@ -390,3 +390,48 @@ def test_readers_that_hold_an_old_file_open_read_it_to_its_end(vault: ParquetVau
         vault.seal(LATER)
         assert list(pd.read_parquet(old)["video_id"]) == ["a"]
     assert video_ids(vault) == ["a", "b"]
+
+
+# A disk that is full
+
+
+def test_a_vault_on_a_full_disk_is_not_called_writable(root: Path) -> None:
+    """A few bytes often still find room where a part does not."""
+    vault = ParquetVaultHook(root=root)
+    vault.identity(create=True)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, limits[1]))
+    try:
+        health = vault.health_check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert (health["ok"], health["writable"]) == (False, False)
+    assert health["problem"].startswith(f"The vault's root {root} is full: this process may write no file of that size.")
+    assert vault.health_check()["ok"]
+    assert list((root / layout.SCRATCH).iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a megabyte and a half, where this user may mount one."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1536k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_small_disk_says_that_it_has_no_space_left(small_disk: Path) -> None:
+    vault = ParquetVaultHook(root=small_disk / "vault")
+    vault.identity(create=True)
+    assert vault.health_check()["writable"]
+    (small_disk / "somebody's").write_bytes(bytes(1024 * 1024))
+    health = vault.health_check()
+    assert not health["writable"]
+    assert "small/vault is full: its file system has no space, or no inodes, left. Make room" in health["problem"]

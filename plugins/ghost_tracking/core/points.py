@@ -71,6 +71,8 @@ def parse_point(row: Mapping[str, Any], *, now: datetime) -> MetricPoint:
     off. Counts are whole numbers, as Python, numpy or pandas make them. None, NaN, NaT and NA are null.
     `now` (aware) is the present: a timestamp may lie at most `CLOCK_SKEW` after it.
     """
+    if not isinstance(row, Mapping):
+        raise BadPointError(f"{_shown(row)} is no mapping of columns to values")
     unknown = [name for name in row if name not in _KNOWN]
     if unknown:
         raise BadPointError(f"unknown column {unknown[0]!r}")

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ghost_tracking.core.arguments import require_moment, require_span
+from ghost_tracking.core.arguments import ids_of, require_moment, require_span
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError
 from ghost_tracking.hooks.vault import files, layout
@@ -91,7 +91,8 @@ class Figures:
 
     def titles(self, video_ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """What the archive has of these videos, by id: the columns `TITLE`. Staged metadata is left out."""
-        return self._with_archive(lambda: self._titles(sorted(set(video_ids)))) if video_ids else {}
+        wanted = ids_of(video_ids)
+        return self._with_archive(lambda: self._titles(wanted)) if wanted else {}
 
     def chunk(self, name: str) -> list[str]:
         """The ids of a chunk of the roster, in the order of their positions; raises as `ChunkFiles.read`."""

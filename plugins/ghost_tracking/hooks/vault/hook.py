@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +15,7 @@ from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint, parse_points
 from ghost_tracking.core.videos import Video
-from ghost_tracking.errors import ConfigurationError, UnreadableFileError, VaultMismatchError
+from ghost_tracking.errors import BadInputError, ConfigurationError, UnreadableFileError, VaultMismatchError
 from ghost_tracking.hooks.vault import layout
 from ghost_tracking.hooks.vault.archive_reports import ArchiveReport, ExpiryReport
 from ghost_tracking.hooks.vault.place import Place, make_identity, read_identity
@@ -511,8 +511,9 @@ class ParquetVaultHook(BaseHook):
         return Publisher(self._place.writable(), self.lock_timeout)
 
 
-def _mappings(rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> Sequence[Mapping[str, Any]]:
-    if isinstance(rows, Sequence):
-        return rows
-    records: list[Any] = rows.to_dict("records")
-    return records
+def _mappings(rows: Any) -> Iterable[Mapping[str, Any]]:
+    if hasattr(rows, "to_dict"):
+        rows = rows.to_dict("records")
+    if isinstance(rows, str | bytes | Mapping) or not isinstance(rows, Iterable):
+        raise BadInputError(f"These are no rows: {rows!r:.60}. Give a list of mappings, or a frame")
+    return rows

@@ -104,7 +104,10 @@ class SeriesIndex(Manifest):
         return known is None or (rows >= known.rows and not self.is_late(hour) and not self.is_dropped(hour))
 
     def points(self, hour: Partition, rows: int, *, changed: bool) -> int:
-        """How many points an hour has whose file has `rows`; `changed`: some may be in the file alone."""
+        """How many points an hour has whose file has `rows`; `changed`: some may be in the file alone.
+
+        Too few where somebody had removed the file and more points came late than there were, until these are folded.
+        """
         known = self.tally(hour)
         if known is None or (rows >= known.rows and not self.is_dropped(hour)):
             return rows

@@ -90,7 +90,7 @@ class Repairer:
         report = RepairReport()
         index, _ = load(self._storage)
         for hour in future.folded(index, now):
-            key = layout.quarantined(f"{layout.SERIES}/{hour.path}/{layout.STATS}", f"-{now:%Y%m%dT%H%M%S%f}")
+            key = layout.quarantined(layout.stats(hour), f"-of-series-{now:%Y%m%dT%H%M%S%f}")
             self._storage.put(key, files.encode_sealed(points_of_hour(self._storage, index, hour), []))
             report += _from_future(f"{layout.SERIES}/: points of {hour}", key)
         for period in {each for each in index.periods if any(hour in each for hour in future.folded(index, now))}:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from more_itertools import chunked
 
+from ghost_tracking.core.arguments import ids_of
 from ghost_tracking.core.titles import Word, words_of
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
 from ghost_tracking.hooks.vault.archive import files
@@ -44,7 +45,7 @@ Result = TypeVar("Result")
 
 def read_videos(storage: Storage, video_ids: Collection[str]) -> pd.DataFrame:
     """One row for each of these videos that is archived or staged, sorted by video_id."""
-    wanted = sorted(set(video_ids))
+    wanted = ids_of(video_ids)
     # Staged ones first: what is merged meanwhile is then found in the archive.
     found = {row["video_id"]: row for row in _staged_rows(storage, wanted).to_pylist()}
     archived = _with_manifest(storage, partial(_archived_rows, storage, wanted))
@@ -57,10 +58,12 @@ def read_videos(storage: Storage, video_ids: Collection[str]) -> pd.DataFrame:
 
 def find_videos(storage: Storage, query: str, limit: int) -> pd.DataFrame:
     """The best `limit` archived videos whose titles have all words of the query."""
+    if not isinstance(query, str):
+        raise BadInputError(f"words is {query!r:.60}: give the words of a title as one text")
     words = words_of(query)
     if not words:
         raise BadInputError(f"{query[:60]!r} has no word to look for")
-    if limit < 1:
+    if not isinstance(limit, int) or limit < 1:
         raise BadInputError(f"limit is {limit}; it must be at least 1")
     return _frame(_with_manifest(storage, partial(_find, storage, words, limit)))
 
