@@ -762,6 +762,23 @@ def test_a_new_retention_is_announced_before_anything_goes(
     assert vault.read_history("video").empty
 
 
+def test_a_retention_that_was_switched_off_is_announced_anew(deployment: Deployment) -> None:
+    vault = old_points(deployment)
+    janitor.seal(dry_run=False)
+    deployment.set_settings(vault_retention_days=30)
+    janitor.expire(dry_run=False)
+    announced = deployment.vault / "_retention.json"
+    announced.write_text(announced.read_text().replace(str(datetime.now(UTC).year), "2020"))
+    deployment.set_settings()
+    assert "for ever" in janitor.expire(dry_run=True)["message"]
+    assert announced.exists()
+    for _ in range(2):
+        assert "for ever" in janitor.expire(dry_run=False)["message"]
+    deployment.set_settings(vault_retention_days=30)
+    assert "would be deleted by the next run" in janitor.expire(dry_run=False)["message"]
+    assert len(vault.read_history("video")) == 30
+
+
 def test_hours_go_after_folding_where_the_setting_says_so(deployment: Deployment) -> None:
     vault = old_points(deployment)
     deployment.set_settings(vault_keep_hours=False)

@@ -408,7 +408,9 @@ def test_a_vault_on_a_full_disk_is_not_called_writable(root: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
     assert (health["ok"], health["writable"]) == (False, False)
-    assert health["problem"].startswith(f"The vault's root {root} is full: this process may write no file of that size.")
+    assert health["problem"].startswith(
+        f"The vault's root {root} is full: this process may write no file of that size."
+    )
     assert vault.health_check()["ok"]
     assert list((root / layout.SCRATCH).iterdir()) == []
 

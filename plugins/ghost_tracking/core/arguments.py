@@ -14,7 +14,7 @@ YOUNGEST_CUTOFF: Final = dt.timedelta(days=1)
 def require_moment(name: str, value: Any) -> None:
     """BadInputError unless `value` is a datetime with a time zone (pandas' Timestamp is one, NaT is not)."""
     if not isinstance(value, dt.datetime) or value != value:
-        kind = "a date" if isinstance(value, dt.date) else "no time"
+        kind = "a date" if isinstance(value, dt.date) and value == value else "no time"
         raise BadInputError(f"{name} is {_shown(value)}, which is {kind}: give a datetime with a time zone")
     if value.utcoffset() is None:
         raise BadInputError(f"{name} {value!r} has no time zone")
