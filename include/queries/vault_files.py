@@ -120,7 +120,7 @@ class VaultFiles:
         )
 
     def _is_whole(self, hour: Hour, points_in: Callable[[str], int]) -> bool:
-        """Whether its file has all points of an hour: at least as many as the series, which have all that is not late."""
+        """Whether a file has all points of its hour: at least as many as the series, which have all but late ones."""
         if hour.starts in self.changed or hour.starts in self.dropped:
             return False
         return hour.starts not in self.folded or points_in(hour.file) >= self.folded[hour.starts]

@@ -521,7 +521,7 @@ def test_health_of_a_good_vault(three_hours: ParquetVaultHook, root: Path) -> No
 def test_the_identity_is_made_once(vault: ParquetVaultHook, root: Path) -> None:
     made = vault.identity(create=True)
     again = ParquetVaultHook(root=root)
-    assert again.identity(create=True) == again.identity(create=False) == made
+    assert again.identity(create=True) == again.identity() == made
     again.check_identity(made)
 
 

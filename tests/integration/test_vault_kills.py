@@ -118,6 +118,12 @@ def dropped(vault: ParquetVaultHook) -> None:
     vault.fold(LATER, keep_hours=False)
 
 
+def removed(vault: ParquetVaultHook) -> None:
+    """Hours that are kept, and that somebody has removed by hand all the same."""
+    folded(vault)
+    shutil.rmtree(Path(vault.get_conn().path) / layout.METRICS)
+
+
 def late_into(before: Callable[[ParquetVaultHook], None], *, seal: bool) -> Callable[[ParquetVaultHook], None]:
     def prepare(vault: ParquetVaultHook) -> None:
         before(vault)
@@ -219,6 +225,10 @@ CASES = {
     "fold late of dropped": late(
         dropped, seal=True, keep=False, work=lambda vault: vault.fold(LATER, keep_hours=False)
     ),
+    "append late to removed": Case(
+        removed, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE), keep_hours=False
+    ),
+    "seal and fold late of removed": late(removed, seal=False, keep=False, work=seal_and_fold),
     "seal and fold late days": late(folded_days, seal=False, keep=True, work=seal_and_fold),
     "expire hours": expiry(sealed, keep=True),
     "expire hours and series": expiry(folded, keep=True),

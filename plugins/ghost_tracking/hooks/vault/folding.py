@@ -115,7 +115,7 @@ class Folder:
         chunks = [self._file_chunks(each.path) for each in index.files_of(period)]
         chunks += [self._hour_chunks(hour, seen) for hour in late]
         known = {hour: each for hour, each in index.tallies(period).items() if hour not in late}
-        return self._commit(period, chunks, known, seen, taken=set(late), measured=set(late))
+        return self._commit(period, chunks, known, seen, taken=set(late), measured=set(late), drops=True)
 
     def _days_due(self, before: datetime) -> list[Period]:
         index, _ = load(self._storage)
@@ -170,17 +170,23 @@ class Folder:
         *,
         taken: set[Partition],
         measured: Collection[Partition] = (),
+        drops: bool = False,
     ) -> FoldReport:
         """Write, read back, compare, replace the index, delete what it no longer names.
 
         `known` are the points that each hour must have in the new files, beside those that `seen` meets on the way;
-        of `measured` hours only the merge knows which points they have.
+        of `measured` hours only the merge knows which points they have. With `drops`, hours whose files have less than
+        the new files are dropped in the same step: nobody takes one for whole, and `_drop_hours` deletes it.
         """
         index, version = load(self._storage)
         if version is None:  # never a file without it
             index.replace(self._storage, layout.SERIES_MANIFEST, expecting=None)
             index, version = load(self._storage)
         writer, after = self._written(index, period, chunks, known, seen, taken=taken, measured=measured)
+        if drops:
+            after = after.with_dropped(
+                hour for hour, each in seen.tallies.items() if not after.is_whole(hour, each.rows)
+            )
         # when this fails, only a later sweep can tell that nobody names what was written
         after.replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
         self._note_changed(seen)

@@ -441,8 +441,11 @@ class ParquetVaultHook(BaseHook):
             **found,
         }
 
-    def identity(self, *, create: bool) -> str:
-        """The UUID of this vault, which is made once, when `create` allows it."""
+    def identity(self, *, create: bool = False) -> str:
+        """The UUID of this vault, which is made once, when `create` allows it.
+
+        Without `create` nothing is written, and VaultMismatchError says that a place holds no vault.
+        """
         storage = self._place.writable() if create else self._place.readable()
         known = read_identity(storage)
         if known is None and create:
