@@ -177,7 +177,7 @@ def test_a_part_of_an_hour_that_somebody_restored_hides_nothing(vault: ParquetVa
     assert vault.verify().problems == ()
 
 
-@pytest.mark.parametrize("spoil", [spoil_manifest, lambda vault: None], ids=["index made anew", "index as it was"])
+@pytest.mark.parametrize("spoil", [spoil_manifest, lambda _: None], ids=["index made anew", "index as it was"])
 def test_hours_that_somebody_brought_back_whole_are_read_as_such(
     vault: ParquetVaultHook, root: Path, spoil: Callable[[ParquetVaultHook], None]
 ) -> None:
