@@ -60,7 +60,8 @@ def set_aside(storage: Storage) -> list[str]:
 @pytest.mark.parametrize("ahead", [timedelta(minutes=2), 3 * HOUR, YEARS])
 def test_no_point_of_the_future_enters(vault: ParquetVaultHook, storage: Storage, ahead: timedelta) -> None:
     before = sorted(storage.walk(""))
-    batch = [point(NOW), point(NOW + ahead, "w")]
+    now = datetime.now(UTC)
+    batch = [point(now), point(now + ahead, "w")]
     with pytest.raises(BadPointsError, match=r"row 1: timestamp .* lies in the future") as caught:
         vault.stage(batch)
     assert caught.value.facts["bad_rows"] == 1
