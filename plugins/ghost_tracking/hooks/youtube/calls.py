@@ -6,9 +6,10 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
@@ -43,13 +44,12 @@ _TIMEOUTS = 5  # what takes as many timeouts in all is cut off, where the caller
 _OUR_FAULT = {"invalidfilters", "missingrequiredparameter", "invalidpagetoken", "unknownpart"}
 _BUCKETS = {("videos", "batchGetStats"): Bucket.STATISTICS, ("search", "list"): Bucket.SEARCH}
 
-_IN_VAIN = 4  # calls that are given up before YouTube is taken to be down
+_IN_VAIN = 4  # calls that are given up before YouTube is taken to be down; one more than threads at least
 _IN_VAIN_HALVING = 8  # and while a call is cut in halves, where none has succeeded
 _IN_VAIN_AFTER_SUCCESS = 10  # or has before; fewer than it takes to come from fifty ids down to one
 _FEW = 3  # so many ids may all be bad ones
 
 Result = TypeVar("Result")
-Given = TypeVar("Given")
 OneCall = Callable[[Sequence[str]], Answer[Item]]
 
 
@@ -65,14 +65,14 @@ class _Part(Generic[Item]):
 class _Round:
     """One round of calls: how long it may take, whether it is over for the threads still at it, and how it goes.
 
-    `retrying`: held by the one call that is tried again at a time. Where YouTube is down, the others need not find that
-    out as well.
+    `retrying`: held by the one call that is tried again at a time, or made at all while all of them fail. Where YouTube
+    is down, the others need not find that out as well.
     """
 
     def __init__(self, within: timedelta | None) -> None:
         self.deadline = time.monotonic() + within.total_seconds() if within else float("inf")
         self.over = threading.Event()
-        self.retrying = threading.Lock()
+        self.retrying = threading.RLock()
         self.in_vain = 0
         """Calls in a row that failed after their tries."""
         self.succeeded = False
@@ -98,9 +98,16 @@ class _Round:
         """Whether YouTube has gone down in the middle of the round: cutting calls in halves helps no more."""
         return self.in_vain >= (_IN_VAIN_AFTER_SUCCESS if self.succeeded else _IN_VAIN_HALVING)
 
-    def is_hopeless(self, most: int) -> bool:
-        """Whether so many calls have failed and none has succeeded: YouTube is down, or rejects whatever we ask."""
-        return not self.succeeded and self.in_vain >= most
+    @property
+    def is_failing(self) -> bool:
+        """Whether calls have failed, and none has succeeded yet."""
+        return not self.succeeded and self.in_vain > 0
+
+    @contextmanager
+    def carefully(self) -> Iterator[None]:
+        """While calls fail, make them one at a time: each may be the last one."""
+        with self.retrying if self.is_failing else nullcontext():
+            yield
 
 
 class _Http(httplib2.Http):  # type: ignore[misc]  # httplib2 has no types
@@ -268,24 +275,22 @@ class Caller:
         Raises a permanent error at once, and a rejection where each and every id is rejected.
         """
         this_round = self._round
-        calls: list[_Part[Any]] = []
+        parts: list[_Part[Any]] = []
         for one_call, every in groups:
-            calls += [_Part(one_call, ids) for ids in chunked(every, IDS_PER_CALL)]
-        # the last one second: where the first ones are bad, they lie together
-        parts = [*calls[:1], *calls[:0:-1][:1], *calls[1:-1]]
+            parts += [_Part(one_call, ids) for ids in chunked(every, IDS_PER_CALL)]
         answer, broken = Answer[Item](), list[_Part[Any]]()
         for part, answered in self._over_threads(self._ask, parts, this_round):
             answer.add(answered)
             if part.error is not None:
                 broken.append(part)
-        if this_round.is_hopeless(_IN_VAIN):
+        if self._is_hopeless(this_round) or (this_round.succeeded and this_round.is_lost):
             answer.add(Answer(faulty={video_id: "" for part in broken for video_id in part.ids}))
         else:
             this_round.in_vain = 0
             for _, answered in self._over_threads(self._halve, broken, this_round):
                 answer.add(answered)
-        if not this_round.succeeded:
-            _blame_no_id(answer, [part.error for part in broken if part.error is not None])
+        if not this_round.succeeded or this_round.is_lost:
+            _blame_no_id(answer, [part.error for part in broken if part.error is not None], this_round)
         return answer
 
     def _over_threads(
@@ -294,45 +299,50 @@ class Caller:
         """The parts as they are answered. A permanent error ends it at once."""
         if not parts:
             return
+        waiting, left = deque(parts), set(parts)
 
-        def mine(part: _Part[Any]) -> Answer[Any]:
+        def mine() -> tuple[_Part[Any], Answer[Any]]:
             self._local.round = this_round
+            # from the other end where the first ones fail: bad ids may lie together
+            part = waiting.pop() if this_round.is_failing else waiting.popleft()
             try:
-                return work(part, this_round)
+                return part, work(part, this_round)
             except PermanentError:
                 this_round.over.set()  # before the next call of this thread, which would fail as well
                 raise
 
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix="youtube")
-        futures = {executor.submit(mine, part): part for part in parts}
+        futures = [executor.submit(mine) for _ in parts]
         try:
-            for future, part in self._as_they_come(futures, this_round):
-                if future is None:
-                    part.error = None
-                    yield part, Answer.without(part.ids, YouTubeFaultError("no answer within the time of the batch"))
-                else:
-                    yield part, future.result()
+            for future in self._as_they_come(futures, this_round):
+                part, answered = future.result()
+                left.discard(part)
+                yield part, answered
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
             if any(not future.done() for future in futures):
                 self._abort(this_round)
             self.close()  # the threads end here, and their connections with them
+        for part in left:
+            yield part, Answer.without(part.ids, YouTubeFaultError("no answer within the time of the batch"))
 
     def _ask(self, part: _Part[Item], this_round: _Round) -> Answer[Item]:
         """One call with its tries. Where it fails for what may be the fault of an id, the part keeps why."""
-        if this_round.over.is_set() or this_round.is_hopeless(_IN_VAIN):
-            return Answer(unanswered=set(part.ids))
-        if not this_round.left:
-            return Answer.without(part.ids, YouTubeFaultError("there was no time left for this call"), sent=False)
         try:
-            return self._noted(part, this_round, self.tried)
-        except GhostTrackingError as error:
-            if _may_be_an_ids_fault(error):
-                part.error = error
+            with this_round.carefully():
+                if this_round.over.is_set() or self._is_hopeless(this_round):
+                    return Answer(unanswered=set(part.ids))
+                if not this_round.left:
+                    error = YouTubeFaultError("there was no time left for this call")
+                    return Answer.without(part.ids, error, sent=False)
+                return self._noted(part, this_round, self.tried)
+        except GhostTrackingError as failure:
+            if _may_be_an_ids_fault(failure):
+                part.error = failure
                 return Answer()
-            if not isinstance(error, TransientError):
+            if not isinstance(failure, TransientError):
                 raise
-            return Answer.without(part.ids, error, sent=not isinstance(error, QuotaExhaustedError))
+            return Answer.without(part.ids, failure, sent=not isinstance(failure, QuotaExhaustedError))
 
     def _halve(self, part: _Part[Item], this_round: _Round) -> Answer[Item]:
         """Who is to blame for a call that failed: one call for each half, and so on, down to single ids."""
@@ -376,18 +386,20 @@ class Caller:
         this_round.note(success=True)
         return answer
 
-    def _as_they_come(
-        self, futures: Mapping[Future[Result], Given], this_round: _Round
-    ) -> Iterator[tuple[Future[Result] | None, Given]]:
-        """Each future as it ends; None for those that the deadline cut off."""
+    def _is_hopeless(self, this_round: _Round) -> bool:
+        """Whether so many calls have failed and none has succeeded: YouTube is down, or rejects whatever we ask."""
+        return this_round.is_failing and this_round.in_vain >= max(_IN_VAIN, self._threads + 1)
+
+    @staticmethod
+    def _as_they_come(futures: Sequence[Future[Result]], this_round: _Round) -> Iterator[Future[Result]]:
+        """Each future as it ends, until the deadline."""
         pending = set(futures)
         while pending:
             left = this_round.deadline - time.monotonic()
             done, pending = wait(pending, None if left == float("inf") else max(left, 0), FIRST_COMPLETED)
             if not done:
-                break
-            yield from ((future, futures[future]) for future in done)
-        yield from ((None, futures[future]) for future in pending)
+                return
+            yield from done
 
     def _pay(self, this_round: _Round, bucket: Bucket) -> None:
         if this_round.over.is_set():
@@ -485,14 +497,16 @@ def _in_passing(error: GhostTrackingError) -> TransientError:
     return error if isinstance(error, TransientError) else YouTubeFaultError(error.message)
 
 
-def _blame_no_id(answer: Answer[Any], errors: Sequence[GhostTrackingError]) -> None:
-    """No call has succeeded: nothing tells an id's fault from YouTube's. Raises a rejection of more than a few ids."""
+def _blame_no_id(answer: Answer[Any], errors: Sequence[GhostTrackingError], this_round: _Round) -> None:
+    """Nothing tells an id's fault from YouTube's. Raises a rejection where no call at all was accepted, for many ids."""
     rejections = [error for error in errors if isinstance(error, PermanentError)]
-    if rejections and len(answer.faulty) + len(answer.unanswered) > _FEW:
-        raise rejections[0]
-    if not rejections:
+    if rejections and not this_round.succeeded:
+        if len(answer.faulty) + len(answer.unanswered) > _FEW:
+            raise rejections[0]
+        return
+    if answer.faulty:
         answer.add(Answer(unanswered=set(answer.faulty), failed=set(answer.faulty)))
-        answer.failures += [_in_passing(error) for error in errors if answer.faulty]
+        answer.failures += [_in_passing(error) for error in errors]
         answer.faulty.clear()
 
 
