@@ -179,9 +179,9 @@ def settle_visits(
 ) -> RosterOutcome:
     """What becomes of chunks and their videos after YouTube was asked at `at` (aware).
 
-    What was not answered stays due: its chunk goes on from there, and a few whose calls `failed` leave it for the
-    watchlist, where they are due, so that nobody is asked for again because of them. `refused` are those that count
-    as asked, though nothing came of it. A missing video leaves its chunk
+    What was not answered stays due: its chunk goes on from there, and a few that were passed over leave it for the
+    watchlist, where they are due, so that nobody is asked for again because of them. What `failed` is put off for some
+    minutes. `refused` are those that count as asked, though nothing came of it. A missing video leaves its chunk
     for the watchlist, where it is looked at again soon; so does one that was gone and is found, and one that is to be
     `heated` (until when, by id). Where so many are missing that YouTube is at fault, no missing one leaves, unless it
     was so a day ago; their chunk is asked for the same ids again after an hour, then six, then a day.
@@ -238,14 +238,15 @@ def _missed(each: Visit, missing: Collection[str], at: datetime) -> list[Watchli
     return [after_miss(entry, at, counted=True) for entry in before]
 
 
-def _passed_over(each: Visit, answered: Set[str], failed: Collection[str], at: datetime) -> list[WatchlistEntry]:
-    """Those whose calls failed, among others that have an answer."""
-    wanted, chunk = each.wanted, each.chunk
-    passed_over = [video_id for video_id in wanted if video_id in failed]
-    if len(passed_over) > MOST_PASSED_OVER or answered.isdisjoint(wanted):
+def _passed_over(each: Visit, answered: Collection[str], failed: Collection[str], at: datetime) -> list[WatchlistEntry]:
+    """Those without an answer among others that have one: one call of many has failed, or was not sent."""
+    last = max((place for place, video_id in enumerate(each.wanted) if video_id in answered), default=0)
+    passed_over = [video_id for video_id in each.wanted[:last] if video_id not in answered]
+    if len(passed_over) > MOST_PASSED_OVER:
         return []
+    chunk = each.chunk
     rows = [WatchlistEntry(id_, Tier.WEEKLY, chunk.last_tracked_at, chunk.next_track_at) for id_ in passed_over]
-    return [deferred(row, at) for row in rows]
+    return [deferred(row, at) if row.video_id in failed else row for row in rows]
 
 
 def _returned(each: Visit, found: Mapping[str, Reading]) -> list[WatchlistEntry]:

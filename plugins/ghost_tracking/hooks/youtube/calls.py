@@ -498,7 +498,7 @@ def _in_passing(error: GhostTrackingError) -> TransientError:
 
 
 def _blame_no_id(answer: Answer[Any], errors: Sequence[GhostTrackingError], this_round: _Round) -> None:
-    """Nothing tells an id's fault from YouTube's. Raises a rejection where no call at all was accepted, for many ids."""
+    """Nothing tells an id's fault from YouTube's. Raises the rejection where all calls, for many ids, were rejected."""
     rejections = [error for error in errors if isinstance(error, PermanentError)]
     if rejections and not this_round.succeeded:
         if len(answer.faulty) + len(answer.unanswered) > _FEW:
