@@ -367,7 +367,7 @@ def test_fifty_of_fifty_missing_are_a_fault_of_youtube_and_move_nobody(schedule:
 @both
 def test_one_odd_count_costs_no_reading(schedule: Schedule, queue: str) -> None:
     ids = rows_or_chunks(schedule, queue, 20)
-    schedule.server.simulator.faults.add("malformed_item", video_id=ids[3])
+    schedule.server.simulator.faults.add("malformed_item", form="bad_publish_time", video_id=ids[3])
     done = schedule.do("track", queue=queue)
     assert (done["tracked"], done["refused"], done["left_due"]) == (20, 0, 0)
     assert schedule.still_due() == 0
