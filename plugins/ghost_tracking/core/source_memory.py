@@ -1,7 +1,7 @@
 """What a source's listing has named, and what of it is on the schedule."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -36,6 +36,13 @@ class SourceMemory:
         object.__setattr__(self, "complete_since", self.complete_since and _in_utc(self.complete_since))
         named = {video_id: moment and _in_utc(moment) for video_id, moment in self.named.items()}
         object.__setattr__(self, "named", named)
+
+    def without(self, video_ids: Collection[str]) -> "SourceMemory":
+        """The same, as if the source had never named these videos."""
+        if self.named.keys().isdisjoint(video_ids):
+            return self
+        named = {video_id: moment for video_id, moment in self.named.items() if video_id not in video_ids}
+        return replace(self, named=named, scheduled=self.scheduled & named.keys())
 
     def says_the_same_as(self, other: "SourceMemory") -> bool:
         """Whether both name the same videos, and know the same of them, whenever they were read."""

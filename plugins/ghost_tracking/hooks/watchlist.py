@@ -23,6 +23,7 @@ from ghost_tracking.core.videos import Video
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.database import Database, Row
+from ghost_tracking.hooks.let_go import LetGo
 from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.refused import Refused
 from ghost_tracking.hooks.roster import Roster
@@ -158,6 +159,7 @@ class WatchlistHook(BaseHook):
         self.quota = QuotaLedger(self.database, budgets or settings.Settings().quota)
         self.roster = Roster(self.database)
         self.refused = Refused(self.database)
+        self.let_go = LetGo(self.database)
 
     def __enter__(self) -> Self:
         return self
@@ -216,6 +218,7 @@ class WatchlistHook(BaseHook):
     ) -> list[str]:
         """Put one or many videos on the watchlist; returns the ids that were new. Known ones stay as they are.
 
+        Those that somebody has paused, stopped or forgotten stay off, see `let_go`.
         A plain id is due at once, in `tier`, and learns its publish time from the first answer. One that is on the
         roster gets a row as well, which takes its place there with the chunk's next visit.
         Raises BadInputError for an impossible id or an unknown tier.

@@ -121,8 +121,9 @@ class Discovery:
         done = [each for each in hunted if set(unanswered).isdisjoint(each.ids)]
         self.watchlist.advance_watermarks({each.source.key: each.until for each in done if each.until is not None})
         for each in done:
-            if each.memory is not None and (each.before is None or not each.before.says_the_same_as(each.memory)):
-                self.vault.source_memory.save(each.source.key, each.memory)
+            memory = None if each.memory is None else self._without_forgotten(each.memory)
+            if memory is not None and (each.before is None or not each.before.says_the_same_as(memory)):
+                self.vault.source_memory.save(each.source.key, memory)
         for each in hunted:
             for gap in each.gaps:
                 self.watchlist.note_gap(gap)
@@ -131,6 +132,10 @@ class Discovery:
     def _keeps(self) -> bool:
         """Whether watermarks and memories are kept."""
         return self.assignment.catches_up and self.is_own
+
+    def _without_forgotten(self, memory: SourceMemory) -> SourceMemory:
+        """What to remember: a video that somebody has had forgotten is named by its source still, and not by us."""
+        return memory.without(self.watchlist.let_go.forgotten(memory.named))
 
     def _window(self, mark: Watermark | None) -> Window:
         return self.assignment.window_of(mark.until if mark else None)
@@ -237,10 +242,8 @@ class Discovery:
                 self._note_lacking(hunted, source, window, listing)
                 reached = EARLIEST if listing.ended else window.start
                 as_of = kept.as_of if kept else self.now
-                self.vault.source_memory.save(
-                    key,
-                    SourceMemory(as_of, hunted.named, complete_since=reached, next_token=listing.last_token),
-                )
+                memory = SourceMemory(as_of, hunted.named, complete_since=reached, next_token=listing.last_token)
+                self.vault.source_memory.save(key, self._without_forgotten(memory))
         hunted.ids = wanted(hunted.named, None, window, is_new=True, in_order=False)
 
     def _bring_past(self, hunted: Hunted, source: ChannelSource) -> None:
@@ -252,6 +255,8 @@ class Discovery:
             ids |= dict.fromkeys(listing.named)
             token = None if listing.ended else listing.last_token
             memory = replace(memory, ended=listing.ended, next_token=token)
+        for video_id in self.watchlist.let_go.among(ids):
+            del ids[video_id]
         if ids:
             self.vault.inbox.receive(ids, _name_of_past(source))
             log.info("%s: %s of its past are in the import queue", source.label, counted(len(ids), "video"))
@@ -260,7 +265,7 @@ class Discovery:
         if self._keeps:
             hunted.memory = memory
         else:
-            self.vault.source_memory.save(source.key, memory)
+            self.vault.source_memory.save(source.key, self._without_forgotten(memory))
 
     def _read_past(self, source: ChannelSource, token: str | None) -> Listing:
         try:

@@ -24,9 +24,10 @@ _LONGEST_TRANSACTION = timedelta(seconds=120)
 class Haul:
     """What became of videos that were named.
 
-    `new`: put on the schedule now, `known`: there already. `missing`: those of the new ones whose metadata did not come
-    back: they are looked at again, and absence decides. `unanswered`: not on the schedule, since YouTube was not asked,
-    or did not answer. `failures`: why. `is_fault`: so much was missing at once that YouTube is at fault.
+    `new`: put on the schedule now, `known`: there already, or let go by somebody. `missing`: those of the new ones
+    whose metadata did not come back: they are looked at again, and absence decides. `unanswered`: not on the schedule,
+    since YouTube was not asked, or did not answer. `failures`: why. `is_fault`: so much was missing at once that
+    YouTube is at fault.
     """
 
     known: int = 0
@@ -63,7 +64,8 @@ def bring_in(
     """
     present, settled, haul = now or watchlist.now(), list[WatchlistEntry](), Haul()
     for ids in chunked(dict.fromkeys(video_ids), _VIDEOS_A_TRANSACTION):
-        known = watchlist.known(ids)
+        # those that somebody has let go have no place, and are not to have one
+        known = watchlist.known(ids) | watchlist.let_go.among(ids)
         haul.known += len(known)
         answer = youtube.metadata([video_id for video_id in ids if video_id not in known], within=within)
         haul.unanswered |= answer.unanswered

@@ -171,7 +171,9 @@ class Shelving:
             members = {chunk: _members(chunk, self.vault.roster.read(chunk.name)) for chunk in chunks}
             doubles = self._part_doubles(members)
             there = {video_id for ids in members.values() for video_id in ids.values()}
-            joining = [each for each in newcomers if each.video_id not in there]
+            # those that are on the watchlist were let in by it; here is the other way in
+            let_go = self.watchlist.let_go.among([each.video_id for each in newcomers if each.version is None])
+            joining = [each for each in newcomers if each.video_id not in there and each.video_id not in let_go]
             slots = {slot_at_or_after(hour, each.next_track_at) for each in joining}
             replaced = {chunk: list(members[chunk].values()) for chunk in thin(members, slots)}
             taken = roster.take_off_watchlist([each for each in newcomers if each.version is not None])
