@@ -26,10 +26,12 @@ import pytest
 
 import fork_server
 from fork_server import Children, Server, forking
+from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook, layout, tables
+from ghost_tracking.hooks.vault.heat import Memory
 from ghost_tracking.hooks.vault.index import load
 from ghost_tracking.hooks.vault.storage import FolderStorage
 from integration.test_vault_series import expected, rows
@@ -43,6 +45,8 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LATER = datetime(2026, 3, 5, tzinfo=UTC)
 CUTOFF = START + HOUR
 IDS = ["-a", "AAAAAAAAAAA", "zz"]
+FORGOTTEN = "AAAAAAAAAAA"
+CHUNK = ["aaaaaaaaaa0", "bbbbbbbbbb0", "cccccccccc0", "dddddddddd0"]
 
 
 def points(first: int, hours: int, ids: Iterable[str] = IDS, minute: int = 0) -> list[MetricPoint]:
@@ -179,6 +183,27 @@ def take_rows(vault: ParquetVaultHook) -> None:
     vault.archive_videos([video("kept0", "After"), video("kept2", "After"), video("added", "After")])
 
 
+def forget(vault: ParquetVaultHook) -> None:
+    vault.forget([FORGOTTEN], dry_run=False)
+    assert vault.forget([FORGOTTEN]).rows == 0
+
+
+def listed(vault: ParquetVaultHook) -> None:
+    vault.inbox.receive([*CHUNK, f"{CHUNK[1]}?", "nobody"], "list")
+    vault.inbox.admitted("list", 3)
+    vault.inbox.receive([CHUNK[1]], "only")
+    name = vault.roster.write(CHUNK, START.date())
+    vault.roster.remember(name, Memory.empty(len(CHUNK)))
+    vault.stage_availability([AvailabilityEvent(each, START, START + DAY) for each in CHUNK])
+    vault.publish_availability()
+    vault.stage_availability([AvailabilityEvent(each, START, START + DAY, START + 2 * DAY) for each in CHUNK])
+
+
+def forget_listed(vault: ParquetVaultHook) -> None:
+    vault.forget([CHUNK[1]], dry_run=False)
+    assert vault.forget([CHUNK[1]]).rows == 0
+
+
 @dataclass(frozen=True)
 class Case:
     """Work that is killed, the vault in which it is, and which points are there before, and may be there after."""
@@ -191,6 +216,8 @@ class Case:
     keep_hours: bool = True
     broken: bool = False
     """Readers may be told that a file is broken. What they are not told that of, they read whole."""
+    leaving: str | None = None
+    """A video that is being forgotten: some layers have it still, and others no longer."""
 
 
 def late(before: Callable[[ParquetVaultHook], None], *, seal: bool, keep: bool, work: Callable[..., object]) -> Case:
@@ -202,6 +229,19 @@ def expiry(before: Callable[[ParquetVaultHook], None], *, keep: bool) -> Case:
     return Case(
         expiring(before), lambda vault: vault.expire(CUTOFF, dry_run=False), PUBLISHED, gone=old, keep_hours=keep
     )
+
+
+def forgetting(before: Callable[[ParquetVaultHook], None], *, keep: bool) -> Case:
+    """With staged points of two videos, one of which goes."""
+
+    def prepare(vault: ParquetVaultHook) -> None:
+        before(vault)
+        vault.stage(points(1, 1, [FORGOTTEN, "late"], minute=40))
+        vault.publish()
+
+    known = [*PUBLISHED, *points(1, 1, [FORGOTTEN, "late"], minute=40)]
+    gone = tuple(each for each in known if each.video_id == FORGOTTEN)
+    return Case(prepare, forget, known, gone=gone, keep_hours=keep, leaving=FORGOTTEN)
 
 
 CASES = {
@@ -233,6 +273,9 @@ CASES = {
     "expire hours": expiry(sealed, keep=True),
     "expire hours and series": expiry(folded, keep=True),
     "expire series": expiry(dropped, keep=False),
+    "forget in hours": forgetting(sealed, keep=True),
+    "forget in hours and series": forgetting(folded, keep=True),
+    "forget in series": forgetting(dropped, keep=False),
     "repair a broken index": Case(
         break_manifest, lambda vault: vault.repair(), PUBLISHED, keep_hours=False, broken=True
     ),
@@ -242,7 +285,9 @@ ARCHIVE_CASES: dict[str, Callable[[ParquetVaultHook], object]] = {
     "archive staged": lambda vault: vault.archive_videos(),
     "archive rows": take_rows,
     "expire videos": lambda vault: vault.expire_videos(START - DAY),
+    "forget videos": lambda vault: vault.forget(["kept0", "old0", "staged"], dry_run=False),
 }
+LIST_CASES: dict[str, Callable[[ParquetVaultHook], object]] = {"forget in lists and chunks": forget_listed}
 
 
 # What the children do
@@ -280,7 +325,7 @@ class Death:
 def die_at(root: str, case: str, at: int) -> int:
     """Returns the number of changes, when it gets so far."""
     vault = opened(root)
-    work = CASES[case].work if case in CASES else ARCHIVE_CASES[case]
+    work = CASES[case].work if case in CASES else {**ARCHIVE_CASES, **LIST_CASES}[case]
     death = Death(root, at)
     work(vault)
     return death.changes
@@ -359,34 +404,38 @@ def killed(children: Children, tmp_path: Path, template: Path, case: str) -> Ite
     pytest.fail("it never came to its end")
 
 
-def all_ways(root: Path, *, keep_hours: bool) -> dict[str, set[tuple[Any, ...]]]:
-    """What each way of reading finds, as points; each of them once."""
+def all_ways(root: Path, *, keep_hours: bool, but: str | None = None) -> dict[str, set[tuple[Any, ...]]]:
+    """What each way of reading finds, as points, `but` those of one video; each of them once."""
     vault = opened(root)
-    everything = rows(vault.read_metrics())
+
+    def seen(found: pd.DataFrame | pa.Table) -> set[tuple[Any, ...]]:
+        return {each for each in rows(found) if each[0] != but}
+
+    everything = seen(vault.read_metrics())
     ids = sorted({each[0] for each in everything})
     if len(ids) > 20:
         ids = random.Random(len(ids)).sample(ids, 5)
-    histories = [each for video_id in ids for each in rows(vault.read_history(video_id))]
+    histories = [each for video_id in ids for each in seen(vault.read_history(video_id))]
     assert len(histories) == len(set(histories))
     found = {
         "read_metrics": everything,
         "read_history": set(histories) | {each for each in everything if each[0] not in ids},
-        "read_batches": rows(pa.Table.from_batches(list(vault.read_batches()), tables.SCHEMA)),
-        "by video": rows(vault.read_metrics(video_ids={*IDS, *(each[0] for each in everything)})),
+        "read_batches": seen(pa.Table.from_batches(list(vault.read_batches()), tables.SCHEMA)),
+        "by video": seen(vault.read_metrics(video_ids={*IDS, *(each[0] for each in everything)})),
     }
     newest = {each[0]: each for each in sorted(everything, key=lambda each: each[:2])}
-    assert rows(vault.read_latest()) == set(newest.values())
+    assert seen(vault.read_latest()) == set(newest.values())
     if keep_hours:
-        found["pandas"] = rows(pd.read_parquet(root / layout.METRICS)[tables.SCHEMA.names])
+        found["pandas"] = seen(pd.read_parquet(root / layout.METRICS)[tables.SCHEMA.names])
     return found
 
 
 def assert_readable(root: Path, case: Case) -> None:
     """Readers find all that was acknowledged, once, and nothing that nobody wrote, before anything is mended."""
-    must = expected(case.before) - expected(case.gone)
+    must = expected(each for each in case.before if each.video_id != case.leaving) - expected(case.gone)
     may = expected([*case.before, *case.new])
     try:
-        ways = all_ways(root, keep_hours=case.keep_hours and not case.broken)
+        ways = all_ways(root, keep_hours=case.keep_hours and not case.broken, but=case.leaving)
     except UnreadableFileError:
         assert case.broken
         return
@@ -486,6 +535,36 @@ def test_an_archive_killed_at_any_change_loses_nothing(
         assert searched(root) == searched(untouched)
         assert_sound(root)
         assert opened(root).health_check()["staged_videos"] == opened(untouched).health_check()["staged_videos"]
+    assert kills[name] >= 5
+
+
+@pytest.mark.parametrize("name", LIST_CASES)
+def test_lists_and_chunks_killed_at_any_change_keep_every_place(
+    children: Children, tmp_path: Path, kills: Counter[str], name: str
+) -> None:
+    """A position means the video that it meant before, or where that is forgotten its neighbour."""
+
+    def places(root: Path) -> list[list[str]]:
+        vault = opened(root)
+        (chunk,) = vault.roster.names()
+        first = vault.inbox.waiting(10)[0]
+        assert first.start == 3
+        return [vault.roster.read(chunk[0]), list(first.ids), sorted(set(vault.read_availability()["video_id"]))]
+
+    template = tmp_path / "template"
+    listed(opened(template))
+    for root in killed(children, tmp_path, template, name):
+        kills[name] += 1
+        chunk, waiting, events = places(root)
+        assert [chunk[0], *chunk[2:]] == [CHUNK[0], *CHUNK[2:]]
+        assert chunk[1] in {CHUNK[1], CHUNK[0]}
+        assert (waiting, set(events) | {CHUNK[1]}) == ([CHUNK[3]], set(CHUNK))
+        LIST_CASES[name](opened(root))
+        left = [CHUNK[0], *CHUNK[2:]]
+        assert places(root) == [[CHUNK[0], *left], [CHUNK[3]], left]
+        assert_sound(root)
+        assert [each.name for each in opened(root).inbox.lists()] == ["list"]
+        assert [each.text for each in opened(root).inbox.bad_lines("list")] == ["nobody"]
     assert kills[name] >= 5
 
 

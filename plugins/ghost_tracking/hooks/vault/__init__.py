@@ -8,6 +8,7 @@ The hook is the face. What is behind it, by what it is about:
 - work on them: `publishing` (stage, publish, seal), `folding`, `expiry`, `reading`, `checking`, `repairing`
 - metadata: `archive`, a package of its own; since when videos are gone: `availability`
 - lists of videos that somebody brings: `inbox`; what the roster's videos gained: `heat`
+- letting go: `let_go` (which videos), `forgetting` (out of every layer)
 - what each source's listing has named: `source_memory`
 
 Importing this package loads no pyarrow.

@@ -89,6 +89,13 @@ def forget(storage: Storage, chunks: Iterable[str]) -> None:
     storage.delete([layout.heat(chunk) for chunk in chunks])
 
 
+def taken(memory: Memory, positions: Sequence[int | None]) -> Memory:
+    """What is remembered at these positions, in their order; nothing for None."""
+    known = np.array([position is not None for position in positions], dtype=bool)
+    where = np.array([position or 0 for position in positions], dtype=np.int64)
+    return Memory(*(np.where(known, getattr(memory, name)[where], UNKNOWN) for name in SCHEMA.names))
+
+
 def remembered(storage: Storage) -> list[str]:
     """The chunks of which something is remembered, those too that are no more."""
     return [name.removesuffix(layout.SUFFIX) for name in storage.children(layout.HEAT)]

@@ -23,6 +23,7 @@ from ghost_tracking.hooks.vault.reports import (
     AvailabilityReport,
     ExpireReport,
     FoldReport,
+    ForgetReport,
     PublishReport,
     RepairReport,
     SealReport,
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from ghost_tracking.hooks.vault.archive import Archive
     from ghost_tracking.hooks.vault.availability import Availability
     from ghost_tracking.hooks.vault.figures import Figures
+    from ghost_tracking.hooks.vault.forgetting import Progress
     from ghost_tracking.hooks.vault.inbox import Inbox
+    from ghost_tracking.hooks.vault.let_go import LetGoList
     from ghost_tracking.hooks.vault.publishing import Publisher
     from ghost_tracking.hooks.vault.roster import ChunkFiles
     from ghost_tracking.hooks.vault.source_memory import SourceMemories
@@ -106,6 +109,13 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault.inbox import Inbox
 
         return Inbox(self._place.writable(), self.lock_timeout)
+
+    @property
+    def let_go(self) -> "LetGoList":
+        """Videos that somebody has paused, stopped or forgotten, as the database has them too."""
+        from ghost_tracking.hooks.vault.let_go import LetGoList
+
+        return LetGoList(self._place.writable(), self.lock_timeout)
 
     @property
     def source_memory(self) -> "SourceMemories":
@@ -230,6 +240,26 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault import checking
 
         return checking.verify(self._place.readable(), start, end)
+
+    def forget(
+        self,
+        video_ids: Collection[str],
+        *,
+        dry_run: bool = True,
+        since: datetime | None = None,
+        progress: "Progress | None" = None,
+    ) -> ForgetReport:
+        """Take all that is known of these videos out of every layer; `dry_run` only counts, and so proves.
+
+        With `since` (aware), only out of what may have come since then. The videos have left the schedule before, see
+        `tasks.letting_go`. `progress` is told the layer, how many of its files are done, and of how many. Reads the
+        ids of every point. Calling it again finishes what was killed. Raises PartitionBusyError when another process
+        seals or folds.
+        """
+        from ghost_tracking.hooks.vault import forgetting
+
+        storage = self._place.readable() if dry_run else self._place.writable()
+        return forgetting.forget(storage, video_ids, self.lock_timeout, dry_run=dry_run, since=since, progress=progress)
 
     def repair(self) -> RepairReport:
         """Publish what was left staged; set aside what is broken and make it anew from the layer that has it.
@@ -367,6 +397,15 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault import archive
 
         return archive.find_videos(self._place.readable(), words, limit)
+
+    def ids_of_channels(self, channel_ids: Collection[str]) -> set[str]:
+        """The ids of all videos of these channels whose metadata is archived or staged.
+
+        Raises `UnreadableFileError` with the name of a broken file.
+        """
+        from ghost_tracking.hooks.vault import archive
+
+        return archive.ids_of_channels(self._place.readable(), channel_ids)
 
     def stage_availability(self, events: Sequence[AvailabilityEvent]) -> str | None:
         """Write events durably beside `availability/`, as one part, and return its key; None where there are none.

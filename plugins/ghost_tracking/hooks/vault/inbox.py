@@ -11,7 +11,7 @@ probability of 1 to 1.5 million; the second would not be admitted.
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
@@ -225,6 +225,62 @@ class Inbox:
         left = [each for each in bad if each.kept not in draft.settled]
         new = sum(file.ids for file in kept)
         return ListReport(name, len(draft.ids), new, draft.duplicates, len(left), tuple(left[:_SPELLED_OUT]))
+
+    def forget(self, name: str, video_ids: Collection[str], named_in: Callable[[str], bool]) -> None:
+        """Leave no trace of these videos in the file `name`: of their ids, or of bad lines that are `named_in`.
+
+        In place, since whoever brings a list may be about to name the file, and how far a list is admitted is a
+        position: so a neighbour's id takes the place of a forgotten one. Where there are no others, none stays, and
+        `drop_empty` has to follow.
+        """
+        with naming_damage(_key(name)):
+            data = self._storage.read(_key(name)).data
+            table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
+        if "text" in table.column_names:
+            left = table.filter(pa.array([not named_in(text) for text in table["text"].to_pylist()], pa.bool_()))
+        else:
+            left = self._with_neighbours(name, table, frozenset(video_ids))
+        self._put(name, left)
+
+    def drop_empty(self) -> None:
+        """Give up lists all of whose ids were forgotten."""
+
+        def without_empty(manifest: InboxManifest) -> InboxManifest:
+            lists = (each for each in manifest.lists if any(self._rows(file.name) for file in each.files))
+            return manifest.model_copy(update={"lists": tuple(lists)})
+
+        before, _ = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
+        if before.lists:
+            after = self._change(without_empty)
+            self._storage.delete(map(_key, before.named - after.named))
+
+    def _rows(self, name: str) -> int:
+        """How many ids a file has; 1 for one that is broken or missing: its list stays, to be mended."""
+        try:
+            with naming_damage(_key(name)), self._storage.open(_key(name)) as file:
+                return int(pq.read_metadata(file).num_rows)
+        except (FileNotFoundError, UnreadableFileError):
+            return 1
+
+    def _with_neighbours(self, name: str, table: pa.Table, forgotten: frozenset[str]) -> pa.Table:
+        ids: list[str] = table["video_id"].to_pylist()
+        others = (each for each in ids if each not in forgotten)
+        neighbour = next(others, None) or self._id_beside(name, forgotten)
+        if neighbour is None:
+            return IDS.empty_table()
+        for place, video_id in enumerate(ids):
+            neighbour = ids[place] = neighbour if video_id in forgotten else video_id
+        return pa.table([ids, table["line"]], schema=IDS)
+
+    def _id_beside(self, name: str, forgotten: frozenset[str]) -> str | None:
+        """An id of the list that has this file which is none of these."""
+        manifest, _ = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
+        owner = next((each for each in manifest.lists if name in each.named), None)
+        for file in owner.files if owner else ():
+            for video_id in self._read(file.name, IDS)["video_id"].to_pylist():
+                if video_id not in forgotten:
+                    return str(video_id)
+        return None
 
     def _written(self, lines: Iterable[str], column: str | None, progress: Progress | None) -> "_Draft":
         """The list's ids in files that nobody names yet, each id once."""

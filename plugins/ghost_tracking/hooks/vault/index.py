@@ -162,6 +162,27 @@ class SeriesIndex(Manifest):
         """The same with these hours late."""
         return self.model_copy(update={"late": tuple(sorted({*self.late, *(hour.path for hour in hours)}))})
 
+    def with_file(self, each: SeriesFile, files: Collection[SeriesFile], gone: Mapping[Partition, Tally]) -> Self:
+        """The same with other files in the place of one, which have all its points but those that are `gone`.
+
+        A day of which no point is left is no longer folded.
+        """
+        days = dict(self.days)
+        for date in {hour.date for hour in gone}:
+            day = days[date.isoformat()]
+            left = {Partition(date, hour): day.tally(hour) for hour in range(24) if day.rows[hour]}
+            for hour in [hour for hour in gone if hour.date == date]:
+                rows, sums = left[hour].rows - gone[hour].rows, (left[hour].hash - gone[hour].hash) % 2**64
+                left[hour] = Tally(rows, sums)
+            if any(tally.rows for tally in left.values()):
+                days[date.isoformat()] = FoldedDay.of(date, left, day.dropped)
+            else:
+                del days[date.isoformat()]
+        kept = [other for other in self.files if other != each]
+        return self.model_copy(
+            update={"files": tuple(sorted([*kept, *files], key=lambda file: (file.period, file.first))), "days": days}
+        )
+
     def with_period(
         self,
         period: Period,

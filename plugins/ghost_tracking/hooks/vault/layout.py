@@ -16,6 +16,7 @@ _staging/quarantine/…                            what could not be read
 _staging/locks/  _staging/tmp/
 _vault.json                                      which vault this is
 _schedule.json                                   the mark that it shares with the database
+let_go.parquet                                   videos that are paused, stopped or forgotten, as the database has them
 
 Nothing below `_staging/` ends in .parquet, so that a pattern such as `**/stats.parquet` or `**/*.parquet` never finds
 a point twice.
@@ -48,6 +49,8 @@ SCRATCH: Final = "_staging/tmp"
 SCHEDULE: Final = "_schedule.json"
 IDENTITY: Final = "_vault.json"
 RETENTION: Final = "_retention.json"
+LET_GO: Final = "let_go.parquet"
+LET_GO_LOCK: Final = f"{LOCKS}/let_go.lock"
 STATS: Final = "stats.parquet"
 SUFFIX: Final = ".parquet"
 PART_SUFFIX: Final = ".part"

@@ -208,6 +208,40 @@ class ExpireReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class LayerReport:
+    """How much of some videos a layer has, or had: of `files` that were looked through, `held` ones had `rows`.
+
+    Points, events, metadata or places in a list. `problems` are sentences about files that could not be looked into.
+    """
+
+    name: str
+    files: int
+    held: int
+    rows: int
+    problems: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.rows:,} in {self.held:,} of {self.files:,} files"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetReport(Report):
+    """What the layers of a vault have of some videos, or had before they were forgotten."""
+
+    layers: tuple[LayerReport, ...] = ()
+
+    @property
+    def rows(self) -> int:
+        """How much in all layers."""
+        return sum(layer.rows for layer in self.layers)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong in any layer."""
+        return tuple(problem for layer in self.layers for problem in layer.problems)
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyReport(Report):
     """What a verification found: how much it compared, and a sentence for everything that is not as it should be."""
 

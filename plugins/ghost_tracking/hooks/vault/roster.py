@@ -6,7 +6,7 @@ delta encoding stores in 54 bits. An id that is no 64 bits is kept as text.
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import date
 from typing import Final
 
@@ -23,6 +23,8 @@ from ghost_tracking.hooks.vault.tables import require_schema
 
 SCHEMA: Final = pa.schema([pa.field("number", pa.uint64()), pa.field("other", pa.string())])
 _ID_LENGTH: Final = 11
+_NOBODY: Final = {True: "AAAAAAAAAAA", False: "-"}
+"""Stands where all ids of one kind are forgotten, among others of the other kind; no video has it."""
 
 
 class ChunkFiles:
@@ -68,6 +70,21 @@ class ChunkFiles:
             except ValueError:
                 continue  # somebody else's
 
+    def forget(self, name: str, video_ids: Iterable[str]) -> None:
+        """Leave no trace of these videos in a chunk, on the roster or retired, nor of what is remembered of them.
+
+        Positions stay: a neighbour's id takes the place of a forgotten one, which has departed from the chunk, and a
+        database that is restored from a backup finds the others where it knows them. Where there are no others, the
+        file has no ids any more.
+        """
+        ids, forgotten = self.read(name), frozenset(video_ids)
+        left = _with_neighbours(ids, forgotten)
+        places = {video_id: place for place, video_id in enumerate(ids) if video_id not in forgotten}
+        memory = heat.load(self._storage, name, len(ids))
+        if memory is not None:
+            heat.save(self._storage, name, heat.taken(memory, [places.get(video_id) for video_id in left]))
+        self._storage.put(layout.chunk(name), encode(left))
+
     def delete(self, names: Sequence[str]) -> None:
         """Remove the files of chunks, those that are there, and what is remembered of their videos."""
         self._storage.delete([layout.chunk(name) for name in names])
@@ -96,6 +113,32 @@ class ChunkFiles:
             before.append((old_ids, heat.load(self._storage, old, len(old_ids))))
         if any(memory is not None for _, memory in before):
             heat.save(self._storage, name, heat.carried(ids, before))
+
+
+def _with_neighbours(ids: Sequence[str], forgotten: Set[str]) -> list[str]:
+    """The ids with that of the one before (at the beginning: after) in the place of each forgotten one.
+
+    Sorted as before: ids that are numbers stand before others, so that a neighbour is of the same kind.
+    """
+    if all(video_id in forgotten for video_id in ids):
+        return []
+    kinds = (ids[: _first_other(ids)], ids[_first_other(ids) :])
+    return [video_id for kind in kinds for video_id in _filled(kind, forgotten)]
+
+
+def _filled(ids: Sequence[str], forgotten: Set[str]) -> Iterator[str]:
+    neighbour = next((video_id for video_id in ids if video_id not in forgotten), None)
+    for video_id in ids:
+        neighbour = neighbour if video_id in forgotten else video_id
+        yield neighbour or _NOBODY[_is_number(video_id)]
+
+
+def _first_other(ids: Sequence[str]) -> int:
+    return next((place for place, video_id in enumerate(ids) if not _is_number(video_id)), len(ids))
+
+
+def _is_number(video_id: str) -> bool:
+    return len(video_id) == _ID_LENGTH and not base64.urlsafe_b64decode(f"{video_id}A")[8]
 
 
 def encode(ids: Iterable[str]) -> bytes:

@@ -5,7 +5,7 @@ proves it; `rows` has the one schema, `files` knows Parquet, `manifest` which fi
 """
 
 from ghost_tracking.hooks.vault.archive.checking import survey, verify
-from ghost_tracking.hooks.vault.archive.reading import find_videos, read_videos
+from ghost_tracking.hooks.vault.archive.reading import find_videos, ids_of_channels, read_videos
 from ghost_tracking.hooks.vault.archive.writing import Archive
 
-__all__ = ["Archive", "find_videos", "read_videos", "survey", "verify"]
+__all__ = ["Archive", "find_videos", "ids_of_channels", "read_videos", "survey", "verify"]

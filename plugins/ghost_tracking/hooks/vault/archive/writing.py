@@ -102,6 +102,16 @@ class Archive:
             self._tidy()
         return report
 
+    def forget(self, name: str, video_ids: Sequence[str]) -> None:
+        """Leave these videos out of the archived file `name`, where the manifest still names it."""
+
+        def left_out(manifest: ArchiveManifest) -> _Change:
+            is_there = any(file.name == name for file in manifest.files)
+            return _Change(SCHEMA.empty_table(), {name: list(video_ids)} if is_there else {})
+
+        with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
+            self._commit(left_out)
+
     def _expirable(self, cutoff: datetime) -> ExpiryReport:
         found = ExpiryReport()
         for file in ArchiveManifest.of(self._storage)[0].files:

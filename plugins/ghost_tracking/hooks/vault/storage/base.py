@@ -30,6 +30,10 @@ class Storage(Protocol):
     def place(self) -> str:
         """The root as text, for messages."""
 
+    @property
+    def keeps_others_out(self) -> bool:
+        """Whether `lock` does."""
+
     def prepare(self) -> None:
         """Make the root if it is missing and can be made; raises when that, or writing into it, is not allowed."""
 

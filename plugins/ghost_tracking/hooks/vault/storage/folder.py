@@ -39,6 +39,11 @@ class FolderStorage:
         """The folder's path."""
         return str(self.root)
 
+    @property
+    def keeps_others_out(self) -> bool:
+        """It does."""
+        return True
+
     def prepare(self) -> None:
         """Make the folder if it is missing; OSError when that, or writing into it, is not allowed."""
         scratch = self.root / self._scratch

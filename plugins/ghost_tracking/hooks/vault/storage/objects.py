@@ -85,6 +85,11 @@ class ObjectStorage:
         """The root as a URL."""
         return self._place
 
+    @property
+    def keeps_others_out(self) -> bool:
+        """Nothing does, see the module."""
+        return False
+
     def prepare(self) -> None:
         """Nothing: there are no folders to make, and whichever verb meets a bucket that refuses says so."""
 
