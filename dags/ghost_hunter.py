@@ -93,6 +93,32 @@ _METRICS = Asset(settings.METRICS_ASSET)
             title="Column",
             description="Which column has the videos, by its name or number. Empty: found by what is in it.",
         ),
+        "let_go": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, "pause", "stop", "forget", "resume"],
+            title="Let go",
+            description="Take the videos, the list or the channel of this form off the schedule; forget: all that is "
+            "known of them as well. Hunts nothing, and only tells what would go until it is confirmed.",
+        ),
+        "channel": Param(
+            None,
+            type=["null", "string"],
+            title="Channel to let go",
+            description="Every video of this channel that is known: its id, UC….",
+        ),
+        "confirm": Param(
+            False,
+            type="boolean",
+            title="Confirm",
+            description="Really let go. What is forgotten is gone for good, and no source brings it back.",
+        ),
+        "also_forgotten": Param(
+            False,
+            type="boolean",
+            title="Resume forgotten ones too",
+            description="With resume: track videos again that were forgotten. What was known of them stays gone.",
+        ),
         "adopt_old_videos": Param(
             False,
             type="boolean",

@@ -1,7 +1,8 @@
 """
 ### Ghost janitor
 
-Every day: brings the metadata of new videos into the vault's archive, `videos/`, where it stays. Then deletes that of
+Every day: finishes what is left of pausing, stopping and forgetting videos, so that no restored backup brings any of
+them back. Brings the metadata of new videos into the vault's archive, `videos/`, where it stays. Then deletes that of
 videos discovered more than seven days ago (setting `metadata_retention_days`) from the database: each row only once
 the archive holds just that version of it, and nothing from the schedule, since tracking goes on for ever.
 
@@ -23,6 +24,13 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import Param, dag, get_current_context, task
 
 from ghost_tracking.tasks import runs
+
+
+def form() -> dict:
+    """Read by every task: most of them run whatever becomes of those before."""
+    from ghost_tracking.tasks import forms
+
+    return forms.form(get_current_context())
 
 
 @dag(
@@ -64,19 +72,20 @@ from ghost_tracking.tasks import runs
     doc_md=__doc__,
 )
 def ghost_janitor():
-    def form() -> dict:
-        """Read by every task: most of them run whatever becomes of those before."""
-        from ghost_tracking.tasks import forms
+    @task(execution_timeout=timedelta(hours=2))
+    def let_go() -> dict:
+        """Finish what is left of pausing, stopping and forgetting videos."""
+        from ghost_tracking.tasks import janitor
 
-        return forms.form(get_current_context())
+        params = form()
+        return janitor.let_go(dry_run=params["dry_run"], adopt_vault=params["adopt_vault"])
 
-    @task(execution_timeout=timedelta(hours=1))
+    @task(trigger_rule="all_done", execution_timeout=timedelta(hours=1))
     def archive() -> dict:
         """Bring the metadata of new videos into the vault."""
         from ghost_tracking.tasks import janitor
 
-        params = form()
-        return janitor.archive(dry_run=params["dry_run"], adopt_vault=params["adopt_vault"])
+        return janitor.archive(dry_run=form()["dry_run"])
 
     @task(execution_timeout=timedelta(hours=2))
     def clean(archived: dict) -> dict:
@@ -126,14 +135,21 @@ def ghost_janitor():
 
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
     def verdict(
-        archived: dict, cleaned: dict, shelved: dict, sealed: dict, folded: dict, expired: dict, checked: dict
+        archived: dict,
+        gone: dict,
+        cleaned: dict,
+        shelved: dict,
+        sealed: dict,
+        folded: dict,
+        expired: dict,
+        checked: dict,
     ) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.verdict(archived, cleaned, shelved, sealed, folded, expired, checked)
+        return janitor.verdict(archived, gone, cleaned, shelved, sealed, folded, expired, checked)
 
-    archived = archive()
+    gone, archived = let_go(), archive()
     cleaned, shelved, sealed, folded, expired, checked = (
         clean(archived),
         shelve(archived),
@@ -142,8 +158,9 @@ def ghost_janitor():
         expire(),
         check(),
     )
+    gone >> archived
     [cleaned, shelved] >> sealed >> folded >> expired >> checked
-    verdict(archived, cleaned, shelved, sealed, folded, expired, checked)
+    verdict(archived, gone, cleaned, shelved, sealed, folded, expired, checked)
 
 
 ghost_janitor()

@@ -812,3 +812,65 @@ def test_a_run_can_be_narrowed_to_some_queues_and_a_number(deployment: Deploymen
     assert deployment.track("manual", queues=["DAILY", "ROSTER"])["tracked"] == 0
     assert deployment.track("manual", queues=["HOURLY"], limit=15)["tracked"] == 15
     assert still_due(sql) == 25
+
+
+def test_videos_are_forgotten_from_the_form_and_no_run_brings_them_back(
+    deployment: Deployment, sql: psycopg.Connection
+) -> None:
+    gone, kept = deployment.alive(2)
+    deployment.hunt({"videos": [gone, kept]})
+    form = {"let_go": "forget", "videos": [gone]}
+    said = deployment.hunt(form)["message"]
+    assert said.startswith(
+        "Dry run: would forget 1 video. Confirm to have it done: watchlist: 1 rows; roster: 0 places;"
+    )
+    assert on_watchlist(sql) == {gone, kept}
+    assert deployment.hunt(form | {"confirm": True})["message"].startswith("Forgotten 1 video: watchlist: 0 rows;")
+    assert (on_watchlist(sql), set(deployment.points()["video_id"])) == ({kept}, {kept})
+    with pytest.raises(AirflowFailException, match=f"1 of these videos was forgotten on request, first {gone}"):
+        deployment.track("manual", videos=[kept, gone])
+    assert "Nothing is left of what was let go" in janitor.let_go(dry_run=False)["message"]
+    assert "differ in 0 entries" in janitor.let_go(dry_run=True)["message"]
+    deployment.hunt({"videos": [gone, kept]})
+    assert on_watchlist(sql) == {kept}
+    # the vault's list brings it home to a database that knows nothing, before that is rebuilt
+    sql.execute("TRUNCATE let_go, vault_mark, watchlist")
+    ParquetVaultHook().append_metrics([{"video_id": gone, "timestamp": datetime.now(UTC), "views": 1}])
+    assert janitor.shelve(dry_run=False)["restored"] is not None
+    assert on_watchlist(sql) == {kept}
+    assert "1 decision was carried out" in janitor.let_go(dry_run=False)["message"]
+    assert set(deployment.points()["video_id"]) == {kept}
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        ({"channel": "UC" + "c" * 22}, "the form has channel, but not what to do"),
+        ({"let_go": "stop"}, "nothing to stop: no video is named"),
+        ({"let_go": "stop", "videos": ["???"], "confirm": True}, "1 line names no video, so none is let go"),
+    ],
+)
+def test_a_form_that_lets_go_of_nothing_says_why(deployment: Deployment, form: dict[str, Any], reason: str) -> None:
+    with pytest.raises(AirflowFailException, match=reason):
+        hunter.plan("manual", NO_INTERVAL, form)
+
+
+def test_a_source_that_still_names_a_forgotten_video_brings_no_trace_of_it(
+    deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection, last_hours: datetime
+) -> None:
+    channels = server.simulator.world.channel_ids()[:5]
+    write_sources(deployment, *({"channel": channel} for channel in channels))
+    deployment.hunt({}, "scheduled", (last_hours - 9 * HOUR, last_hours - 2 * HOUR))
+    found = on_watchlist(sql)
+    gone, paused, *_ = sorted(found)
+    deployment.hunt({"let_go": "forget", "videos": [gone], "confirm": True})
+    deployment.hunt({"let_go": "pause", "videos": [paused], "confirm": True})
+    for hour in (2, 1):
+        deployment.hunt({}, "scheduled", (last_hours - hour * HOUR, last_hours - (hour - 1) * HOUR))
+    deployment.hunt({"sources": [{"videos": [gone, paused]}]})
+    janitor.archive(dry_run=False)
+    assert on_watchlist(sql) == published(server, last_hours - 9 * HOUR, last_hours, channels) - {gone, paused}
+    report = ParquetVaultHook().forget([gone])
+    assert (report.rows, report.problems) == (0, ())
+    assert one(sql, "SELECT count(*) FROM videos WHERE id = %s", gone) == (0,)
+    assert one(sql, "SELECT count(*) FROM videos WHERE id = %s", paused) == (1,)

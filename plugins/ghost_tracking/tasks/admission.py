@@ -39,7 +39,7 @@ def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
     """
     name = (form.get("list_name") or "").strip() or None
     column = (form.get("list_column") or "").strip() or None
-    with _lines(form) as lines:
+    with lines_of(form) as lines:
         report = vault.inbox.receive(
             lines, name, column, lambda read, found: log.info("Read %s lines: %s videos", f"{read:,}", f"{found:,}")
         )
@@ -59,8 +59,8 @@ def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
 
 
 @contextmanager
-def _lines(form: Mapping[str, Any]) -> Iterator[Iterator[str]]:
-    """The lines of the list, as they stream in."""
+def lines_of(form: Mapping[str, Any]) -> Iterator[Iterator[str]]:
+    """The lines of the form's list, or of the file that it names, as they stream in; BadInputError where it cannot."""
     file = (form.get("list_file") or "").strip()
     if not file:
         yield iter(io.StringIO(form["list"]))

@@ -25,11 +25,12 @@ from ghost_tracking.errors import (
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings, read_settings, read_sources
-from ghost_tracking.tasks import admission, alerting
+from ghost_tracking.tasks import admission, alerting, letting_go
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
 from ghost_tracking.tasks.deployment import ready
 from ghost_tracking.tasks.discovery import Discovery, Hunted
 from ghost_tracking.tasks.hauls import Haul, bring_in
+from ghost_tracking.tasks.letting_go import LettingGo
 from ghost_tracking.tasks.reconciling import Reconciling
 from ghost_tracking.tasks.tracker import Tracking
 
@@ -51,6 +52,8 @@ def plan(
     settings = read_settings()
     if form.get("adopt_old_videos"):
         return {"batches": [], "why": _adopt(), "vault": ""}
+    if letting_go.is_asked_for(form):
+        return {"batches": [], "why": _let_go(form), "vault": ""}
     if admission.brings_list(form):
         vault = ParquetVaultHook()
         with WatchlistHook() as watchlist:
@@ -61,6 +64,8 @@ def plan(
         vault = ParquetVaultHook()
         identity = ready(watchlist, vault)
         assignment = _assignment(run_type, interval, form, now=watchlist.now())
+        LettingGo(watchlist, vault).unite()
+        watchlist.let_go.enforce()
         agreed = Reconciling(watchlist, vault, watchlist.now()).agree()
         if not agreed:
             log.warning(
@@ -198,6 +203,14 @@ def _adopt() -> str:
             message += f"; {rows} on the list of `python -m ghost_tracking refused list`"
     log.info(message)
     return message
+
+
+def _let_go(form: Mapping[str, Any]) -> str:
+    """Pause, stop, forget or resume what the form names, or show what that would do."""
+    with WatchlistHook() as watchlist:
+        vault = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds))
+        ready(watchlist, vault)
+        return letting_go.from_form(form, LettingGo(watchlist, vault, progress=letting_go.logged()))
 
 
 def _sources(form: Mapping[str, Any]) -> tuple[list[Source], str]:

@@ -1,4 +1,4 @@
-"""The bodies of the janitor's tasks: archive, clean, shelve, seal, fold, expire, check, verdict."""
+"""The bodies of the janitor's tasks: let_go, archive, clean, shelve, seal, fold, expire, check, verdict."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,8 +12,10 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.vault.archive_reports import ArchiveReport
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import read_settings
+from ghost_tracking.tasks import letting_go
 from ghost_tracking.tasks.body import task_body
 from ghost_tracking.tasks.deployment import adopt, ready, ready_to_look
+from ghost_tracking.tasks.letting_go import LettingGo
 from ghost_tracking.tasks.reconciling import Reconciling
 from ghost_tracking.tasks.shelving import Shelving
 
@@ -21,19 +23,34 @@ log = logging.getLogger(__name__)
 
 
 @task_body
-def archive(*, dry_run: bool, adopt_vault: bool = False) -> dict[str, Any]:
-    """Bring what is staged of metadata, and of who is gone or back, into the vault; with `dry_run` only count it.
+def let_go(*, dry_run: bool, adopt_vault: bool = False) -> dict[str, Any]:
+    """Carry out what is left of pausing, stopping and forgetting; both lists are the same then. See `letting_go`.
 
-    With `adopt_vault` the vault that is there becomes the database's own first, whichever it had; not in a dry run.
+    Before anything is moved or rebuilt: a restored backup of the database or the vault brings nothing back. With
+    `adopt_vault` the vault that is there becomes the database's own first, whichever it had; not in a dry run.
     """
     vault = _vault()
     with WatchlistHook() as watchlist:
         adopted = f"{adopt(watchlist, vault)}. " if adopt_vault and not dry_run else ""
+        _ready(watchlist, vault, dry_run=dry_run)
+        if adopted:
+            log.warning(adopted)
+        work = LettingGo(watchlist, vault, progress=letting_go.logged())
+        if dry_run:
+            differing = counted(work.unite(dry_run=True), "entry", "entries")
+            return _said(f"Dry run: the lists of videos that were let go differ in {differing}")
+        done = work.look_after().as_dict()
+        return done | {"message": f"{adopted}{done['message']}"}
+
+
+@task_body
+def archive(*, dry_run: bool) -> dict[str, Any]:
+    """Bring what is staged of metadata, and of who is gone or back, into the vault; with `dry_run` only count it."""
+    vault = _vault()
+    with WatchlistHook() as watchlist:
         identity = _ready(watchlist, vault, dry_run=dry_run)
-    if adopted:
-        log.warning(adopted)
     report = vault.archive_videos(dry_run=dry_run)
-    message = f"{adopted}{'Dry run: would archive' if dry_run else 'Archived'} {_archived(report)}"
+    message = f"{'Dry run: would archive' if dry_run else 'Archived'} {_archived(report)}"
     if not dry_run:
         events = vault.publish_availability()
         message += f"; {counted(events.events_added, 'video')} gone or back"
@@ -99,6 +116,8 @@ def shelve(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]:
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, shelf, vault)
         now = watchlist.now()
+        # what somebody has let go is not put back by what follows
+        LettingGo(watchlist, shelf).unite()
         problems, restored = list[str](), None
         try:
             restored = _reconcile(Reconciling(watchlist, shelf, now))

@@ -56,6 +56,7 @@ def plan(
     with WatchlistHook(budgets=settings.quota) as watchlist:
         vault = ParquetVaultHook()
         common = {"vault": ready(watchlist, vault), "by_hand": by_hand}
+        _refuse_forgotten(videos, watchlist)
         if videos:
             slices = [{"first": first, "stop": first + LARGEST_BATCH} for first in range(0, len(videos), LARGEST_BATCH)]
             return _planned(
@@ -82,6 +83,16 @@ def _named(form: Mapping[str, Any]) -> list[str]:
     if bad:
         raise BadInputError(f"{len(bad)} of the form's videos cannot be used, none was read: {'; '.join(bad[:5])}")
     return list(found)
+
+
+def _refuse_forgotten(videos: Sequence[str], watchlist: WatchlistHook) -> None:
+    """BadInputError where somebody has had any of these forgotten: a reading would be a trace of it."""
+    forgotten = watchlist.let_go.forgotten(videos)
+    if forgotten:
+        raise BadInputError(
+            f"{counted(len(forgotten), 'of these videos was', 'of these videos were')} forgotten on request, first "
+            f"{min(forgotten)}: leave them out, or resume them before; none was read"
+        )
 
 
 def _planned(why: str, tokens: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
