@@ -29,13 +29,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _guarded(arguments: list[str]) -> list[str]:
-    """With `--` before a video id that begins with a dash, which argparse would take for an option."""
-    guarded: list[str] = []
-    for word in arguments:
-        if guarded[-1:] == ["history"] and re.fullmatch(r"-[\w-]{10}", word):
-            guarded.append("--")
-        guarded.append(word)
-    return guarded
+    """With its URL in the place of an id that begins with a dash, which argparse would take for an option."""
+    named = ("history", "pause", "stop", "forget", "resume")
+    first = next((place for place, word in enumerate(arguments) if word in named), len(arguments))
+    return [
+        f"https://youtu.be/{word}" if place > first and re.fullmatch(r"-[\w-]{10}", word) else word
+        for place, word in enumerate(arguments)
+    ]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,6 +46,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
+    from ghost_tracking.commands.letting_go import add_letting_go_commands
     from ghost_tracking.commands.lists import add_list_commands
     from ghost_tracking.commands.planning import add_planning_commands
     from ghost_tracking.commands.schedule import add_schedule_commands
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     add_vault_commands(commands)
     add_list_commands(commands)
+    add_letting_go_commands(commands)
     add_planning_commands(commands)
     add_schedule_commands(commands)
     return parser

@@ -38,7 +38,7 @@ def add_list_commands(commands: Commands) -> None:
 
 
 def _list_add(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
-    with _opened(options.file) as lines, _late_progress() as progress:
+    with opened(options.file) as lines, _late_progress() as progress:
         report = vault.inbox.receive(lines, options.name, options.column, progress)
     return _reported(report)
 
@@ -72,7 +72,8 @@ def _list_status(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _opened(file: str) -> Iterator[Iterable[str]]:
+def opened(file: str) -> Iterator[Iterable[str]]:
+    """The lines of a file, or of what is piped in (`-`); BadInputError where it cannot be read."""
     try:
         with open(0 if file == "-" else file, "rb", closefd=file != "-") as binary:
             yield decoded_lines(binary)

@@ -67,23 +67,18 @@ def add_schedule_commands(commands: Commands) -> None:
     dropping.set_defaults(command=_refused_drop)
     dropping.add_argument("items", nargs="+", metavar="item")
     for parser in (status, adopting, listing, retrying, dropping):
-        parser.add_argument(
-            _OPTION,
-            metavar="URL",
-            help=f"postgresql://user@host/db, best with the password in PGPASSWORD or ~/.pgpass; else the Airflow "
-            f"connection {POSTGRES_CONNECTION}",
-        )
+        add_database_option(parser)
 
 
 def _adopt_vault(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
-    with _schedule(options) as watchlist:
+    with schedule(options) as watchlist:
         sys.stdout.write(f"{adopt(watchlist, vault)}.\n")
     return 0
 
 
 def _refused_list(_: ParquetVaultHook, options: argparse.Namespace) -> int:
     table = Table("since", "from", "item", "why")
-    with _schedule(options) as watchlist:
+    with schedule(options) as watchlist:
         items, all_of_them = watchlist.refused.newest(_SHOWN), watchlist.refused.count()
     for each in items:
         since = f"{each.refused_at:%Y-%m-%d %H:%M} UTC"
@@ -95,7 +90,7 @@ def _refused_list(_: ParquetVaultHook, options: argparse.Namespace) -> int:
 
 
 def _refused_retry(_: ParquetVaultHook, options: argparse.Namespace) -> int:
-    with _schedule(options) as watchlist:
+    with schedule(options) as watchlist:
         ids, reasons = watchlist.retry_refused(options.items or None)
     for reason in list(reasons.values())[:_SHOWN]:
         sys.stderr.write(f"{reason}\n")
@@ -104,13 +99,13 @@ def _refused_retry(_: ParquetVaultHook, options: argparse.Namespace) -> int:
 
 
 def _refused_drop(_: ParquetVaultHook, options: argparse.Namespace) -> int:
-    with _schedule(options) as watchlist:
+    with schedule(options) as watchlist:
         print_json({"dropped": watchlist.refused.drop(options.items)})
     return 0
 
 
 @contextmanager
-def _schedule(options: argparse.Namespace) -> Iterator[WatchlistHook]:
+def schedule(options: argparse.Namespace) -> Iterator[WatchlistHook]:
     """The database that the options name; what it says of a failure becomes one line."""
     with _opened(options) as (watchlist, _), _in_one_line(watchlist):
         yield watchlist
@@ -142,6 +137,16 @@ def _status(_: ParquetVaultHook, options: argparse.Namespace) -> int:
     else:
         _show(status, settings)
     return 0
+
+
+def add_database_option(parser: argparse.ArgumentParser) -> None:
+    """Where the schedule is."""
+    parser.add_argument(
+        _OPTION,
+        metavar="URL",
+        help=f"postgresql://user@host/db, best with the password in PGPASSWORD or ~/.pgpass; else the Airflow "
+        f"connection {POSTGRES_CONNECTION}",
+    )
 
 
 def connection_from(url: str) -> Connection:
