@@ -441,6 +441,25 @@ def test_a_settled_video_is_found_on_the_roster(doors: Doors) -> None:
     assert (nowhere["place"], nowhere["curve"]["seconds"]) == ("nowhere", [])
 
 
+def test_a_video_that_somebody_has_let_go_says_so(doors: Doors) -> None:
+    from ghost_tracking.core.let_go import State
+    from ghost_tracking.tasks.letting_go import LettingGo
+    from ghost_tracking.tasks.shelving import Shelving
+
+    published, ids = NOW - 30 * DAY, ["aaaaaaaaaa0", "bbbbbbbbbb0", "cccccccccc0"]
+    for each in ids:
+        follow(doors, each, published, 1)
+    Shelving(doors.watchlist, doors.vault, NOW).shelve()
+    letting_go = LettingGo(doors.watchlist, doors.vault, NOW)
+    letting_go.decide(State.FORGOTTEN, ids[:1], confirm=True)
+    letting_go.decide(State.PAUSED, ids[2:], confirm=True)
+    forgotten, there, paused = video.videos(doors, ids, NOW)["videos"]
+    assert (there["place"], there["state"]) == ("roster", None)
+    assert (paused["place"], paused["state"], paused["since"]) == ("nowhere", "paused", int(NOW.timestamp()))
+    assert (forgotten["place"], forgotten["state"], forgotten["curve"]["seconds"]) == ("nowhere", "forgotten", [])
+    assert paused["curve"]["seconds"]
+
+
 def test_series_and_history_are_what_the_vault_has(doors: Doors) -> None:
     follow(doors, "one", NOW - 3 * DAY, int)
     follow(doors, "two", NOW - 2 * DAY, int)

@@ -188,13 +188,15 @@ def _place(doors: Doors, video_id: str, row: Mapping[str, Any] | None, published
             "anchor": row["anchor_at"],
         }
     chunk = _chunk_of(doors, video_id, published)
+    decision = doors.watchlist.let_go.changes([video_id]).get(video_id)
+    let_go = decision if decision is not None and decision.state.lets_go else None
     return {
         "place": "nowhere" if chunk is None else "roster",
         "tier": None if chunk is None else Tier.WEEKLY.value,
         "last_at": chunk and _seconds(chunk.last_tracked_at),
         "next_at": chunk and _seconds(chunk.next_track_at),
-        "state": "gone" if chunk is not None and chunk.gone else None,
-        "since": None,
+        "state": "gone" if chunk is not None and chunk.gone else let_go and let_go.state.value,
+        "since": let_go and _seconds(let_go.changed_at),
         "heated_until": None,
         "anchor": None,
     }
@@ -209,8 +211,8 @@ def _chunk_of(doors: Doors, video_id: str, published: datetime | None) -> Chunk 
         return None
     hour = hour_of_week(published)
     for chunk in doors.watchlist.roster.of_hours([hour]):
-        ids = doors.vault.figures.chunk(chunk.name)
-        if video_id in ids and ids.index(video_id) not in chunk.departed:
+        ids = enumerate(doors.vault.figures.chunk(chunk.name))
+        if any(each == video_id and place not in chunk.departed for place, each in ids):
             return chunk
     return None
 

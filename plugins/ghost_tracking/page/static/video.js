@@ -94,7 +94,7 @@ function head(video, now) {
     ["Last updated", video.last_at ? `${time(video.last_at)} UTC, ${away(video.last_at, now)}` : "never"],
     ["Next time", video.next_at ? `${time(video.next_at)} UTC, ${away(video.next_at, now)}` : "–"],
     ["Waits on", { watchlist: "the watchlist", roster: "the roster", nowhere: "neither watchlist nor roster" }[video.place]],
-    video.since ? [video.state === "gone" ? "Gone since" : "Missing since", `${time(video.since)} UTC`] : null,
+    video.since ? [`${video.state[0].toUpperCase()}${video.state.slice(1)} since`, `${time(video.since)} UTC`] : null,
     video.heated_until ? ["Read daily until", `${time(video.heated_until)} UTC`] : null,
   ].filter(Boolean);
   return h(
