@@ -6,7 +6,8 @@ their manifests: whoever is killed in between leaves a vault that readers can us
 finishes it. Nobody else's points change, and no position: where positions count (chunks of the roster, lists that are
 admitted), a neighbour's id takes the place of a forgotten one.
 
-Hours go before series, so that a repair in between finds less in an hour than in its series, and not the reverse.
+Series go before hours: an hour's file with fewer points than its series would be taken for what came late after the
+file had gone, and be dropped by a fold that comes in between.
 """
 
 import logging
@@ -474,8 +475,8 @@ class Quarantine(Layer):
 
 LAYERS: Final[tuple[type[Layer], ...]] = (
     StagedPoints,
-    Hours,
     Series,
+    Hours,
     StagedAvailability,
     Availability,
     StagedMetadata,
