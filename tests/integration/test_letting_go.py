@@ -304,6 +304,24 @@ def test_what_was_killed_in_the_middle_is_finished_by_the_janitor(
         assert_no_trace(vault, watchlist, gone)
 
 
+def test_a_resumption_that_was_killed_in_the_middle_loses_no_video(
+    letting_go: LettingGo, watchlist: WatchlistHook, vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    letting_go.decide(State.PAUSED, [YOUNG[0], SETTLED[0]], confirm=True)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(WatchlistHook, "add_to_watchlist", killed)
+        with pytest.raises(KeyboardInterrupt):
+            letting_go.decide(State.RESUMED, [YOUNG[0], SETTLED[0]], confirm=True)
+    assert scheduled(watchlist, vault) == without(YOUNG[0], SETTLED[0])
+    assert letting_go.look_after().message == "2 decisions were carried out"
+    assert scheduled(watchlist, vault) == sorted(EVERYBODY)
+    assert letting_go.look_after().message == "Nothing is left of what was let go"
+
+
 # Backups
 
 

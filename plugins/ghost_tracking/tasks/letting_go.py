@@ -50,14 +50,14 @@ _TELL_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was done, or would be: a sentence; lines about each place that has, or had, something; and the numbers."""
+    """What was done, or would be: a sentence, and lines about each place that has, or had, something."""
 
     message: str
     lines: list[str] = field(default_factory=list)
-    numbers: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        return {"message": self.message, "layers": self.lines, **self.numbers}
+        """For XCom."""
+        return {"message": self.message, "layers": self.lines}
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,7 @@ class LettingGo:
         changes = self._changes(state, chosen, known)
         self.vault.let_go.note(changes)
         self.watchlist.let_go.note(changes)
-        if state is State.RESUMED:
-            self.watchlist.add_to_watchlist(chosen)
-            lines: list[str] = []
-        else:
-            lines = self._carry_out(chosen if state is not State.FORGOTTEN else [], forgotten=_only(state, chosen))
+        lines = self._carry_out({state: chosen})
         return _outcome(f"{_done(state)} {counted(len(chosen), 'video')}{_also(why)}", lines)
 
     def unite(self, *, dry_run: bool = False) -> int:
@@ -134,16 +130,17 @@ class LettingGo:
         learned = self.unite()
         strays = self.watchlist.let_go.enforce()
         kept = self.vault.let_go.all()
-        pending = [each.change for each in kept.values() if each.applied_at is None]
-        left = [each.video_id for each in pending if each.state in (State.PAUSED, State.STOPPED)]
-        forgotten = [each.video_id for each in pending if each.state is State.FORGOTTEN]
-        self.vault.let_go.applied([each.video_id for each in pending if not each.state.lets_go], self._present())
-        lines = self._carry_out(left, forgotten) if left or forgotten else []
+        pending: dict[State, list[str]] = {}
+        for each in kept.values():
+            if each.applied_at is None:
+                pending.setdefault(each.change.state, []).append(each.change.video_id)
+        number = sum(map(len, pending.values()))
+        lines = self._carry_out(pending) if pending else []
         stray_rows = self._check_again(kept)
         sentences = [
             f"{counted(learned, 'entry was', 'entries were')} in one list only" if learned else "",
             f"{counted(strays, 'video was', 'videos were')} taken off the watchlist again" if strays else "",
-            f"{counted(len(left) + len(forgotten), 'decision was', 'decisions were')} carried out" if lines else "",
+            f"{counted(number, 'decision was', 'decisions were')} carried out" if number else "",
             f"{counted(stray_rows, 'trace')} of forgotten videos went" if stray_rows else "",
         ]
         return _outcome("; ".join(filter(None, sentences)) or "Nothing is left of what was let go", lines)
@@ -175,20 +172,28 @@ class LettingGo:
             lines += [*map(str, report.layers), *report.problems]
         return _outcome(f"{message}. Confirm to have it done", lines)
 
-    def _carry_out(self, left: Sequence[str], forgotten: Sequence[str]) -> list[str]:
-        """Take videos off the schedule, and of the forgotten ones everything; a line for each layer that was proven."""
-        everything = [*left, *forgotten]
+    def _carry_out(self, decided: Mapping[State, Sequence[str]]) -> list[str]:
+        """Put resumed videos back, take the others off the schedule, and of the forgotten ones everything away.
+
+        Returns a line for each layer that was proven.
+        """
         began_at = self._present()
-        problems: list[str] = []
-        self.watchlist.let_go.leave(everything)
-        self._leave_roster(set(everything), problems)
-        lines = self._forget(forgotten, problems) if forgotten else []
+        problems, lines = list[str](), list[str]()
+        resumed, forgotten = decided.get(State.RESUMED, ()), decided.get(State.FORGOTTEN, ())
+        leaving = [video_id for state, ids in decided.items() if state.lets_go for video_id in ids]
+        self.watchlist.add_to_watchlist(resumed)
+        self.vault.let_go.applied(resumed, began_at)
+        if leaving:
+            self.watchlist.let_go.leave(leaving)
+            self._leave_roster(set(leaving), problems)
+        if forgotten:
+            lines = self._forget(forgotten, problems)
         if problems:
             raise PermanentError(
-                f"{counted(len(everything), 'video is', 'videos are')} on the list of those that are let go, but not "
+                f"{counted(len(leaving), 'video is', 'videos are')} on the list of those that are let go, but not "
                 f"out of everything: {'; '.join(problems[:3])}. The janitor tries again every day"
             )
-        self.vault.let_go.applied(everything, began_at)
+        self.vault.let_go.applied(leaving, began_at)
         return lines
 
     def _forget(self, video_ids: Sequence[str], problems: list[str]) -> list[str]:
@@ -373,10 +378,6 @@ def _chosen(
             reasons.append(f"{counted(len(rest) - len(let_go), 'was', 'were')} not let go")
         rest = let_go
     return rest, "; ".join(reasons)
-
-
-def _only(state: State, chosen: Sequence[str]) -> Sequence[str]:
-    return chosen if state is State.FORGOTTEN else []
 
 
 def _stay(many: Sequence[object]) -> str:
