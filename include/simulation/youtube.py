@@ -107,8 +107,10 @@ class _Line:
     youtube: YouTube
     purse: Purse
 
+    longest = timedelta(seconds=1)
+
     @contextmanager
-    def bounded(self, within: timedelta | None) -> Iterator[None]:
+    def bounded(self, within: timedelta) -> Iterator[None]:
         del within  # no call takes any time
         yield
 
@@ -122,13 +124,14 @@ class _Line:
         ids = id.split(",") if isinstance(id, str) else id
         return self.youtube.request(bucket, ids, with_metadata="contentDetails" in part)
 
-    def ask_all(self, one_call: Callable[[Sequence[str]], Answer[Any]], ids: Sequence[str]) -> Answer[Any]:
+    def ask_all(self, *groups: tuple[Callable[[Sequence[str]], Answer[Any]], Sequence[str]]) -> Answer[Any]:
         answer: Answer[Any] = Answer()
-        for chunk in chunked(ids, IDS_PER_CALL):
-            try:
-                answer.add(one_call(chunk))
-            except TransientError as error:
-                answer.add(Answer(unanswered=set(chunk), failures=[error]))
+        for one_call, ids in groups:
+            for chunk in chunked(ids, IDS_PER_CALL):
+                try:
+                    answer.add(one_call(chunk))
+                except TransientError as error:
+                    answer.add(Answer(unanswered=set(chunk), failures=[error]))
         return answer
 
     def close(self) -> None:

@@ -386,7 +386,7 @@ def test_every_search_has_its_turn(hunt: Hunt) -> None:
         hunt.sql.execute("DELETE FROM quota_ledger")
         hunt.run(NOW, "manual")
     assert sorted(asked) == names
-    assert max(asked.values()) <= 3
+    assert max(asked.values()) - min(asked.values()) <= 2
 
 
 # What costs too much
