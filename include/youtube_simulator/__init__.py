@@ -2,7 +2,8 @@
 
 from .clock import SimulatorClock
 from .faults import Fault, FaultKind, FaultPlan, MalformedForm
-from .journal import Journal, ServedCall, ServedReading
+from .journal import Journal, NamedVideo, ServedCall, ServedReading
+from .lateness import Lateness
 from .quirks import Quirks
 from .quota import Bucket, QuotaLedger
 from .replay import load_replay
@@ -16,7 +17,9 @@ __all__ = [
     "FaultKind",
     "FaultPlan",
     "Journal",
+    "Lateness",
     "MalformedForm",
+    "NamedVideo",
     "Quirks",
     "QuotaLedger",
     "ServedCall",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -127,30 +128,33 @@ class Api:
         if playlist is None:
             raise errors.no_filter("id", "playlistId")
         page = request.page()
-        owner, videos, total = self._playlist(playlist, now)
+        owner, videos, total, added_at = self._playlist(playlist, now)
         known = list(islice(videos, page.stop + 1))
         shown = page.of(known)
         resources = self._resources(now)
         items = [
-            resources.playlist_item(playlist, owner, video, page.start + place, parts)
+            resources.playlist_item(playlist, owner, video, page.start + place, added_at(video), parts)
             for place, video in enumerate(shown)
         ]
         links = page.links(more=len(known) > page.stop)
         info = {"totalResults": total, "resultsPerPage": page.size}
         return Answer(_listing("youtube#playlistItemListResponse", items, **links, pageInfo=info))
 
-    def _playlist(self, playlist: str, now: datetime) -> tuple[Channel, Iterator[Video], int]:
+    def _playlist(
+        self, playlist: str, now: datetime
+    ) -> tuple[Channel, Iterator[Video], int, Callable[[Video], datetime]]:
+        """Give owner, videos and their number, and when each came onto the playlist."""
         channel = self.world.channel("UC" + playlist[2:]) if playlist.startswith("UU") else None
         if channel is not None:
             videos = self.world.uploads(channel.id, now)
             if self.quirks.uploads_disorder:
                 videos = _disordered(videos)
-            return channel, videos, self.world.uploads_count(channel, now)
+            return channel, videos, self.world.uploads_count(channel, now), self.world.published_at
         curated = self.world.playlist(playlist)
         if curated is None:
             raise errors.playlist_not_found()
         members = self.world.curated(curated, now)
-        return curated.channels[0], iter(members), len(members)
+        return curated.channels[0], iter(members), len(members), partial(self.world.added_at, curated)
 
     def channels(self, request: Request, now: datetime) -> Answer:
         """channels.list: by ids or by a handle; without a match `items` is missing, as at YouTube."""

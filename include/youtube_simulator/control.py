@@ -33,6 +33,7 @@ class Control:
             "journal": self.journal,
             "sources": lambda _: self.sources(),
             "video": self.video,
+            "named": self.named,
         }
         self._post: dict[str, Callable[[Json], Json]] = {
             "clock": self.set_clock,
@@ -43,6 +44,8 @@ class Control:
             "quirks": self.set_quirks,
             "delete": self.delete,
             "return": self.restore,
+            "delay": self.delay,
+            "playlist": self.edit_playlist,
         }
 
     def answer(self, method: str, path: str, query: Query, body: bytes) -> Reply:
@@ -84,6 +87,7 @@ class Control:
             "quirks": {name: getattr(simulator.quirks, name) for name in simulator.quirks.__slots__},
             "calls": simulator.journal.counts(),
             "readings": simulator.journal.readings_total,
+            "named": simulator.journal.named_total,
         }
 
     def published(self, query: Query) -> Json:
@@ -101,6 +105,8 @@ class Control:
             "published_at": _print(world.published_at(video)),
             "channel": video.channel.id,
             "available": world.available(video, self.simulator.clock.now()),
+            "public_at": _print(world.public_at(video)),
+            "listed_at": _print(world.listed_at(video)),
         }
 
     def video(self, query: Query) -> Json:
@@ -137,6 +143,15 @@ class Control:
             "next": first + len(readings),
             "total": journal.readings_total,
             "readings": [_served(reading) for reading in readings],
+        }
+
+    def named(self, query: Query) -> Json:
+        """Give the ids that listings have named, from running number `since` (default 0) on."""
+        journal = self.simulator.journal
+        found = journal.named_since(int(query.get("since", ["0"])[0]))
+        return {
+            "total": journal.named_total,
+            "named": [{**one._asdict(), "at": one.at.isoformat()} for one in found],
         }
 
     def sources(self) -> Json:
@@ -226,6 +241,21 @@ class Control:
         ids = _ids(order)
         self.simulator.world.restore(ids)
         return {"returned": len(ids)}
+
+    def delay(self, order: Json) -> Json:
+        """Let videos be public `public_seconds` after their publish time, and listed `listed_seconds` after that."""
+        _only(order, "ids", "public_seconds", "listed_seconds")
+        ids = _ids({"ids": order["ids"]})
+        public, listed = (timedelta(seconds=order.get(name, 0)) for name in ("public_seconds", "listed_seconds"))
+        self.simulator.world.delay(ids, public=public, listed=listed)
+        return {"delayed": len(ids)}
+
+    def edit_playlist(self, order: Json) -> Json:
+        """Add videos to the end of a curated playlist (`id`), or remove some, at the present time."""
+        _only(order, "id", "add", "remove")
+        add, remove = (_ids({"ids": order.get(name, [])}) for name in ("add", "remove"))
+        self.simulator.world.edit_playlist(order["id"], self.simulator.clock.now(), add=add, remove=remove)
+        return {"added": len(add), "removed": len(remove)}
 
 
 def _only(order: Json, *names: str) -> None:

@@ -1,5 +1,6 @@
 """Error answers in the shapes that Google's APIs give them."""
 
+from http import HTTPStatus
 from typing import Any
 
 from .quota import Bucket
@@ -159,6 +160,16 @@ def backend_error(status: int, retry_after: float | None = None) -> ApiError:
     message = "The service is currently unavailable." if status == 503 else "Internal error encountered."
     grpc = "UNAVAILABLE" if status == 503 else "INTERNAL"
     return ApiError(status, _body(status, message, "backendError", "global", status=grpc), retry_after)
+
+
+def of_status(status: int, retry_after: float | None = None) -> ApiError:
+    """An error of this status: backendError from 500 on, below it one whose reason nobody has documented."""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return backend_error(status, retry_after)
+    phrase = HTTPStatus(status).phrase
+    reason = phrase[0].lower() + phrase[1:].replace(" ", "")
+    grpc = phrase.upper().replace(" ", "_")
+    return ApiError(status, _body(status, f"{phrase}.", reason, "global", status=grpc), retry_after)
 
 
 def invalid_argument() -> ApiError:

@@ -13,7 +13,7 @@ from .quota import ENDPOINT_BUCKETS
 class FaultKind(StrEnum):
     """What can go wrong; the comment says which further fields of a Fault it reads."""
 
-    HTTP_ERROR = "http_error"  # status 500 or 503, retry_after: backendError
+    HTTP_ERROR = "http_error"  # status (503), retry_after: backendError, below 500 an error without a known reason
     HTML_OK = "html_ok"  # 200 with a page of HTML
     HTML_BAD_GATEWAY = "html_bad_gateway"  # 502 with a page of HTML
     TRUNCATED_JSON = "truncated_json"  # 200, the body ends in the middle
@@ -56,7 +56,8 @@ class Fault:
     """One fault on order.
 
     It strikes calls of `endpoint` (None: all, else a name such as "videos.batchGetStats"; with `video_id`
-    only calls that ask for that id), lets `skip` of them pass first, then strikes with `probability`, `count`
+    only calls that ask for that id, with `source` only those about this channel, playlist, query or region), lets
+    `skip` of them pass first, then strikes with `probability`, `count`
     times (None: until it is removed).
     """
 
@@ -70,6 +71,7 @@ class Fault:
     seconds: float | None = None
     share: float = 0.2
     video_id: str | None = None
+    source: str | None = None
     form: MalformedForm = MalformedForm.TEXT_COUNT
     number: int = 0
     struck: int = 0
@@ -87,9 +89,11 @@ class Fault:
         if not 0.0 <= self.probability <= 1.0 or not 0.0 <= self.share <= 1.0:
             raise ValueError("probability and share lie between 0 and 1")
 
-    def concerns(self, endpoint: str, ids: Collection[str]) -> bool:
-        """Whether a call to this endpoint for these ids can be struck."""
+    def concerns(self, endpoint: str, ids: Collection[str], sources: Collection[str] = ()) -> bool:
+        """Whether a call to this endpoint for these ids, about these sources, can be struck."""
         if self.endpoint is not None and self.endpoint != endpoint:
+            return False
+        if self.source is not None and self.source not in sources:
             return False
         return self.video_id is None or self.video_id in ids
 
@@ -148,14 +152,14 @@ class FaultPlan:
         with self._lock:
             return list(self._faults)
 
-    def strike(self, endpoint: str, ids: Collection[str]) -> list[Fault]:
+    def strike(self, endpoint: str, ids: Collection[str], sources: Collection[str] = ()) -> list[Fault]:
         """Give what strikes this call: faults that alter the answer, and at most one that replaces it, last."""
         if not self._faults:
             return []
         struck: list[Fault] = []
         with self._lock:
             for fault in self._faults:
-                if fault.concerns(endpoint, ids) and self._falls(fault):
+                if fault.concerns(endpoint, ids, sources) and self._falls(fault):
                     struck.append(fault)
                     if fault.kind not in ALTERING:
                         break

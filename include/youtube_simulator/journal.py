@@ -1,4 +1,7 @@
-"""What the simulator served: each statistics item, each call, and counters. Memory is bounded."""
+"""What the simulator served: each statistics item, each id that a listing named, each call, and counters.
+
+Memory is bounded.
+"""
 
 import threading
 from collections import Counter, deque
@@ -13,7 +16,7 @@ class ServedReading(NamedTuple):
 
     video_id: str
     served_at: datetime
-    views: int
+    views: int | None
     likes: int | None
     comments: int | None
     published_at: datetime
@@ -30,28 +33,52 @@ class ServedCall(NamedTuple):
     key_place: str
 
 
+class NamedVideo(NamedTuple):
+    """One id that a listing named, `about` the playlist, query or region that was asked for.
+
+    `published_at` and `added_at` (to a playlist) as the answer told them; None where it did not.
+    """
+
+    video_id: str
+    at: datetime
+    endpoint: str
+    about: str
+    published_at: str | None = None
+    added_at: str | None = None
+
+
 class Journal:
     """A bounded memory of what was served. Thread-safe."""
 
-    def __init__(self, readings_kept: int = 100_000, calls_kept: int = 20_000) -> None:
-        """Keep the latest readings and calls; the counters are never cut."""
+    def __init__(self, readings_kept: int = 100_000, calls_kept: int = 20_000, named_kept: int = 200_000) -> None:
+        """Keep the latest readings, calls and named ids; the counters are never cut."""
         self._lock = threading.Lock()
         self._readings: deque[ServedReading] = deque(maxlen=readings_kept)
         self._calls: deque[ServedCall] = deque(maxlen=calls_kept)
-        self._readings_total = 0
+        self._named: deque[NamedVideo] = deque(maxlen=named_kept)
+        self._readings_total = self._named_total = 0
         self._by: dict[str, Counter[str]] = self._no_counts()
 
     @staticmethod
     def _no_counts() -> dict[str, Counter[str]]:
         return {name: Counter() for name in ("endpoint", "bucket", "key_place", "status")}
 
-    def note_call(self, call: ServedCall, bucket: str, readings: Iterable[ServedReading] = ()) -> None:
-        """Write down a call and the items with statistics that its answer held."""
+    def note_call(
+        self,
+        call: ServedCall,
+        bucket: str,
+        readings: Iterable[ServedReading] = (),
+        named: Iterable[NamedVideo] = (),
+    ) -> None:
+        """Write down a call, the items with statistics that its answer held, and the ids that it named."""
         with self._lock:
             self._calls.append(call)
             served = list(readings)
             self._readings.extend(served)
             self._readings_total += len(served)
+            listed = list(named)
+            self._named.extend(listed)
+            self._named_total += len(listed)
             self._by["endpoint"][call.endpoint] += 1
             self._by["bucket"][bucket] += 1
             self._by["key_place"][call.key_place] += 1
@@ -79,6 +106,17 @@ class Journal:
         """How many readings were served, forgotten ones too."""
         return self._readings_total
 
+    def named_since(self, sequence: int = 0) -> list[NamedVideo]:
+        """Give the ids that listings named from that running number on, counted from 0, as far as remembered."""
+        with self._lock:
+            oldest = self._named_total - len(self._named)
+            return list(islice(self._named, max(0, sequence - oldest), None))
+
+    @property
+    def named_total(self) -> int:
+        """How many ids listings have named, repeated and forgotten ones too."""
+        return self._named_total
+
     def calls(self, endpoint: str | None = None) -> list[ServedCall]:
         """Give the calls that are still remembered, oldest first; of one endpoint when it is named."""
         with self._lock:
@@ -95,5 +133,6 @@ class Journal:
         with self._lock:
             self._readings.clear()
             self._calls.clear()
-            self._readings_total = 0
+            self._named.clear()
+            self._readings_total = self._named_total = 0
             self._by = self._no_counts()

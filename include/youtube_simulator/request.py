@@ -10,6 +10,7 @@ from .clock import as_utc
 from .paging import BadPageTokenError, Page
 
 IDS_A_CALL = 50
+_SOURCES = ("playlistId", "channelId", "forHandle", "q", "regionCode")
 KeyPlace = Literal["header", "query", "none"]
 
 
@@ -37,6 +38,10 @@ class Request:
         if len(values) > IDS_A_CALL:
             raise errors.invalid_filters("id")
         return values
+
+    def sources(self) -> list[str]:
+        """Give the channels, playlists, queries and regions that the call is about."""
+        return [value for name in _SOURCES for value in self.params.get(name, ()) if value]
 
     def parts(self, known: Collection[str]) -> list[str]:
         """Give the parts asked for; raise ApiError 400 when there is none or an unknown one."""

@@ -144,7 +144,9 @@ class Resources:
         snippet["defaultAudioLanguage"] = language
         return snippet
 
-    def playlist_item(self, playlist: str, owner: Channel, video: Video, position: int, parts: Collection[str]) -> Json:
+    def playlist_item(
+        self, playlist: str, owner: Channel, video: Video, position: int, added_at: datetime, parts: Collection[str]
+    ) -> Json:
         """Build an item of playlistItems.list; a video that is gone has no publication time any more."""
         public = self.world.available(video, self.now)
         name = f"{playlist}.{etag(playlist, video.id)[:16]}"
@@ -154,7 +156,7 @@ class Resources:
             "id": base64.urlsafe_b64encode(name.encode()).decode(),
         }
         if "snippet" in parts:
-            item["snippet"] = self._playlist_snippet(playlist, owner, video, position, public=public)
+            item["snippet"] = self._playlist_snippet(playlist, owner, video, position, added_at, public=public)
         if "contentDetails" in parts:
             item["contentDetails"] = {"videoId": video.id}
             if public:
@@ -163,9 +165,11 @@ class Resources:
             item["status"] = {"privacyStatus": "public" if public else "privacyStatusUnspecified"}
         return item
 
-    def _playlist_snippet(self, playlist: str, owner: Channel, video: Video, position: int, *, public: bool) -> Json:
+    def _playlist_snippet(
+        self, playlist: str, owner: Channel, video: Video, position: int, added_at: datetime, *, public: bool
+    ) -> Json:
         snippet: Json = {
-            "publishedAt": self.published(video),
+            "publishedAt": self.time(added_at),
             "channelId": owner.id,
             "title": video.title if public else "Deleted video",
             "description": video.description if public else "This video is unavailable.",

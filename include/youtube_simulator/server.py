@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from email.utils import format_datetime
 from http import HTTPStatus
 from io import BufferedReader
 from socketserver import BaseRequestHandler, TCPServer, ThreadingMixIn
@@ -123,7 +124,7 @@ class _Handler(BaseRequestHandler):
         lines = [
             f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}",
             f"Content-Type: {reply.content_type}",
-            f"Date: {time.strftime('%a, %d %b %Y %H:%M:%S GMT', time.gmtime())}",
+            f"Date: {format_datetime(self.server.simulator.clock.now(), usegmt=True)}",
             "Server: ESF",
             "Vary: Origin, X-Origin, Referer",
         ]

@@ -13,7 +13,8 @@ from .api import ROUTES, Answer, Api, Route
 from .clock import SimulatorClock
 from .errors import ApiError
 from .faults import Fault, FaultKind, FaultPlan
-from .journal import Journal, ServedCall
+from .journal import Journal, NamedVideo, ServedCall, ServedReading
+from .lateness import Lateness
 from .quirks import Quirks
 from .quota import Bucket, QuotaLedger
 from .replay import load_replay
@@ -66,6 +67,7 @@ class Simulator:
         limits: dict[Bucket, int] | None = None,
         now: datetime | None = None,
         quirks: Quirks | None = None,
+        lateness: Lateness | None = None,
     ) -> None:
         """Make a simulator of the universe that World describes.
 
@@ -79,6 +81,7 @@ class Simulator:
             videos_per_hour=videos_per_hour,
             history_days=history_days,
             fraction_share=fraction_share,
+            lateness=lateness,
         )
         self.clock = SimulatorClock(now)
         self.quota = QuotaLedger(limits)
@@ -108,24 +111,29 @@ class Simulator:
         if self.latency_ms > 0:
             time.sleep(self.latency_ms / 1000.0)
         now, ids = self.clock.now(), request.many("id")
-        readings: list[Any] = []
+        readings: list[ServedReading] = []
+        named: list[NamedVideo] = []
         status = 0
         try:
             answer, reply = self._attempt(route, request, ids, now)
             readings, status = answer.readings, reply.status
+            if not ids:
+                about = next(iter(request.sources()), "")
+                for video_id, *times in effects.named_in(answer.payload):
+                    named.append(NamedVideo(video_id, now, route.endpoint, about, *times))
         except ApiError as error:
             reply = self._error_reply(error)
             status = reply.status
         finally:
             call = ServedCall(route.endpoint, now, status, len(ids), request.key_place)
-            self.journal.note_call(call, route.bucket.value, readings)
+            self.journal.note_call(call, route.bucket.value, readings, named)
         return reply
 
     def _attempt(self, route: Route, request: Request, ids: list[str], now: datetime) -> tuple[Answer, Reply]:
         self._check_key(request.key)
         if not self.quota.spend(route.bucket, now):
             raise errors.bucket_empty(route.bucket)
-        struck = self.faults.strike(route.endpoint, ids)
+        struck = self.faults.strike(route.endpoint, ids, request.sources())
         for fault in struck:
             self._before(fault, route.bucket, now)
         answer = route.answer(self.api, request, now)
@@ -134,8 +142,8 @@ class Simulator:
             if spoiled is not None:
                 status, content_type, body = spoiled
                 return Answer({}), Reply(status, body, content_type)
-            lost = effects.spoil_items(answer.payload, fault, self.faults)
-            answer.readings = [reading for reading in answer.readings if reading.video_id not in lost]
+            effects.spoil_items(answer.payload, fault, self.faults)
+        answer.readings = effects.as_sent(answer.payload, answer.readings)
         if self.quirks.omit_empty_items and not answer.payload.get("items"):
             answer.payload.pop("items", None)
         return answer, json_reply(answer.payload)

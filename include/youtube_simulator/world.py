@@ -16,6 +16,7 @@ from . import vocabulary
 from .clock import as_utc
 from .growth import Reading
 from .identity import MAX_CHANNELS, MAX_PER_CHANNEL_HOUR, VideoIds, VideoKey, channel_id, mix, playlist_id, unit
+from .lateness import Lateness
 from .replay import replay_channel
 from .videos import CATEGORIES, Channel, InventedVideo, ReplayedVideo, Video
 
@@ -60,12 +61,14 @@ class World:
         history_days: float = 30.0,
         playlists: int = 12,
         fraction_share: float = 0.0,
+        lateness: Lateness | None = None,
     ) -> None:
         """Settle the universe.
 
         `origin` (aware; default: the current hour) is what publications are counted from, `history_days` how
         far they reach back before it, `videos_per_hour` the mean over all channels, and `fraction_share` the
-        share of videos published at a moment with milliseconds instead of at a whole second.
+        share of videos published at a moment with milliseconds instead of at a whole second. `lateness` says which
+        come to light late (default: none).
         """
         if not 1 <= channels <= MAX_CHANNELS:
             raise ValueError(f"channels must lie between 1 and {MAX_CHANNELS}")
@@ -75,6 +78,7 @@ class World:
         self.videos_per_hour = videos_per_hour
         self.history_days = history_days
         self.fraction_share = fraction_share
+        self.lateness = lateness or Lateness()
         self._origin = current_hour() if origin is None else _whole_second(origin)
         self._first_hour = -math.ceil(history_days * _HOURS_A_DAY)
         self._ids = VideoIds(seed)
@@ -83,6 +87,8 @@ class World:
         self._by_channel_id = {channel.id: channel for channel in self._channels}
         self._playlists = {playlist.id: playlist for playlist in self._make_playlists(playlists)}
         self._deleted: dict[str, bool] = {}
+        self._delays: dict[str, tuple[timedelta, timedelta]] = {}
+        self._edits: dict[str, dict[str, datetime | None]] = {}
         self._replayed: dict[str, ReplayedVideo] = {}
         self._day_counts = lru_cache(maxsize=65_536)(self._draw_day_counts)
         self._chart = lru_cache(maxsize=64)(self._draw_chart)
@@ -163,12 +169,31 @@ class World:
         """Give the moment (UTC) when the video was published."""
         return video.published_at(self._origin)
 
+    def public_at(self, video: Video) -> datetime:
+        """Give the moment (UTC) from which the video is public: when it was published, or later."""
+        return self.published_at(video) + self._delay(video)[0]
+
+    def listed_at(self, video: Video) -> datetime:
+        """Give the moment (UTC) from which its channel lists the video: when it is public, or later."""
+        return self.published_at(video) + sum(self._delay(video), timedelta(0))
+
+    def delay(self, video_ids: Iterable[str], *, public: timedelta, listed: timedelta = timedelta(0)) -> None:
+        """Let videos be public so long after their publish time, and on their channel's list so long after that."""
+        for video_id in video_ids:
+            self._delays[video_id] = (public, listed)
+
+    def _delay(self, video: Video) -> tuple[timedelta, timedelta]:
+        ordered = self._delays.get(video.id)
+        if ordered is not None:
+            return ordered
+        return self.lateness.until_public(video.noise), self.lateness.until_listed(video.noise)
+
     def available(self, video: Video, now: datetime) -> bool:
         """Whether the video is public at `now`: published, not deleted by its nature or by order."""
+        if now < self.public_at(video):
+            return False
         ordered = self._deleted.get(video.id)
-        if ordered is None:
-            return video.available(self._origin, now)
-        return not ordered and video.published_at(self._origin) <= now
+        return video.available(self._origin, now) if ordered is None else not ordered
 
     def public(self, video_id: str, now: datetime) -> Video | None:
         """Find a video that is public at `now`."""
@@ -205,10 +230,10 @@ class World:
         return self._window(start, before, None if channel is None else (channel,))
 
     def uploads(self, channel: str, now: datetime) -> Iterator[Video]:
-        """Give a channel's public videos newest first; the list ends at 20,000, as YouTube's does."""
+        """Give a channel's listed videos newest first; the list ends at 20,000, as YouTube's does."""
         listed = 0
         for video in self.newest(now + timedelta(microseconds=1), channel=channel):
-            if self.available(video, now):
+            if self.listed_at(video) <= now and self.available(video, now):
                 yield video
                 listed += 1
                 if listed == UPLOADS_END:
@@ -222,7 +247,11 @@ class World:
         return sum(self._count(channel.number, hour) for hour in range(self._first_hour, last))
 
     def curated(self, playlist: Playlist, now: datetime) -> list[Video]:
-        """Give the videos of a curated playlist, oldest first, those deleted since as well."""
+        """Give the videos of a curated playlist, oldest first, those deleted since as well.
+
+        Those that were added by order come last, in the order in which they were added.
+        """
+        edits = self._edits.get(playlist.id, {})
         chosen = [
             video
             for video in self._window(
@@ -230,9 +259,31 @@ class World:
                 now + timedelta(microseconds=1),
                 tuple(channel.id for channel in playlist.channels),
             )
-            if mix(video.noise + playlist.number) % 3 == 0
+            if mix(video.noise + playlist.number) % 3 == 0 and self.public_at(video) <= now and video.id not in edits
         ]
-        return chosen[::-1]
+        added = sorted((at, video_id) for video_id, at in edits.items() if at is not None and at <= now)
+        found = (self.find(video_id) for _, video_id in added)
+        return chosen[::-1] + [video for video in found if video is not None]
+
+    def edit_playlist(
+        self, identity: str, now: datetime, *, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> None:
+        """Add videos, of whatever channel and age, to the end of a curated playlist at `now` (aware), or remove some.
+
+        Raises ValueError for a playlist or a video that is not of this universe.
+        """
+        added, removed = list(add), list(remove)
+        unknown = [video_id for video_id in (*added, *removed) if self.find(video_id) is None]
+        if identity not in self._playlists or unknown:
+            raise ValueError(f"not of this universe: {', '.join(unknown) or identity}")
+        edits = self._edits.setdefault(identity, {})
+        edits.update(dict.fromkeys(removed))
+        edits.update(dict.fromkeys(added, as_utc(now)))
+
+    def added_at(self, playlist: Playlist, video: Video) -> datetime:
+        """Give the moment (UTC) when a video of a curated playlist was added: by order, or when it was public."""
+        ordered = self._edits.get(playlist.id, {}).get(video.id)
+        return self.public_at(video) if ordered is None else ordered
 
     def popular(self, region: str, category: str | None, now: datetime) -> list[Video]:
         """Give the chart of a region, at most 200 public videos of the last two days, best first.

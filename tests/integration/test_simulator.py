@@ -13,6 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 
 from youtube_simulator import Bucket, Simulator, SimulatorServer, serve
+from youtube_simulator.resources import timestamp
 
 Json = dict[str, Any]
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -604,7 +606,11 @@ def test_one_malformed_item(server: SimulatorServer, client: Any, form: str, bro
     items = stats(client, ids).execute()["items"]
     assert broken(items[2])
     assert [item["id"] for place, item in enumerate(items) if place != 2] == ids[:2] + ids[3:]
-    assert ids[2] not in {reading.video_id for reading in server.simulator.journal.readings()}
+    sent = [reading for reading in server.simulator.journal.readings() if reading.video_id == ids[2]]
+    if form in ("no_id", "not_an_object", "foreign_id"):
+        assert sent == [], "nobody can tell that it is the reading of this video"
+    else:
+        assert [reading.views is None for reading in sent] == [form != "bad_publish_time"]
     assert len(stats(client, ids[:2]).execute()["items"]) == 2
 
 
@@ -616,7 +622,90 @@ def test_a_poison_id_spoils_every_call_that_holds_it(server: SimulatorServer, cl
     assert len(stats(client, ids[:4]).execute()["items"]) == 4
 
 
+def test_a_fault_strikes_one_source_only(server: SimulatorServer, client: Any) -> None:
+    first, second = (channel.uploads for channel in server.simulator.world.channels()[:2])
+    server.simulator.faults.add("http_error", status=500, source=first)
+    server.simulator.faults.add("http_error", status=403, source="music")
+
+    def list_of(playlist: str) -> Any:
+        return client.playlistItems().list(part="contentDetails", playlistId=playlist)
+
+    for _ in range(3):
+        assert reason(list_of(first)) == "backendError"
+    assert list_of(second).execute()["items"]
+    assert refused(client.search().list(part="id", q="music", type="video"))["code"] == 403
+    assert client.search().list(part="id", q="film", type="video").execute()["kind"] == "youtube#searchListResponse"
+
+
+@pytest.mark.parametrize(("status", "told"), [(401, "unauthorized"), (404, "notFound"), (501, "backendError")])
+def test_one_id_has_an_error_of_any_status(server: SimulatorServer, client: Any, status: int, told: str) -> None:
+    ids = some_ids(server, 3)
+    server.simulator.faults.add("http_error", status=status, video_id=ids[1])
+    error = refused(client.videos().list(part="id", id=ids))
+    assert (error["code"], error["errors"][0]["reason"]) == (status, told)
+    assert client.videos().list(part="id", id=ids[2]).execute()["items"]
+
+
+def test_listings_have_malformed_items_too(server: SimulatorServer, client: Any) -> None:
+    world, faults = server.simulator.world, server.simulator.faults
+    playlist = {"part": "snippet,contentDetails", "playlistId": world.channels()[0].uploads}
+    faults.add("malformed_item", form="foreign_id", count=1)
+    first, *others = client.playlistItems().list(**playlist).execute()["items"]
+    assert first["contentDetails"]["videoId"] == first["snippet"]["resourceId"]["videoId"] == "zzzzzzzzzz8"
+    assert all(world.find(item["contentDetails"]["videoId"]) for item in others)
+    faults.add("malformed_item", form="no_id", count=1)
+    first = client.playlistItems().list(**playlist).execute()["items"][0]
+    assert "videoId" not in first["contentDetails"]
+    assert "videoId" not in first["snippet"]["resourceId"]
+    faults.add("malformed_item", form="not_an_object", count=1)
+    faults.add("malformed_item", form="foreign_id", count=1)
+    items = client.search().list(part="snippet", type="video").execute()["items"]
+    assert items[0] is None
+    assert items[1]["id"]["videoId"] == "zzzzzzzzzz8"
+
+
 # Clock, journal, control.
+
+
+def test_the_journal_holds_what_listings_named(server: SimulatorServer, client: Any) -> None:
+    simulator = server.simulator
+    channel, curated = simulator.world.channels()[0], simulator.world.playlists()[0]
+    ids = some_ids(server, 3)
+    client.videos().list(part="snippet", id=ids).execute()
+    stats(client, ids).execute()
+    assert simulator.journal.named_total == 0, "what was asked for by its id was not named by YouTube"
+    for spoiled in ("truncated_json", "html_ok", "batch_missing", "http_error"):
+        simulator.faults.add(spoiled, count=1)
+        with suppress(Exception):
+            client.search().list(part="snippet", type="video").execute()
+    assert simulator.journal.named_total == 0, "the client has seen none"
+    simulator.faults.add("malformed_item", form="foreign_id", count=1)
+    calls = [
+        (client.playlistItems().list(part="contentDetails", playlistId=channel.uploads), channel.uploads),
+        (client.playlistItems().list(part="snippet", playlistId=curated.id), curated.id),
+        (client.search().list(part="id", type="video", q="a"), "a"),
+        (client.videos().list(part="id", chart="mostPopular", regionCode="DE"), "DE"),
+    ]
+    told = []
+    for call, about in calls:
+        for item in call.execute()["items"]:
+            identity = item.get("contentDetails") or item.get("snippet", {}).get("resourceId") or item["id"]
+            told.append((identity if isinstance(identity, str) else identity["videoId"], about))
+    named = simulator.journal.named_since()
+    assert [(each.video_id, each.about) for each in named] == told
+    assert told[0][0] == "zzzzzzzzzz8"
+    assert [each.added_at for each in named[5:7]] == [
+        timestamp(simulator.world.added_at(curated, video)) for video in simulator.world.curated(curated, NOW)[:2]
+    ]
+    assert named[10].published_at == named[10].added_at is None, "only a part with it tells"
+    assert {each.endpoint for each in named} == {"playlistItems.list", "search.list", "videos.list"}
+    page = control(server, f"named?since={len(told) - 1}")
+    assert (page["total"], [each["video_id"] for each in page["named"]]) == (len(told), [told[-1][0]])
+
+
+def test_answers_bear_the_time_of_the_clock(server: SimulatorServer) -> None:
+    answer, _ = raw(server, "GET", "/_control/state")
+    assert answer.headers["Date"] == "Thu, 15 Jan 2026 15:30:00 GMT"
 
 
 def test_the_journal_holds_what_was_served(server: SimulatorServer, client: Any) -> None:
@@ -682,6 +771,17 @@ def test_the_control_api_moves_and_sets_things(server: SimulatorServer, client: 
     control(server, "return", {"ids": ids[:1]})
     assert len(stats(client, ids).execute()["items"]) == 2
 
+    assert control(server, "delay", {"ids": ids[:1], "public_seconds": 30 * 86_400}) == {"delayed": 1}
+    assert [item["id"] for item in stats(client, ids).execute()["items"]] == ids[1:]
+    assert control(server, f"video?id={ids[0]}")["available"] is False
+    control(server, "delay", {"ids": ids[:1]})
+    playlist = server.simulator.world.playlist_ids()[0]
+    assert control(server, "playlist", {"id": playlist, "add": ids, "remove": []}) == {"added": 2, "removed": 0}
+    listed = pages(client.playlistItems().list, part="snippet", playlistId=playlist, maxResults=50)
+    snippets = [item["snippet"] for page in listed for item in page["items"]][-2:]
+    assert sorted(snippet["resourceId"]["videoId"] for snippet in snippets) == sorted(ids)
+    assert {snippet["publishedAt"] for snippet in snippets} == {timestamp(NOW)}
+
     assert control(server, "quota", {"search": {"limit": 5, "remaining": 0}})["quota"]["search"]["remaining"] == 0
     assert reason(client.search().list(part="id")) == "rateLimitExceeded"
     assert len(control(server, "faults", {"kind": "http_error", "status": 500, "count": 1})["faults"]) == 1
@@ -709,6 +809,8 @@ def test_the_control_api_moves_and_sets_things(server: SimulatorServer, client: 
         ("clock", {"forward": 3}),
         ("quota", {"everything": {"limit": 3}}),
         ("delete", {"ids": "abc"}),
+        ("playlist", {"id": "PLnobody"}),
+        ("delay", {"ids": [], "seconds": 3}),
         ("quirks", {"search": "none"}),
     ],
 )

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from youtube_simulator import Bucket, FaultPlan, Quirks, QuotaLedger, SimulatorClock, World, load_replay, paging
+from youtube_simulator import (
+    Bucket,
+    FaultPlan,
+    Lateness,
+    Quirks,
+    QuotaLedger,
+    SimulatorClock,
+    World,
+    load_replay,
+    paging,
+)
 from youtube_simulator.effects import error_of
 from youtube_simulator.growth import Growth
 from youtube_simulator.identity import MAX_CHANNELS, MAX_PER_CHANNEL_HOUR, VideoIds, VideoKey
@@ -73,6 +83,58 @@ def test_windows_add_up(offsets: list[timedelta]) -> None:
     whole = WORLD.published(first, last)
     assert parts == whole
     assert all(first <= WORLD.published_at(video) < last for video in whole)
+
+
+def test_some_videos_come_to_light_late() -> None:
+    lateness = Lateness(public_share=0.2, public_most=5 * DAY, listed_share=0.3, listed_most=DAY)
+    world = World(7, origin=ORIGIN, channels=40, videos_per_hour=30, history_days=20, lateness=lateness)
+    videos = world.published(NOW - 10 * DAY, NOW - 6 * DAY)
+    assert [video.id for video in videos] == [video.id for video in WORLD.published(NOW - 10 * DAY, NOW - 6 * DAY)]
+    public = [world.public_at(video) - world.published_at(video) for video in videos]
+    listed = [world.listed_at(video) - world.public_at(video) for video in videos]
+    assert 0.15 < sum(late > timedelta(0) for late in public) / len(videos) < 0.25
+    assert 0.25 < sum(late > timedelta(0) for late in listed) / len(videos) < 0.35
+    assert all(not late or timedelta(minutes=1) <= late <= 5 * DAY for late in public)
+    assert DAY / 2 < max(listed) <= DAY
+    assert WORLD.listed_at(videos[0]) == WORLD.published_at(videos[0])
+
+
+def test_a_late_video_is_in_no_listing_before_and_keeps_its_publish_time() -> None:
+    world = World(7, origin=ORIGIN, channels=40, videos_per_hour=30, history_days=20)
+    channel = world.channels()[0].id
+    video, other = (each for each in islice(world.uploads(channel, NOW), 2))
+    published = world.published_at(video)
+    world.delay([video.id], public=2 * DAY, listed=HOUR)
+    assert next(world.uploads(channel, NOW)) == other
+    assert world.public(video.id, published + 2 * DAY - timedelta(seconds=1)) is None
+    public = published + 2 * DAY
+    assert world.public(video.id, public) == video
+    assert video not in world.uploads(channel, public)
+    assert video in world.uploads(channel, public + HOUR)
+    assert world.published_at(video) == published
+    world.restore([video.id])
+    assert world.public(video.id, NOW) is None, "a video is not public before its time by being restored"
+
+
+def test_a_playlist_is_edited() -> None:
+    world = World(7, origin=ORIGIN, channels=40, videos_per_hour=30, history_days=20)
+    playlist = world.playlists()[0]
+    before = [video.id for video in world.curated(playlist, NOW)]
+    old, new = (video.id for video in world.published(NOW - 19 * DAY, NOW)[:: 19 * 24 * 25][:2])
+    world.edit_playlist(playlist.id, NOW, add=[new], remove=before[:2])
+    world.edit_playlist(playlist.id, NOW + HOUR, add=[old])
+    assert [video.id for video in world.curated(playlist, NOW)] == [*before[2:], new]
+    assert [video.id for video in world.curated(playlist, NOW + HOUR)][-2:] == [new, old]
+    found = world.find(old)
+    assert found is not None
+    assert world.added_at(playlist, found) == NOW + HOUR
+    world.edit_playlist(playlist.id, NOW + HOUR, add=before[:1], remove=[new, old])
+    assert [video.id for video in world.curated(playlist, NOW + HOUR)][-1] == before[0]
+    for wrong in ({"add": ["nobodyknew1"]}, {"remove": ["x"]}):
+        with pytest.raises(ValueError, match="not of this universe"):
+            world.edit_playlist(playlist.id, NOW, **wrong)
+    with pytest.raises(ValueError, match="PLnobody"):
+        world.edit_playlist("PLnobody", NOW)
 
 
 def test_nothing_lies_before_the_history() -> None:
