@@ -6,14 +6,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.core.roster import hour_of_week
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import next_slot
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.tasks import hunter, publishing
 from ghost_tracking.tasks.reconciling import Reconciling
 from ghost_tracking.tasks.shelving import Shelving
+from integration.test_tasks import NO_INTERVAL, Deployment, deployment  # noqa: F401 - a fixture
 
 NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -66,6 +70,63 @@ def test_what_was_found_since_the_backup_goes_back_on_the_schedule(
     Shelving(watchlist, vault, NOW).shelve()
     assert schedule(watchlist, vault, sql) == before == ["new", "old", "shelved", "young"]
     assert Reconciling(watchlist, vault, NOW).agree()
+
+
+def test_a_backup_from_before_a_list_is_told_from_the_database_after_it(
+    deployment: Deployment,  # noqa: F811
+    sql: psycopg.Connection,
+) -> None:
+    deployment.track()
+    vault = ParquetVaultHook()
+    with WatchlistHook() as watchlist:
+        assert Reconciling(watchlist, vault, watchlist.now()).agree()
+    (mark,) = sql.execute("SELECT token, marked_at FROM vault_mark").fetchall()
+    ids = [*deployment.alive(3), "nobodyknows"]  # of the last one there is no point
+    planned = hunter.plan("manual", NO_INTERVAL, {"list": "\n".join(ids)})
+    hunter.admit("manual", planned["vault"])
+    publishing.publish()
+    sql.execute("TRUNCATE watchlist, videos, roster")
+    sql.execute("UPDATE vault_mark SET token = %s, marked_at = %s", mark)
+    with WatchlistHook() as watchlist:
+        reconciling = Reconciling(watchlist, vault, watchlist.now())
+        assert not reconciling.agree()
+        assert reconciling.reconcile() == 4
+        assert schedule(watchlist, vault, sql) == sorted(ids)
+        assert reconciling.reconcile() == 0
+
+
+def test_what_is_staged_only_goes_back_on_the_schedule_too(watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
+    """A run that found it was killed before it had published."""
+    assert Reconciling(watchlist, vault, NOW - DAY).agree()
+    vault.set_mark(Mark("another", NOW))
+    vault.stage([MetricPoint("staged", NOW - timedelta(hours=1), 1, None, None, NOW - 2 * DAY)])
+    assert Reconciling(watchlist, vault, NOW).reconcile() == 1
+    assert watchlist.known(["staged"]) == {"staged"}
+
+
+def test_a_premiere_that_went_back_by_its_publish_time_is_not_there_twice(
+    deployment: Deployment,  # noqa: F811
+    sql: psycopg.Connection,
+) -> None:
+    """Its start is another hour of the week, and only YouTube tells it."""
+    world, now = deployment.server.simulator.world, deployment.server.simulator.clock.now()
+    premieres = [
+        video.id
+        for video in world.newest(now - 9 * DAY)
+        if (broadcast := video.broadcast(world.origin)) is not None
+        and hour_of_week(broadcast.actual_start) != hour_of_week(world.published_at(video))
+        and world.available(video, now)
+        and broadcast.actual_start < now - 8 * DAY
+    ]
+    assert premieres
+    deployment.hunt({"videos": premieres})
+    sql.execute("TRUNCATE watchlist, videos, roster, retired_chunks, vault_mark")
+    vault = ParquetVaultHook()
+    with WatchlistHook() as watchlist:
+        assert Reconciling(watchlist, vault, watchlist.now()).reconcile() == len(premieres)
+        deployment.hunt({"videos": premieres})
+        Shelving(watchlist, vault, watchlist.now()).shelve()
+        assert schedule(watchlist, vault, sql) == sorted(premieres)
 
 
 def test_a_lost_database_is_made_anew_of_the_vault(

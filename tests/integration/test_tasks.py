@@ -195,6 +195,28 @@ def test_every_kind_of_source(deployment: Deployment, server: SimulatorServer, l
     assert {a, b} <= set(deployment.points()["video_id"])
 
 
+@pytest.mark.parametrize("run_type", ["form", "backfill", "chart"])
+def test_what_no_later_run_names_again_is_on_the_schedule_without_an_answer(
+    deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection, last_hours: datetime, run_type: str
+) -> None:
+    channel = server.simulator.world.channel_ids()[0]
+    write_sources(deployment, {"channel": channel} if run_type == "backfill" else {"chart": "mostPopular", "pages": 1})
+    server.simulator.faults.add("daily_limit", endpoint="videos.list", skip=1 if run_type == "chart" else 0)
+    form = {"videos": deployment.alive(3)} if run_type == "form" else {}
+    interval = (last_hours - 3 * HOUR, last_hours)
+    arguments = {"form": ("manual", NO_INTERVAL), "backfill": ("backfill", interval), "chart": ("scheduled", interval)}
+    summary = deployment.hunt(form, *arguments[run_type])
+    assert summary["left"] == 0
+    assert summary["new"] == len(on_watchlist(sql)) >= 3
+    if run_type == "form":
+        assert on_watchlist(sql) == set(form["videos"])
+    if run_type == "backfill":
+        assert on_watchlist(sql) == published(server, last_hours - 3 * HOUR, last_hours, [channel])
+    server.simulator.faults.clear()
+    deployment.track()
+    assert still_due(sql) == 0
+
+
 def test_one_off_videos_from_the_form(deployment: Deployment, sql: psycopg.Connection) -> None:
     ids = deployment.alive(3)
     form = {"videos": ["", ids[0], " ", f"https://www.youtube.com/watch?v={ids[1]}&t=4", "doesnotexis"]}

@@ -95,7 +95,7 @@ class Admission:
         with calling_youtube(self.watchlist.quota, purse, self.settings) as youtube:
             for waiting in self.vault.inbox.waiting(allowed):
                 haul = bring_in(waiting.ids, youtube, self.watchlist, self.vault, within=within, now=self.now)
-                haul.unanswered -= self._schedule_passed_over(waiting.ids, haul)
+                haul.schedule_unanswered(_passed_over(waiting.ids, haul), self.watchlist)
                 done = next(
                     (place for place, video_id in enumerate(waiting.ids) if video_id in haul.unanswered),
                     len(waiting.ids),
@@ -115,16 +115,6 @@ class Admission:
             raise failures[0]
         return _said(message) | {"new": total.new, "known": total.known, "waiting": left, "calls": calls(purse)}
 
-    def _schedule_passed_over(self, video_ids: Sequence[str], haul: Haul) -> set[str]:
-        """Put those without an answer on the schedule that others with one come after: one call of many has failed.
-
-        The tracker reads them, and the list goes on. Returns which they are.
-        """
-        last = max((place for place, each in enumerate(video_ids) if each not in haul.unanswered), default=0)
-        passed_over = [each for each in video_ids[:last] if each in haul.unanswered]
-        haul.new += len(self.watchlist.add_to_watchlist(passed_over))
-        return set(passed_over)
-
     def allowed(self) -> tuple[int, str]:
         """How many videos may be admitted now, and in words what decides that."""
         size = self.watchlist.database_bytes()
@@ -136,6 +126,12 @@ class Admission:
         calls_now = spare_calls(self.watchlist, self.settings, self.now)
         most = min(calls_now * IDS_PER_CALL, self.settings.inbox_videos_a_run)
         return most, f"up to {most:,} a run" if calls_now > _TRICKLE else "slowly, since tracking needs the quota"
+
+
+def _passed_over(video_ids: Sequence[str], haul: Haul) -> list[str]:
+    """Those without an answer that others with one come after: one call of many has failed, and the list goes on."""
+    last = max((place for place, each in enumerate(video_ids) if each not in haul.unanswered), default=0)
+    return [each for each in video_ids[:last] if each in haul.unanswered]
 
 
 def spare_calls(watchlist: WatchlistHook, settings: Settings, now: datetime | None = None) -> int:

@@ -128,6 +128,10 @@ class Discovery:
             for gap in each.gaps:
                 self.watchlist.note_gap(gap)
 
+    def named_once(self, hunted: Iterable[Hunted]) -> set[str]:
+        """Videos that no later run need name again, since no watermark waits for them: of a form, a chart, a list."""
+        return {video_id for each in hunted if not (self._keeps and each.source.windowed) for video_id in each.ids}
+
     @property
     def _keeps(self) -> bool:
         """Whether watermarks and memories are kept."""

@@ -37,6 +37,15 @@ class Haul:
     failures: list[GhostTrackingError] = field(default_factory=list)
     is_fault: bool = False
 
+    def schedule_unanswered(self, video_ids: Collection[str], watchlist: WatchlistHook) -> None:
+        """Put those of these videos on the schedule for which YouTube gave no answer: the tracker reads them.
+
+        Their metadata is not fetched any more.
+        """
+        ids = self.unanswered & set(video_ids)
+        self.new += len(watchlist.add_to_watchlist(sorted(ids)))
+        self.unanswered -= ids
+
     def add(self, other: "Haul") -> None:
         """Count what became of others as well."""
         self.known += other.known
@@ -63,6 +72,7 @@ def bring_in(
     its place too, as missed. `now` (None: the present) tells their ages; `within`: what asking for a thousand may take.
     """
     present, settled, haul = now or watchlist.now(), list[WatchlistEntry](), Haul()
+    premieres: dict[str, datetime] = {}
     for ids in chunked(dict.fromkeys(video_ids), _VIDEOS_A_TRANSACTION):
         # those that somebody has let go have no place, and are not to have one
         known = watchlist.known(ids) | watchlist.let_go.among(ids)
@@ -80,10 +90,18 @@ def bring_in(
         vault.stage_videos(old, watchlist.discovery_time())
         vault.stage([video.reading.point for video in old])
         settled += [entries[video.id] for video in old]
-    shelved = Shelving(watchlist, vault, present).shelve_found(settled)
+        premieres |= {video.id: moment for video in old if (moment := _published_before_start(video)) is not None}
+    shelving = Shelving(watchlist, vault, present)
+    there = shelving.at_publish_hour(premieres) if premieres else set()
+    shelved = shelving.shelve_found(entry for entry in settled if entry.video_id not in there)
     haul.new += shelved
     haul.known += len(settled) - shelved
     return haul
+
+
+def _published_before_start(video: Video) -> datetime | None:
+    """The publish time of a premiere or broadcast, whose anchor is another one; None for other videos."""
+    return video.reading.published_at if video.reading.starts_at is not None else None
 
 
 def _missed(answer: Answer[Video], at: datetime, haul: Haul) -> list[WatchlistEntry]:

@@ -58,6 +58,7 @@ def plan(
         vault = ParquetVaultHook()
         with WatchlistHook() as watchlist:
             identity = ready(watchlist, vault)
+            _agree(watchlist, vault)
         return {"batches": [], "vault": identity, "why": admission.receive(form, vault)}
     sources, origin = _sources(form)
     with WatchlistHook(budgets=settings.quota) as watchlist:
@@ -66,12 +67,7 @@ def plan(
         assignment = _assignment(run_type, interval, form, now=watchlist.now())
         LettingGo(watchlist, vault).unite()
         watchlist.let_go.enforce()
-        agreed = Reconciling(watchlist, vault, watchlist.now()).agree()
-        if not agreed:
-            log.warning(
-                "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts back on "
-                "the schedule what the vault has seen since"
-            )
+        agreed = _agree(watchlist, vault)
         quota = Tracking(watchlist, settings).quota()
         # by the hunter too: a tracker that has stopped cannot tell
         alerting.watch(watchlist, vault, quota, settings, context or {})
@@ -90,6 +86,20 @@ def plan(
         "why": why,
         "vault": identity,
     }
+
+
+def _agree(watchlist: WatchlistHook, vault: ParquetVaultHook) -> bool:
+    """Whether database and vault belong together. Every run that may put videos on the schedule marks both anew.
+
+    Without a mark between a backup and what was found after it, nobody could tell that the backup has been restored.
+    """
+    agreed = Reconciling(watchlist, vault, watchlist.now()).agree()
+    if not agreed:
+        log.warning(
+            "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts back on "
+            "the schedule what the vault has seen since"
+        )
+    return agreed
 
 
 def _search_calls(hunted: Sequence[Source], watchlist: WatchlistHook, run_type: str) -> int:
@@ -177,6 +187,7 @@ def hunt(
             watchlist.refused.note("sources", dict.fromkeys(refused, "no video has such an id"))
             within = timedelta(seconds=settings.tracker_batch_seconds)
             haul = bring_in(wanted, youtube, watchlist, vault, within=within)
+        haul.schedule_unanswered(discovery.named_once(hunted) - refused, watchlist)
         discovery.note(hunted, haul.unanswered)
     report = _report(hunted, haul, refused) | {"calls": calls(purse)}
     label(_label(report))

@@ -6,7 +6,7 @@ and so are their publish times. A database that is lost altogether is made anew 
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -52,6 +52,7 @@ class Reconciling:
         Raises ShelvingError where an hour of the week failed: all else is put back, and the marks stay apart.
         """
         mark = self.watchlist.mark()
+        self.vault.publish()  # what a killed run has staged has been seen as well
         seen = self._seen(None if mark is None else mark.at - _OVERLAP)
         for ids in chunked(list(seen), _AT_A_TIME):
             for video_id in self.watchlist.known(ids):
@@ -59,6 +60,7 @@ class Reconciling:
         for chunk in self.watchlist.roster.all():
             for video_id in self.vault.roster.read(chunk.name):
                 seen.pop(video_id, None)
+        back = self._put_back_named_only(seen.keys())
         problems: dict[str, None] = {}
         for readings in chunked(seen.values(), _AT_A_TIME):
             entries = [after_reading(WatchlistEntry(each.video_id, Tier.DAILY), each) for each in readings]
@@ -74,7 +76,20 @@ class Reconciling:
         if problems:
             raise ShelvingError("; ".join(problems))
         self._mark()
-        return len(seen)
+        return len(seen) + back
+
+    def _put_back_named_only(self, others: Collection[str]) -> int:
+        """Put back what lists have named that is nowhere, nor among `others`: no point tells of one that is missing.
+
+        Holds the ids of all lists that are not on the watchlist. The tracker reads what is put back.
+        """
+        named: set[str] = set()
+        for ids in self.vault.inbox.taken(_AT_A_TIME):
+            named.update(set(ids) - self.watchlist.known(ids))
+        named -= set(others)
+        for chunk in self.watchlist.roster.all() if named else ():
+            named.difference_update(self.vault.roster.read(chunk.name))
+        return len(self.watchlist.add_to_watchlist(sorted(named)))
 
     def _seen(self, since: datetime | None) -> dict[str, Reading]:
         """The last reading of each video that was read since then."""

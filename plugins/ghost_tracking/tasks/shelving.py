@@ -115,6 +115,18 @@ class Shelving:
             raise ShelvingError("; ".join(report.problems[:3]))
         return report.shelved
 
+    def at_publish_hour(self, published: Mapping[str, datetime]) -> set[str]:
+        """Those of these videos that the roster has in the hour of the week of their publish time (aware).
+
+        It is all that the vault knows of a premiere: one that went back on a restored schedule stands there, and not in
+        the hour of its start, where it would be a second time.
+        """
+        found: set[str] = set()
+        for chunk in self.watchlist.roster.of_hours({hour_of_week(moment) for moment in published.values()}):
+            with suppress(UnreadableFileError):  # its own hour reports it
+                found |= published.keys() & set(_members(chunk, self.vault.roster.read(chunk.name)).values())
+        return found
+
     def sweep(self, keep: timedelta) -> int:
         """Delete files of chunks that were retired longer ago than `keep`, and of chunks that never came to be."""
         roster, files = self.watchlist.roster, self.vault.roster

@@ -173,6 +173,11 @@ class Inbox:
                 limit -= wanted
         return found
 
+    def taken(self, number: int) -> Iterator[list[str]]:
+        """All ids that are noted as admitted, list by list, so many at a time."""
+        for each in InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].lists:
+            yield from chunked(self._ids(each, 0, each.admitted), number)
+
     def admitted(self, name: str, upto: int) -> None:
         """Note that the first `upto` ids of a list are admitted (`Waiting.stop`); less than is noted changes nothing.
 
