@@ -11,8 +11,9 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 from airflow.sdk.lineage import get_hook_lineage_collector
@@ -21,6 +22,7 @@ from googleapiclient.discovery import build
 from fork_server import serve
 from ghost_tracking.core import roster as roster_core
 from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.core.pacing import pacific_day
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.hooks import quota
 from ghost_tracking.hooks import roster as roster_hook
@@ -48,6 +50,8 @@ _LOADED_LATE = (
     "pyarrow.pandas_compat",
     "googleapiclient.discovery_cache",
     "encodings.idna",
+    "pyarrow.vendored.version",
+    "upath.implementations.local",
     *(f"ghost_tracking.hooks.vault.{name}" for name in ("availability", "heat", "publishing", "reading", "roster")),
 )
 _LOCKING = {
@@ -86,29 +90,30 @@ class Steps:
             os.kill(os.getpid(), self._signal)
 
 
+def before(steps: Steps, cls: type, method: str, name: Callable[..., str | None]) -> None:
+    """Take a step before each call of a method, called by what `name` makes of the arguments (None: no step)."""
+    real = getattr(cls, method)
+
+    @functools.wraps(real)
+    def stepped(self: Any, *arguments: Any, **named: Any) -> Any:
+        if step := name(*arguments):
+            steps.reach(step)
+        return real(self, *arguments, **named)
+
+    setattr(cls, method, stepped)
+
+
 def _stepping(steps: Steps) -> None:
     """Take a step before everything that others can see or wait for."""
-
-    def before(cls: type, method: str, name: Callable[..., str | None]) -> None:
-        real = getattr(cls, method)
-
-        @functools.wraps(real)
-        def stepped(self: Any, *arguments: Any, **named: Any) -> Any:
-            if step := name(*arguments):
-                steps.reach(step)
-            return real(self, *arguments, **named)
-
-        setattr(cls, method, stepped)
-
-    before(Database, "change", lambda query: query)
-    before(Database, "run", lambda query: query if query in _LOCKING else None)
+    before(steps, Database, "change", lambda query: query)
+    before(steps, Database, "run", lambda query: query if query in _LOCKING else None)
     for cls, methods in (
         (YouTubeHook, ["statistics"]),
         (ParquetVaultHook, ["stage", "stage_availability", "set_mark"]),
         (ChunkFiles, ["write", "remember", "carry", "delete"]),
     ):
         for method in methods:
-            before(cls, method, lambda *_, method=method: method)
+            before(steps, cls, method, lambda *_, method=method: method)
     real = Database.transaction
 
     @contextmanager
@@ -127,12 +132,21 @@ def _keeping(diary: Diary) -> None:
     reserve, settle, stage = QuotaLedger.reserve, QuotaLedger.settle, ParquetVaultHook.stage
 
     def reserving(self: QuotaLedger, bucket: Bucket, calls: int, **named: Any) -> int:
-        diary.write(reserving=bucket, calls=calls)
+        # shortly before midnight it is put down for the next day as well
+        days = 2 if pacific_day(datetime.now(UTC)).remaining < quota.LONGEST_TASK else 1
+        diary.write(reserving=bucket, calls=calls * days)
         return reserve(self, bucket, calls, **named)
 
     def settling(self: QuotaLedger, purse: Purse, **named: Any) -> None:
-        settle(self, purse, **named)
-        diary.write(settled=True, emptied=sorted(purse.exhausted))
+        reserved_on = [day for grants in self._last_grants.values() for day in grants]
+        # what was reserved before midnight and settled after it is put down for both days
+        twice = any(day < datetime.now(ZoneInfo("America/Los_Angeles")).date() for day in reserved_on)
+        try:
+            settle(self, purse, **named)
+        except BaseException:
+            diary.write(settled=False, emptied=list(Bucket))
+            raise
+        diary.write(settled=True, emptied=list(Bucket) if twice else sorted(purse.exhausted))
 
     def staging(self: ParquetVaultHook, points: Sequence[MetricPoint]) -> Any:
         staged = stage(self, points)
@@ -144,7 +158,8 @@ def _keeping(diary: Diary) -> None:
     ParquetVaultHook.stage = staging  # type: ignore[method-assign]
 
 
-def _enter(where: Where, at: int | str | None, sent: str) -> Steps:
+def enter(where: Where, at: int | str | None, sent: str) -> Steps:
+    """Become one of a test's processes."""
     os.environ.update(where["environment"])
     roster_core.CHUNK_SIZE = roster_hook.CHUNK_SIZE = tracker.CHUNK_SIZE = where["chunk_size"]  # type: ignore[misc]
     roster_core.THIN = where["chunk_size"] // 2  # type: ignore[misc]
@@ -176,12 +191,12 @@ def track(
 ) -> dict[str, Any]:
     """A mapped task of the tracker."""
     token = {"queue": queue, "limit": limit, "strict": strict, "vault": where["vault"], "by_hand": False}
-    return _done(_enter(where, at, sent), lambda: tracker.track(token, lambda _: None))
+    return _done(enter(where, at, sent), lambda: tracker.track(token, lambda _: None))
 
 
 def shelve(where: Where, at: int | str | None = None, sent: str = KILL) -> dict[str, Any]:
     """The janitor's shelving, merging and sweeping."""
-    return _done(_enter(where, at, sent), lambda: janitor.shelve(dry_run=False, vault=where["vault"]))
+    return _done(enter(where, at, sent), lambda: janitor.shelve(dry_run=False, vault=where["vault"]))
 
 
 def add(where: Where, ids: list[str], at: int | str | None = None, sent: str = KILL) -> dict[str, Any]:
@@ -191,7 +206,7 @@ def add(where: Where, ids: list[str], at: int | str | None = None, sent: str = K
         with WatchlistHook() as watchlist:
             return {"new": watchlist.add_to_watchlist(ids)}
 
-    return _done(_enter(where, at, sent), by_hand)
+    return _done(enter(where, at, sent), by_hand)
 
 
 def _done(steps: Steps, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -205,7 +220,7 @@ def _done(steps: Steps, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 def run_everything(where: Where) -> dict[str, Any]:
     """A run of the tracker for which everything is due, and one of the janitor, undisturbed."""
-    _enter(where, None, KILL)
+    enter(where, None, KILL)
     with psycopg.connect(where["dsn"], autocommit=True) as session:
         for statement in MAKE_DUE:
             session.execute(statement)

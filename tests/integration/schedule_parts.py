@@ -39,6 +39,10 @@ Tables = dict[str, bytes]
 class Schedule:
     """One that a test damages; empty at first. `population`: the ids that must be on it from now on."""
 
+    program: Any = schedule_children
+    """What its processes do."""
+    database = DATABASE
+
     def __init__(self, postgres: Postgres, server: SimulatorServer, children: Children, folder: Path) -> None:
         self.postgres = postgres
         self.server = server
@@ -115,12 +119,12 @@ class Schedule:
 
     @property
     def connection(self) -> Connection:
-        return connection_to(str(self.postgres.socket_folder), DATABASE)
+        return connection_to(str(self.postgres.socket_folder), self.database)
 
     @contextmanager
     def sql(self) -> Iterator[psycopg.Connection]:
         """A session of the test's own."""
-        with psycopg.connect(self.postgres.dsn(DATABASE), autocommit=True) as session:
+        with psycopg.connect(self.postgres.dsn(self.database), autocommit=True) as session:
             yield session
 
     @contextmanager
@@ -129,9 +133,12 @@ class Schedule:
             yield watchlist
 
     @property
-    def where(self) -> Where:
-        """For children."""
-        connections = {"GHOST_POSTGRES": connection_to(self.host, DATABASE), "YOUTUBE_DEFAULT": youtube_at(self.server)}
+    def environment(self) -> dict[str, str]:
+        """The environment variables of its processes."""
+        connections = {
+            "GHOST_POSTGRES": connection_to(self.host, self.database),
+            "YOUTUBE_DEFAULT": youtube_at(self.server),
+        }
         fields = ("conn_type", "host", "login", "password", "schema", "port")
         environment = {
             f"AIRFLOW_CONN_{name}": json.dumps({field: getattr(each, field) for field in fields})
@@ -140,11 +147,16 @@ class Schedule:
         folder = {"conn_type": "fs", "extra": {"path": self.vault.get_conn().path}}
         environment["AIRFLOW_CONN_GHOST_VAULT"] = json.dumps(folder)
         environment["AIRFLOW_VAR_GHOST_SETTINGS"] = json.dumps(self._settings)
+        return environment
+
+    @property
+    def where(self) -> Where:
+        """For children."""
         return {
-            "environment": environment,
+            "environment": self.environment,
             "diary": str(self._diary),
             "vault": self.vault.identity(create=True),
-            "dsn": self.postgres.dsn(DATABASE),
+            "dsn": self.postgres.dsn(self.database),
             "batch_seconds": self._settings["tracker_batch_seconds"],
             "idle_seconds": self.idle_seconds,
             "chunk_size": self.chunk_size,
@@ -196,7 +208,7 @@ class Schedule:
     # Processes
 
     def start(self, work: str, **arguments: Any) -> Child:
-        return self.children.start(getattr(schedule_children, work), where=self.where, **arguments)
+        return self.children.start(getattr(self.program, work), where=self.where, **arguments)
 
     def do(self, work: str, **arguments: Any) -> Any:
         """Have it done by a process that nobody disturbs."""
@@ -309,7 +321,8 @@ class Schedule:
     def check_points(self) -> None:
         """The vault has all that was staged, and of every row the reading that its schedule tells of."""
         published = self.published()
-        assert self.staged() <= published
+        lost = sorted(self.staged() - published)
+        assert not lost, f"{len(lost)} staged points are not published: {lost[:3]}"
         with self.sql() as sql:
             # one that comes from a chunk has the time of the chunk's visit, until it is read itself
             tracked = sql.execute(
@@ -332,16 +345,16 @@ class Schedule:
                 WHERE pacific_day <= (clock_timestamp() AT TIME ZONE 'America/Los_Angeles')::date GROUP BY bucket
             """
             ledger = dict(sql.execute(query).fetchall())
-        lines = self.diary()
-        emptied: dict[int, set[str]] = {}  # by process, which may settle several times
-        for line in lines:
-            if "settled" in line:
-                emptied.setdefault(line["pid"], set()).update(line["emptied"])
+        open_now: dict[int, Counter[str]] = {}  # by process, which may have one purse after the other
         lost: Counter[str] = Counter()
-        for line in lines:
-            bucket = line.get("reserving")
-            if bucket and (line["pid"] not in emptied or bucket in emptied[line["pid"]]):
-                lost[bucket] += line["calls"]
+        for line in self.diary():
+            reserved = open_now.setdefault(line["pid"], Counter())
+            if "reserving" in line:
+                reserved[line["reserving"]] += line["calls"]
+            elif "settled" in line:
+                lost.update({bucket: reserved[bucket] for bucket in line["emptied"]})
+                reserved.clear()
+        lost.update(sum(open_now.values(), Counter()))
         for bucket in seen.keys() | ledger.keys():
             spent = ledger.get(bucket, 0)
             told = f"{bucket}: {seen[bucket]} seen, {spent} in the ledger, {lost[bucket]} not given back"

@@ -1,0 +1,65 @@
+"""Deployments for tests to damage whose clock the test turns."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from fork_server import Children, Server, forking
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from integration import discovery_children
+from integration.discovery_parts import DATABASE, Discovery
+from local_stack.postgres import Postgres
+from real_parts import connection_to
+from shifted_clock import IN_POSTGRES
+from youtube_simulator import Simulator, serve
+
+
+@pytest.fixture(scope="session")
+def clocked_postgres(short_lived_folder: Path) -> Iterator[Postgres]:
+    """A server with a migrated database whose clock can be turned.
+
+    A commit does not wait for the disk: only a crash of this machine would tell the difference.
+    """
+    folder = short_lived_folder / "clocked"
+    folder.mkdir()
+    server = Postgres(folder / "data", log=folder / "log", env=dict(os.environ))
+    try:
+        server.start()
+        server.ensure_database(DATABASE)
+        with psycopg.connect(server.dsn(DATABASE), autocommit=True) as session:
+            session.execute("ALTER SYSTEM SET synchronous_commit = off")
+            session.execute("SELECT pg_reload_conf()")
+            session.execute(IN_POSTGRES)
+        with WatchlistHook(connection=connection_to(str(server.socket_folder), DATABASE)) as hook:
+            hook.migrate()
+        yield server
+    finally:
+        server.stop(grace=5.0)
+
+
+@pytest.fixture(scope="session")
+def discovery_program() -> Iterator[Server]:
+    with forking(discovery_children.__file__) as process:
+        yield process
+
+
+@pytest.fixture
+def new_discovery(
+    clocked_postgres: Postgres, discovery_program: Server, tmp_path: Path
+) -> Iterator[Callable[[Simulator, datetime], Discovery]]:
+    """Makes a deployment with nothing in it, over this YouTube, at this time."""
+    children = Children(discovery_program, tmp_path / "answers")
+    with ExitStack() as servers:
+
+        def make(universe: Simulator, start: datetime) -> Discovery:
+            folder = tmp_path / f"discovery{len(list(tmp_path.iterdir()))}"
+            folder.mkdir()
+            return Discovery(clocked_postgres, servers.enter_context(serve(universe)), children, folder, start)
+
+        yield make
+        children.end()
