@@ -28,6 +28,8 @@ def probe():
         import psycopg
         ghost = BaseHook.get_connection("ghost_postgres")
         with psycopg.connect(host=ghost.host, port=ghost.port, user=ghost.login, dbname=ghost.schema) as connection:
+            # a scheduled run of the same minute makes it too, and IF NOT EXISTS is no lock
+            connection.execute("SELECT pg_advisory_xact_lock(1)")
             connection.execute("CREATE TABLE IF NOT EXISTS seen (key_length int, vault text, settings text)")
             connection.execute(
                 "INSERT INTO seen VALUES (%s, %s, %s)",
