@@ -2,7 +2,8 @@
 
 Settings live in the Airflow Variable `ghost_settings`, a JSON object that is read when a task runs; what it does
 not name keeps its default. As with any Variable, the environment variable AIRFLOW_VAR_GHOST_SETTINGS works too.
-Environment variables are read by the processes themselves: see `tracker_pool`, `deadline` and `sources_file`.
+Environment variables are read by the processes themselves: see `tracker_pool`, `deadline`, `sources_file`,
+`notifiers_allowed` and `list_prefixes`.
 """
 
 import json
@@ -30,6 +31,9 @@ POOL_ENVIRONMENT = "GHOST_TRACKER_POOL"
 SOURCES_ENVIRONMENT = "GHOST_SOURCES_FILE"
 TRACKER_DEADLINE_ENVIRONMENT = "GHOST_TRACKER_DEADLINE_MINUTES"
 HUNTER_DEADLINE_ENVIRONMENT = "GHOST_HUNTER_DEADLINE_MINUTES"
+JANITOR_DEADLINE_ENVIRONMENT = "GHOST_JANITOR_DEADLINE_MINUTES"
+NOTIFIERS_ENVIRONMENT = "GHOST_NOTIFIERS_ALLOWED"
+LIST_PREFIXES_ENVIRONMENT = "GHOST_LIST_PREFIXES"
 
 VIDEOS_ASSET = "ghost_videos"
 METRICS_ASSET = "ghost_metrics"
@@ -148,9 +152,7 @@ class Settings(BaseModel):
         24.0,
         description="hours that a source may not have been hunted to an end, after which an alert is sent; null: never",
     )
-    alert_failed_runs: bool = Field(
-        True, description="whether somebody is told when a run of one of the DAGs fails or is ended by its timeout"
-    )
+    alert_failed_runs: bool = Field(True, description="whether somebody is told when a run of one of the DAGs fails")
     alert_heat: bool = Field(True, description="whether somebody is told when a settled video grows again")
     alert_cooldown_hours: Annotated[float, Field(ge=0, le=8760)] = Field(
         12.0, description="hours until somebody is told again of the same thing, while it lasts"
@@ -216,6 +218,25 @@ def deadline(environment: str, default: timedelta) -> timedelta | None:
         return timedelta(minutes=minutes) if minutes > 0 else None
     except (ValueError, OverflowError):
         raise BadSettingsError(f"environment variable {environment} is {text!r}, no number of minutes") from None
+
+
+def notifiers_allowed() -> list[str]:
+    """The notifiers that alerts may go out by, from GHOST_NOTIFIERS_ALLOWED: classes by their full names, separated by
+    commas; a name that ends with a dot stands for all below it. Without it, those of Airflow's providers.
+    """
+    return _listed(NOTIFIERS_ENVIRONMENT, "airflow.providers.")
+
+
+def list_prefixes() -> list[str]:
+    """Where forms may read lists from, from GHOST_LIST_PREFIXES: folders or URLs, separated by commas; one without a
+    slash before it lies in the vault. Without it, the vault's folder `lists` alone.
+    """
+    return _listed(LIST_PREFIXES_ENVIRONMENT, "lists")
+
+
+def _listed(environment: str, default: str) -> list[str]:
+    """What an environment variable lists; nothing where it is set and empty."""
+    return [each for part in os.environ.get(environment, default).split(",") if (each := part.strip())]
 
 
 def sources_file() -> Path | None:

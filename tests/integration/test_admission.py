@@ -64,12 +64,19 @@ def test_a_list_of_the_form_is_admitted_and_twice_adds_nothing(
     assert scheduled_ids(sql, vault) == sorted([*alive, "AAAAAAAAAAA"])
 
 
-def test_a_file_goes_in_run_by_run(deployment: Deployment, sql: psycopg.Connection, tmp_path: Path) -> None:  # noqa: F811
+@pytest.fixture
+def list_file(deployment: Deployment) -> Path:  # noqa: F811
+    """A file where forms may read lists: `lists/list.csv`."""
+    file = Path(ParquetVaultHook().get_conn().path) / "lists" / "list.csv"
+    file.parent.mkdir(parents=True)
+    return file
+
+
+def test_a_file_goes_in_run_by_run(deployment: Deployment, sql: psycopg.Connection, list_file: Path) -> None:  # noqa: F811
     alive = deployment.alive(120)
-    file = tmp_path / "list.csv"
-    file.write_text("title,video_url\n" + "".join(f'"a, b",https://www.youtube.com/watch?v={v}\n' for v in alive))
+    list_file.write_text("title,video_url\n" + "".join(f'"a, b",https://www.youtube.com/watch?v={v}\n' for v in alive))
     deployment.set_settings(inbox_videos_a_run=50)
-    assert "70 wait for the next runs" in run(deployment, {"list_file": str(file)})["message"]
+    assert "70 wait for the next runs" in run(deployment, {"list_file": "lists/list.csv"})["message"]
     vault = ParquetVaultHook()
     (status,) = vault.inbox.lists()
     assert (status.ids, status.admitted) == (120, 50)
@@ -83,13 +90,11 @@ def test_a_file_goes_in_run_by_run(deployment: Deployment, sql: psycopg.Connecti
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_a_file_is_decoded_as_the_command_does(
-    deployment: Deployment,  # noqa: F811
-    tmp_path: Path,
+    list_file: Path,
     encoding: str,
 ) -> None:
-    file = tmp_path / "list.csv"
-    file.write_bytes("video_id,title\r\ndQw4w9WgXcQ,ü\r\n9bZkp7q19f0,日\r\n".encode(encoding))
-    planned = hunter.plan("manual", NO_INTERVAL, {"list_file": str(file)})
+    list_file.write_bytes("video_id,title\r\ndQw4w9WgXcQ,ü\r\n9bZkp7q19f0,日\r\n".encode(encoding))
+    planned = hunter.plan("manual", NO_INTERVAL, {"list_file": "lists/list.csv"})
     assert "2 videos, 2 of them new to the inbox; 0 duplicates, 0 bad lines" in planned["why"]
 
 
@@ -102,8 +107,8 @@ def test_what_youtube_did_not_answer_for_waits(deployment: Deployment, sql: psyc
 
 
 def test_a_file_that_cannot_be_read_and_a_list_without_videos_fail_at_once(deployment: Deployment) -> None:  # noqa: F811
-    with pytest.raises(AirflowFailException, match=r"list_file '/nowhere\.csv' cannot be read"):
-        hunter.plan("manual", NO_INTERVAL, {"list_file": "/nowhere.csv"})
+    with pytest.raises(AirflowFailException, match=r"list_file 'lists/nowhere\.csv' cannot be read"):
+        hunter.plan("manual", NO_INTERVAL, {"list_file": "lists/nowhere.csv"})
     with pytest.raises(AirflowFailException, match="no video in it"):
         hunter.plan("manual", NO_INTERVAL, {"list": "a b\nc d"})
 

@@ -40,7 +40,7 @@ def test_what_cannot_be_is_said(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     file = tmp_path / "list.csv"
     file.write_text("id;name\nx;y\n")
     for arguments, said in [
-        ((str(file), "--column", "video"), "no column 'video', only id, name"),
+        ((str(file), "--column", "video"), "no column 'video': its first line has 2 columns"),
         ((str(file), "--name", "a/b"), "'a/b' is no name for a list"),
         ((str(tmp_path / "missing"),), "missing cannot be read: No such file"),
         ((str(tmp_path),), "cannot be read: Is a directory"),

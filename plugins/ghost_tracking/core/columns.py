@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ghost_tracking.core.video_ids import parse_brought_video
+from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import BadInputError
 
 HEADERS: Final = (
@@ -24,6 +25,10 @@ _SURE_NAMES: Final = HEADERS.index("url")
 SEPARATORS: Final = (",", ";", "\t", "|")
 
 _LONGEST_NAME: Final = 80
+_LONGEST_NUMBER: Final = 7
+_SHOWN: Final = 20
+"""Characters of a name in a message."""
+_SHOWN_COLUMNS: Final = 5
 _MIXED: Final = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9_-]).*|.*[a-z].*[A-Z].*")
 _LAST: Final = frozenset("048AEIMQUYcgkosw")
 """What ids of today end with, since 11 characters hold 66 bits of 64."""
@@ -80,10 +85,14 @@ def column_named(sample: Sequence[str], name: str) -> tuple[int, Column]:
             if normal(name) in names:
                 return place, Column(separator, names.index(normal(name)), len(names), header=True)
     columns = max((_columns(_rows(sample, separator), separator) for separator in SEPARATORS), key=len)
-    if name.isdecimal() and 1 <= int(name) <= len(columns):
+    if name.isdecimal() and len(name) <= _LONGEST_NUMBER and 1 <= int(name) <= len(columns):
         return 0, columns[int(name) - 1].column()
-    names = max((names for _, names in _splits(sample[0])), key=len)
-    raise BadInputError(f"The list has no column {name!r}, only {', '.join(names)[:300]}")
+    # without the names that it has: what was taken for a list may be a file of secrets
+    number = max(len(names) for _, names in _splits(sample[0]))
+    raise BadInputError(
+        f"The list has no column {name[:_LONGEST_NAME]!r}: its first line has {counted(number, 'column')}; "
+        "name one of them, or give its number"
+    )
 
 
 def may_begin_table(line: str, *, gap: bool) -> bool:
@@ -181,7 +190,9 @@ class _Candidate:
 
 def _ambiguous(likely: Sequence[_Candidate]) -> str:
     header = all(each.header for each in likely)
-    names = [repr(each.first[each.number].strip()[:40]) if header else str(each.number + 1) for each in likely]
+    names = [repr(each.first[each.number].strip()[:_SHOWN]) if header else str(each.number + 1) for each in likely]
+    if len(names) > _SHOWN_COLUMNS:
+        names = [*names[:_SHOWN_COLUMNS], "others"]
     which = f"{', '.join(names[:-1])} and {names[-1]}"
     return (
         f"The columns {which} of the list could each be the one with its videos: say which it is "

@@ -23,6 +23,9 @@ KEPT: Final = 500
 """So many characters of a bad line are kept to be tried again; one that has more ends with `…`."""
 
 _SHOWN: Final = 80
+_SHOWN_WORD: Final = 40
+_LONGEST_ROW: Final = 1_000_000
+"""Characters of a row of a CSV: it may have several lines, and a quote that is closed nowhere takes in all of them."""
 _SAMPLE: Final = 300
 _SAMPLE_CHARACTERS: Final = 1_000_000
 
@@ -142,7 +145,7 @@ def _table(stream: _Stream, column: Column, *, to_end: bool) -> Iterator[Found |
     if column.header:
         next(stream)
     taken: list[str] = []
-    rows = csv.reader(_noting(stream, taken), delimiter=column.separator, skipinitialspace=True, strict=True)
+    rows = csv.reader(_Noting(stream, taken), delimiter=column.separator, skipinitialspace=True, strict=True)
     gap = False
     while True:
         taken.clear()
@@ -170,10 +173,29 @@ def _has_hashtag(row: Sequence[str], column: Column) -> bool:
     return 0 < column.number < len(row) == column.fields and _id_of(row[column.number]) is not None
 
 
-def _noting(stream: _Stream, taken: list[str]) -> Iterator[str]:
-    for line in stream:
-        taken.append(line)
-        yield line
+class _Noting:
+    """The lines of a stream, each put down in `taken`, which whoever reads rows empties before the next one.
+
+    A row that is too long is no CSV; what follows it is read on. (A generator would end with its error.)
+    """
+
+    def __init__(self, stream: _Stream, taken: list[str]) -> None:
+        self._stream = stream
+        self._taken = taken
+        self._size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if not self._taken:
+            self._size = 0
+        if self._size > _LONGEST_ROW:
+            raise csv.Error(f"a row of more than {_LONGEST_ROW:,} characters")
+        line = next(self._stream)
+        self._taken.append(line)
+        self._size += len(line)
+        return line
 
 
 def _row(number: int, row: Sequence[str], column: Column, last: int, taken: Sequence[str]) -> Iterator[Found | BadLine]:
@@ -214,7 +236,7 @@ def _line(number: int, text: str, column: Column | None, *, archive: bool) -> Fo
         if match[1].lower() == "youtube":
             return _video(number, match[2], text)
         if archive:
-            return _bad(number, text, f"a video of {match[1]}, not of YouTube")
+            return _bad(number, text, f"a video of {match[1][:_SHOWN_WORD]}, not of YouTube")
     if column is not None:
         fields = split(text, column.separator)
         cell = _video(number, fields[column.number], text) if column.number < len(fields) else found
@@ -267,7 +289,7 @@ def _object(number: int, item: dict[str, Any] | str) -> Found | BadLine:
         return _video(number, item)
     origin = next((item[key] for key in ("ie_key", "extractor", "extractor_key") if isinstance(item.get(key), str)), "")
     if origin and not origin.lower().startswith("youtube"):
-        return _bad(number, text, f"a video of {origin[:40]}, not of YouTube")
+        return _bad(number, text, f"a video of {origin[:_SHOWN_WORD]!r}, not of YouTube")
     for key in _KEYS:
         value = item.get(key)
         named = value.get("videoId") if isinstance(value, dict) else value

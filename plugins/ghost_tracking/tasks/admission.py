@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.sdk import ObjectStoragePath
-
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
 from ghost_tracking.core.decoding import decoded_lines
 from ghost_tracking.core.wording import counted
@@ -35,11 +33,12 @@ def brings_list(form: Mapping[str, Any]) -> bool:
 def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
     """Take the list of the hunter's form, or the file that it names, into the inbox; says in a sentence what it had.
 
-    Bad lines are in the log, with their numbers. Raises BadInputError where the file cannot be read.
+    Bad lines are in the log, with their numbers. Raises BadInputError where the file cannot be read, or may not be:
+    see `open_list`.
     """
     name = (form.get("list_name") or "").strip() or None
     column = (form.get("list_column") or "").strip() or None
-    with lines_of(form) as lines:
+    with lines_of(form, vault) as lines:
         report = vault.inbox.receive(
             lines, name, column, lambda read, found: log.info("Read %s lines: %s videos", f"{read:,}", f"{found:,}")
         )
@@ -59,17 +58,14 @@ def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
 
 
 @contextmanager
-def lines_of(form: Mapping[str, Any]) -> Iterator[Iterator[str]]:
+def lines_of(form: Mapping[str, Any], vault: ParquetVaultHook) -> Iterator[Iterator[str]]:
     """The lines of the form's list, or of the file that it names, as they stream in; BadInputError where it cannot."""
     file = (form.get("list_file") or "").strip()
     if not file:
         yield iter(io.StringIO(form["list"]))
         return
-    try:
-        with ObjectStoragePath(file).open("rb") as stream:  # type: ignore[no-untyped-call]
-            yield decoded_lines(stream)
-    except (OSError, ValueError, ImportError) as error:
-        raise BadInputError(f"list_file {file!r} cannot be read on this worker: {error}") from error
+    with vault.open_list(file) as stream:
+        yield decoded_lines(stream)
 
 
 @dataclass(frozen=True)

@@ -312,7 +312,7 @@ def logged() -> "Progress":
 def from_form(form: Mapping[str, Any], letting_go: LettingGo) -> str:
     """Do, or show, what the hunter's form asks for; the sentence that says what. Raises as `decide`."""
     state = VERBS[form["let_go"]]
-    with lines_of(form) if brings_list(form) else nullcontext(()) as lines:
+    with lines_of(form, letting_go.vault) if brings_list(form) else nullcontext(()) as lines:
         ids = named(form, letting_go, lines)
     outcome = letting_go.decide(
         state, ids, confirm=bool(form.get("confirm")), also_forgotten=bool(form.get("also_forgotten"))
@@ -326,20 +326,20 @@ def named(form: Mapping[str, Any], letting_go: LettingGo, lines: Iterable[str] =
 
     Raises BadInputError where a line names none: half of what somebody asks for would be done in silence.
     """
-    found, bad = dict[str, None](), list[str]()
+    found, bad, first_bad = dict[str, None](), 0, ""
     for number, line in enumerate(form.get("videos") or [], 1):
         try:
             if line.strip():
                 found[parse_brought_video(line)] = None
         except ValueError as error:
-            bad.append(f"line {number}: {error}")
+            bad, first_bad = bad + 1, first_bad or f"line {number}: {error}"
     for each in read_list(lines, (form.get("list_column") or "").strip() or None) if lines else ():
         if isinstance(each, BadLine):
-            bad.append(str(each))
+            bad, first_bad = bad + 1, first_bad or str(each)
         else:
             found[each[1]] = None
     if bad:
-        raise BadInputError(f"{counted(len(bad), 'line names', 'lines name')} no video, so none is let go: {bad[0]}")
+        raise BadInputError(f"{counted(bad, 'line names', 'lines name')} no video, so none is let go: {first_bad}")
     if channel := (form.get("channel") or "").strip():
         found |= dict.fromkeys(letting_go.ids_of_channels([_channel_id(channel)]))
     return list(found)

@@ -5,7 +5,7 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from airflow.sdk import BaseHook, Connection, ObjectStoragePath
 
@@ -32,7 +32,7 @@ from ghost_tracking.hooks.vault.reports import (
 )
 from ghost_tracking.hooks.vault.storage import Storage
 from ghost_tracking.hooks.vault.storage.objects import PROTOCOLS
-from ghost_tracking.settings import VAULT_CONNECTION
+from ghost_tracking.settings import VAULT_CONNECTION, list_prefixes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,6 +109,16 @@ class ParquetVaultHook(BaseHook):
         from ghost_tracking.hooks.vault.inbox import Inbox
 
         return Inbox(self._place.writable(), self.lock_timeout)
+
+    def open_list(self, name: str) -> BinaryIO:
+        """A file with a list, from where this deployment lets forms read lists: see `settings.list_prefixes`.
+
+        `name`: a path in the vault, an absolute one, or a URL of the vault's object store. Raises BadInputError for
+        any other file, and for one that is no regular file or too large.
+        """
+        from ghost_tracking.hooks.vault.list_files import open_list
+
+        return open_list(self._place, name, list_prefixes())
 
     @property
     def let_go(self) -> "LetGoList":
