@@ -4,6 +4,7 @@ A listing (a channel's uploads, a playlist) is complete and cheap: it is read ba
 are listed minutes after their publish time, or made public days after it. A search is dear, and a sample.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -70,6 +71,15 @@ def wanted(
             or (published_at < window.start and not is_new and video_id not in known.named and place < looked_at)
         )
     ]
+
+
+def search_holdback(budget: int, day: PacificDay) -> int:
+    """Calls of the search bucket, of `budget` a day, that runs which somebody triggers leave to the scheduled ones.
+
+    Half of the budget, and less as the day goes by: however many forms are sent in a day, the searches of the hours to
+    come find something. Rounded up.
+    """
+    return math.ceil(budget / 2 * (day.remaining / day.length))
 
 
 def search_allowance(left: int, calls_an_hour: int, day: PacificDay) -> int:

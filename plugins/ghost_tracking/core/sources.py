@@ -90,6 +90,10 @@ def _videos(value: Any) -> Any:
 
 
 Pages = Annotated[int, Field(ge=1, le=400)]
+"""Of a listing: YouTube lists 20,000 videos."""
+FewPages = Annotated[int, Field(ge=1, le=20)]
+"""Of a search or a chart: YouTube gives no more than some 500 results of one, and a search costs a hundredth of a day's
+calls a page."""
 Region = Annotated[str, Field(pattern="^[A-Z]{2}$"), BeforeValidator(_country)]
 Category = Annotated[str, Field(pattern="^[0-9]{1,3}$", coerce_numbers_to_str=True)]
 Word = Annotated[str, Field(min_length=1, max_length=500), BeforeValidator(_text)]
@@ -117,7 +121,7 @@ class SearchSource(_Source):
     language: Language | None = None
     category: Category | None = None
     channel: Annotated[str, AfterValidator(_channel_id)] | None = None
-    pages: Pages = 4
+    pages: FewPages = 4
 
 
 class PlaylistSource(_Source):
@@ -139,7 +143,7 @@ class ChartSource(_Source):
     chart: Literal["mostPopular"]
     region: Region = "US"
     category: Category | None = None
-    pages: Pages = 4
+    pages: FewPages = 4
 
 
 class VideosSource(_Source):

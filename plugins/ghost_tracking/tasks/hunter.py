@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ghost_tracking.core.budgets import Bucket, Purse
-from ghost_tracking.core.discovery import search_allowance
+from ghost_tracking.core.discovery import search_allowance, search_holdback
 from ghost_tracking.core.sources import ChannelSource, SearchSource, Source, parse_sources
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.core.videos import parse_instant
@@ -46,7 +46,6 @@ def plan(
     run_type: str,
     interval: tuple[datetime | None, datetime | None],
     form: Mapping[str, Any],
-    context: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Check what to hunt and share it out: `batches` (a token for each mapped task) and `why`."""
     settings = read_settings()
@@ -70,10 +69,10 @@ def plan(
         agreed = _agree(watchlist, vault)
         quota = Tracking(watchlist, settings).quota()
         # by the hunter too: a tracker that has stopped cannot tell
-        alerting.watch(watchlist, vault, quota, settings, context or {})
+        alerting.watch(watchlist, vault, quota, settings)
         hunted = _hunted(sources, assignment)
         if assignment.catches_up and not _is_one_off(form):
-            alerting.watch_sources(hunted, watchlist, assignment.window.end, settings, context or {})
+            alerting.watch_sources(hunted, watchlist, assignment.window.end, settings)
         search_calls = _search_calls(hunted, watchlist, run_type)
     window = assignment.window
     stretch = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
@@ -103,11 +102,22 @@ def _agree(watchlist: WatchlistHook, vault: ParquetVaultHook) -> bool:
 
 
 def _search_calls(hunted: Sequence[Source], watchlist: WatchlistHook, run_type: str) -> int:
-    """Calls of searches that a run may send: one that somebody triggers leaves half of them to the scheduled runs."""
-    left, day = watchlist.quota.left()[Bucket.SEARCH], watchlist.quota.today()
+    """Calls of searches that a run may send.
+
+    One that somebody triggers gets half of what is left at most, and leaves the scheduled runs their holdback.
+    """
+    balance, day = watchlist.quota.balances()[Bucket.SEARCH], watchlist.quota.today()
+    left = balance.left()
     if run_type != "scheduled":
-        return -(-left // 2)
+        return min(-(-left // 2), balance.left(_holdback(watchlist, Bucket.SEARCH, run_type)))
     return search_allowance(left, sum(each.pages for each in hunted if isinstance(each, SearchSource)), day)
+
+
+def _holdback(watchlist: WatchlistHook, bucket: Bucket, run_type: str) -> int:
+    """Calls that a run leaves of a bucket, whatever was planned: several runs of a backfill go on at a time."""
+    if run_type == "scheduled" or bucket is not Bucket.SEARCH:
+        return 0
+    return search_holdback(watchlist.quota.balances()[bucket].budget, watchlist.quota.today())
 
 
 def _shares(hunted: Sequence[Source], settings: Settings, search_calls: int) -> list[dict[str, Any]]:
@@ -166,7 +176,11 @@ def hunt(
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, vault, token["vault"])
         # a refill may come from a thread of the hook's, while this one only waits for it
-        purse = Purse(refill=lambda bucket: watchlist.quota.reserve(bucket, _RESERVED_AT_A_TIME))
+        purse = Purse(
+            refill=lambda bucket: watchlist.quota.reserve(
+                bucket, _RESERVED_AT_A_TIME, leave=_holdback(watchlist, bucket, run_type)
+            )
+        )
         with calling_youtube(watchlist.quota, purse, settings) as youtube:
             discovery = Discovery(
                 youtube,
