@@ -34,7 +34,6 @@ _METRICS = Asset(settings.METRICS_ASSET)
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
     deadline=runs.deadline(settings.HUNTER_DEADLINE_ENVIRONMENT, timedelta(minutes=90)),
-    on_failure_callback=runs.run_has_failed,
     default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(seconds=30)},
     params={
         "videos": Param(
@@ -47,7 +46,7 @@ _METRICS = Asset(settings.METRICS_ASSET)
         "sources": Param(
             None,
             type=["null", "array"],
-            items={"type": "object"},
+            items={"type": "object", "properties": {"pages": {"type": "integer", "minimum": 1, "maximum": 400}}},
             title="Sources",
             description='Sources for this run only, such as [{"channel": "UC…"}, {"search": "linear algebra"}].',
         ),
@@ -77,8 +76,9 @@ _METRICS = Asset(settings.METRICS_ASSET)
             None,
             type=["null", "string"],
             title="List in a file",
-            description="The same from a file that the workers can read: a path, or a URL such as "
-            "s3://aws_default@bucket/list.csv.",
+            maxLength=1000,
+            description="The same from a file below the vault's folder lists/, such as lists/mine.csv, or where else "
+            "GHOST_LIST_PREFIXES allows it.",
         ),
         "list_name": Param(
             None,
@@ -90,6 +90,7 @@ _METRICS = Asset(settings.METRICS_ASSET)
         "list_column": Param(
             None,
             type=["null", "string"],
+            maxLength=80,
             title="Column",
             description="Which column has the videos, by its name or number. Empty: found by what is in it.",
         ),
@@ -104,6 +105,7 @@ _METRICS = Asset(settings.METRICS_ASSET)
         "channel": Param(
             None,
             type=["null", "string"],
+            maxLength=80,
             title="Channel to let go",
             description="Every video of this channel that is known: its id, UC….",
         ),
@@ -143,7 +145,7 @@ def ghost_hunter():
         from ghost_tracking.tasks import hunter
 
         context = get_current_context()
-        planned = hunter.plan(**assignment(), context=context)
+        planned = hunter.plan(**assignment())
         context["ti"].xcom_push(key="why", value=planned["why"])
         context["ti"].xcom_push(key="vault", value=planned["vault"])
         return planned["batches"]
@@ -194,7 +196,9 @@ def ghost_hunter():
     planned = plan()
     hunted = hunt.expand(token=planned)
     admitted = admit(planned["vault"])
-    [hunted, admitted] >> publish() >> verdict(planned["why"], hunted, admitted)
+    published, judged = publish(), verdict(planned["why"], hunted, admitted)
+    [hunted, admitted] >> published >> judged
+    [planned, hunted, admitted, published, judged] >> runs.alert()
 
 
 runs.testable(ghost_hunter())

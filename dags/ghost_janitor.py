@@ -17,12 +17,15 @@ repair.
 
 Age counts from discovery, not from publication: a video that is years old when it is found would otherwise lose its
 row within the day. With *Dry run* in the form, nothing is written or deleted and the report says what would be.
+
+Somebody is told, if so configured, when a run fails, or is not over five hours after it was queued.
 """
 
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
 
+from ghost_tracking import settings
 from ghost_tracking.tasks import runs
 
 
@@ -40,7 +43,7 @@ def form() -> dict:
     catchup=False,
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=6),
-    on_failure_callback=runs.run_has_failed,
+    deadline=runs.deadline(settings.JANITOR_DEADLINE_ENVIRONMENT, timedelta(hours=5)),
     default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(minutes=1)},
     params={
         "dry_run": Param(
@@ -50,6 +53,7 @@ def form() -> dict:
             None,
             type=["null", "integer"],
             minimum=1,
+            maximum=3650,
             title="Days to keep",
             description="Days since discovery, for this run only. Empty: the setting metadata_retention_days.",
         ),
@@ -160,7 +164,8 @@ def ghost_janitor():
     )
     gone >> archived
     [cleaned, shelved] >> sealed >> folded >> expired >> checked
-    verdict(archived, gone, cleaned, shelved, sealed, folded, expired, checked)
+    done = [archived, gone, cleaned, shelved, sealed, folded, expired, checked]
+    [*done, verdict(*done)] >> runs.alert()
 
 
-ghost_janitor()
+runs.testable(ghost_janitor())

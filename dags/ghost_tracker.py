@@ -35,7 +35,6 @@ _METRICS = Asset(settings.METRICS_ASSET)
     max_active_runs=1,
     dagrun_timeout=timedelta(minutes=45),
     deadline=runs.deadline(settings.TRACKER_DEADLINE_ENVIRONMENT, timedelta(minutes=30)),
-    on_failure_callback=runs.run_has_failed,
     default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(seconds=10)},
     params={
         "videos": Param(
@@ -58,6 +57,7 @@ _METRICS = Asset(settings.METRICS_ASSET)
             None,
             type=["null", "integer"],
             minimum=1,
+            maximum=5_000_000,
             title="At most",
             description="Videos that this run tracks at most. Empty: as many as quota and settings allow.",
         ),
@@ -72,7 +72,7 @@ def ghost_tracker():
         from ghost_tracking.tasks import forms, tracker
 
         context = get_current_context()
-        planned = tracker.plan(context["dag_run"].run_type, forms.form(context), context)
+        planned = tracker.plan(context["dag_run"].run_type, forms.form(context))
         context["ti"].xcom_push(key="why", value=planned["why"])
         return planned["batches"]
 
@@ -89,7 +89,7 @@ def ghost_tracker():
 
         context = get_current_context()
         params = dict(context["params"])
-        return tracker.track(token, lambda label: context.update(ghost_label=label), params, context)
+        return tracker.track(token, lambda label: context.update(ghost_label=label), params)
 
     @task(trigger_rule="all_done", multiple_outputs=False, outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
@@ -109,7 +109,9 @@ def ghost_tracker():
 
     planned = plan()
     tracked = track.expand(token=planned)
-    tracked >> publish() >> verdict(planned["why"], tracked)
+    published, judged = publish(), verdict(planned["why"], tracked)
+    tracked >> published >> judged
+    [planned, tracked, published, judged] >> runs.alert()
 
 
 runs.testable(ghost_tracker())

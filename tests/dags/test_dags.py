@@ -42,7 +42,9 @@ print(json.dumps({
         "catchup": dag.catchup, "max_active_runs": dag.max_active_runs, "timeout": str(dag.dagrun_timeout),
         "timetable": type(dag.timetable).__name__,
         "deadlines": [alert.interval.total_seconds() / 60 for alert in dag.deadline or []],
-        "told_of_failure": [callback.__name__ for callback in [dag.on_failure_callback] if callback],
+        "callbacks": bool(dag.on_failure_callback or dag.on_success_callback or any(
+            getattr(task, name, None) for task in dag.tasks
+            for name in ("on_failure_callback", "on_success_callback", "on_retry_callback", "on_skipped_callback"))),
         "tasks": {task.task_id: {
             "rule": task.trigger_rule.value, "upstream": sorted(task.upstream_task_ids),
             "timeout": str(getattr(task, "execution_timeout", None) or task.partial_kwargs.get("execution_timeout")),
@@ -94,7 +96,7 @@ def test_the_runs_colour_tells_the_truth(survey: dict, mapped: tuple[str, str]) 
     dag_id, work = mapped
     tasks = survey["dags"][dag_id]["tasks"]
     done = {work, "admit"} & set(tasks)
-    assert set(tasks) == {"plan", *done, "publish", "verdict"}
+    assert set(tasks) == {"plan", *done, "publish", "verdict", "alert"}
     assert (tasks["publish"]["rule"], tasks["publish"]["upstream"]) == ("all_done", sorted(done))
     assert (tasks["verdict"]["rule"], tasks["verdict"]["upstream"]) == (
         "none_failed",
@@ -107,10 +109,24 @@ def test_what_track_leaves_undone_is_the_next_runs(survey: dict) -> None:
     assert (track["retries"], track["pool"]) == (0, "default_pool")
 
 
-def test_somebody_is_told_of_runs_that_fail_and_of_those_that_hang(survey: dict) -> None:
-    assert all(dag["told_of_failure"] == ["run_has_failed"] for dag in survey["dags"].values())
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_one_task_watches_all_others_and_colours_the_run(survey: dict, dag_id: str) -> None:
+    tasks = survey["dags"][dag_id]["tasks"]
+    watcher = tasks["alert"]
+    assert (watcher["rule"], watcher["upstream"]) == ("one_failed", sorted(set(tasks) - {"alert"}))
+    assert not any("alert" in task["upstream"] for task in tasks.values())
+
+
+def test_somebody_is_told_of_runs_that_hang_before_airflow_ends_them(survey: dict) -> None:
     deadlines = {dag_id: dag["deadlines"] for dag_id, dag in survey["dags"].items()}
-    assert deadlines == {"ghost_tracker": [30], "ghost_hunter": [90], "ghost_janitor": []}
+    assert deadlines == {"ghost_tracker": [30], "ghost_hunter": [90], "ghost_janitor": [300]}
+    for dag_id, (minutes,) in deadlines.items():
+        hours, rest, _ = map(int, survey["dags"][dag_id]["timeout"].split(":"))
+        assert minutes < 60 * hours + rest
+
+
+def test_no_dag_has_a_callback_in_the_dag_processor(survey: dict) -> None:
+    assert [dag_id for dag_id, dag in survey["dags"].items() if dag["callbacks"]] == []
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseNotifier, Connection
+from airflow.sdk.exceptions import AirflowFailException
 
 from ghost_tracking import settings as configuration
 from ghost_tracking.core.points import MetricPoint
@@ -60,12 +61,13 @@ def notifiers(monkeypatch: pytest.MonkeyPatch) -> None:
         {"notifier": name, "arguments": {"text": "{{ ghost_alert }}"}},
     ]
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", json.dumps(entries))
+    monkeypatch.setenv("GHOST_NOTIFIERS_ALLOWED", f"airflow.providers., {name},no.such.Thing, json.JSONDecoder")
 
 
 def look(watchlist: WatchlistHook, vault: ParquetVaultHook, **settings: Any) -> list[str]:
     limits = Settings(**settings)
     quota = Tracking(watchlist, limits).quota()
-    return [alert.kind.value for alert in watch(watchlist, vault, quota, limits, {})]
+    return [alert.kind.value for alert in watch(watchlist, vault, quota, limits)]
 
 
 def overdue(number: int, by: timedelta) -> list[WatchlistEntry]:
@@ -151,8 +153,8 @@ def test_quota_that_ends_early_is_told(watchlist: WatchlistHook, vault: ParquetV
 
 
 def test_heat_is_told_with_its_videos() -> None:
-    tell_of_heat(["a", "b"], Settings(), {})
-    tell_of_heat(["c"], Settings(alert_heat=False), {})
+    tell_of_heat(["a", "b"], Settings())
+    tell_of_heat(["c"], Settings(alert_heat=False))
     assert TOLD == ["Ghost Tracking: 2 settled videos grow again and are read daily: a, b"]
 
 
@@ -172,7 +174,7 @@ def test_a_bad_variable_is_named_and_stops_nothing(
     bad: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", bad)
-    tell_of_heat(["a"], Settings(), {})
+    tell_of_heat(["a"], Settings())
     assert "Nobody is told: Airflow Variable 'ghost_notifiers'" in caplog.text
 
 
@@ -197,10 +199,8 @@ def test_a_tracker_that_is_paused_is_told_of_by_the_hunter(
     assert "although videos are due: is ghost_tracker paused, stuck or red?" in told
 
 
-def failing(
-    run_before: str = "success", reason: str = "task_failure", *, is_known: bool = True, run_type: str = "scheduled"
-) -> dict[str, Any]:
-    """What Airflow hands to the callback of a failed run; of one whose task is no longer there, nothing is known."""
+def failing(run_before: str = "success", *, run_type: str = "scheduled") -> dict[str, Any]:
+    """The context of the task that watches the others of a run, in which some have failed."""
 
     def states(dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str]]:
         return {"r": {"plan": "success", "track_0": "success", "track_1": "failed", "publish": "failed"}}
@@ -211,28 +211,33 @@ def failing(
     instance = SimpleNamespace(
         get_task_states=states, get_previous_dagrun=lambda: SimpleNamespace(state=run_before), task_id="publish"
     )
-    known = {"ti": instance, "dag_run": SimpleNamespace(run_type=run_type)} if is_known else {}
-    return {"dag": dag, "run_id": "r", "reason": reason, **known}
+    return {"dag": dag, "run_id": "r", "ti": instance, "dag_run": SimpleNamespace(run_type=run_type)}
+
+
+def watch_over(run: dict[str, Any]) -> None:
+    """The task is red too, since the run's colour goes by it."""
+    with pytest.raises(AirflowFailException, match="The run has failed at track, publish"):
+        runs.run_has_failed(run)
 
 
 def test_a_run_that_failed_is_told_of_once_and_again_after_the_cooldown(
     deployment: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in (failing(), failing("failed"), failing(is_known=False)):
-        runs.run_has_failed(each)
+    for each in (failing(), failing("failed"), failing()):
+        watch_over(each)
     (told,) = TOLD
     assert "a run of ghost_tracker has failed at track, publish: the logs of its red tasks say why." in told
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", json.dumps({"alert_cooldown_hours": 0}))
-    runs.run_has_failed(failing(is_known=False, reason="timed_out"))
-    assert "took longer than its dagrun_timeout and was ended" in TOLD[1]
+    watch_over(failing())
+    assert len(TOLD) == 2
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", json.dumps({"alert_failed_runs": False}))
-    runs.run_has_failed(failing())
+    watch_over(failing())
     assert len(TOLD) == 2
 
 
 def test_a_form_that_was_refused_silences_no_real_failure(deployment: None) -> None:
     for run_type in ("manual", "manual", "scheduled", "manual", "scheduled"):
-        runs.run_has_failed(failing(run_type=run_type))
+        watch_over(failing(run_type=run_type))
     by_hand, by_schedule = TOLD
     assert "a run of ghost_tracker that somebody triggered has failed at track, publish: " in by_hand
     assert "a run of ghost_tracker has failed at " in by_schedule
@@ -244,9 +249,9 @@ def test_a_failed_run_that_nobody_could_be_told_of_silences_no_other(
 ) -> None:
     good = os.environ["AIRFLOW_VAR_GHOST_NOTIFIERS"]
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", variable)
-    runs.run_has_failed(failing())
+    watch_over(failing())
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", good)
-    runs.run_has_failed(failing())
+    watch_over(failing())
     assert len(TOLD) == 1
 
 
@@ -255,7 +260,7 @@ def test_the_first_failed_run_of_a_row_is_told_of_without_a_database(
 ) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_GHOST_POSTGRES")
     for before in ("success", "failed", "failed"):
-        runs.run_has_failed(failing(before))
+        watch_over(failing(before))
     assert len(TOLD) == 1
 
 

@@ -113,15 +113,12 @@ def late_run(dag_id: str, queued_at: datetime, now: datetime, *, is_running: boo
     )
 
 
-def failed_run(dag_id: str, tasks: Sequence[str], *, timed_out: bool, by_hand: bool = False) -> Alert:
+def failed_run(dag_id: str, tasks: Sequence[str], *, by_hand: bool = False) -> Alert:
     """A run that has failed; `tasks`: which of its tasks did, where that is known.
 
     Runs that somebody has triggered count by themselves, so that a form that was refused silences no real failure.
     """
-    if timed_out:
-        why = "took longer than its dagrun_timeout and was ended: does a task hang, or wait for a slot or a worker?"
-    else:
-        why = f"has failed{' at ' + ', '.join(tasks) if tasks else ''}: the logs of its red tasks say why."
+    why = f"has failed{' at ' + ', '.join(tasks) if tasks else ''}: the logs of its red tasks say why."
     if by_hand:
         return Alert(Kind.FAILED, f"a run of {dag_id} that somebody triggered {why}", f"{dag_id}:by_hand")
     return Alert(Kind.FAILED, f"a run of {dag_id} {why} What it left undone, the next run does", dag_id)

@@ -2,9 +2,8 @@
 tracker that has stopped is noticed too. Of each thing somebody is told once, and again after a cooldown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from ghost_tracking.core.alerts import Alert, Kind, Limits, Observation, alerts, stale_sources
 from ghost_tracking.core.pacing import QuotaStatus
@@ -23,7 +22,6 @@ def watch(
     vault: ParquetVaultHook,
     quota: QuotaStatus,
     settings: Settings,
-    context: Mapping[str, Any],
 ) -> list[Alert]:
     """Look at schedule, quota and vault, and tell whoever should know; returns what was told now.
 
@@ -39,7 +37,7 @@ def watch(
     )
     found = list(alerts(seen, limits(settings)))
     watchlist.alerts_over(set(_WATCHED) - {alert.kind for alert in found})
-    return tell(found, context, watchlist, timedelta(hours=settings.alert_cooldown_hours))
+    return tell(found, watchlist, timedelta(hours=settings.alert_cooldown_hours))
 
 
 def watch_sources(
@@ -47,7 +45,6 @@ def watch_sources(
     watchlist: WatchlistHook,
     now: datetime,
     settings: Settings,
-    context: Mapping[str, Any],
 ) -> list[Alert]:
     """Send an alert about sources whose watermark lies too far behind `now` (aware); returns what was sent."""
     if settings.alert_watermark_hours is None:
@@ -59,15 +56,15 @@ def watch_sources(
     if not behind:
         watchlist.alerts_over([Kind.WATERMARK])
         return []
-    return tell([stale_sources(behind, now)], context, watchlist, timedelta(hours=settings.alert_cooldown_hours))
+    return tell([stale_sources(behind, now)], watchlist, timedelta(hours=settings.alert_cooldown_hours))
 
 
-def tell_of_heat(video_ids: Sequence[str], settings: Settings, context: Mapping[str, Any]) -> None:
+def tell_of_heat(video_ids: Sequence[str], settings: Settings) -> None:
     """Tell of settled videos that have become hot; each is told of once, since it is read daily from then on."""
     if video_ids and settings.alert_heat:
         shown = ", ".join(video_ids[:10]) + (", …" if len(video_ids) > 10 else "")
         grow = counted(len(video_ids), "settled video grows again and is", "settled videos grow again and are")
-        tell([Alert(Kind.HEAT, f"{grow} read daily: {shown}")], context)
+        tell([Alert(Kind.HEAT, f"{grow} read daily: {shown}")])
 
 
 def limits(settings: Settings) -> Limits:

@@ -1,4 +1,7 @@
-"""Runs that fail, or are not over in time: what the DAGs name for Airflow to call then.
+"""Runs that fail, or are not over in time: how somebody is told of them.
+
+Of a failed run by a task of it, of a late one by a deadline, and of none by `on_failure_callback`: Airflow runs that in
+the DAG processor, which one number in the form of a run can end (docs/airflow-findings.md).
 
 Read wherever DAGs are read, in the scheduler too: so nothing heavy is imported before there is something to tell.
 """
@@ -6,12 +9,12 @@ Read wherever DAGs are read, in the scheduler too: so nothing heavy is imported 
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, get_current_context, task
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
-from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError
 
 from ghost_tracking import settings
 
@@ -60,36 +63,43 @@ def _tell_of_late_run(context: Mapping[str, Any]) -> None:
     if run["state"] in {"queued", "running"} and run["run_type"] != "backfill":
         queued_at = datetime.fromisoformat(run["queued_at"])
         alert = late_run(run["dag_id"], queued_at, datetime.now(UTC), is_running=run["state"] == "running")
-        tell_of_run(alert, context, is_news=lambda: True)
+        tell_of_run(alert, is_news=lambda: True)
 
 
-def run_has_failed(context: Mapping[str, Any]) -> None:
-    """Airflow calls this in the DAG processor."""
+@task(trigger_rule="one_failed", execution_timeout=timedelta(minutes=5))
+def alert() -> None:
+    """Tell somebody, if so configured, that a task of the run has failed; red then, else passed over."""
+    run_has_failed(get_current_context())
+
+
+def run_has_failed(context: Mapping[str, Any]) -> NoReturn:
+    """The body of the task that watches the others of a run: tells of those that failed, and fails as well.
+
+    Airflow colours a run by its last tasks: were this one green, so would be the run. It comes as soon as one of the
+    others has failed, so it knows of no more than have done so by then.
+    """
     from ghost_tracking.core.alerts import failed_run
     from ghost_tracking.tasks.telling import tell_of_run
 
-    instance = context.get("ti")
+    instance, dag_id = context["ti"], context["dag"].dag_id
 
     def is_news() -> bool:
-        before = instance.get_previous_dagrun() if instance else None
+        before = instance.get_previous_dagrun()
         return before is None or before.state != "failed"
 
-    dag_id, timed_out = context["dag"].dag_id, context.get("reason") == "timed_out"
-    run = context.get("dag_run")  # not there where the run's last task is no longer in the DAG
-    by_hand = run is not None and run.run_type == "manual"
-    alert = failed_run(dag_id, _failed_tasks(context), timed_out=timed_out, by_hand=by_hand)
-    tell_of_run(alert, context, is_news=is_news)
+    failed = _failed_tasks(context)
+    by_hand = context["dag_run"].run_type == "manual"
+    tell_of_run(failed_run(dag_id, failed, by_hand=by_hand), is_news=is_news)
+    raise AirflowFailException(f"The run has failed{' at ' + ', '.join(failed) if failed else ''}: see the log there")
 
 
 def _failed_tasks(context: Mapping[str, Any]) -> list[str]:
     """The tasks of a run that have failed, in their order; of a mapped one some instance has."""
-    instance, dag, run_id = context.get("ti"), context["dag"], context["run_id"]
-    if instance is None:
-        return []
+    instance, dag, run_id = context["ti"], context["dag"], context["run_id"]
     try:
         states = instance.get_task_states(dag_id=dag.dag_id, run_ids=[run_id])[run_id]
     except AirflowRuntimeError:
-        return [instance.task_id]
+        return []
     failed = {name for name, state in states.items() if state == "failed"}
     instances = {name.rpartition("_")[0] for name in failed}  # track_0, track_1
     return [task.task_id for task in dag.topological_sort() if task.task_id in failed | instances]

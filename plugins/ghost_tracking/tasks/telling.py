@@ -1,16 +1,19 @@
 """Telling: alerts go out through Airflow's notifiers, which the Variable `ghost_notifiers` names.
 
-Without it, alerts are warnings in the log. Used in the triggerer and the DAG processor too, so it imports neither
-pyarrow nor what asks YouTube.
+Without it, alerts are warnings in the log. Used in the triggerer too, so it imports neither pyarrow nor what asks
+YouTube.
+
+Whoever may edit Variables writes the notifiers' texts, which are Jinja templates: so they get the alert's own words and
+nothing of Airflow's context, whose `conn` and `var` have passwords. And a class is imported only where the deployment
+allows it by name.
 """
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from importlib import import_module
-from typing import Any
 
 from airflow.sdk import BaseNotifier, Variable
 from airflow.sdk.exceptions import AirflowException
@@ -18,14 +21,19 @@ from airflow.sdk.exceptions import AirflowException
 from ghost_tracking.core.alerts import Alert, Kind
 from ghost_tracking.errors import BadSettingsError, GhostTrackingError
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.settings import NOTIFIERS_VARIABLE, Settings, read_settings
+from ghost_tracking.settings import (
+    NOTIFIERS_ENVIRONMENT,
+    NOTIFIERS_VARIABLE,
+    Settings,
+    notifiers_allowed,
+    read_settings,
+)
 
 log = logging.getLogger(__name__)
 
 
 def tell(
     found: Sequence[Alert],
-    context: Mapping[str, Any],
     watchlist: WatchlistHook | None = None,
     cooldown: timedelta = timedelta(0),
 ) -> list[Alert]:
@@ -38,7 +46,7 @@ def tell(
         log.warning("Alert (%s): %s", alert.kind, alert.message)
     try:
         # made anew for each alert, since they render their texts in place
-        return [alert for alert in found if _told(alert, notifiers(), context, watchlist, cooldown)]
+        return [alert for alert in found if _told(alert, notifiers(), watchlist, cooldown)]
     except BadSettingsError as error:
         log.error("Nobody is told: %s", error.message)
         return []
@@ -47,7 +55,6 @@ def tell(
 def _told(
     alert: Alert,
     by: Sequence[BaseNotifier],
-    context: Mapping[str, Any],
     watchlist: WatchlistHook | None,
     cooldown: timedelta,
 ) -> bool:
@@ -57,14 +64,14 @@ def _told(
     succeeded = 0
     try:
         for notifier in by:
-            succeeded += _notify(notifier, alert, context)
+            succeeded += _notify(notifier, alert)
     finally:
         if watchlist and not succeeded:
             watchlist.alerts_over([alert.key])
     return succeeded > 0
 
 
-def tell_of_run(alert: Alert, context: Mapping[str, Any], *, is_news: Callable[[], bool]) -> bool:
+def tell_of_run(alert: Alert, *, is_news: Callable[[], bool]) -> bool:
     """Tell of a run that went wrong, unless somebody was told of such a one within the cooldown; whether it was told.
 
     Where the database cannot say, for it may be what went wrong, `is_news` does. Bad settings, which may be it too,
@@ -84,14 +91,15 @@ def tell_of_run(alert: Alert, context: Mapping[str, Any], *, is_news: Callable[[
             if not is_news():
                 return False
             watchlist = None
-        return bool(tell([alert], context, watchlist, timedelta(hours=settings.alert_cooldown_hours)))
+        return bool(tell([alert], watchlist, timedelta(hours=settings.alert_cooldown_hours)))
 
 
 def notifiers() -> list[BaseNotifier]:
     """The notifiers of the Variable: a JSON list of `{"notifier": "a.b.SlackNotifier", "arguments": {…}}`.
 
     Any text among the arguments that the notifier renders can have `{{ ghost_alert }}`, the message, and
-    `{{ ghost_alert_kind }}`. Raises BadSettingsError, which names the entry.
+    `{{ ghost_alert_kind }}`. Raises BadSettingsError, which names the entry; nothing is imported that
+    `settings.notifiers_allowed` does not have.
     """
     text = Variable.get(NOTIFIERS_VARIABLE, default=None)
     made = []
@@ -103,14 +111,30 @@ def notifiers() -> list[BaseNotifier]:
         raise BadSettingsError(f"Airflow Variable '{NOTIFIERS_VARIABLE}' is no JSON list: {error}") from None
     for number, entry in enumerate(entries, 1):
         try:
-            module, _, name = entry["notifier"].rpartition(".")
-            notifier = getattr(import_module(module), name)
-            if not issubclass(notifier, BaseNotifier):
-                raise TypeError(f"{entry['notifier']} is no notifier of Airflow")
-            made.append(notifier(**entry.get("arguments", {})))
+            made.append(_notifier_class(entry["notifier"])(**entry.get("arguments", {})))
         except (KeyError, TypeError, ImportError, AttributeError, ValueError, AirflowException) as error:
             raise BadSettingsError(f"Airflow Variable '{NOTIFIERS_VARIABLE}', entry {number}: {error}") from None
     return made
+
+
+def _notifier_class(path: str) -> type[BaseNotifier]:
+    """The class of this name, once the deployment is found to allow it: an import runs whatever it is pointed at."""
+    if not _is_allowed(path):
+        raise ValueError(
+            f"{path[:200]!r} is no notifier that this deployment allows: name its class in the environment variable "
+            f"{NOTIFIERS_ENVIRONMENT}, for every worker and the triggerer"
+        )
+    module, _, name = path.rpartition(".")
+    notifier = getattr(import_module(module), name)
+    if not (isinstance(notifier, type) and issubclass(notifier, BaseNotifier)):
+        raise TypeError(f"{path} is no notifier of Airflow")
+    return notifier
+
+
+def _is_allowed(path: str) -> bool:
+    return all(map(str.isidentifier, path.split("."))) and any(
+        path.startswith(allowed) if allowed.endswith(".") else path == allowed for allowed in notifiers_allowed()
+    )
 
 
 def _settings() -> Settings:
@@ -120,9 +144,9 @@ def _settings() -> Settings:
         return Settings()
 
 
-def _notify(notifier: BaseNotifier, alert: Alert, context: Mapping[str, Any]) -> bool:
+def _notify(notifier: BaseNotifier, alert: Alert) -> bool:
     try:
-        notifier({**context, "ghost_alert": f"Ghost Tracking: {alert.message}", "ghost_alert_kind": alert.kind.value})
+        notifier({"ghost_alert": f"Ghost Tracking: {alert.message}", "ghost_alert_kind": alert.kind.value})
     except Exception:  # whatever a notifier of somebody's raises
         log.exception("%s could not tell of the alert '%s'", type(notifier).__name__, alert.kind)
         return False

@@ -41,9 +41,7 @@ _TOTALS = ("tracked", "missing", "gone", "returned", "heated", "refused", "left_
 
 
 @task_body
-def plan(
-    run_type: str, form: Mapping[str, Any] | None = None, context: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Share out what is due, within what the quota allows: `batches` (a token for each mapped task) and `why`.
 
     The run's form can name `videos` to read now, due or not, or narrow the run to some `queues` and a `limit`.
@@ -66,7 +64,7 @@ def plan(
         tracking = Tracking(watchlist, settings, by_hand=by_hand)
         quota = tracking.quota()
         metrics.schedule(watchlist, quota)
-        alerting.watch(watchlist, vault, quota, settings, context or {})
+        alerting.watch(watchlist, vault, quota, settings)
         batches, why = tracking.share(queues=form.get("queues") or list(Queue), limit=form.get("limit"))
     return _planned(why, [batch.as_dict() | common for batch in batches])
 
@@ -101,12 +99,7 @@ def _planned(why: str, tokens: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
 
 
 @task_body
-def track(
-    token: Mapping[str, Any],
-    label: Label,
-    form: Mapping[str, Any] | None = None,
-    context: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+def track(token: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Claim a batch, ask YouTube, stage the points, reschedule. What it leaves undone is due in the next run.
 
     Raises a TransientError after everything that was answered is safe, so that the run's colour tells the truth.
@@ -125,7 +118,7 @@ def track(
                 done = tracking.read_now(videos, youtube, vault)
             else:
                 done = tracking.follow(batch, affordable, youtube, vault)
-    alerting.tell_of_heat(done.heated, settings, context or {})
+    alerting.tell_of_heat(done.heated, settings)
     report = _report(name, done) | {"calls": calls(purse)}
     label(_label(report))
     _raise_failures(done)
