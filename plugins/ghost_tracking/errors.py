@@ -8,12 +8,16 @@ The docstring of a class is its default message; the attributes keep the facts, 
 
 from typing import Any
 
+from ghost_tracking.core.wording import printable
+
 
 class GhostTrackingError(Exception):
     """Ghost Tracking could not go on."""
 
     def __init__(self, message: str | None = None, **facts: Any) -> None:
-        self.message = message or (self.__class__.__doc__ or "").strip()
+        said = message or (self.__class__.__doc__ or "").strip()
+        # messages quote what others have written, and end in logs and terminals
+        self.message = "\n".join(printable(line, None) for line in said.split("\n"))
         self.facts = facts
         super().__init__(self.message)
 
@@ -128,6 +132,10 @@ class UnreadableFileError(PermanentError):
 
 class SchemaDriftError(UnreadableFileError):
     """A file has other columns or types than the vault's."""
+
+
+class ForeignFileError(UnreadableFileError):
+    """A symbolic link, a pipe or a device stands where the vault expects a file or a folder of its own."""
 
 
 class ShelvingError(PermanentError):

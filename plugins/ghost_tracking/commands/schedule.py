@@ -21,6 +21,7 @@ from ghost_tracking.commands import Commands, add_command, every, print_json
 from ghost_tracking.core.budgets import Balance
 from ghost_tracking.core.pacing import QuotaStatus
 from ghost_tracking.core.tiers import Queue
+from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -82,7 +83,7 @@ def _refused_list(_: ParquetVaultHook, options: argparse.Namespace) -> int:
         items, all_of_them = watchlist.refused.newest(_SHOWN), watchlist.refused.count()
     for each in items:
         since = f"{each.refused_at:%Y-%m-%d %H:%M} UTC"
-        table.add_row(since, *(Text(text) for text in (each.origin, each.item, each.reason)))
+        table.add_row(since, *(Text(printable(text)) for text in (each.origin, each.item, each.reason)))
     Console().print(table)
     if all_of_them > len(items):
         sys.stderr.write(f"and {all_of_them - len(items):,} more\n")
@@ -93,7 +94,7 @@ def _refused_retry(_: ParquetVaultHook, options: argparse.Namespace) -> int:
     with schedule(options) as watchlist:
         ids, reasons = watchlist.retry_refused(options.items or None)
     for reason in list(reasons.values())[:_SHOWN]:
-        sys.stderr.write(f"{reason}\n")
+        sys.stderr.write(f"{printable(reason)}\n")
     print_json({"scheduled": len(ids), "still_refused": len(reasons)})
     return 1 if reasons else 0
 

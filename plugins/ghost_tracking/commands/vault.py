@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ghost_tracking.commands import Commands, add_command, print_json
 from ghost_tracking.core.video_ids import parse_video_reference
+from ghost_tracking.core.wording import printable
 from ghost_tracking.hooks.vault import ParquetVaultHook
 
 
@@ -90,7 +92,7 @@ def _expire(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
 def _history(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
     points = vault.read_history(options.video_id)
     if points.empty:
-        sys.stderr.write(f"The vault has no point of video {options.video_id}\n")
+        sys.stderr.write(f"The vault has no point of video {printable(options.video_id)}\n")
         return 1
     sys.stdout.write(points.to_csv(index=False))
     return 0
@@ -100,6 +102,6 @@ def _find(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
     found = vault.find_videos(" ".join(options.words))
     table = Table("video_id", "title", "channel_title", "published_at")
     for row in found[["video_id", "title", "channel_title", "published_at"]].itertuples(index=False):
-        table.add_row(*map(str, row))
+        table.add_row(*(Text(printable(each)) for each in row))
     Console().print(table)
     return 0

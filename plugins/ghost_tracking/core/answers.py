@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ghost_tracking.core.budgets import Bucket
+from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import (
     CallRejectedError,
     GhostTrackingError,
@@ -57,7 +58,7 @@ def classify(status: int, headers: Mapping[str, str], content: bytes, bucket: Bu
     if error is None:
         return _classify_without_body(status, headers)
     reasons = {reason.lower() for reason in _reasons(error)}
-    said = f"YouTube answered {status} ({', '.join(sorted(reasons)) or 'no reason given'})"
+    said = f"YouTube answered {status} ({printable(', '.join(sorted(reasons))) or 'no reason given'})"
     message = str(error.get("message", ""))
     if reasons & _QUOTA or (reasons & _SLOW_DOWN and _is_daily(error)):
         return QuotaExhaustedError.of(bucket)
@@ -76,8 +77,8 @@ def _classify_refusal(status: int, reasons: set[str], message: str, said: str) -
     if status in (404, 410) or reasons & _OF_THIS_SOURCE:
         return NotFoundError(f"{said}: {NotFoundError.__doc__}", status=status, said=said)
     if status in _OF_WHAT_WAS_ASKED:
-        return CallRejectedError(f"{said}: {message[:200]}", status=status, reasons=frozenset(reasons))
-    words = message[:200].strip() or "no message"
+        return CallRejectedError(f"{said}: {printable(message)}", status=status, reasons=frozenset(reasons))
+    words = printable(message).strip() or "no message"
     return ProjectRefusedError(
         f"{said}: '{words}': mend the API project of connection 'youtube_default' in the Google Cloud console",
         status=status,

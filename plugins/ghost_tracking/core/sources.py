@@ -27,6 +27,7 @@ from ghost_tracking.core.video_ids import (
     parse_channel_reference,
     parse_playlist_reference,
 )
+from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import BadSourcesError
 
 
@@ -52,7 +53,7 @@ class _Source(BaseModel):
     def label(self) -> str:
         """Names the source for people."""
         kind, name = next(iter(self.model_dump().items()))
-        return f"{kind} {len(name)} videos" if isinstance(name, list | tuple) else f"{kind} {name}"
+        return f"{kind} {len(name)} videos" if isinstance(name, list | tuple) else printable(f"{kind} {name}")
 
 
 def _text(value: Any) -> Any:

@@ -17,7 +17,7 @@ from ghost_tracking.core.schedule import Outcome, WatchlistEntry, keeping_slot, 
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.video_ids import parse_brought_video
 from ghost_tracking.core.videos import Reading, Video
-from ghost_tracking.core.wording import counted
+from ghost_tracking.core.wording import counted, printable
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -346,7 +346,7 @@ def _report(queue: str, done: Done) -> dict[str, Any]:
     answer = done.answer
     refused = answer.malformed | answer.faulty
     for video_id, reason in list(refused.items())[:_SHOWN]:
-        log.warning("Set aside %s, which cannot be read: %s", video_id, reason)
+        log.warning("Set aside %s, which cannot be read: %s", printable(video_id), printable(reason))
     return {
         "queue": queue,
         "claimed": done.claimed,

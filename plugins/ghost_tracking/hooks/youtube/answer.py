@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from ghost_tracking.core.videos import Found, Reading, Video, item_id, parse_instant
+from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import TransientError, YouTubeFaultError
 
 Item = TypeVar("Item", Reading, Video)
@@ -73,7 +74,7 @@ def read_answer(
         try:
             answer.found[video_id] = read_item(item, observed_at, odd)
         except (TypeError, ValueError, ArithmeticError) as problem:  # an oddness that nobody thought of costs itself
-            answer.malformed[video_id] = f"its item cannot be read: {problem}"[:200]
+            answer.malformed[video_id] = printable(f"its item cannot be read: {problem}")
     answer.missing = asked - answer.found.keys() - answer.malformed.keys()
     if odd:
         counts = ", ".join(f"{name} {number} times" for name, number in sorted(Counter(odd).items()))

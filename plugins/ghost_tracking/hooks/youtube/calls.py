@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 import time
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -25,6 +26,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from ghost_tracking.core.answers import classify
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse
+from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import (
     CallRejectedError,
     ConfigurationError,
@@ -43,6 +45,11 @@ _LONGEST_WAIT = 30.0
 _TIMEOUTS = 5  # what takes as many timeouts in all is cut off, where the caller gives no time of its own
 _OUR_FAULT = {"invalidfilters", "missingrequiredparameter", "invalidpagetoken", "unknownpart"}
 _BUCKETS = {("videos", "batchGetStats"): Bucket.STATISTICS, ("search", "list"): Bucket.SEARCH}
+
+MOST_BYTES = 32 * 2**20
+"""Of an answer: fifty videos with the longest descriptions take some 2 MB."""
+_CODINGS = {"gzip": [zlib.MAX_WBITS | 16], "deflate": [zlib.MAX_WBITS, -zlib.MAX_WBITS]}
+"""What the Google client says that it takes; of deflate servers have two notions."""
 
 _IN_VAIN = 4  # calls that are given up before YouTube is taken to be down; one more than threads at least
 _IN_VAIN_HALVING = 8  # and while a call is cut in halves, where none has succeeded
@@ -114,7 +121,8 @@ class _Http(httplib2.Http):  # type: ignore[misc]  # httplib2 has no types
     """One thread's connection: sends the key as a header, pays for each request at the moment it is sent.
 
     httplib2 sends a request again when a kept connection turns out stale; that one is paid for too. A redirect is
-    not followed, since it would take the key along to wherever it points.
+    not followed, since it would take the key along to wherever it points. Of an answer no more is read, and no more
+    decompressed, than `MOST_BYTES`.
     """
 
     def __init__(self, key: str, timeout: float, *, in_query: bool = False) -> None:
@@ -144,6 +152,7 @@ class _Http(httplib2.Http):  # type: ignore[misc]  # httplib2 has no types
                 return send(*args, **kwargs)
 
             conn.request = paid
+            conn.getresponse = functools.partial(_bounded, conn.getresponse)
         try:
             return super()._conn_request(conn, *arguments)
         finally:
@@ -157,6 +166,54 @@ class _Http(httplib2.Http):  # type: ignore[misc]  # httplib2 has no types
             if connection.sock is not None:
                 with suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RDWR)
+
+
+class _TooLargeError(http.client.HTTPException):
+    """An answer has more bytes than any of YouTube's."""
+
+
+def _bounded(receive: Callable[[], Any]) -> Any:
+    """An answer of which no more is read than it may have; decompressed here, since httplib2 would know no bound."""
+    answer = receive()
+    read = answer.read
+
+    def bounded() -> bytes:
+        try:
+            return _read(answer, read)
+        except BaseException:
+            answer.close()
+            raise
+
+    answer.read = bounded
+    return answer
+
+
+def _read(answer: Any, read: Callable[[int], bytes]) -> bytes:
+    data = read(MOST_BYTES + 1)
+    if answer.length and len(data) <= MOST_BYTES:  # asked for a number of bytes, it would not say that it was cut off
+        raise http.client.IncompleteRead(b"", answer.length)
+    coding = answer.headers.get("content-encoding", "").strip().lower()
+    if data and coding in _CODINGS and len(data) <= MOST_BYTES:
+        data = _decompressed(data, coding)
+        del answer.headers["content-encoding"], answer.headers["content-length"]
+    if len(data) > MOST_BYTES:
+        raise _TooLargeError(f"the answer has more than {MOST_BYTES:,} bytes")
+    return data
+
+
+def _decompressed(data: bytes, coding: str) -> bytes:
+    """The first `MOST_BYTES` of what was compressed, and one more where there is more."""
+    for bits in _CODINGS[coding]:
+        stream = zlib.decompressobj(bits)
+        try:
+            whole = stream.decompress(data, MOST_BYTES + 1)
+        except zlib.error as error:
+            failure = error
+            continue
+        if not stream.eof and len(whole) <= MOST_BYTES:
+            raise http.client.IncompleteRead(b"")
+        return whole
+    raise http.client.HTTPException(f"the answer cannot be decompressed: {failure}")
 
 
 class Caller:
@@ -524,4 +581,4 @@ def _url(connection: Connection) -> str | None:
 
 
 def _without_urls(failure: BaseException) -> str:
-    return re.sub(r"https?://\S+", "the API's URL", str(failure))[:200]
+    return printable(re.sub(r"https?://\S+", "the API's URL", str(failure)))
