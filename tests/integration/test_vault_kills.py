@@ -313,7 +313,11 @@ class Death:
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        if (writes or event in self._EVENTS) and str(arguments[0]).startswith(self._root):
+        # the vault reaches its files by names within folders that it holds open
+        path = arguments[0] if arguments else None
+        if not (writes or event in self._EVENTS) or not isinstance(path, str | os.PathLike):
+            return
+        if str(path).startswith(self._root) or not Path(path).is_absolute():
             self._change()
 
     def _change(self) -> None:

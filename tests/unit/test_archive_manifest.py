@@ -11,11 +11,15 @@ from ghost_tracking.hooks.vault.archive.names import named_at, new_name
 DAY = datetime(2026, 1, 15, tzinfo=UTC)
 
 
+def name(number: int, other: int = 0) -> str:
+    """A name as the archive gives it."""
+    return f"20260115T000000{number:06}-{other:012x}.parquet"
+
+
 def manifest(*sizes: int) -> ArchiveManifest:
     return ArchiveManifest(
         files=tuple(
-            ArchivedFile(name=f"{number:03}.parquet", videos=1, bytes=size, oldest=DAY)
-            for number, size in enumerate(sizes)
+            ArchivedFile(name=name(number), videos=1, bytes=size, oldest=DAY) for number, size in enumerate(sizes)
         )
     )
 
@@ -28,11 +32,11 @@ def test_few_files_or_full_ones_stay() -> None:
 
 def test_four_of_a_size_become_one_the_oldest_first() -> None:
     assert [file.name for file in manifest(9_000, 90_000, LARGEST, 900, 90, 9).mergeable()] == [
-        "000.parquet",
-        "001.parquet",
-        "003.parquet",
-        "004.parquet",
-        "005.parquet",
+        name(0),
+        name(1),
+        name(3),
+        name(4),
+        name(5),
     ]
 
 
@@ -47,13 +51,13 @@ def test_files_stay_few_and_are_written_few_times(largest_batch: int) -> None:
     dice = random.Random(largest_batch)
     held, came, written = manifest(), 0, 0
     for number in range(1_000):
-        file = ArchivedFile(name=f"{number:06}", videos=1, bytes=dice.randrange(1, largest_batch), oldest=DAY)
+        file = ArchivedFile(name=name(number), videos=1, bytes=dice.randrange(1, largest_batch), oldest=DAY)
         held, came, written = held.with_files([file], ()), came + file.bytes, written + file.bytes
         while group := held.mergeable():
             assert len(group) >= 2
             size = sum(each.bytes for each in group)
             assert size <= LARGEST
-            one = ArchivedFile(name=f"{number:06}-{size}", videos=1, bytes=size, oldest=DAY)
+            one = ArchivedFile(name=name(number, size), videos=1, bytes=size, oldest=DAY)
             held, written = held.with_files([one], {each.name for each in group}), written + size
         full = sum(file.bytes >= LARGEST // 2 for file in held.files)
         assert len(held.files) - full <= 3 * 5

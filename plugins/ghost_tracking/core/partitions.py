@@ -10,6 +10,8 @@ _PATH = re.compile(r"date=(\d{4}-\d{2}-\d{2})/hour=(\d{2})", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _MONTH = re.compile(r"\d{4}-\d{2}", re.ASCII)
 _HOUR = dt.timedelta(hours=1)
+_YEARS = range(1900, 9999)
+"""Beyond them, the end of an hour, a day or a month can be no date."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -37,7 +39,7 @@ class Partition:
         match = _PATH.fullmatch(path)
         if match is None:
             raise ValueError(f"{path!r} is not of the form date=YYYY-MM-DD/hour=HH")
-        return cls(dt.date.fromisoformat(match[1]), int(match[2]))
+        return cls(_date(match[1]), int(match[2]))
 
     @property
     def path(self) -> str:
@@ -84,9 +86,9 @@ class Period:
     def parse(cls, name: str) -> Self:
         """The period of this name; ValueError for anything else."""
         if _DAY.fullmatch(name):
-            return cls.day(dt.date.fromisoformat(name))
+            return cls.day(_date(name))
         if _MONTH.fullmatch(name):
-            return cls.month(dt.date.fromisoformat(f"{name}-01"))
+            return cls.month(_date(f"{name}-01"))
         raise ValueError(f"{name!r} is neither YYYY-MM-DD nor YYYY-MM")
 
     @property
@@ -135,3 +137,10 @@ class Period:
 
     def __str__(self) -> str:
         return self.name
+
+
+def _date(text: str) -> dt.date:
+    date = dt.date.fromisoformat(text)
+    if date.year not in _YEARS:
+        raise ValueError(f"{text} is no date of an observation")
+    return date

@@ -27,13 +27,12 @@ from ghost_tracking.errors import (
     PartitionBusyError,
     UnreadableFileError,
 )
-from ghost_tracking.hooks.vault import layout
+from ghost_tracking.hooks.vault import layout, parquet
 from ghost_tracking.hooks.vault.archive.files import naming_damage
 from ghost_tracking.hooks.vault.archive.names import new_name
 from ghost_tracking.hooks.vault.reading import Question
 from ghost_tracking.hooks.vault.reports import AvailabilityReport, ExpireReport
 from ghost_tracking.hooks.vault.storage import Storage, Version
-from ghost_tracking.hooks.vault.tables import require_schema
 
 log = logging.getLogger(__name__)
 
@@ -192,10 +191,10 @@ def survey(storage: Storage) -> dict[str, Any]:
         key = layout.availability(month)
         try:
             with naming_damage(key), storage.open(key) as file:
-                metadata = pq.read_metadata(file)
+                rows = parquet.rows_of(file, parquet.AVAILABILITY)
                 found["bytes"] += file.seek(0, 2)
             found["files"] += 1
-            found["events"] += metadata.num_rows
+            found["events"] += rows
         except FileNotFoundError:
             continue
         except (UnreadableFileError, FileChangedError) as error:
@@ -313,7 +312,7 @@ def _count(storage: Storage, key: str) -> int:
     """How many events a file has; 0 for one that is broken or gone."""
     try:
         with naming_damage(key), storage.open(key) as file:
-            return int(pq.read_metadata(file).num_rows)
+            return parquet.rows_of(file, parquet.AVAILABILITY)
     except (FileNotFoundError, UnreadableFileError, FileChangedError):
         return 0
 
@@ -328,9 +327,7 @@ def _encoded(table: pa.Table) -> bytes:
 def _decoded(key: str, data: bytes) -> pa.Table:
     """All events of a file; UnreadableFileError with its name when it is broken, SchemaDriftError for other columns."""
     with naming_damage(key):
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        require_schema(file.schema_arrow, SCHEMA)
-        table = file.read().cast(SCHEMA)
+        table = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.AVAILABILITY).read().cast(SCHEMA)
     if table["video_id"].null_count or _times(table).null_count:
         raise UnreadableFileError(f"{key} has events without video_id or without a time", key=key)
     return table

@@ -12,6 +12,7 @@ import pyarrow as pa
 from ghost_tracking.core.arguments import require_span
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import CLOCK_SKEW, is_future
+from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.hooks.vault import archive, availability, files, future, layout, tables
 from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex, current, load
@@ -96,7 +97,7 @@ def survey(storage: Storage) -> dict[str, Any]:
         "staged_videos": videos["staged_parts"],
         "staged_availability": events["staged_parts"],
         "late_hours": list(index.late),
-        "unreadable": [*seen.unreadable, *videos["unreadable"], *events["unreadable"]],
+        "unreadable": [*seen.unreadable, *videos["unreadable"], *events["unreadable"], *_foreign(storage)],
         "quarantined": sum(1 for _ in storage.walk(layout.QUARANTINE)),
         "future": list(future.problems(storage, index, now)),
     }
@@ -118,7 +119,13 @@ def verify(storage: Storage, start: dt.datetime | None = None, end: dt.datetime 
         log.info("Verifying the series of %s", period)
         report += _verify_period(storage, index, period)
     ahead = future.problems(storage, index, dt.datetime.now(dt.UTC))
-    others = (*ahead, *_orphans(storage, index), *archive.verify(storage), *availability.verify(storage))
+    others = (
+        *ahead,
+        *_foreign(storage),
+        *_orphans(storage, index),
+        *archive.verify(storage),
+        *availability.verify(storage),
+    )
     return report + VerifyReport(problems=others)
 
 
@@ -289,6 +296,12 @@ def _verify_period(storage: Storage, index: SeriesIndex, period: Period) -> Veri
     differing = sorted(hour for hour in wanted.keys() | found.keys() if wanted.get(hour) != found.get(hour))
     problems = tuple(f"the series of {period} differ from the index in {hour}" for hour in differing[:3])
     return VerifyReport(periods=1, points=sum(each.rows for each in found.values()), problems=problems)
+
+
+def _foreign(storage: Storage) -> Iterator[str]:
+    """A sentence for each symbolic link, pipe or device below the root."""
+    for key in storage.foreign():
+        yield f"{printable(key)} is a symbolic link, or none of the vault's files: it is left alone; remove it"
 
 
 def _orphans(storage: Storage, index: SeriesIndex) -> Iterator[str]:

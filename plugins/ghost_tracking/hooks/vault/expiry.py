@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from pydantic import AwareDatetime
+
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.hooks.vault import files, layout
@@ -48,7 +50,7 @@ class Announcement(Manifest):
     """The retention that is in force, or is going to be, and since when."""
 
     days: int = 0
-    announced_at: datetime = datetime.min.replace(tzinfo=UTC)
+    announced_at: AwareDatetime = datetime.min.replace(tzinfo=UTC)
 
 
 def was_announced(storage: Storage, days: int, now: datetime) -> bool:

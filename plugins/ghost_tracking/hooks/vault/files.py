@@ -10,6 +10,7 @@ goes wrong here is the file's fault and not the disk's.
 """
 
 import datetime as dt
+import errno
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import COLUMNS
 from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.hooks.vault import parquet
 from ghost_tracking.hooks.vault.storage import Storage
 from ghost_tracking.hooks.vault.tables import BROKEN, KEY, SCHEMA, checked, require_hour, require_schema, sort
 
@@ -90,6 +92,8 @@ def grow(data: bytes, fresh: pa.Table, parts: Collection[str]) -> bytes:
     """
     with _naming_damage():
         before = _opened(data).metadata
+    _require_room(before.num_rows + fresh.num_rows)
+    with _naming_damage():
         sink = pa.BufferOutputStream()
         with pq.ParquetWriter(sink, SCHEMA, **_OPEN) as writer:
             # It has written the four bytes with which every Parquet file begins, and takes up where these end.
@@ -168,7 +172,7 @@ def read_footer(data: bytes) -> Footer:
         notes: Mapping[bytes, bytes] = metadata.metadata or {}
         return Footer(
             rows=metadata.num_rows,
-            parts=frozenset(json.loads(notes.get(_PARTS_KEY.encode(), b"[]"))),
+            parts=frozenset(map(str, json.loads(notes.get(_PARTS_KEY.encode(), b"[]")))),
             newest=_newest(metadata),
             sealed=_SEALED_KEY.encode() in notes,
             groups=metadata.num_row_groups,
@@ -190,7 +194,10 @@ def footer_length(data: bytes) -> int:
     """How many bytes at the end of a file make its footer, told by the last eight."""
     if data[-4:] != b"PAR1":
         raise UnreadableFileError("not an intact Parquet file: its end is missing")
-    return int.from_bytes(data[-8:-4], "little") + 8
+    length = int.from_bytes(data[-8:-4], "little") + 8
+    if length > parquet.MOST_FOOTER_BYTES:
+        raise UnreadableFileError(f"a footer of {length:,} bytes, where {parquet.MOST_FOOTER_BYTES:,} are the most")
+    return length
 
 
 def _of_groups(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:
@@ -204,17 +211,24 @@ def _of_groups(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[st
 def _naming_damage() -> Iterator[None]:
     try:
         yield
-    except BROKEN as error:
+    except (*BROKEN, ArithmeticError, TypeError, RecursionError) as error:  # its statistics and notes are foreign too
         raise UnreadableFileError(f"not an intact Parquet file: {str(error).partition(chr(10))[0][:200]}") from error
 
 
 def _file(table: pa.Table, options: Mapping[str, Any], notes: Mapping[str, str]) -> bytes:
+    _require_room(table.num_rows)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, SCHEMA, **options) as writer:
         _write(writer, table)
         if notes:
             writer.add_key_value_metadata(notes)
     return bytes(sink.getvalue())
+
+
+def _require_room(rows: int) -> None:
+    """Nothing is written that no reader would take."""
+    if rows > parquet.POINTS.rows:
+        raise OSError(errno.EFBIG, f"An hour of the vault holds up to {parquet.POINTS.rows:,} points, not {rows:,}")
 
 
 def _write(writer: pq.ParquetWriter, table: pa.Table) -> None:
@@ -239,9 +253,7 @@ def _footer(row_groups: Sequence[pq.FileMetaData], notes: Mapping[str, str]) -> 
 
 
 def _opened(data: bytes) -> pq.ParquetFile:
-    file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-    require_schema(file.schema_arrow)
-    return file
+    return parquet.opened(pa.BufferReader(data), SCHEMA, parquet.POINTS)
 
 
 def _statistics(group: pq.RowGroupMetaData, column: str) -> Any:

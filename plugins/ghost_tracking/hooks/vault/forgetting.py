@@ -26,7 +26,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
-from ghost_tracking.hooks.vault import files, layout, tables
+from ghost_tracking.hooks.vault import files, layout, parquet, tables
 from ghost_tracking.hooks.vault.archive import Archive
 from ghost_tracking.hooks.vault.archive.files import naming_damage
 from ghost_tracking.hooks.vault.archive.manifest import ArchiveManifest
@@ -194,7 +194,7 @@ class Layer(ABC):
     @contextmanager
     def _opened(self, key: str) -> Iterator[pq.ParquetFile]:
         with naming_damage(key), self._storage.open(key) as handle:
-            file = pq.ParquetFile(handle, page_checksum_verification=True)
+            file = parquet.opened(handle, None, parquet.ANY_LAYER)
             if "video_id" not in file.schema_arrow.names:
                 raise UnreadableFileError("no column video_id")
             yield file
@@ -205,7 +205,7 @@ class Layer(ABC):
     def _rewritten(self, key: str) -> bytes | None:
         """A small file without the videos, with all else that it says; None where nothing is left."""
         with naming_damage(key):
-            file = pq.ParquetFile(pa.BufferReader(self._storage.read(key).data), page_checksum_verification=True)
+            file = parquet.opened(pa.BufferReader(self._storage.read(key).data), None, parquet.AVAILABILITY)
             table = self._wanted.left_of(file.read())
         if not table.num_rows:
             return None
@@ -427,7 +427,7 @@ class Lists(Layer):
 
     def rows(self, key: str) -> int:
         with naming_damage(key), self._storage.open(key) as handle:
-            file = pq.ParquetFile(handle, page_checksum_verification=True)
+            file = parquet.opened(handle, None, parquet.ANY_LAYER)
             if "video_id" in file.schema_arrow.names:
                 return self._wanted.rows_of(file)
             return sum(1 for text in file.read(columns=["text"])["text"].to_pylist() if self._wanted.named_in(text))

@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from ghost_tracking.core.heat import FALLEN_FOR, SHORTEST, HeatRule
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.hooks.vault import layout
+from ghost_tracking.hooks.vault import layout, parquet
 from ghost_tracking.hooks.vault.archive.files import naming_damage
 from ghost_tracking.hooks.vault.storage import Storage
-from ghost_tracking.hooks.vault.tables import Numbers, require_schema
+from ghost_tracking.hooks.vault.tables import Numbers
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,7 @@ def load(storage: Storage, chunk: str, length: int) -> Memory | None:
     try:
         data = storage.read(key).data
         with naming_damage(key):
-            file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-            require_schema(file.schema_arrow, SCHEMA)
+            file = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.ROSTER)
             table = file.read()
     except FileNotFoundError:
         return None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,18 +23,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from more_itertools import chunked
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ghost_tracking.core.lists import BadLine, Found, read_list
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
-from ghost_tracking.hooks.vault import layout
+from ghost_tracking.hooks.vault import layout, parquet
 from ghost_tracking.hooks.vault.archive.files import naming_damage
-from ghost_tracking.hooks.vault.archive.names import named_at, new_name
-from ghost_tracking.hooks.vault.manifests import Manifest
+from ghost_tracking.hooks.vault.archive.names import named_at, new_name, of_file
+from ghost_tracking.hooks.vault.manifests import Count, Manifest
 from ghost_tracking.hooks.vault.reports import ListReport, ListStatus, Waiting
 from ghost_tracking.hooks.vault.storage import Storage
-from ghost_tracking.hooks.vault.tables import require_schema
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +54,13 @@ BAD: Final = pa.schema(
     ]
 )
 
-_NAME: Final = re.compile(r"[\w.-]{1,80}", re.ASCII)
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,80}")
 _ATTEMPTS: Final = 8
 _SPELLED_OUT: Final = 10
 _SHOWN: Final = 80
 _NOTHING: Final = np.empty(0, dtype=np.uint64)
+
+FileName = Annotated[str, AfterValidator(of_file)]
 
 Progress = Callable[[int, int], None]
 """Is told now and then how many lines were read, and how many videos were found in them."""
@@ -70,8 +71,8 @@ class ListFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    ids: int
+    name: FileName
+    ids: Count
 
 
 class KeptList(BaseModel):
@@ -84,13 +85,13 @@ class KeptList(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    created_at: datetime
+    name: Annotated[str, Field(pattern=f"^(?:{_NAME.pattern})$")]
+    created_at: AwareDatetime
     files: tuple[ListFile, ...] = ()
-    admitted: int = 0
-    duplicates: int = 0
-    bad: int = 0
-    bad_file: str | None = None
+    admitted: Count = 0
+    duplicates: Count = 0
+    bad: Count = 0
+    bad_file: FileName | None = None
 
     @property
     def ids(self) -> int:
@@ -240,7 +241,7 @@ class Inbox:
         """
         with naming_damage(_key(name)):
             data = self._storage.read(_key(name)).data
-            table = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True).read()
+            table = parquet.opened(pa.BufferReader(data), None, parquet.INBOX).read()
         if "text" in table.column_names:
             left = table.filter(pa.array([not named_in(text) for text in table["text"].to_pylist()], pa.bool_()))
         else:
@@ -263,7 +264,7 @@ class Inbox:
         """How many ids a file has; 1 for one that is broken or missing: its list stays, to be mended."""
         try:
             with naming_damage(_key(name)), self._storage.open(_key(name)) as file:
-                return int(pq.read_metadata(file).num_rows)
+                return parquet.rows_of(file, parquet.INBOX)
         except (FileNotFoundError, UnreadableFileError):
             return 1
 
@@ -424,9 +425,7 @@ class Inbox:
                 key=key,
             ) from error
         with naming_damage(key):
-            file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-            require_schema(file.schema_arrow, schema)
-            return file.read()
+            return parquet.opened(pa.BufferReader(data), schema, parquet.INBOX).read()
 
     def _sweep(self) -> None:
         """Delete files that no list names and that are too old for somebody to be about to name them."""

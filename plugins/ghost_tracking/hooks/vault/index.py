@@ -1,22 +1,37 @@
 """The manifest of `series/`: which hours are folded, into which files, and which of them have changed since."""
 
 import datetime as dt
+import re
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.hooks.vault import layout
-from ghost_tracking.hooks.vault.manifests import Manifest
+from ghost_tracking.hooks.vault.manifests import Count, Manifest
 from ghost_tracking.hooks.vault.storage import Storage, Version
 from ghost_tracking.hooks.vault.tables import Tally, tally
 
 _ATTEMPTS: Final = 5
 _NONE: Final = Tally(0, 0)
+_NAME: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}-\d{3,6}\.parquet", re.ASCII)
+_Hash = Annotated[str, Field(pattern=r"^(?:[0-9a-f]{16})?$")]
+_Hour = Annotated[int, Field(ge=0, le=23)]
+
+
+def _day(name: str) -> str:
+    if Period.parse(name).is_month:
+        raise ValueError(f"{name} is no day")
+    return name
+
+
+def _hour(path: str) -> str:
+    Partition.parse(path)
+    return path
 
 
 class SeriesFile(BaseModel):
@@ -26,10 +41,18 @@ class SeriesFile(BaseModel):
 
     path: str
     period: str
-    points: int
-    bytes: int
+    points: Count
+    bytes: Count
     first: str
     last: str
+
+    @model_validator(mode="after")
+    def _is_of_its_period(self) -> Self:
+        """Stands where `series.SeriesWriter` puts the files of its period, and nowhere else."""
+        folder, _, name = self.path.rpartition("/")
+        if folder != f"{layout.SERIES}/{Period.parse(self.period).path}" or not _NAME.fullmatch(name):
+            raise ValueError(f"{self.path[:100]!r} is no file of the series of {self.period[:20]!r}")
+        return self
 
 
 class FoldedDay(BaseModel):
@@ -40,9 +63,9 @@ class FoldedDay(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rows: tuple[int, ...]
-    hash: tuple[str, ...]
-    dropped: tuple[int, ...] = ()
+    rows: Annotated[tuple[Count, ...], Field(min_length=24, max_length=24)]
+    hash: Annotated[tuple[_Hash, ...], Field(min_length=24, max_length=24)]
+    dropped: tuple[_Hour, ...] = ()
 
     @classmethod
     def of(cls, date: dt.date, hours: Mapping[Partition, Tally], dropped: tuple[int, ...]) -> Self:
@@ -64,8 +87,8 @@ class SeriesIndex(Manifest):
 
     version: Literal[1] = 1
     files: tuple[SeriesFile, ...] = ()
-    days: dict[str, FoldedDay] = Field(default_factory=dict)
-    late: tuple[str, ...] = ()
+    days: dict[Annotated[str, AfterValidator(_day)], FoldedDay] = Field(default_factory=dict)
+    late: tuple[Annotated[str, AfterValidator(_hour)], ...] = ()
 
     @property
     def periods(self) -> list[Period]:

@@ -15,10 +15,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from ghost_tracking.core.let_go import Change, State
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
-from ghost_tracking.hooks.vault import layout
+from ghost_tracking.hooks.vault import layout, parquet
 from ghost_tracking.hooks.vault.archive.files import naming_damage
 from ghost_tracking.hooks.vault.storage import Storage, Version
-from ghost_tracking.hooks.vault.tables import require_schema
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -151,9 +150,7 @@ def _encoded(known: dict[str, Kept]) -> bytes:
 
 def _decoded(data: bytes) -> dict[str, Kept]:
     with naming_damage(layout.LET_GO):
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        require_schema(file.schema_arrow, SCHEMA)
-        rows = file.read().to_pylist()
+        rows = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.AVAILABILITY).read().to_pylist()
     return {
         row["video_id"]: Kept(
             Change(row["video_id"], State(row["state"]), row["changed_at"]), row["applied_at"], row["checked_at"]

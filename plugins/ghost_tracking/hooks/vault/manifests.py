@@ -2,14 +2,20 @@
 
 Files that a manifest names are never changed: a new set of files is written under new names, the manifest is
 replaced, and only then are the old ones deleted. Whoever read the former manifest and finds a file gone loads it anew.
+
+Others may be able to write where the vault is, so a manifest is read as foreign text: it is damaged where a name in it
+has another form than the layer writes.
 """
 
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault.storage import Storage, Version
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+"""A number of points, videos or bytes."""
 
 
 class Manifest(BaseModel):

@@ -24,6 +24,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import SOON, MetricPoint, is_future, refuse_future
 from ghost_tracking.errors import (
     FileChangedError,
+    ForeignFileError,
     PartitionBusyError,
     SchemaDriftError,
     UnreadableFileError,
@@ -154,7 +155,7 @@ class Publisher:
         except (PartitionBusyError, FileChangedError):
             log.warning("%s is being written by somebody else: its parts stay staged", partition)
             return PublishReport(busy=(partition,))
-        except (OSError, SchemaDriftError) as error:
+        except (OSError, SchemaDriftError, ForeignFileError) as error:
             problem = f"{partition} could not be published, its parts stay staged: {error}"
             log.error(problem)
             return PublishReport(failed=(partition,), problems=(problem,))

@@ -8,7 +8,13 @@ import pyarrow as pa
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import is_future
-from ghost_tracking.errors import FileChangedError, PartitionBusyError, SchemaDriftError, UnreadableFileError
+from ghost_tracking.errors import (
+    FileChangedError,
+    ForeignFileError,
+    PartitionBusyError,
+    SchemaDriftError,
+    UnreadableFileError,
+)
 from ghost_tracking.hooks.vault import files, future, layout, tables
 from ghost_tracking.hooks.vault.checking import read_hour, tally_of
 from ghost_tracking.hooks.vault.folding import Folder
@@ -27,7 +33,7 @@ class Repairer:
     """Mends the vault on one storage. The caller holds `layout.SERIES_LOCK`.
 
     A broken file is never deleted: it is copied to the quarantine before another takes its place. Files of another
-    version of this program (`SchemaDriftError`) are left alone.
+    version of this program (`SchemaDriftError`), and symbolic links, are left alone.
     """
 
     def __init__(self, storage: Storage, lock_timeout: float) -> None:
@@ -178,7 +184,7 @@ class Repairer:
         index, _ = load(self._storage)
         try:
             points = read_hour(self._storage, hour)
-        except SchemaDriftError as error:
+        except (SchemaDriftError, ForeignFileError) as error:
             return RepairReport(problems=(f"{error.message}: it is left as it is",))
         except FileNotFoundError:
             return RepairReport()

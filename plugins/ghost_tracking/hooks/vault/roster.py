@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 
 from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.videos import Reading
-from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.hooks.vault import heat, layout
+from ghost_tracking.errors import ForeignFileError, UnreadableFileError
+from ghost_tracking.hooks.vault import heat, layout, parquet
 from ghost_tracking.hooks.vault.storage import Storage
-from ghost_tracking.hooks.vault.tables import require_schema
 
 SCHEMA: Final = pa.schema([pa.field("number", pa.uint64()), pa.field("other", pa.string())])
 _ID_LENGTH: Final = 11
@@ -55,6 +54,10 @@ class ChunkFiles:
                 "of the vault, or the database from the time of this vault",
                 key=key,
             ) from error
+        except ForeignFileError:
+            raise
+        except UnreadableFileError as error:
+            raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
@@ -170,8 +173,7 @@ def encode(ids: Iterable[str]) -> bytes:
 
 def decode(data: bytes) -> list[str]:
     """The ids of a chunk's file."""
-    with pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True) as file:
-        require_schema(file.schema_arrow, SCHEMA)
+    with parquet.opened(pa.BufferReader(data), SCHEMA, parquet.ROSTER) as file:
         table = file.read()
     numbers = table["number"].drop_null().to_numpy()
     return [*_texts(numbers), *table["other"].drop_null().to_pylist()]

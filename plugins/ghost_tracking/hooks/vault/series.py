@@ -26,11 +26,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ghost_tracking.core.partitions import Partition, Period
-from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.hooks.vault import layout, tables
+from ghost_tracking.errors import SchemaDriftError, UnreadableFileError
+from ghost_tracking.hooks.vault import layout, parquet, tables
 from ghost_tracking.hooks.vault.index import SeriesFile, SeriesIndex
 from ghost_tracking.hooks.vault.storage import Storage
-from ghost_tracking.hooks.vault.tables import BROKEN, COUNTS, SCHEMA, Numbers, numbers, require_schema
+from ghost_tracking.hooks.vault.tables import BROKEN, COUNTS, SCHEMA, Numbers, numbers
 
 _GAINS = pa.list_(pa.field("element", pa.int64()))
 SERIES_SCHEMA: Final = pa.schema(
@@ -66,6 +66,9 @@ _FEW: Final = 4
 
 _THREADS: Final = 4
 _HOURS_BATCH: Final = 1 << 19
+_BYTES_AT_A_TIME: Final = 256 * 2**20
+"""Of a file that is read whole, uncompressed: 51 row groups, which most batches have, take some 20 MB."""
+
 _SECOND: Final = 1_000_000
 _NULL: Final = np.iinfo(np.int64).min
 _LEAVES: Final = {field.name: f"{field.name}.list.element" for field in SERIES_SCHEMA if pa.types.is_list(field.type)}
@@ -368,7 +371,8 @@ class SeriesReader:
         if not groups:
             return pa.schema([SERIES_SCHEMA.field(name) for name in columns or SERIES_SCHEMA.names]).empty_table()
         with self._naming_damage(), self._storage.open(self._key) as file:
-            rows = self._parquet(file, metadata).read_row_groups(groups, columns=columns, use_threads=False)
+            known = pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True, pre_buffer=False)
+            rows = known.read_row_groups(groups, columns=columns, use_threads=False)
             return _only(rows, pc.is_in(rows["video_id"], pa.array(video_ids, pa.string())))
 
     def batches(self, points: int) -> Iterator[pa.Table]:
@@ -382,30 +386,28 @@ class SeriesReader:
     def _rows(self, groups: int, columns: Sequence[str] | None) -> Iterator[pa.Table]:
         with self._naming_damage(), self._storage.open(self._key) as file:
             # a footer is some 11 kB a row group in memory: whoever reads every file once does not leave all of them
-            parquet = self._parquet(file, None)
-            require_schema(parquet.schema_arrow, SERIES_SCHEMA)
-            count = parquet.metadata.num_row_groups
-            for start in range(0, count, groups):
-                chosen = range(start, min(start + groups, count))
-                yield parquet.read_row_groups(list(chosen), columns=columns)
+            found = self._opened(file)
+            for chosen in _together(found.metadata, groups):
+                yield found.read_row_groups(chosen, columns=columns)
 
     def _footer(self) -> tuple[pq.FileMetaData, list[str], list[str]]:
         place = self._storage.place, self._key
         if place not in _FOOTERS:
             with self._naming_damage(), self._storage.open(self._key) as file:
-                parquet = self._parquet(file, None)
-                require_schema(parquet.schema_arrow, SERIES_SCHEMA)
-                groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
+                metadata = self._opened(file).metadata
+                groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
                 ids = [group.column(0).statistics for group in groups]
-                footer = parquet.metadata, [each.min for each in ids], [each.max for each in ids]
+                if not all(each is not None and isinstance(each.min, str) for each in ids):
+                    raise UnreadableFileError("row groups that do not tell from which video to which they go")
+                footer = metadata, [each.min for each in ids], [each.max for each in ids]
             while len(_FOOTERS) >= _MOST_FOOTERS:
                 _FOOTERS.pop(next(iter(_FOOTERS)), None)
             _FOOTERS[place] = footer
         return _FOOTERS[place]
 
     @staticmethod
-    def _parquet(file: Any, metadata: pq.FileMetaData | None) -> pq.ParquetFile:
-        return pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True, pre_buffer=False)
+    def _opened(file: Any) -> pq.ParquetFile:
+        return parquet.opened(file, SERIES_SCHEMA, parquet.SERIES, pre_buffer=False)
 
     def _naming_damage(self) -> "_Naming":
         return _Naming(self._key)
@@ -421,11 +423,29 @@ class _Naming:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, UnreadableFileError) or (isinstance(error, OSError) and error.errno is not None):
-            return  # named already, or the storage's trouble and not the file's
-        if isinstance(error, (*BROKEN, AttributeError)):
+        if isinstance(error, UnreadableFileError) and error.facts.get("key"):
+            return
+        if isinstance(error, OSError) and error.errno is not None:
+            return  # the storage's trouble and not the file's
+        if isinstance(error, (*BROKEN, AttributeError, ArithmeticError, TypeError, UnreadableFileError)):
             reason = str(error).partition("\n")[0][:200]
+            if isinstance(error, SchemaDriftError):
+                raise SchemaDriftError(f"{self._key} has {error.message}", key=self._key) from error
             raise UnreadableFileError(f"{self._key} cannot be read: {reason}", key=self._key) from error
+
+
+def _together(metadata: pq.FileMetaData, most: int) -> Iterator[list[int]]:
+    """The row groups in order, so many at a time, or fewer where they are large."""
+    chosen, size = list[int](), 0
+    for number in range(metadata.num_row_groups):
+        more = metadata.row_group(number).total_byte_size
+        if chosen and (len(chosen) == most or size + more > _BYTES_AT_A_TIME):
+            yield chosen
+            chosen, size = [], 0
+        chosen.append(number)
+        size += more
+    if chosen:
+        yield chosen
 
 
 def _only(rows: pa.Table, chosen: pa.ChunkedArray) -> pa.Table:

@@ -14,10 +14,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.hooks.vault import layout
+from ghost_tracking.hooks.vault import layout, parquet
 from ghost_tracking.hooks.vault.archive.files import naming_damage
 from ghost_tracking.hooks.vault.storage import Storage
-from ghost_tracking.hooks.vault.tables import require_schema
 
 log = logging.getLogger(__name__)
 
@@ -111,8 +110,7 @@ def _encoded(key: str, memory: SourceMemory) -> bytes:
 
 def _decoded(place: str, key: str, data: bytes) -> SourceMemory:
     with naming_damage(place):
-        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        require_schema(file.schema_arrow, SCHEMA)
+        file = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.SOURCE)
         table = file.read()
         text = (file.metadata.metadata or {}).get(_ABOUT.encode(), b"")
     try:

@@ -4,13 +4,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.hooks.vault import parquet
 from ghost_tracking.hooks.vault.archive.rows import SCHEMA
 from ghost_tracking.hooks.vault.storage import Storage
 from ghost_tracking.hooks.vault.tables import require_schema
@@ -85,13 +86,13 @@ def opened(storage: Storage, key: str) -> Iterator[pq.ParquetFile]:
     FileNotFoundError or `FileChangedError` when it is gone.
     """
     with naming_damage(key), storage.open(key) as handle:
-        yield _checked(handle)
+        yield parquet.opened(handle, SCHEMA, parquet.ARCHIVE)
 
 
 def decode(key: str, data: bytes) -> pa.Table:
     """All rows of a file that was read whole; raises as `opened`."""
     with naming_damage(key):
-        return _checked(pa.BufferReader(data)).read().cast(SCHEMA)
+        return parquet.opened(pa.BufferReader(data), SCHEMA, parquet.STAGED_VIDEOS).read().cast(SCHEMA)
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def naming_damage(key: str) -> Iterator[None]:
         yield
     except UnreadableFileError as error:
         raise error if error.facts.get("key") else type(error)(f"{key} has {error.message}", key=key) from error
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = str(error).partition("\n")[0][:200]
@@ -142,12 +143,6 @@ def merged(streams: Iterable[Iterable[pa.Table]]) -> Iterator[pa.Table]:
         heads = advanced
         together = pa.concat_tables(ready)
         yield together if len(ready) == 1 else together.sort_by("video_id")
-
-
-def _checked(source: Any) -> pq.ParquetFile:
-    file = pq.ParquetFile(source, page_checksum_verification=True)
-    require_schema(file.schema_arrow, SCHEMA)
-    return file
 
 
 def _next(tables: Iterator[pa.Table]) -> pa.Table | None:

@@ -1,16 +1,15 @@
 """The archive's manifest: which files hold the metadata, and which of them are due to become one."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
 from itertools import accumulate, groupby
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import layout
-from ghost_tracking.hooks.vault.archive.names import archived, named_at
-from ghost_tracking.hooks.vault.manifests import Manifest
+from ghost_tracking.hooks.vault.archive.names import archived, named_at, of_file
+from ghost_tracking.hooks.vault.manifests import Count, Manifest
 from ghost_tracking.hooks.vault.storage import Storage, Version
 
 LARGEST: Final = 64 * 2**20
@@ -26,10 +25,10 @@ class ArchivedFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    videos: int
-    bytes: int
-    oldest: datetime
+    name: Annotated[str, AfterValidator(of_file)]
+    videos: Count
+    bytes: Count
+    oldest: AwareDatetime
 
     @property
     def key(self) -> str:

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from ghost_tracking.errors import BadInputError
+
 Version = Hashable
 """What tells one content of a key from the next. Versions are compared, and nothing else."""
 
@@ -18,12 +20,30 @@ class Blob:
     version: Version
 
 
+def parts_of(key: str) -> list[str]:
+    """The parts of a key; none of "", the root. BadInputError for one that would leave the root, or that no vault has.
+
+    This is the one door through which every verb of every storage takes its keys: what a manifest, a database or a
+    caller names lies below the root, or is refused.
+    """
+    if key and not is_key(key):
+        raise BadInputError(f"{key[:200]!r} is no key of a file in the vault: it would lead elsewhere")
+    return key.split("/") if key else []
+
+
+def is_key(name: str) -> bool:
+    """Whether this is a relative path of names that can be shown, without a way up or a backslash in it."""
+    return name.isprintable() and "\\" not in name and {"", ".", ".."}.isdisjoint(name.split("/"))
+
+
 class Storage(Protocol):
     """A place for files.
 
-    Keys are relative paths with forward slashes. What `put` and `replace` return from survives a power cut. Any verb
-    raises `OSError`, always with its `errno`, for what may pass, and `ConfigurationError` for what somebody has to
-    mend.
+    Keys are relative paths with forward slashes, as `parts_of` takes them. What `put` and `replace` return from
+    survives a power cut. Any verb raises `OSError`, always with its `errno`, for what may pass, `ConfigurationError`
+    for what somebody has to mend, `BadInputError` for a key that leaves the root, and `ForeignFileError` where a
+    symbolic link or anything else but a file or a folder stands in the way: links below the root are never followed,
+    listed, replaced or removed.
     """
 
     @property
@@ -62,6 +82,9 @@ class Storage(Protocol):
 
     def walk(self, folder: str) -> Iterator[tuple[str, int]]:
         """The key of every file below `folder`, however deep, with its size in bytes; in no promised order."""
+
+    def foreign(self) -> Iterator[str]:
+        """What `children` and `walk` pass over: symbolic links, pipes, devices, and names that cannot be keys."""
 
     def put(self, key: str, data: bytes) -> None:
         """Write `key` whole, at once and durably, whatever stood there."""

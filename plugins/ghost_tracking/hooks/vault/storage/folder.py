@@ -1,19 +1,25 @@
-"""A vault that is a folder of a file system."""
+"""A vault that is a folder of a file system.
+
+Whoever may write into it may put anything there: nothing is reached but through `beneath`, so no symbolic link below
+the root leads out of it.
+"""
 
 import errno
 import fcntl
-import itertools
 import os
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from enum import Enum
+from operator import attrgetter
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple, TypeVar
 
-from ghost_tracking.errors import ConfigurationError, FileChangedError, PartitionBusyError
-from ghost_tracking.hooks.vault.storage.base import Blob, Version
+from ghost_tracking.errors import ConfigurationError, FileChangedError, ForeignFileError, PartitionBusyError
+from ghost_tracking.hooks.vault.storage import beneath
+from ghost_tracking.hooks.vault.storage.base import Blob, Version, is_key, parts_of
 
 _LOCK_POLL_SECONDS: Final = 0.05
 _PROBE_BYTES: Final = 1 << 20
@@ -21,6 +27,23 @@ _PROBE_BYTES: Final = 1 << 20
 _ATTEMPTS: Final = 20
 _NO_LOCKS: Final = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _NO_FOLDER_SYNC: Final = {errno.EINVAL, errno.EOPNOTSUPP, errno.EBADF}
+
+
+Result = TypeVar("Result")
+
+
+class _Kind(Enum):
+    FOLDER = "folder"
+    FILE = "file"
+    FOREIGN = "foreign"
+
+
+class _Entry(NamedTuple):
+    """What stands in a folder; of a file its size, where that is asked for."""
+
+    name: str
+    kind: _Kind
+    size: int = 0
 
 
 class FolderStorage:
@@ -32,6 +55,7 @@ class FolderStorage:
     def __init__(self, root: Path, scratch: str) -> None:
         """`scratch` is the key of the folder for unfinished files, on the same file system as all others."""
         self.root = root
+        self._root = str(root)
         self._scratch = scratch
 
     @property
@@ -46,15 +70,16 @@ class FolderStorage:
 
     def prepare(self) -> None:
         """Make the folder if it is missing; OSError when that, or writing into it, is not allowed."""
-        scratch = self.root / self._scratch
-        scratch.mkdir(parents=True, exist_ok=True)
-        if not os.access(scratch, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(scratch))
+        self.root.mkdir(parents=True, exist_ok=True)
+        self._make_folder(parts_of(self._scratch))
+        with beneath.folder_of(self._root, parts_of(self._scratch)) as (folder, name):
+            if not os.access(name, os.W_OK | os.X_OK, dir_fd=folder):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), f"{self.root}/{self._scratch}")
 
     def probe(self) -> None:
         """Really write something, as much as a part may have, and remove it; OSError when that fails."""
         self.prepare()
-        self._write_scratch(bytes(_PROBE_BYTES)).unlink()
+        self._remove(self._key(self._write_scratch(bytes(_PROBE_BYTES))))
 
     def exists(self) -> bool:
         """Whether the folder is there, for this process's user."""
@@ -80,37 +105,71 @@ class FolderStorage:
     def open(self, key: str) -> BinaryIO:
         """`key` for reading; a file that is replaced or deleted stays whole for who has it open."""
         try:
-            return (self.root / key).open("rb")
+            return os.fdopen(beneath.open_file(self._root, parts_of(key)), "rb")
         except NotADirectoryError as error:  # above it stands a file: an object store would not mind
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.root / key)) from error
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), f"{self.root}/{key}") from error
 
     def version(self, key: str) -> Version | None:
-        """The present version of `key`; None when it is not there."""
+        """The present version of `key`; None when it is not there. What is no file has one, and cannot be read."""
         try:
-            return _version((self.root / key).stat())
-        except (FileNotFoundError, NotADirectoryError):
+            with beneath.folder_of(self._root, parts_of(key)) as (folder, name):
+                found = beneath.status(folder, name)
+        except (FileNotFoundError, NotADirectoryError, ForeignFileError):
             return None
+        return None if found is None else _version(found)
 
     def children(self, folder: str) -> list[str]:
         """The names right below `folder`, sorted; none when it is not there."""
-        try:
-            return sorted(os.listdir(self.root / folder))  # noqa: PTH208 - a tenth of the time of iterdir
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        return sorted(self._listed(folder, _name))
 
     def walk(self, folder: str) -> Iterator[tuple[str, int]]:
         """The key of every file below `folder` with its size; what goes while we walk is passed over."""
-        for name in self.children(folder):
-            key = f"{folder}/{name}" if folder else name
-            with suppress(FileNotFoundError):
-                status = (self.root / key).stat()
-                if stat.S_ISDIR(status.st_mode):
-                    yield from self.walk(key)
-                else:
-                    yield key, status.st_size
+        for entry in self._listed(folder, _sized):
+            key = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.kind is _Kind.FOLDER:
+                yield from self.walk(key)
+            elif entry.kind is _Kind.FILE:
+                yield key, entry.size
+
+    def foreign(self) -> Iterator[str]:
+        """The keys of what is neither file nor folder, or whose name cannot be a key: links, pipes, devices."""
+        return self._foreign("")
+
+    def _foreign(self, folder: str) -> Iterator[str]:
+        for entry in sorted(self._listed(folder, _entry), key=attrgetter("name")):
+            key = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.kind is _Kind.FOREIGN:
+                yield key
+            elif entry.kind is _Kind.FOLDER:
+                yield from self._foreign(key)
+
+    def _listed(self, folder: str, read: Callable[["os.DirEntry[str]"], Result | None]) -> list[Result]:
+        """What is read of each entry of a folder, but None; nothing where it is not there, or no folder of ours."""
+        try:
+            descriptor = self._listable(parts_of(folder))
+        except (FileNotFoundError, NotADirectoryError, ForeignFileError):
+            return []
+        found = []
+        try:
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    with suppress(FileNotFoundError):
+                        found.append(read(entry))
+        finally:
+            os.close(descriptor)
+        return [each for each in found if each is not None]
+
+    def _listable(self, parts: Sequence[str]) -> int:
+        """A descriptor of a folder that can be listed and synced."""
+        on_the_way = beneath.open_folder(self._root, parts)
+        try:
+            return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=on_the_way)
+        finally:
+            os.close(on_the_way)
 
     def put(self, key: str, data: bytes) -> None:
         """Write `key` whole, at once and durably, whatever stood there."""
+        parts_of(key)
         self._install(self._write_scratch(data), key)
 
     def replace(self, key: str, data: bytes, *, expecting: Version | None) -> None:
@@ -118,31 +177,48 @@ class FolderStorage:
 
         On a folder the check and the write are two steps: the caller holds a lock as well.
         """
+        parts_of(key)
         scratch = self._write_scratch(data)
         if self.version(key) != expecting:
-            scratch.unlink(missing_ok=True)
+            self._remove(self._key(scratch))
             raise FileChangedError(f"{key} was replaced by somebody else", key=key)
         self._install(scratch, key)
 
     def settle(self, key: str) -> None:
         """Make durable that `key` stands there, whoever wrote it and was perhaps killed on the way."""
-        _sync_folder((self.root / key).parent)
+        self._sync_folder(parts_of(key)[:-1])
 
     def move(self, key: str, to: str) -> None:
         """Rename `key`, durably."""
+        parts_of(to)
+        with beneath.folder_of(self._root, parts_of(key)) as (folder, name):
+            beneath.require_own(folder, name, key)
         self._install(self.root / key, to)
-        self._prune([(self.root / key).parent])
+        self._prune([parts_of(key)[:-1]])
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove `keys`, those that are there, and the folders that this leaves empty."""
-        paths = [self.root / key for key in keys]
-        for path in paths:
-            path.unlink(missing_ok=True)
-        self._prune({path.parent for path in paths})
+        keys = list(keys)
+        folders = {tuple(parts_of(key)[:-1]) for key in keys}
+        for key in keys:
+            self._remove(key)
+        self._prune(folders)
+
+    def _remove(self, key: str) -> bool:
+        """Remove one file, and say whether it was there; what is foreign is none of ours."""
+        try:
+            with beneath.folder_of(self._root, parts_of(key)) as (folder, name):
+                found = beneath.status(folder, name)
+                if found is None or beneath.is_foreign(found.st_mode):
+                    return False
+                os.unlink(name, dir_fd=folder)
+        except (FileNotFoundError, ForeignFileError):
+            return False
+        return True
 
     def prune(self, folders: Iterable[str]) -> None:
         """Remove those of `folders` that are there and empty, and the folders above that this leaves empty."""
-        self._prune(self.root / folder for folder in folders)
+        self._prune([parts_of(folder) for folder in folders])
 
     def discard(self, key: str, *, expecting: Version) -> None:
         """Remove `key` if it is the version `expecting`; on a folder, too, only a lock makes this one step."""
@@ -153,12 +229,12 @@ class FolderStorage:
     def sweep_scratch(self, before: float) -> int:
         """Remove unfinished files last touched before the POSIX time `before`; how many there were."""
         swept = 0
-        for name in self.children(self._scratch):
-            path = self.root / self._scratch / name
-            with suppress(FileNotFoundError):
-                if path.stat().st_mtime < before:
-                    path.unlink()
-                    swept += 1
+        for each in self.children(self._scratch):
+            key = f"{self._scratch}/{each}"
+            with suppress(FileNotFoundError), beneath.folder_of(self._root, parts_of(key)) as (folder, name):
+                found = beneath.status(folder, name)
+                if found is not None and stat.S_ISREG(found.st_mode) and found.st_mtime < before:
+                    swept += self._remove(key)
         return swept
 
     @contextmanager
@@ -167,76 +243,128 @@ class FolderStorage:
 
         The operating system lets go when the holder ends, however it ends.
         """
-        path = self.root / key
-        self._make_folder(path.parent)
-        descriptor = self._wait_for_lock(path, time.monotonic() + timeout)
-        try:
-            yield
-        finally:
-            # Before letting go: whoever waits for this file then sees that it is gone, and locks its successor.
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
-
-    def _wait_for_lock(self, path: Path, deadline: float) -> int:
-        while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        parts = parts_of(key)
+        self._make_folder(parts[:-1])
+        with beneath.folder_of(self._root, parts) as (folder, name):
+            descriptor = self._wait_for_lock(folder, name, key, time.monotonic() + timeout)
             try:
-                if _try_lock(descriptor, path) and _is_still(descriptor, path):
+                yield
+            finally:
+                # Before letting go: whoever waits for this file then sees that it is gone, and locks its successor.
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+                os.close(descriptor)
+
+    def _wait_for_lock(self, folder: int, name: str, key: str, deadline: float) -> int:
+        while True:
+            beneath.require_own(folder, name, key)
+            descriptor = os.open(
+                name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666, dir_fd=folder
+            )
+            try:
+                if _try_lock(descriptor, self.root / key) and _is_still(descriptor, folder, name):
                     return descriptor
             except BaseException:
                 os.close(descriptor)
                 raise
             os.close(descriptor)
             if time.monotonic() >= deadline:
-                raise PartitionBusyError(f"{path.name} is held by somebody else", key=path.name)
+                raise PartitionBusyError(f"{name} is held by somebody else", key=name)
             time.sleep(_LOCK_POLL_SECONDS)
 
     def _write_scratch(self, data: bytes) -> Path:
-        path = self.root / self._scratch / f"{os.getpid()}-{uuid.uuid4().hex}"
-        self._make_folder(path.parent)
-        try:
-            with path.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            path.unlink(missing_ok=True)  # a full disk is not made fuller
-            raise
-        return path
+        key = f"{self._scratch}/{os.getpid()}-{uuid.uuid4().hex}"
+        self._make_folder(parts_of(self._scratch))
+        with beneath.folder_of(self._root, parts_of(key)) as (folder, name):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(name, flags, 0o666, dir_fd=folder)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)  # a full disk is not made fuller
+                raise
+        return self.root / key
+
+    def _key(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix()
 
     def _install(self, source: Path, key: str) -> None:
-        target = self.root / key
-        changed = {target.parent}
+        target = parts_of(key)
+        changed = {tuple(target[:-1])}
         for attempt in range(_ATTEMPTS):
-            changed |= self._make_folder(target.parent)
+            changed |= self._make_folder(target[:-1])
             try:
-                source.replace(target)
+                self._rename(parts_of(self._key(source)), target)
                 break
             except FileNotFoundError:
                 # A folder that just became empty was removed: make it again.
-                if attempt == _ATTEMPTS - 1 or not source.exists():
+                if attempt == _ATTEMPTS - 1 or self.version(self._key(source)) is None:
                     raise
         for folder in changed:
             with suppress(FileNotFoundError):  # somebody has published, verified and removed the part already
-                _sync_folder(folder)
+                self._sync_folder(folder)
 
-    def _make_folder(self, folder: Path) -> set[Path]:
-        """Make `folder` and what is missing above it; the folders that have a new entry, to be synced."""
-        if folder.is_dir():
+    def _rename(self, source: Sequence[str], target: Sequence[str]) -> None:
+        with (
+            beneath.folder_of(self._root, source) as (source_folder, source_name),
+            beneath.folder_of(self._root, target) as (folder, name),
+        ):
+            beneath.require_own(folder, name, "/".join(target))
+            os.rename(source_name, name, src_dir_fd=source_folder, dst_dir_fd=folder)
+
+    def _make_folder(self, parts: Sequence[str]) -> set[tuple[str, ...]]:
+        """Make the folder and what is missing above it; the folders that have a new entry, to be synced."""
+        try:
+            os.close(beneath.open_folder(self._root, parts))
+        except FileNotFoundError:
+            pass
+        else:
             return set()
-        changed = self._make_folder(folder.parent)
-        with suppress(FileNotFoundError):  # its parent went meanwhile: the caller comes again
-            folder.mkdir(exist_ok=True)
-        return {*changed, folder.parent}
+        if not parts:
+            self.root.mkdir(parents=True, exist_ok=True)
+            return set()
+        changed = self._make_folder(parts[:-1])
+        above = parts[:-1]
+        # its parent went meanwhile, and the caller comes again; or somebody else has made it
+        with suppress(FileNotFoundError, FileExistsError), beneath.folder_of(self._root, parts) as (folder, name):
+            os.mkdir(name, dir_fd=folder)
+        return {*changed, tuple(above)}
 
-    def _prune(self, folders: Iterable[Path]) -> None:
-        for folder in folders:
+    def _sync_folder(self, parts: Sequence[str]) -> None:
+        _sync(self._listable(parts))
+
+    def _prune(self, folders: Iterable[Sequence[str]]) -> None:
+        for parts in folders:
             # from itself up to the root, which stays
-            for each in itertools.takewhile(self.root.__ne__, (folder, *folder.parents)):
+            for depth in range(len(parts), 0, -1):
                 try:
-                    each.rmdir()
-                except OSError:
+                    with beneath.folder_of(self._root, parts[:depth]) as (above, name):
+                        os.rmdir(name, dir_fd=above)
+                except (OSError, ForeignFileError):
                     break
+
+
+def _name(entry: "os.DirEntry[str]") -> str | None:
+    # its kind comes with the listing, on most file systems
+    ours = entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+    return entry.name if ours and is_key(entry.name) else None
+
+
+def _entry(entry: "os.DirEntry[str]") -> _Entry:
+    if not is_key(entry.name):
+        return _Entry(entry.name, _Kind.FOREIGN)
+    if entry.is_dir(follow_symlinks=False):
+        return _Entry(entry.name, _Kind.FOLDER)
+    return _Entry(entry.name, _Kind.FILE if entry.is_file(follow_symlinks=False) else _Kind.FOREIGN)
+
+
+def _sized(entry: "os.DirEntry[str]") -> _Entry:
+    found = _entry(entry)
+    return found._replace(size=entry.stat(follow_symlinks=False).st_size) if found.kind is _Kind.FILE else found
 
 
 def _version(status: os.stat_result) -> tuple[int, int, int]:
@@ -257,15 +385,13 @@ def _try_lock(descriptor: int, path: Path) -> bool:
     return True
 
 
-def _is_still(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
+def _is_still(descriptor: int, folder: int, name: str) -> bool:
+    found = beneath.status(folder, name)
+    return found is not None and os.path.samestat(os.fstat(descriptor), found)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(descriptor: int) -> None:
+    """Make a folder's entries durable, and close it."""
     try:
         os.fsync(descriptor)
     except OSError as error:

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.io import has_fs
 
 from ghost_tracking.errors import ConfigurationError, FileChangedError
-from ghost_tracking.hooks.vault.storage.base import Blob, Version
+from ghost_tracking.hooks.vault.storage.base import Blob, Version, is_key, parts_of
 
 PROTOCOLS: Final = {
     "s3": "apache-airflow-providers-amazon[s3fs]",
@@ -139,13 +139,18 @@ class ObjectStorage:
         """The names right below `folder`, sorted; none when there is nothing below it."""
         prefix = self._below(folder)
         names = (name.removeprefix(prefix).rstrip("/") for name, _ in self._bucket.listing(prefix, "/"))
-        return sorted(filter(None, names))  # an object may have the prefix itself as its name, to look like a folder
+        # an object may have the prefix itself as its name, to look like a folder
+        return sorted(name for name in names if is_key(name))
 
     def walk(self, folder: str) -> Iterator[tuple[str, int]]:
         """The key of every file below `folder` with its size."""
         for name, size in self._bucket.listing(self._below(folder)):
-            if not name.endswith("/"):
-                yield name.removeprefix(self._prefix), size
+            if is_key(key := name.removeprefix(self._prefix)):
+                yield key, size
+
+    def foreign(self) -> Iterator[str]:
+        """Nothing: a store has objects only."""
+        return iter(())
 
     def put(self, key: str, data: bytes) -> None:
         """Write `key` whole, whatever stood there."""
@@ -204,10 +209,11 @@ class ObjectStorage:
         yield
 
     def _name(self, key: str) -> str:
+        parts_of(key)
         return f"{self._prefix}{key}"
 
     def _below(self, folder: str) -> str:
-        return self._name(f"{folder}/") if folder else self._prefix
+        return f"{self._name(folder)}/" if folder else self._prefix
 
 
 class _OpenObject(io.RawIOBase):
