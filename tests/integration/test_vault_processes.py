@@ -298,8 +298,7 @@ def test_nothing_staged_is_lost_when_everybody_is_killed_at_random(
     assert_tidy(root)
     stop.touch()
     assert reader.result() + own_reader.result() > 3
-    later = datetime.now(UTC) + timedelta(days=2)
-    assert hook.seal(later).complete
+    assert hook.seal(datetime.now(UTC)).complete  # the hours of its points are long over
     assert list((Path(root) / layout.SCRATCH).iterdir()) == []
     assert sorted(video_ids(root)) == sorted(found)
 
