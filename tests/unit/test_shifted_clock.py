@@ -23,7 +23,8 @@ shared, began = SharedShift(Path(sys.argv[1])), monotonic()
 before = datetime.now(UTC)
 install(lambda: shared.seconds + 3600)
 import pandas as pd
-read = answer.read_answer({"items": [{"id": "aaaaaaaaaaA"}]}, ["aaaaaaaaaaA"], lambda item, observed_at: observed_at)
+body = {"items": [{"id": "aaaaaaaaaaA"}]}
+read = answer.read_answer(body, ["aaaaaaaaaaA"], lambda item, observed_at, odd: observed_at)
 moments = {
     "now": datetime.now(UTC),
     "a module": module.datetime.now(UTC),
