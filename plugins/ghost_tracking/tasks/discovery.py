@@ -7,7 +7,7 @@ import functools
 import hashlib
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -115,22 +115,16 @@ class Discovery:
             _log(each)
         return hunted
 
-    def note(self, hunted: Iterable[Hunted], unanswered: Collection[str]) -> None:
-        """Note how far sources have been hunted all of whose videos are on the schedule; `unanswered` ones are not."""
-        hunted = list(hunted)
-        done = [each for each in hunted if set(unanswered).isdisjoint(each.ids)]
-        self.watchlist.advance_watermarks({each.source.key: each.until for each in done if each.until is not None})
-        for each in done:
+    def note(self, hunted: Sequence[Hunted]) -> None:
+        """Note how far sources have been hunted, all of whose videos are on the schedule by now."""
+        self.watchlist.advance_watermarks({each.source.key: each.until for each in hunted if each.until is not None})
+        for each in hunted:
             memory = None if each.memory is None else self._without_forgotten(each.memory)
             if memory is not None and (each.before is None or not each.before.says_the_same_as(memory)):
                 self.vault.source_memory.save(each.source.key, memory)
         for each in hunted:
             for gap in each.gaps:
                 self.watchlist.note_gap(gap)
-
-    def named_once(self, hunted: Iterable[Hunted]) -> set[str]:
-        """Videos that no later run need name again, since no watermark waits for them: of a form, a chart, a list."""
-        return {video_id for each in hunted if not (self._keeps and each.source.windowed) for video_id in each.ids}
 
     @property
     def _keeps(self) -> bool:

@@ -38,9 +38,9 @@ class Haul:
     is_fault: bool = False
 
     def schedule_unanswered(self, video_ids: Collection[str], watchlist: WatchlistHook) -> None:
-        """Put those of these videos on the schedule for which YouTube gave no answer: the tracker reads them.
+        """Put those of these videos on the schedule for which YouTube gave no answer, due at once.
 
-        Their metadata is not fetched any more.
+        Whatever becomes of their source meanwhile, they are not lost: the tracker's first reading has their metadata.
         """
         ids = self.unanswered & set(video_ids)
         self.new += len(watchlist.add_to_watchlist(sorted(ids)))

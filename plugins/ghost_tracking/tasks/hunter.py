@@ -201,9 +201,10 @@ def hunt(
             watchlist.refused.note("sources", dict.fromkeys(refused, "no video has such an id"))
             within = timedelta(seconds=settings.tracker_batch_seconds)
             haul = bring_in(wanted, youtube, watchlist, vault, within=within)
-        haul.schedule_unanswered(discovery.named_once(hunted) - refused, watchlist)
-        discovery.note(hunted, haul.unanswered)
-    report = _report(hunted, haul, refused) | {"calls": calls(purse)}
+        left = len(haul.unanswered)
+        haul.schedule_unanswered(wanted, watchlist)
+        discovery.note(hunted)
+    report = _report(hunted, haul, refused) | {"left": left, "calls": calls(purse)}
     label(_label(report))
     _raise_failures(hunted, haul)
     return report
@@ -284,7 +285,6 @@ def _report(hunted: Sequence[Hunted], haul: Haul, refused: set[str]) -> dict[str
         "known": haul.known + sum(each.known for each in hunted),
         "missing": len(haul.missing),
         "refused": len(refused),
-        "left": len(haul.unanswered),
         "put_off": sum(1 for each in hunted if each.is_put_off),
         "failed": failed[:_SHOWN],
         "failed_count": len(failed),
@@ -343,7 +343,7 @@ def verdict(
         log.warning("Cannot be had: %s", gap)
     message = (
         f"{why}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
-        f"{totals['refused']:,} refused, {totals['left']:,} left for the next run. "
+        f"{totals['refused']:,} refused, {totals['left']:,} left to the tracker. "
         f"{counted(len(failed), 'source')} failed."
     )
     if totals["missing"]:
