@@ -205,7 +205,7 @@ class Layer(ABC):
     def _rewritten(self, key: str) -> bytes | None:
         """A small file without the videos, with all else that it says; None where nothing is left."""
         with naming_damage(key):
-            file = parquet.opened(pa.BufferReader(self._storage.read(key).data), None, parquet.AVAILABILITY)
+            file = parquet.opened(pa.BufferReader(self._storage.read(key).data), None, parquet.REWRITTEN)
             table = self._wanted.left_of(file.read())
         if not table.num_rows:
             return None

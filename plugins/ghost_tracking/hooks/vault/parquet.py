@@ -51,6 +51,8 @@ SOURCE: Final = Bounds(1_000_000, 256 * _MIB, 1 << 20, 256 * _MIB)
 """What one listing has named."""
 ANY_LAYER: Final = Bounds(32_000_000, 16_384 * _MIB, 1 << 20, 512 * _MIB, 1 << 22)
 """Of any layer, read by row groups."""
+REWRITTEN: Final = Bounds(10_000_000, 1024 * _MIB, 1 << 20, 512 * _MIB, 1 << 22)
+"""Of the layers whose files are read whole: events, what listings have named, staged metadata with its tags."""
 
 
 def opened(source: Any, schema: pa.Schema | None, bounds: Bounds, *, pre_buffer: bool = True) -> pq.ParquetFile:
