@@ -195,22 +195,22 @@ def test_every_kind_of_source(deployment: Deployment, server: SimulatorServer, l
     assert {a, b} <= set(deployment.points()["video_id"])
 
 
-@pytest.mark.parametrize("run_type", ["form", "backfill", "chart"])
-def test_what_no_later_run_names_again_is_on_the_schedule_without_an_answer(
+@pytest.mark.parametrize("run_type", ["form", "backfill", "chart", "channel"])
+def test_what_is_named_is_on_the_schedule_without_an_answer(
     deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection, last_hours: datetime, run_type: str
 ) -> None:
     channel = server.simulator.world.channel_ids()[0]
-    write_sources(deployment, {"channel": channel} if run_type == "backfill" else {"chart": "mostPopular", "pages": 1})
-    server.simulator.faults.add("daily_limit", endpoint="videos.list", skip=1 if run_type == "chart" else 0)
+    is_chart = run_type == "chart"
+    write_sources(deployment, {"chart": "mostPopular", "pages": 1} if is_chart else {"channel": channel})
+    server.simulator.faults.add("daily_limit", endpoint="videos.list", skip=int(is_chart))
     form = {"videos": deployment.alive(3)} if run_type == "form" else {}
     interval = (last_hours - 3 * HOUR, last_hours)
-    arguments = {"form": ("manual", NO_INTERVAL), "backfill": ("backfill", interval), "chart": ("scheduled", interval)}
-    summary = deployment.hunt(form, *arguments[run_type])
-    assert summary["left"] == 0
-    assert summary["new"] == len(on_watchlist(sql)) >= 3
+    arguments = {"form": ("manual", NO_INTERVAL), "backfill": ("backfill", interval)}
+    summary = deployment.hunt(form, *arguments.get(run_type, ("scheduled", interval)))
+    assert summary["left"] == summary["new"] == len(on_watchlist(sql)) >= 3
     if run_type == "form":
         assert on_watchlist(sql) == set(form["videos"])
-    if run_type == "backfill":
+    if run_type in ("backfill", "channel"):
         assert on_watchlist(sql) == published(server, last_hours - 3 * HOUR, last_hours, [channel])
     server.simulator.faults.clear()
     deployment.track()
