@@ -456,6 +456,17 @@ def test_a_source_is_new_until_it_has_been_hunted_to_an_end(watchlist: Watchlist
     assert watchlist.watermarks(["a"])["a"] == Watermark(NOW, is_new=False)
 
 
+def test_no_watermark_leaps_over_what_a_run_that_was_held_up_has_begun(watchlist: WatchlistHook) -> None:
+    hour = timedelta(hours=1)
+    watchlist.begin_watermarks(["a"], NOW - 3 * hour)
+    watchlist.begin_watermarks(["a"], NOW - 5 * hour)  # the run that should have begun it
+    assert watchlist.watermarks(["a"])["a"] == Watermark(NOW - 5 * hour, is_new=True)
+    watchlist.advance_watermarks({"a": NOW}, {"a": NOW - 3 * hour})  # a run that had read the later one
+    assert watchlist.watermarks(["a"])["a"].until == NOW - 5 * hour
+    watchlist.advance_watermarks({"a": NOW}, {"a": NOW - 5 * hour})
+    assert watchlist.watermarks(["a"])["a"] == Watermark(NOW, is_new=False)
+
+
 def test_what_cannot_be_had_is_one_gap_where_it_goes_on(watchlist: WatchlistHook) -> None:
     hour = timedelta(hours=1)
     for start, reason in ((0, "a"), (1, "a"), (3, "a"), (1, "b"), (0, "a")):

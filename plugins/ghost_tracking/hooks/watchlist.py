@@ -549,12 +549,21 @@ class WatchlistHook(BaseHook):
         return {row["source"]: Watermark(row["hunted_until"], row["is_new"]) for row in rows}
 
     def begin_watermarks(self, sources: Sequence[str], start: datetime) -> None:
-        """Note where the hunt of new sources begins; those that have a watermark keep it."""
+        """Note where the hunt of new sources begins; those that have begun, but not later, keep their watermarks."""
         self.database.change("begin_watermarks", sources=list(sources), start=start)
 
-    def advance_watermarks(self, until: Mapping[str, datetime]) -> None:
-        """Note how far sources have been hunted; a watermark never goes back."""
-        self.database.change("advance_watermarks", sources=list(until), until=list(until.values()))
+    def advance_watermarks(self, until: Mapping[str, datetime], since: Mapping[str, datetime] | None = None) -> None:
+        """Note how far sources have been hunted, and from when on (`since`; without it, from anywhere on).
+
+        A watermark never goes back, and never leaps over what has not been hunted.
+        """
+        begun = since or {}
+        self.database.change(
+            "advance_watermarks",
+            sources=list(until),
+            until=list(until.values()),
+            since=[begun.get(source) for source in until],
+        )
 
     def note_gap(self, gap: Gap) -> None:
         """Note that a window of a source could not be had whole; kept for 90 days."""

@@ -512,19 +512,25 @@ FROM hunter_watermarks
 WHERE source = ANY(%(sources)s::text[]);
 
 -- name: begin_watermarks
--- Where the hunt of a new source begins; a source that is known keeps its watermark.
-INSERT INTO hunter_watermarks (source, hunted_until, begun_at)
+-- Where the hunt of a new source begins; a source that is known keeps its watermark. A run that began earlier, and was held
+-- up, begins it earlier: what lies in between would be nobody's.
+INSERT INTO hunter_watermarks AS w (source, hunted_until, begun_at)
 SELECT source, least(%(start)s::timestamptz, now()), least(%(start)s::timestamptz, now())
 FROM unnest(%(sources)s::text[]) AS u (source)
 ORDER BY source
-ON CONFLICT (source) DO NOTHING;
+ON CONFLICT (source) DO UPDATE
+SET hunted_until = excluded.hunted_until, begun_at = excluded.begun_at
+WHERE excluded.begun_at < w.begun_at;
 
 -- name: advance_watermarks
--- A source has been hunted up to here; a watermark never goes back, but from the future, which nobody has hunted.
+-- A source has been hunted up to here; a watermark never goes back, but from the future, which nobody has hunted. Nor does
+-- it leap over what lies before `since`, from where on this was hunted (null: from anywhere on).
 INSERT INTO hunter_watermarks AS w (source, hunted_until)
-SELECT source, least(hunted_until, now())
-FROM unnest(%(sources)s::text[], %(until)s::timestamptz[]) AS u (source, hunted_until)
-ORDER BY source
+SELECT u.source, least(u.hunted_until, now())
+FROM unnest(%(sources)s::text[], %(until)s::timestamptz[], %(since)s::timestamptz[]) AS u (source, hunted_until, since)
+LEFT JOIN hunter_watermarks AS known ON known.source = u.source
+WHERE u.since IS NULL OR known.source IS NULL OR known.hunted_until >= u.since
+ORDER BY u.source
 ON CONFLICT (source) DO UPDATE
 SET hunted_until = CASE
     WHEN w.hunted_until > now() THEN excluded.hunted_until

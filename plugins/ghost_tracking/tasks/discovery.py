@@ -49,8 +49,8 @@ class Hunted:
     """What asking one source has brought.
 
     `ids`: the videos to be put on the schedule, of all those that it `named` (when each was published, where it tells).
-    `until`: its watermark, and `memory` what to remember of it, once they are there (`before`: what is remembered now).
-    `gaps`: what could not be had.
+    `until`: its watermark (it was hunted from `since` on), and `memory` what to remember of it, once they are there
+    (`before`: what is remembered now). `gaps`: what could not be had.
     `failure`: why it was not read to its end; what it had named until then counts. `is_put_off`: a search whose turn
     has not come.
     """
@@ -58,6 +58,7 @@ class Hunted:
     source: Source
     ids: list[str] = field(default_factory=list)
     named: Mapping[str, datetime | None] = field(default_factory=dict)
+    since: datetime | None = None
     until: datetime | None = None
     before: SourceMemory | None = None
     memory: SourceMemory | None = None
@@ -117,7 +118,10 @@ class Discovery:
 
     def note(self, hunted: Sequence[Hunted]) -> None:
         """Note how far sources have been hunted, all of whose videos are on the schedule by now."""
-        self.watchlist.advance_watermarks({each.source.key: each.until for each in hunted if each.until is not None})
+        self.watchlist.advance_watermarks(
+            {each.source.key: each.until for each in hunted if each.until is not None},
+            {each.source.key: each.since for each in hunted if each.since is not None},
+        )
         for each in hunted:
             memory = None if each.memory is None else self._without_forgotten(each.memory)
             if memory is not None and (each.before is None or not each.before.says_the_same_as(memory)):
@@ -146,7 +150,7 @@ class Discovery:
         return replace(memory, scheduled=frozenset(), complete_since=None)
 
     def _guarded(self, source: Source, window: Window, mark: Watermark | None) -> Hunted:
-        hunted = Hunted(source)
+        hunted = Hunted(source, since=window.start)
         try:
             self._ask(hunted, window, is_new=mark is None or mark.is_new)
         except ConfigurationError:
@@ -277,6 +281,7 @@ class Discovery:
         searches, hunted = [], {source.key: Hunted(source) for source in sources}
         for source in sources:
             window = self._window(marks.get(source.key))
+            hunted[source.key].since = window.start
             oldest = window.end - timedelta(days=self.settings.hunter_catch_up_days)
             if self._keeps and window.start < oldest:
                 hunted[source.key].lacks(Window(window.start, oldest), "searches do not go back so far")
