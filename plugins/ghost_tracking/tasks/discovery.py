@@ -108,9 +108,8 @@ class Discovery:
         hunted = []
         for source in sources:
             if not isinstance(source, SearchSource):
-                window = self._window(marks.get(source.key))
-                if not (source.windowed and window.is_empty):
-                    hunted.append(self._guarded(source, window, marks.get(source.key)))
+                mark = marks.get(source.key)
+                hunted.append(self._guarded(source, self._window(mark), mark))
         hunted += self._search([source for source in sources if isinstance(source, SearchSource)], marks)
         for each in hunted:
             _log(each)
@@ -140,7 +139,9 @@ class Discovery:
         return memory.without(self.watchlist.let_go.forgotten(memory.named))
 
     def _window(self, mark: Watermark | None) -> Window:
-        return self.assignment.window_of(mark.until if mark else None)
+        """Where a source is hunted. Past the run's end there is nothing new to hunt, but what it lists late counts."""
+        window = self.assignment.window_of(mark.until if mark else None)
+        return Window(window.start, window.start) if window.is_empty else window
 
     def _memory(self, hunted: Hunted) -> SourceMemory | None:
         """What is remembered of a source, as far as it is about this database."""
