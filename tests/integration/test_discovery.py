@@ -143,7 +143,7 @@ class Hunt:
     def watermark(self, source: dict[str, Any]) -> datetime:
         with WatchlistHook() as watchlist:
             key = parse_source(source).key
-            return watchlist.watermarks([key])[key].until.astimezone(UTC)
+            return watchlist.watermarks([key])[key]
 
     def begin(self, source: dict[str, Any], at: datetime) -> None:
         """As if the source had been hunted up to there, by a Ghost Tracking that did not remember what it named."""

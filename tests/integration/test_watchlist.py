@@ -16,7 +16,7 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
-from ghost_tracking.hooks.watchlist import MARGIN_AFTER_DEADLINE, WatchlistHook, Watermark
+from ghost_tracking.hooks.watchlist import MARGIN_AFTER_DEADLINE, WatchlistHook
 from ghost_tracking.sql import queries
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -407,10 +407,10 @@ def test_a_note_of_the_future_neither_silences_nor_blocks_nor_loses(
     sql.execute("INSERT INTO hunter_watermarks VALUES ('stored', %s), ('other', %s)", [future, future])
     known = watchlist.watermarks(["begun", "advanced", "stored"])
     present = watchlist.now()
-    assert all(each.until <= present for each in known.values())
+    assert all(each <= present for each in known.values())
     hunted = present - timedelta(hours=1)
     watchlist.advance_watermarks({"stored": hunted, "other": future})
-    assert watchlist.watermarks(["stored"])["stored"].until == hunted
+    assert watchlist.watermarks(["stored"])["stored"] == hunted
     assert sql.execute("SELECT max(hunted_until) <= now() FROM hunter_watermarks").fetchone() == (True,)
 
 
@@ -423,7 +423,7 @@ def test_times_come_back_in_utc_whatever_the_databases_zone_is(
     twice = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)  # in New York this hour comes a second time
     watchlist.begin_watermarks(["a"], twice)
     watchlist.add_to_watchlist("video")
-    times = [watchlist.watermarks(["a"])["a"].until, watchlist.now(), watchlist.next_due_at()]
+    times = [watchlist.watermarks(["a"])["a"], watchlist.now(), watchlist.next_due_at()]
     (row,) = watchlist.fetch_tracking_batch()
     assert all(each.tzinfo is UTC for each in [*times, row["next_track_at"], row["created_at"]])
     assert times[0] - timedelta(hours=1) == datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
@@ -444,27 +444,30 @@ def test_metadata_that_came_with_a_place_on_the_schedule_is_never_called_unwatch
 def test_watermarks_never_go_back(watchlist: WatchlistHook) -> None:
     watchlist.advance_watermarks({"a": NOW, "b": NOW})
     watchlist.advance_watermarks({"a": NOW - timedelta(hours=1), "b": NOW + timedelta(hours=1)})
-    marks = watchlist.watermarks(["a", "b", "c"])
-    assert {source: mark.until for source, mark in marks.items()} == {"a": NOW, "b": NOW + timedelta(hours=1)}
+    assert watchlist.watermarks(["a", "b", "c"]) == {"a": NOW, "b": NOW + timedelta(hours=1)}
 
 
 def test_a_source_is_new_until_it_has_been_hunted_to_an_end(watchlist: WatchlistHook) -> None:
     watchlist.begin_watermarks(["a"], NOW - timedelta(hours=1))
     watchlist.begin_watermarks(["a"], NOW)
-    assert watchlist.watermarks(["a"])["a"] == Watermark(NOW - timedelta(hours=1), is_new=True)
+    assert watchlist.watermarks(["a"]) == {"a": NOW - timedelta(hours=1)}
+    assert watchlist.never_hunted(["a"]) == {"a"}
     watchlist.advance_watermarks({"a": NOW})
-    assert watchlist.watermarks(["a"])["a"] == Watermark(NOW, is_new=False)
+    assert watchlist.watermarks(["a"]) == {"a": NOW}
+    assert watchlist.never_hunted(["a"]) == set()
 
 
 def test_no_watermark_leaps_over_what_a_run_that_was_held_up_has_begun(watchlist: WatchlistHook) -> None:
     hour = timedelta(hours=1)
     watchlist.begin_watermarks(["a"], NOW - 3 * hour)
     watchlist.begin_watermarks(["a"], NOW - 5 * hour)  # the run that should have begun it
-    assert watchlist.watermarks(["a"])["a"] == Watermark(NOW - 5 * hour, is_new=True)
+    assert watchlist.watermarks(["a"]) == {"a": NOW - 5 * hour}
+    assert watchlist.never_hunted(["a"]) == {"a"}
     watchlist.advance_watermarks({"a": NOW}, {"a": NOW - 3 * hour})  # a run that had read the later one
-    assert watchlist.watermarks(["a"])["a"].until == NOW - 5 * hour
+    assert watchlist.watermarks(["a"]) == {"a": NOW - 5 * hour}
     watchlist.advance_watermarks({"a": NOW}, {"a": NOW - 5 * hour})
-    assert watchlist.watermarks(["a"])["a"] == Watermark(NOW, is_new=False)
+    assert watchlist.watermarks(["a"]) == {"a": NOW}
+    assert watchlist.never_hunted(["a"]) == set()
 
 
 def test_what_cannot_be_had_is_one_gap_where_it_goes_on(watchlist: WatchlistHook) -> None:

@@ -83,14 +83,6 @@ class ChunkClaim:
         return bool(self._changes)
 
 
-@dataclass(frozen=True, slots=True)
-class Watermark:
-    """Until when (aware) a source has been hunted. `is_new`: never to an end yet, since its hunt began there."""
-
-    until: datetime
-    is_new: bool
-
-
 @dataclass(frozen=True)
 class JanitorReport:
     """What the janitor deleted from `videos`, or would have.
@@ -543,10 +535,14 @@ class WatchlistHook(BaseHook):
 
     # Watermarks
 
-    def watermarks(self, sources: Sequence[str]) -> dict[str, Watermark]:
+    def watermarks(self, sources: Sequence[str]) -> dict[str, datetime]:
         """How far each of these sources has been hunted; one whose hunt has not begun is absent."""
-        rows = self.database.run("watermarks", sources=list(sources))
-        return {row["source"]: Watermark(row["hunted_until"], row["is_new"]) for row in rows}
+        return {row["source"]: row["hunted_until"] for row in self.database.run("watermarks", sources=list(sources))}
+
+    def never_hunted(self, sources: Sequence[str]) -> set[str]:
+        """Those of these sources that have never been hunted to an end: what they have had before is their past."""
+        hunted = {row["source"] for row in self.database.run("watermarks", sources=list(sources)) if not row["is_new"]}
+        return set(sources) - hunted
 
     def begin_watermarks(self, sources: Sequence[str], start: datetime) -> None:
         """Note where the hunt of new sources begins; those that have begun, but not later, keep their watermarks."""

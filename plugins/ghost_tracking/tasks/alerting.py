@@ -51,7 +51,7 @@ def watch_sources(
         return []
     before = now - timedelta(hours=settings.alert_watermark_hours)
     marks = watchlist.watermarks([source.key for source in sources])
-    behind = {each.label: marks[each.key].until for each in sources if each.key in marks}
+    behind = {each.label: marks[each.key] for each in sources if each.key in marks}
     behind = {label: until for label, until in behind.items() if until < before}
     if not behind:
         watchlist.alerts_over([Kind.WATERMARK])

@@ -28,7 +28,7 @@ from ghost_tracking.errors import (
     YouTubeFaultError,
 )
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.watchlist import WatchlistHook, Watermark
+from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks.listings import Listing, Pages, read_listing
@@ -104,12 +104,13 @@ class Discovery:
             # a source that fails in its first run is hunted from there by the next one
             windowed = [source.key for source in sources if source.windowed]
             self.watchlist.begin_watermarks(windowed, self.assignment.window.start)
-        marks = self.watchlist.watermarks([source.key for source in sources])
+        keys = [source.key for source in sources]
+        marks, new = self.watchlist.watermarks(keys), self.watchlist.never_hunted(keys)
         hunted = []
         for source in sources:
             if not isinstance(source, SearchSource):
-                mark = marks.get(source.key)
-                hunted.append(self._guarded(source, self._window(mark), mark))
+                window = self._window(marks.get(source.key))
+                hunted.append(self._guarded(source, window, is_new=source.key in new))
         hunted += self._search([source for source in sources if isinstance(source, SearchSource)], marks)
         for each in hunted:
             _log(each)
@@ -138,9 +139,9 @@ class Discovery:
         """What to remember: a video that somebody has had forgotten is named by its source still, and not by us."""
         return memory.without(self.watchlist.let_go.forgotten(memory.named))
 
-    def _window(self, mark: Watermark | None) -> Window:
+    def _window(self, mark: datetime | None) -> Window:
         """Where a source is hunted. Past the run's end there is nothing new to hunt, but what it lists late counts."""
-        window = self.assignment.window_of(mark.until if mark else None)
+        window = self.assignment.window_of(mark)
         return Window(window.start, window.start) if window.is_empty else window
 
     def _memory(self, hunted: Hunted) -> SourceMemory | None:
@@ -150,10 +151,10 @@ class Discovery:
             return memory
         return replace(memory, scheduled=frozenset(), complete_since=None)
 
-    def _guarded(self, source: Source, window: Window, mark: Watermark | None) -> Hunted:
+    def _guarded(self, source: Source, window: Window, *, is_new: bool) -> Hunted:
         hunted = Hunted(source, since=window.start)
         try:
-            self._ask(hunted, window, is_new=mark is None or mark.is_new)
+            self._ask(hunted, window, is_new=is_new)
         except ConfigurationError:
             raise  # the key, the project or a connection: no other source would fare better
         except (PermanentError, TransientError) as error:
@@ -278,7 +279,7 @@ class Discovery:
 
     # Searches
 
-    def _search(self, sources: Sequence[SearchSource], marks: Mapping[str, Watermark]) -> list[Hunted]:
+    def _search(self, sources: Sequence[SearchSource], marks: Mapping[str, datetime]) -> list[Hunted]:
         searches, hunted = [], {source.key: Hunted(source) for source in sources}
         for source in sources:
             window = self._window(marks.get(source.key))
