@@ -173,6 +173,13 @@ numbered = st.integers(0, 2**64 - 1).map(
 others = st.text("abcXYZ019-_", min_size=1, max_size=20).filter(lambda each: not roster._is_number(each))
 
 
+def test_a_video_that_has_a_placeholders_id_is_forgotten_too() -> None:
+    for ids, gone in ((["AAAAAAAAAAA", "0"], {"AAAAAAAAAAA"}), (["AAAAAAAAAAA", "-"], {"-"})):
+        after = roster.decode(roster.encode(roster._with_neighbours(ids, gone)))
+        assert gone.isdisjoint(after)
+        assert len(after) == 2
+
+
 @given(st.sets(numbered | others, min_size=1, max_size=12), st.data())
 def test_every_other_video_of_a_chunk_keeps_its_position(ids: set[str], data: st.DataObject) -> None:
     before = roster.decode(roster.encode(ids))

@@ -22,8 +22,8 @@ from ghost_tracking.hooks.vault.storage import Storage
 
 SCHEMA: Final = pa.schema([pa.field("number", pa.uint64()), pa.field("other", pa.string())])
 _ID_LENGTH: Final = 11
-_NOBODY: Final = {True: "AAAAAAAAAAA", False: "-"}
-"""Stands where all ids of one kind are forgotten, among others of the other kind; no video has it."""
+_NOBODY: Final = {True: ("AAAAAAAAAAA", "AAAAAAAAAAE", "AAAAAAAAAAI"), False: ("-", "_", "--")}
+"""One of these, which hardly a video has, stands where all ids of one kind are forgotten, among others of the other kind."""
 
 
 class ChunkFiles:
@@ -133,7 +133,7 @@ def _filled(ids: Sequence[str], forgotten: Set[str]) -> Iterator[str]:
     neighbour = next((video_id for video_id in ids if video_id not in forgotten), None)
     for video_id in ids:
         neighbour = neighbour if video_id in forgotten else video_id
-        yield neighbour or _NOBODY[_is_number(video_id)]
+        yield neighbour or next(each for each in _NOBODY[_is_number(video_id)] if each not in forgotten)
 
 
 def _first_other(ids: Sequence[str]) -> int:
