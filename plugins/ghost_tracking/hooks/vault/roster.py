@@ -23,7 +23,7 @@ from ghost_tracking.hooks.vault.storage import Storage
 SCHEMA: Final = pa.schema([pa.field("number", pa.uint64()), pa.field("other", pa.string())])
 _ID_LENGTH: Final = 11
 _NOBODY: Final = {True: ("AAAAAAAAAAA", "AAAAAAAAAAE", "AAAAAAAAAAI"), False: ("-", "_", "--")}
-"""One of these, which hardly a video has, stands where all ids of one kind are forgotten, among others of the other kind."""
+"""One of these, which hardly a video has, stands where all ids of one kind are forgotten, among others of another."""
 
 
 class ChunkFiles:
