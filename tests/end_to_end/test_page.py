@@ -244,6 +244,7 @@ def overview_of(**changes: Any) -> dict[str, Any]:
         "hours": {"starts": HOURS, "points": [0] * 335 + [168]},
         "room": {"limit": 500_000_000, "everything": 4_000, "watchlist": 1_000, "videos": 1_000, "roster": 1_000},
         "vault": weight | {"quarantined": 0, "root": "/home/ann/projects/youtube/ghost-tracking/.run/youtube/vault"},
+        "gaps": [],
         "dags": [],
     } | changes
 
@@ -361,6 +362,15 @@ def test_the_newest_videos_lead_to_their_pages(lone: Callable[..., Page]) -> Non
     links = page.locator("main .hits a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     assert links == [f"?page=video&v=abc{number}" for number in range(20)]
     assert lone("?page=video", newest={"videos": []}).get_by_text("No video is on the watchlist yet").is_visible()
+
+
+def test_what_sources_could_not_give_is_named(lone: Callable[..., Page]) -> None:
+    assert lone("", overview=overview_of()).get_by_text("What sources could not give").count() == 0
+    gap = {"source": "search cats", "start": HOURS[0], "end": HOURS[2], "reason": "searches do not go back so far"}
+    page = lone("", overview=overview_of() | {"gaps": [gap]})
+    assert page.get_by_role("heading", name="What sources could not give").is_visible()
+    row = page.get_by_role("row").filter(has_text="search cats").inner_text()
+    assert "searches do not go back so far" in row
 
 
 def test_nothing_runs_over_its_panel(lone: Callable[..., Page]) -> None:
