@@ -12,7 +12,8 @@ from docs.world import DAGS, World
 from documentation import ROOT, Block
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.core.source_memory import SourceMemory
+from ghost_tracking.hooks.vault import ParquetVaultHook, layout
 from local_stack.stack import LocalStack
 from real_parts import make_due
 
@@ -46,6 +47,11 @@ def world(short_lived_folder: Path) -> Iterator[World]:
                 with psycopg.connect(stack.ghost_dsn) as session:
                     make_due(session)
             assert stack.wait_for_run(dag_id, stack.run_soon(dag_id)) == "success"
+        with psycopg.connect(stack.ghost_dsn) as session:
+            session.execute(
+                "INSERT INTO discovery_gaps (source, label, starts_at, ends_at, reason) VALUES (%s, %s, %s, %s, %s)",
+                ("search:airflow", "search 'airflow'", FIRST, FIRST + timedelta(hours=1), "more than a search returns"),
+            )
         yield World(checkout, stack, places)
 
 
@@ -65,6 +71,7 @@ def prepared(short_lived_folder: Path) -> Path:
     vault.archive_videos([{"video_id": each, "title": "Rick Astley", "discovered_at": FIRST} for each in IDS])
     vault.stage_availability([AvailabilityEvent(IDS[1], NIGHT - timedelta(days=2), NIGHT - timedelta(days=1))])
     vault.publish_availability()
+    vault.source_memory.save("search:airflow", SourceMemory(NIGHT, dict.fromkeys(IDS, FIRST), ended=True))
     vault.roster.write(IDS, NIGHT.date())
     vault.inbox.receive(IDS)
     vault.seal(NIGHT)
@@ -93,6 +100,8 @@ def _begin(world: World, prepared: Path) -> None:
         shutil.rmtree(world.places / folder, ignore_errors=True)
         (world.places / folder).mkdir(parents=True)
     shutil.copytree(prepared, world.vault)
+    # a page that adopts its vault must not take the database from the running stack: both are one vault to it
+    shutil.copyfile(world.stack.vault / layout.IDENTITY, world.vault / layout.IDENTITY)
     near = world.checkout / "vault"
     near.unlink(missing_ok=True)
     near.symlink_to(world.vault)
