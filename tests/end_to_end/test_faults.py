@@ -68,9 +68,10 @@ def task_processes(stack: LocalStack) -> tuple[psutil.Process, psutil.Process]:
     """The supervisor and the child of the one task that runs."""
     scheduler = psutil.Process(stack.processes["scheduler"].pid)
     workers = scheduler.children()
-    (child,) = [
-        each for worker in workers for each in worker.children() if each.status() != psutil.STATUS_ZOMBIE
-    ]  # one that has ended stays a zombie until its worker looks
+    # One that has ended stays a zombie until its worker looks. One that a form with a huge number was for waits for
+    # ever: Airflow's supervisor could not tell it what to do, and left it behind.
+    living = [each for worker in workers for each in worker.children() if each.status() != psutil.STATUS_ZOMBIE]
+    child = max(living, key=psutil.Process.create_time)
     return psutil.Process(child.ppid()), child
 
 
