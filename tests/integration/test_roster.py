@@ -62,6 +62,16 @@ def members(watchlist: WatchlistHook, vault: ParquetVaultHook, *, gone: bool = F
     return found
 
 
+def shelve_a_week_old(watchlist: WatchlistHook, vault: ParquetVaultHook, ids: list[str], now: datetime) -> datetime:
+    """Bring videos onto the roster that were due for the first time there two hours ago; returns their anchor."""
+    anchor = now - WEEK - timedelta(hours=2)
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in ids
+    )
+    Shelving(watchlist, vault, now).shelve()
+    return anchor
+
+
 def visits(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, now: datetime, **batch: object
 ) -> object:
@@ -194,11 +204,7 @@ def test_a_strict_batch_leaves_the_rest_of_a_chunk_for_its_next_visit(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive = some_alive(server, 120)
-    anchor = now - 7 * DAY - timedelta(hours=2)
-    watchlist.add_to_watchlist(
-        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in alive
-    )
-    Shelving(watchlist, vault, now).shelve()
+    shelve_a_week_old(watchlist, vault, alive, now)
     seen: set[str] = set()
     for expected in (50, 50, 20):
         done = visits(watchlist, vault, youtube, now, limit=50, strict=True)
@@ -261,11 +267,7 @@ def test_who_is_missing_leaves_for_the_watchlist_is_gone_in_time_and_can_return(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive, lost = some_alive(server, 60), random_ids(3)
-    anchor = now - 7 * DAY - timedelta(hours=2)
-    watchlist.add_to_watchlist(
-        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in [*alive, *lost]
-    )
-    Shelving(watchlist, vault, now).shelve()
+    shelve_a_week_old(watchlist, vault, [*alive, *lost], now)
     visits(watchlist, vault, youtube, now)
     assert watchlist.known([*alive, *lost]) == set(lost)
     assert sorted(members(watchlist, vault)) == sorted(alive)
@@ -353,11 +355,8 @@ def test_one_that_was_brought_back_has_its_return_told_by_the_chunk_that_it_leav
 def test_a_bad_id_in_a_chunk_is_asked_for_again_next_week_and_stops_nobody(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
-    alive, anchor = some_alive(server, 120), now - 7 * DAY - timedelta(hours=2)
-    watchlist.add_to_watchlist(
-        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in alive
-    )
-    Shelving(watchlist, vault, now).shelve()
+    alive = some_alive(server, 120)
+    shelve_a_week_old(watchlist, vault, alive, now)
     server.simulator.faults.add("http_error", status=500, video_id=alive[7])
     done = visits(watchlist, vault, youtube, now)
     assert set(done.answer.found) == set(alive) - {alive[7]}
@@ -370,11 +369,8 @@ def test_a_bad_id_in_a_chunk_is_asked_for_again_next_week_and_stops_nobody(
 def test_what_no_quota_is_left_to_confirm_stops_no_chunk(
     watchlist: WatchlistHook, vault: ParquetVaultHook, server: SimulatorServer, now: datetime
 ) -> None:
-    alive, lost, anchor = some_alive(server, 60), random_ids(3), now - 7 * DAY - timedelta(hours=2)
-    watchlist.add_to_watchlist(
-        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in [*alive, *lost]
-    )
-    Shelving(watchlist, vault, now).shelve()
+    alive, lost = some_alive(server, 60), random_ids(3)
+    shelve_a_week_old(watchlist, vault, [*alive, *lost], now)
     youtube = YouTubeHook(connection=youtube_at(server), purse=Purse({CallBucket.STATISTICS: 9}))
     done = visits(watchlist, vault, youtube, now)
     assert (set(done.answer.found), done.answer.unconfirmed) == (set(alive), set(lost))
@@ -386,11 +382,8 @@ def test_what_no_quota_is_left_to_confirm_stops_no_chunk(
 def test_a_chunk_whose_calls_failed_is_put_off_for_minutes_and_one_without_quota_is_not(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
-    alive, anchor = some_alive(server, 120), now - 7 * DAY - timedelta(hours=2)
-    watchlist.add_to_watchlist(
-        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in alive
-    )
-    Shelving(watchlist, vault, now).shelve()
+    alive = some_alive(server, 120)
+    shelve_a_week_old(watchlist, vault, alive, now)
     poor = YouTubeHook(connection=youtube_at(server), purse=Purse())
     assert visits(watchlist, vault, poor, now).answer.unanswered == set(alive)
     (before,) = watchlist.roster.all()
@@ -411,11 +404,7 @@ def test_a_time_of_upload_is_that_of_publication_only_in_the_chunks_own_hour(
     watchlist: WatchlistHook, vault: ParquetVaultHook, server: SimulatorServer, now: datetime
 ) -> None:
     same, other = random_ids(2)
-    anchor = now - 7 * DAY - timedelta(hours=2)
-    watchlist.add_to_watchlist(
-        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in [same, other]
-    )
-    Shelving(watchlist, vault, now).shelve()
+    anchor = shelve_a_week_old(watchlist, vault, [same, other], now)
     uploaded = {same: anchor, other: anchor - timedelta(days=3, hours=5)}
 
     def answer(_: str, ids: Sequence[str]) -> Said:
@@ -436,11 +425,7 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive, lost = some_alive(server, 20), random_ids(20)
-    anchor = now - 7 * DAY - timedelta(hours=2)
-    watchlist.add_to_watchlist(
-        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in [*alive, *lost]
-    )
-    Shelving(watchlist, vault, now).shelve()
+    shelve_a_week_old(watchlist, vault, [*alive, *lost], now)
     (slot,) = (chunk.next_track_at + WEEK for chunk in watchlist.roster.all())
     watchlist.add_to_watchlist(alive[:8])  # so many leave that their chunk would be written anew
     later = now
@@ -461,11 +446,8 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago
 def test_a_fault_that_is_over_after_an_hour_costs_nobody_a_week_nor_in_the_middle_of_a_slot(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
-    alive, anchor = some_alive(server, 100), now - 7 * DAY - timedelta(hours=2)
-    watchlist.add_to_watchlist(
-        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in alive
-    )
-    Shelving(watchlist, vault, now).shelve()
+    alive = some_alive(server, 100)
+    shelve_a_week_old(watchlist, vault, alive, now)
     before = visits(watchlist, vault, youtube, now, limit=50, strict=True).answer.found.keys()
     assert len(before) == 50
     server.simulator.faults.add("share_missing", share=0.9)
@@ -484,11 +466,7 @@ def test_one_that_grows_again_is_read_daily_for_a_while(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive = some_alive(server, 30)
-    anchor = now - 7 * DAY - timedelta(hours=2)
-    watchlist.add_to_watchlist(
-        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in alive
-    )
-    Shelving(watchlist, vault, now).shelve()
+    shelve_a_week_old(watchlist, vault, alive, now)
     (chunk,) = watchlist.roster.all()
     # a week ago they had no view and gained none, but for one that nothing is known of
     seconds = np.full(30, int((now - WEEK + timedelta(hours=1)).timestamp()))  # so that seven views are one a day
@@ -512,11 +490,7 @@ def test_a_video_that_is_added_again_has_one_place_after_the_next_visit(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive = some_alive(server, 10)
-    anchor = now - 7 * DAY - timedelta(hours=2)
-    watchlist.add_to_watchlist(
-        WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in alive
-    )
-    Shelving(watchlist, vault, now).shelve()
+    anchor = shelve_a_week_old(watchlist, vault, alive, now)
     watchlist.add_to_watchlist(alive[0])
     assert visits(watchlist, vault, youtube, now).claimed == 9
     assert sorted(members(watchlist, vault)) == sorted(alive[1:])
