@@ -1,13 +1,17 @@
-"""Airflow connections to the real parts that tests meet."""
+"""The real parts that tests meet, and Airflow connections to them."""
 
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from airflow.sdk import Connection
 
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from local_stack.postgres import Postgres
 from youtube_simulator import SimulatorServer
 
 CANARY = "AIzaCanary_Key_that_must_appear_nowhere"
@@ -19,6 +23,24 @@ def connection_to(socket_folder: str, database: str) -> Connection:
     return Connection(
         conn_id="ghost_postgres", conn_type="postgres", host=socket_folder, login="postgres", schema=database
     )
+
+
+@contextmanager
+def migrated_postgres(folder: Path, database: str, *first: str) -> Iterator[Postgres]:
+    """A server of a test's own, with a database in which the statements `first` were made, and then the migrations."""
+    folder.mkdir()
+    server = Postgres(folder / "data", log=folder / "log", env=dict(os.environ))
+    try:
+        server.start()
+        server.ensure_database(database)
+        with psycopg.connect(server.dsn(database), autocommit=True) as session:
+            for statement in first:
+                session.execute(statement.encode())
+        with WatchlistHook(connection=connection_to(str(server.socket_folder), database)) as hook:
+            hook.migrate()
+        yield server
+    finally:
+        server.stop(grace=5.0)
 
 
 def youtube_at(server: SimulatorServer, **fields: str) -> Connection:

@@ -15,18 +15,15 @@ from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
+from local_stack.postgres import own_clock
+
 IN_POSTGRES = """
     CREATE TABLE public.clock_shift (seconds DOUBLE PRECISION NOT NULL);
     INSERT INTO public.clock_shift VALUES (0);
-    CREATE FUNCTION public.now() RETURNS TIMESTAMPTZ LANGUAGE sql STABLE
-        AS 'SELECT pg_catalog.now() + make_interval(secs => seconds) FROM public.clock_shift';
-    CREATE FUNCTION public.clock_timestamp() RETURNS TIMESTAMPTZ LANGUAGE sql VOLATILE
-        AS 'SELECT pg_catalog.clock_timestamp() + make_interval(secs => seconds) FROM public.clock_shift';
-    DO $$ BEGIN
-        EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
-    END $$;
-"""
-"""Names are looked up in the schema `public` before `pg_catalog`: statements, defaults and views need not know."""
+""" + own_clock(
+    now="SELECT pg_catalog.now() + make_interval(secs => seconds) FROM public.clock_shift",
+    clock_timestamp="SELECT pg_catalog.clock_timestamp() + make_interval(secs => seconds) FROM public.clock_shift",
+)
 
 _FORM = struct.Struct("d")
 _real_time = time.time

@@ -35,6 +35,21 @@ SOCKET_PATH_LIMIT = 100
 READY_SECONDS = 30.0
 
 
+def own_clock(now: str, clock_timestamp: str) -> str:
+    """Statements that give a database a clock of its own; both are queries of one time.
+
+    Names are looked up in the schema `public` before `pg_catalog`: statements, defaults and views need not know.
+    Sessions that are open already look there once they say `SET search_path = public, pg_catalog`.
+    """
+    return f"""
+        CREATE FUNCTION public.now() RETURNS TIMESTAMPTZ LANGUAGE sql STABLE AS '{now}';
+        CREATE FUNCTION public.clock_timestamp() RETURNS TIMESTAMPTZ LANGUAGE sql VOLATILE AS '{clock_timestamp}';
+        DO $$ BEGIN
+            EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
+        END $$;
+    """
+
+
 class Postgres:
     """One PostgreSQL server, reachable through a unix socket only.
 

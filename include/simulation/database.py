@@ -10,22 +10,15 @@ from typing import Any
 import psycopg
 from airflow.sdk import Connection
 
-from local_stack.postgres import SUPERUSER, Postgres
+from local_stack.postgres import SUPERUSER, Postgres, own_clock
 
 DATABASE = "ghost"
 
-_CLOCK = """
+_HANDS = """
     CREATE TABLE public.simulated_clock (at TIMESTAMPTZ NOT NULL);
     INSERT INTO public.simulated_clock VALUES ('epoch');
-    CREATE FUNCTION public.now() RETURNS TIMESTAMPTZ LANGUAGE sql STABLE
-        AS 'SELECT at FROM public.simulated_clock';
-    CREATE FUNCTION public.clock_timestamp() RETURNS TIMESTAMPTZ LANGUAGE sql STABLE
-        AS 'SELECT at FROM public.simulated_clock';
-    DO $$ BEGIN
-        EXECUTE format('ALTER DATABASE %I SET search_path = public, pg_catalog', current_database());
-    END $$;
 """
-"""`now()` is looked up in the schema `public` before `pg_catalog`: statements, defaults and views need not know."""
+_PRESENT = "SELECT at FROM public.simulated_clock"
 
 
 class Clock:
@@ -35,7 +28,8 @@ class Clock:
         self._session = psycopg.connect(
             host=connection.host, user=connection.login, dbname=connection.schema, autocommit=True
         )
-        self._session.execute(_CLOCK)
+        self._session.execute(_HANDS)
+        self._session.execute(own_clock(now=_PRESENT, clock_timestamp=_PRESENT).encode())
         self._session.execute("SET search_path = public, pg_catalog")
 
     def turn_to(self, moment: datetime) -> None:

@@ -1,20 +1,17 @@
 """Deployments for tests to damage whose clock the test turns."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from fork_server import Children, Server, forking
-from ghost_tracking.hooks.watchlist import WatchlistHook
 from integration import discovery_children
 from integration.discovery_parts import DATABASE, Discovery
 from local_stack.postgres import Postgres
-from real_parts import connection_to
+from real_parts import migrated_postgres
 from shifted_clock import IN_POSTGRES
 from youtube_simulator import Simulator, serve
 
@@ -25,21 +22,9 @@ def clocked_postgres(short_lived_folder: Path) -> Iterator[Postgres]:
 
     A commit does not wait for the disk: only a crash of this machine would tell the difference.
     """
-    folder = short_lived_folder / "clocked"
-    folder.mkdir()
-    server = Postgres(folder / "data", log=folder / "log", env=dict(os.environ))
-    try:
-        server.start()
-        server.ensure_database(DATABASE)
-        with psycopg.connect(server.dsn(DATABASE), autocommit=True) as session:
-            session.execute("ALTER SYSTEM SET synchronous_commit = off")
-            session.execute("SELECT pg_reload_conf()")
-            session.execute(IN_POSTGRES)
-        with WatchlistHook(connection=connection_to(str(server.socket_folder), DATABASE)) as hook:
-            hook.migrate()
+    first = ("ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()", IN_POSTGRES)
+    with migrated_postgres(short_lived_folder / "clocked", DATABASE, *first) as server:
         yield server
-    finally:
-        server.stop(grace=5.0)
 
 
 @pytest.fixture(scope="session")

@@ -1,34 +1,23 @@
 """Schedules for tests to damage: a PostgreSQL that may be restarted, a YouTube, and processes."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from fork_server import Children, Server, forking
-from ghost_tracking.hooks.watchlist import WatchlistHook
 from integration import schedule_children
 from integration.schedule_parts import DATABASE, Schedule
 from local_stack.postgres import Postgres
-from real_parts import CANARY, connection_to
+from real_parts import CANARY, migrated_postgres
 from youtube_simulator import Simulator, SimulatorServer, serve
 
 
 @pytest.fixture(scope="session")
 def own_postgres(short_lived_folder: Path) -> Iterator[Postgres]:
     """A server that tests may restart, with a migrated database."""
-    folder = short_lived_folder / "own"
-    folder.mkdir()
-    server = Postgres(folder / "data", log=folder / "log", env=dict(os.environ))
-    try:
-        server.start()
-        server.ensure_database(DATABASE)
-        with WatchlistHook(connection=connection_to(str(server.socket_folder), DATABASE)) as hook:
-            hook.migrate()
+    with migrated_postgres(short_lived_folder / "own", DATABASE) as server:
         yield server
-    finally:
-        server.stop(grace=5.0)
 
 
 @pytest.fixture(scope="session")

@@ -2,15 +2,13 @@
 
 Sources list late, are edited, and name what does not exist; YouTube, processes, machines and clocks fail; days and
 weeks pass in between. In the end whatever a source, a list or a form has named is on the schedule, or gone with its
-dates, or refused where somebody can see it. GHOST_FAULT_SEED and GHOST_FAULT_HISTORIES are those of
-`test_schedule_at_random`.
+dates, or refused where somebody can see it. See `histories` for how one that failed is had again.
 """
 
-import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,13 +16,12 @@ import pytest
 
 from fork_server import wait_for
 from integration.discovery_parts import DAY, HOUR, LATEST, Backup, Discovery, Run, vault_is_empty
+from integration.histories import HISTORIES, SEED
 from youtube_simulator import Bucket, Lateness, Simulator
 
 pytestmark = pytest.mark.faults
 pytest_plugins = ("integration.discovery_fixtures",)
 
-SEED = int(os.environ.get("GHOST_FAULT_SEED") or random.SystemRandom().randrange(1_000_000))
-HISTORIES = int(os.environ.get("GHOST_FAULT_HISTORIES") or 100)
 STEPS_OF_A_RUN = 70
 LONGEST = timedelta(days=30)
 PATIENCE = 1.0
@@ -51,16 +48,6 @@ FORMS = ("text_count", "negative_count", "no_id", "no_statistics", "bad_publish_
 ENDPOINTS = (None, "videos.list", "videos.list", "playlistItems.list", "playlistItems.list", "search.list")
 STRANGERS = ("nobodyknew1", "nobodyknew2", "nobodyknew3", "nobodyknows", "zzzzzzzzzz8")
 """Ids that YouTube has never heard of."""
-
-
-@pytest.fixture(scope="module")
-def tally(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
-    """What was done, how often; told in the end."""
-    counted: Counter[str] = Counter()
-    yield counted
-    each = ", ".join(f"{name} {number}" for name, number in sorted(counted.items()))
-    with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
-        print(f"\nSeed {SEED}: {each}")
 
 
 class History:

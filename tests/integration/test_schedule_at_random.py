@@ -1,28 +1,24 @@
 """A hundred short histories of a schedule in which anything may fail, each followed by one quiet run of everything.
 
-Each history comes of its own number, counted from a seed that is printed. GHOST_FAULT_SEED sets the seed, and
-GHOST_FAULT_HISTORIES how many there are, so that one that failed can be had again alone: processes that run at the
-same time need not meet in the same way, but what is done is the same.
+See `histories` for how one that failed is had again.
 """
 
-import os
 import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from fork_server import Child, wait_for
+from integration.histories import HISTORIES, SEED
 from integration.schedule_parts import DAY, Schedule
 from youtube_simulator import Bucket
 
 pytestmark = pytest.mark.faults
 pytest_plugins = ("integration.schedule_fixtures",)
 
-SEED = int(os.environ.get("GHOST_FAULT_SEED") or random.SystemRandom().randrange(1_000_000))
-HISTORIES = int(os.environ.get("GHOST_FAULT_HISTORIES") or 100)
 STEPS_OF_A_TASK = 35
 EXPECTED_ERRORS = ("DatabaseUnavailableError", "TransientError", "YouTubeFaultError")
 FAULTS: dict[str, dict[str, float]] = {
@@ -36,16 +32,6 @@ FAULTS: dict[str, dict[str, float]] = {
     "hang": {"seconds": 0.3},
     "bucket_empties": {},
 }
-
-
-@pytest.fixture(scope="module")
-def tally(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
-    """What was done, how often; told in the end."""
-    counted: Counter[str] = Counter()
-    yield counted
-    each = ", ".join(f"{name} {number}" for name, number in sorted(counted.items()))
-    with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
-        print(f"\nSeed {SEED}: {each}")
 
 
 class History:
