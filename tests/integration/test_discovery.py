@@ -488,6 +488,17 @@ def test_a_run_all_of_whose_sources_fail_is_red(hunt: Hunt) -> None:
         hunt.run(NOW)
 
 
+def test_every_failed_source_is_counted_though_only_some_are_named(hunt: Hunt) -> None:
+    hunt.tube.uploads = {CHANNEL: hourly(2)}
+    gone = [{"channel": f"UC{number:022}"} for number in range(12)]
+    hunt.settings(hunter_parallel_tasks=1)
+    hunt.sources({"channel": CHANNEL}, *gone)
+    summary = hunt.run(NOW)
+    assert summary["lost_sources"] == len(gone)
+    assert "12 sources failed." in summary["message"]
+    assert len(summary["failed"]) == 10
+
+
 def test_an_alert_is_sent_where_a_watermark_is_a_day_old(hunt: Hunt, caplog: pytest.LogCaptureFixture) -> None:
     hunt.tube.uploads = {CHANNEL: hourly(40)}
     hunt.sources({"channel": CHANNEL}, {"channel": OTHER})

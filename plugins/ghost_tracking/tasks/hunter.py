@@ -344,7 +344,7 @@ def verdict(
     message = (
         f"{why}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
         f"{totals['refused']:,} refused, {totals['left']:,} left to the tracker. "
-        f"{counted(len(failed), 'source')} failed."
+        f"{counted(sum(report['failed_count'] for report in done), 'source')} failed."
     )
     if totals["missing"]:
         message += f" {counted(totals['missing'], 'new one is', 'new ones are')} missing, and looked at again."
