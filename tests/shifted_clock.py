@@ -1,8 +1,9 @@
 """A clock that a test and its other processes share, and that it may turn; one process's may be wrong by some more.
 
-`install` shifts what Python code reads: `datetime.now`, `datetime.utcnow`, `date.today`, `time.time` and what is made
-of them, in whatever module they were imported to before. `time.monotonic` goes on as it does, as when an operator sets
-a machine's clock. `IN_POSTGRES` makes the same of a database's `now()` and `clock_timestamp()`.
+`install` (for good) and `shifted` (for a while) shift what Python code reads: `datetime.now`, `datetime.utcnow`,
+`date.today`, `time.time` and what is made of them, in whatever module they were imported to before. `time.monotonic`
+goes on as it does, as when an operator sets a machine's clock. `IN_POSTGRES` makes the same of a database's `now()` and
+`clock_timestamp()`.
 """
 
 import ctypes
@@ -10,7 +11,8 @@ import gc
 import mmap
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,11 @@ IN_POSTGRES = """
 )
 
 _FORM = struct.Struct("d")
-_real_time = time.time
+_real_time, _real_time_ns = time.time, time.time_ns
+_REAL = {
+    datetime: {name: datetime.__dict__[name] for name in ("now", "utcnow")},
+    date: {"today": date.__dict__["today"]},
+}
 
 
 class SharedShift:
@@ -67,15 +73,27 @@ def install(shift: Callable[[], float]) -> None:
     def today(cls: type[date]) -> date:
         return cls.fromtimestamp(seconds())
 
-    _set(datetime, "now", classmethod(now))
-    _set(datetime, "utcnow", classmethod(utcnow))
-    _set(date, "today", classmethod(today))
+    _set(datetime, now=classmethod(now), utcnow=classmethod(utcnow))
+    _set(date, today=classmethod(today))
     time.time = seconds
     time.time_ns = lambda: int(seconds() * 1e9)
 
 
-def _set(cls: type, name: str, value: Any) -> None:
+@contextmanager
+def shifted(shift: Callable[[], float]) -> Iterator[None]:
+    """Shift this process's clock as `install` does, and let it be right again at the end."""
+    install(shift)
+    try:
+        yield
+    finally:
+        for cls, members in _REAL.items():
+            _set(cls, **members)
+        time.time, time.time_ns = _real_time, _real_time_ns
+
+
+def _set(cls: type, **values: Any) -> None:
     """Change a class that is written in C, whoever has imported it: nobody would see a subclass."""
     (members,) = gc.get_referents(cls.__dict__)
-    members[name] = value
+    for name, value in values.items():
+        members[name] = value
     ctypes.pythonapi.PyType_Modified(ctypes.py_object(cls))

@@ -20,12 +20,13 @@ from ghost_tracking.errors import PermanentError, TransientError, YouTubeFaultEr
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.tasks import hunter
+from shifted_clock import IN_POSTGRES, SharedShift, shifted
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CHANNEL, OTHER = "UC" + "a" * 22, "UC" + "b" * 22
 PLAYLIST = "PLE7DDD91010BC51F8"
-NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-"""The end of the last whole hour."""
+NOW = (datetime.now(UTC) - timedelta(hours=20)).replace(hour=20, minute=0, second=0, microsecond=0)
+"""The last noon of the Pacific day (winter time). A `hunt` begins some minutes later, at whatever hour tests run."""
 
 
 def iso(moment: datetime) -> str:
@@ -107,13 +108,19 @@ class Tube:
 
 @dataclass
 class Hunt:
-    """A deployment whose hunter can be run at any hour."""
+    """A deployment whose hunter can be run at any hour; `clock` is the one of its worker and its database."""
 
     tube: Tube
     server: Answering
     sql: psycopg.Connection
     vault: ParquetVaultHook
+    clock: SharedShift
     monkeypatch: pytest.MonkeyPatch
+
+    def turn(self, moment: datetime) -> None:
+        """Let it be that time now; nothing else than this process and the database sees it."""
+        self.clock.seconds += (moment - datetime.now(UTC)).total_seconds()
+        self.sql.execute("UPDATE clock_shift SET seconds = %s", [self.clock.seconds])
 
     def sources(self, *sources: dict[str, Any]) -> None:
         self.monkeypatch.setenv("AIRFLOW_VAR_GHOST_SOURCES", json.dumps(list(sources)))
@@ -167,7 +174,12 @@ def hunt(
         folder = tmp_path / "vault"
         monkeypatch.setenv("AIRFLOW_CONN_GHOST_VAULT", json.dumps({"conn_type": "fs", "extra": {"path": str(folder)}}))
         monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", "{}")
-        yield Hunt(tube, server, sql, ParquetVaultHook(root=folder), monkeypatch)
+        sql.execute(IN_POSTGRES)
+        clock = SharedShift(tmp_path / "clock")
+        with shifted(lambda: clock.seconds):
+            hunt = Hunt(tube, server, sql, ParquetVaultHook(root=folder), clock, monkeypatch)
+            hunt.turn(NOW + timedelta(minutes=10))
+            yield hunt
 
 
 # Metadata that does not come back

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ghost_tracking.core.sources import parse_sources
 from ghost_tracking.errors import BadSourcesError
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings
-from integration.test_discovery import NOW, Hunt, hourly, hunt  # noqa: F401 - a fixture
+from integration.test_discovery import HOUR, NOW, Hunt, hourly, hunt, video  # noqa: F401 - a fixture
 
 ROOT = Path(__file__).parents[2]
 HUGE = 1 << 64
@@ -86,16 +87,22 @@ def test_however_many_forms_are_sent_half_of_the_days_searches_are_left(
     run_type: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    hunt.settings(quota_search=BUDGET)
     with WatchlistHook() as watchlist:
         day = watchlist.quota.today()
-    hunt.settings(quota_search=BUDGET)
     holdback = BUDGET / 2 * (day.remaining / day.length)
     greedy = [f"topic{number}" for number in range(4)]
     hunt.tube.searches = {name: hourly(300, f"{number:x}") for number, name in enumerate(greedy)}
-    hunt.tube.searches["usual"] = hourly(3, "u")
     form = {"sources": [{"search": name, "pages": 20} for name in greedy], "window_start": "2020-01-01T00:00:00Z"}
     for _ in range(4):
         hunt.run(NOW, run_type, **form)
-    assert 0 < searched(hunt) <= BUDGET - holdback
+    before = searched(hunt)
+    assert 0 < before <= BUDGET - holdback
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_SOURCES", json.dumps([{"search": "usual"}]))
-    assert hunt.run(NOW)["new"] >= (1 if holdback > 1 else 0)
+    hours = [NOW + number * HOUR for number in range(day.remaining // HOUR + 1)]
+    hunt.tube.searches["usual"] = {video(number, "u"): hour - HOUR / 2 for number, hour in enumerate(hours)}
+    for hour in hours:
+        hunt.turn(hour + timedelta(minutes=10))
+        hunt.run(hour)
+    assert searched(hunt) - before >= holdback - 1, "what was left to the scheduled runs, they used"
+    assert len(hunt.scheduled() & hunt.tube.searches["usual"].keys()) > len(hours) / 2

@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from shifted_clock import SharedShift
+from shifted_clock import SharedShift, shifted
 
 _ROOT = Path(__file__).parents[2]
 _OTHER_PROCESS = """
@@ -51,7 +52,8 @@ def test_another_process_reads_the_shifted_clock_everywhere(tmp_path: Path) -> N
     expected = datetime.now(UTC) - timedelta(days=30) + timedelta(hours=1)
     program = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _OTHER_PROCESS, str(file)],
-        env={"PYTHONPATH": f"{_ROOT / 'plugins'}:{_ROOT / 'tests'}", "PATH": "", "AIRFLOW_HOME": str(tmp_path)},
+        env={"PYTHONPATH": ":".join(str(_ROOT / each) for each in ("plugins", "include", "tests")), "PATH": ""}
+        | {"AIRFLOW_HOME": str(tmp_path)},
         capture_output=True,
         text=True,
         check=False,
@@ -61,3 +63,12 @@ def test_another_process_reads_the_shifted_clock_everywhere(tmp_path: Path) -> N
     assert abs(told.pop("today") - expected) < timedelta(days=1, minutes=2)
     assert all(abs(moment - expected) < timedelta(minutes=2) for moment in told.values()), told
     assert shared.seconds == 0, "what one process sets, all see"
+
+
+def test_a_clock_that_was_shifted_for_a_while_is_right_again() -> None:
+    before, hour = datetime.now(UTC), timedelta(hours=1)
+    with shifted(hour.total_seconds):
+        assert before + hour <= datetime.now(UTC) < before + 2 * hour
+        assert datetime.fromtimestamp(time.time(), UTC) >= before + hour
+    assert before <= datetime.now(UTC) < before + hour
+    assert before <= datetime.fromtimestamp(time.time(), UTC) < before + hour
