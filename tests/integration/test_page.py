@@ -113,7 +113,7 @@ def connections(ghost_postgres: Connection, tmp_path: Path, monkeypatch: pytest.
     known = json.loads(ghost_postgres.as_json())
     monkeypatch.setenv("AIRFLOW_CONN_GHOST_POSTGRES", json.dumps(known | {"password": PASSWORD}))
     monkeypatch.setenv("AIRFLOW_CONN_GHOST_VAULT", json.dumps({"conn_type": "fs", "extra": {"path": str(root)}}))
-    monkeypatch.setattr(runs, "dags", lambda: {dag_id: healthy(dag_id) for dag_id in runs.DAGS})
+    monkeypatch.setattr(runs, "dags", lambda _: {dag_id: healthy(dag_id) for dag_id in runs.DAGS})
     forget()
     return root
 
@@ -250,7 +250,7 @@ def test_no_error_shows_a_password(
 def test_what_nobody_foresaw_is_a_sentence_too(
     signed_in: Any, connections: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken() -> dict[str, Any]:
+    def broken(_: Any) -> dict[str, Any]:
         raise ZeroDivisionError(PASSWORD)
 
     connections.mkdir()
@@ -301,7 +301,7 @@ def vault(tmp_path: Path) -> ParquetVaultHook:
 def doors(watchlist: WatchlistHook, vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch) -> Doors:
     """A vault that is there, an empty schedule, and DAGs that are well."""
     vault.identity(create=True)
-    monkeypatch.setattr(runs, "dags", lambda: {dag_id: healthy(dag_id) for dag_id in runs.DAGS})
+    monkeypatch.setattr(runs, "dags", lambda _: {dag_id: healthy(dag_id) for dag_id in runs.DAGS})
     forget()
     return Doors(watchlist, vault, Settings())
 
@@ -341,7 +341,7 @@ def test_the_overview_counts_what_is_there(doors: Doors, sql: psycopg.Connection
     follow(doors, "young", NOW - 5 * HOUR, lambda hours: int(100 * hours))
     follow(doors, "older", NOW - 3 * DAY, lambda hours: int(10 * hours))
     sql.execute("UPDATE watchlist SET next_track_at = now() - INTERVAL '2 hours' WHERE video_id = 'young'")
-    found = overview.overview(doors)
+    found = overview.overview(doors, runs.DAGS, True)
     queues = {row["queue"]: row for row in found["queues"]}
     assert (queues["HOURLY"]["videos"], queues["HOURLY"]["due"], queues["HOURLY"]["overdue"]) == (1, 1, 1)
     assert (queues["DAILY"]["videos"], queues["DAILY"]["due"], queues["DAILY"]["readings"]) == (1, 0, 1)
@@ -691,7 +691,8 @@ def test_a_scheduled_run_is_seen_behind_many_slips_and_what_failed_is_named(airf
         session.execute(insert(DagRun.__table__), [ran(number, kind) for number, kind in kinds.items()])
         session.execute(insert(TaskInstance.__table__), [task("publish", NOW), task("hunt", NOW - HOUR)])
     try:
-        hunter = runs.dags()["ghost_hunter"]
+        hunter = runs.dags(runs.DAGS)["ghost_hunter"]
+        hidden = runs.dags([])["ghost_hunter"]
     finally:
         with create_session() as session:
             for model in (TaskInstance, DagRun, DagModel, DagBundleModel):
@@ -700,6 +701,7 @@ def test_a_scheduled_run_is_seen_behind_many_slips_and_what_failed_is_named(airf
     assert hunter.failed is hunter.runs[-1]
     assert hunter.runs[0].failure == runs.Failure("hunt", 2, 3)
     assert hunter.runs[1].failure is None
+    assert (hidden.runs, hidden.is_shown) == ((), False)
 
 
 # The sentence

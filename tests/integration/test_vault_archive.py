@@ -416,7 +416,7 @@ def test_recorded_titles_of_any_script_are_found(vault: ParquetVaultHook) -> Non
         "chinese": "北京烤鸭教程",
         "hindi": "हिन्दी गाने",
         "arabic": "أغنية جديدة",
-        "odd": "C++ (a|b)* .^$ [x] \\d",
+        "odd": "C++ (ab|cd)* .^$ [xy] \\d",
     }
     with recorded("recorded_videos.csv").open(encoding="utf-8", newline="") as file:
         known = {each["video_id"]: each["title"] for each in csv.DictReader(file)} | invented
@@ -520,7 +520,7 @@ def test_a_missing_or_damaged_manifest_is_no_empty_archive(
     assert "is missing" in survey(storage)["unreadable"][0]
     file.write_bytes(content[:-5])
     with pytest.raises(UnreadableFileError, match=r"manifest\.json is damaged"):
-        vault.find_videos("a")
+        vault.find_videos("title")
     assert "is damaged" in verify(storage)[0]
     file.write_bytes(content)
     assert titles(vault, "a") == {"a": "A title"}

@@ -2,8 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 _ACCENTS = range(0x300, 0x370)
 """Combining marks of Latin, Greek and Cyrillic. Those of Indic scripts or Thai are vowels, and stay."""
@@ -15,6 +15,9 @@ _WITHOUT_BLANKS = "\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3021-\u
 )
 _SYMBOLS = "\u2190-\u2bff\U0001f000-\U0001faff"
 """Arrows to emoji: each run of them is a word, and stands beside others without a blank."""
+
+MOST_WORDS: Final = 8
+SHORTEST_WORD: Final = 2
 
 _RUN = re.compile(f"[{_WITHOUT_BLANKS}]+|[{_SYMBOLS}]+")
 
@@ -53,9 +56,15 @@ def searchable(title: str | None) -> str:
 
 
 def words_of(query: str) -> tuple[Word, ...]:
-    """The words of a query, each once, in the spelling of `searchable`; none where it has nothing but punctuation."""
-    found: Iterable[str] = dict.fromkeys(searchable(query).split())
-    return tuple(Word(text, anywhere=_RUN.fullmatch(text) is not None) for text in found)
+    """The words of a query that are looked for, each once, in the spelling of `searchable`.
+
+    The longest eight, which are the rarest, of those that have two letters or more; in scripts without blanks one
+    character is a word. None where there is no such word: each more costs another pass over all titles.
+    """
+    found = [Word(text, _RUN.fullmatch(text) is not None) for text in dict.fromkeys(searchable(query).split())]
+    telling = [word for word in found if word.anywhere or len(word.text) >= SHORTEST_WORD]
+    longest = sorted(telling, key=lambda word: -len(word.text))[:MOST_WORDS]
+    return tuple(word for word in telling if word in longest)
 
 
 class _Spelling(dict[int, str | int | None]):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,11 +37,15 @@ class Database:
 
     For one thread at a time. Connects at first use and keeps the connection until `close`. Nothing is kept on it
     beyond a transaction: no session settings, no prepared statements, so that PgBouncer in transaction mode works.
+    A statement that takes longer than `statement_limit` fails with DatabaseUnavailableError; None: the server's limit.
     """
 
-    def __init__(self, connection_id: str, connection: Connection | None = None) -> None:
+    def __init__(
+        self, connection_id: str, connection: Connection | None = None, statement_limit: timedelta | None = None
+    ) -> None:
         self.connection_id = connection_id
         self._injected = connection
+        self._statement_limit = statement_limit
         self._opened: psycopg.Connection[Row] | None = None
         self._depth = 0
 
@@ -55,6 +59,8 @@ class Database:
             self._begin(ends)
             self._depth += 1
             try:
+                if self._statement_limit is not None:
+                    self.run("statement_limit", milliseconds=self._statement_limit // timedelta(milliseconds=1))
                 yield
             finally:
                 self._depth -= 1
@@ -143,6 +149,10 @@ class Database:
         except psycopg.errors.CheckViolation as error:
             broken = error.diag.constraint_name or ""
             raise BadInputError(_CONSTRAINTS.get(broken, _sentence(error)), constraint=broken) from error
+        except psycopg.errors.QueryCanceled as error:
+            raise DatabaseUnavailableError(
+                f"the database of connection '{self.connection_id}' gave no answer in time: {_sentence(error)}"
+            ) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
             self.close()
             raise DatabaseUnavailableError(

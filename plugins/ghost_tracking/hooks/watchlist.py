@@ -145,9 +145,10 @@ class WatchlistHook(BaseHook):
         *,
         connection: Connection | None = None,
         budgets: Mapping[str, int] | None = None,
+        statement_limit: timedelta | None = None,
     ) -> None:
         super().__init__()
-        self.database = Database(watchlist_conn_id, connection)
+        self.database = Database(watchlist_conn_id, connection, statement_limit)
         self.quota = QuotaLedger(self.database, budgets or settings.Settings().quota)
         self.roster = Roster(self.database)
         self.refused = Refused(self.database)

@@ -3,10 +3,12 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import PurePosixPath
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Annotated, Any, Final
 
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
@@ -15,8 +17,11 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.errors import BadInputError
 from ghost_tracking.page.doors import Doors, opened, sentence_of
+from ghost_tracking.page.lanes import LOOKS, RETRY_AFTER, SEARCHES, SPANS, BusyError, Lane
+from ghost_tracking.page.viewer import Viewer, viewer
 
 BAD_REQUEST: Final = 400
+TOO_MANY: Final = 429
 UNAVAILABLE: Final = 503
 _LONGEST_QUERY: Final = 300
 _KINDS: Final = {
@@ -38,6 +43,20 @@ _ANSWERS: Final = _ALWAYS | {"Cache-Control": "no-store"}
 _STATIC: Final = _ALWAYS | {"Cache-Control": "private, no-cache"}
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question, which is the same for all whose path and query are the same and who may see the same."""
+
+    by: Viewer
+    path: str
+    query: str
+
+
+def asked(request: Request, by: Annotated[Viewer, Depends(viewer)]) -> Asked:
+    return Asked(by, request.url.path, request.url.query)
+
+
+Looking = Annotated[Asked, Depends(asked)]
 router = APIRouter()
 
 
@@ -65,60 +84,61 @@ def static(request: Request, path: str) -> Response:
 
 
 @router.get("/data/overview")
-def overview() -> Response:
+async def overview(asked: Looking) -> Response:
     from ghost_tracking.page.overview import overview
 
-    return _answer(overview)
+    return await _answer(LOOKS, asked, lambda doors: overview(doors, asked.by.dag_ids, asked.by.sees_connections))
 
 
 @router.get("/data/find")
-def find(q: str = "") -> Response:
+async def find(asked: Looking, q: str = "") -> Response:
     from ghost_tracking.page import video
 
-    return _answer(lambda doors: video.find(doors, q[:_LONGEST_QUERY]))
+    return await _answer(SEARCHES, asked, lambda doors: video.find(doors, q[:_LONGEST_QUERY]))
 
 
 @router.get("/data/newest")
-def newest() -> Response:
+async def newest(asked: Looking) -> Response:
     from ghost_tracking.page import video
 
-    return _answer(video.newest)
+    return await _answer(LOOKS, asked, video.newest)
 
 
 @router.get("/data/video")
-def videos(v: str = "") -> Response:
+async def videos(asked: Looking, v: str = "") -> Response:
     from ghost_tracking.page import video
 
-    return _answer(lambda doors: video.videos(doors, _listed(v)))
+    return await _answer(LOOKS, asked, lambda doors: video.videos(doors, _listed(v)))
 
 
 @router.get("/data/series.csv")
-def series(v: str = "") -> Response:
+async def series(asked: Looking, v: str = "") -> Response:
     from ghost_tracking.page import video
 
-    return _file(lambda doors: video.series(doors, _listed(v)), "text/csv; charset=utf-8", f"{_stem(v)}.csv")
+    kind, name = "text/csv; charset=utf-8", f"{_stem(v)}.csv"
+    return await _file(LOOKS, asked, lambda doors: video.series(doors, _listed(v)), kind, name)
 
 
 @router.get("/data/history.parquet")
-def history(v: str = "") -> Response:
+async def history(asked: Looking, v: str = "") -> Response:
     from ghost_tracking.page import video
 
-    kind = "application/vnd.apache.parquet"
-    return _file(lambda doors: video.history(doors, _listed(v)), kind, f"{_stem(v)}.parquet")
+    kind, name = "application/vnd.apache.parquet", f"{_stem(v)}.parquet"
+    return await _file(LOOKS, asked, lambda doors: video.history(doors, _listed(v)), kind, name)
 
 
 @router.get("/data/movers")
-def movers(window: str = "day") -> Response:
+async def movers(asked: Looking, window: str = "day") -> Response:
     from ghost_tracking.page.movers import movers
 
-    return _answer(lambda doors: movers(doors, window))
+    return await _answer(SPANS, asked, lambda doors: movers(doors, window))
 
 
 @router.get("/data/coverage")
-def coverage(days: str = "2") -> Response:
+async def coverage(asked: Looking, days: str = "2") -> Response:
     from ghost_tracking.page.coverage import coverage
 
-    return _answer(lambda doors: coverage(doors, days))
+    return await _answer(SPANS, asked, lambda doors: coverage(doors, days))
 
 
 @router.get("/{path:path}")
@@ -126,30 +146,35 @@ def nowhere() -> Response:
     return Response("There is no such page.", 404, _ALWAYS, "text/plain; charset=utf-8")
 
 
-def _answer(ask: Callable[[Doors], dict[str, Any]]) -> Response:
-    """What `ask` finds, as JSON; where it cannot, a sentence that says what to mend."""
-    return _asked(lambda doors: _json(ask(doors)))
+async def _answer(lane: Lane, asked: Asked, find: Callable[[Doors], dict[str, Any]]) -> Response:
+    """What `find` finds, as JSON; where it cannot, a sentence that says what to mend."""
+    return await _response(lane, asked, lambda doors: _json(find(doors)))
 
 
-def _file(ask: Callable[[Doors], str | bytes], kind: str, name: str) -> Response:
-    """What `ask` makes, as a file to be kept; else as `_answer`."""
+async def _file(lane: Lane, asked: Asked, make: Callable[[Doors], str | bytes], kind: str, name: str) -> Response:
+    """What `make` makes, as a file to be kept; else as `_answer`."""
     headers = _ANSWERS | {"Content-Disposition": f'attachment; filename="{name}"'}
-    return _asked(lambda doors: Response(ask(doors), 200, headers, kind))
+    return await _response(lane, asked, lambda doors: Response(make(doors), 200, headers, kind))
 
 
-def _asked(respond: Callable[[Doors], Response]) -> Response:
-    try:
+async def _response(lane: Lane, asked: Asked, respond: Callable[[Doors], Response]) -> Response:
+    def found() -> Response:
         with opened() as doors:
             return respond(doors)
+
+    try:
+        return await lane.ask(asked, found)
+    except BusyError as error:
+        return _json({"error": f"{error.message}."}, TOO_MANY, {"Retry-After": str(RETRY_AFTER)})
     except BadInputError as error:
         return _json({"error": error.message}, BAD_REQUEST)
     except Exception as error:  # noqa: BLE001 - nothing may show more than a sentence
-        return _json({"error": sentence_of(error)}, UNAVAILABLE)
+        return _json({"error": sentence_of(error, sees_connections=asked.by.sees_connections)}, UNAVAILABLE)
 
 
-def _json(content: Any, status: int = 200) -> Response:
+def _json(content: Any, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return Response(text, status, _ANSWERS, "application/json")
+    return Response(text, status, {**_ANSWERS, **headers}, "application/json")
 
 
 def _listed(text: str) -> list[str]:

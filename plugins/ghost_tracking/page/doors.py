@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ghost_tracking.errors import ConfigurationError, GhostTrackingError
@@ -22,10 +23,17 @@ LOOK_AT_THE_LOG: Final = (
     "Ghost Tracking's page failed in a way that nobody foresaw: the log of Airflow's API server says how. Loading the "
     "page again may help."
 )
+ASK_SOMEBODY: Final = (
+    "Ghost Tracking's database or its vault does not answer, or is not set up. Those who may see Airflow's connections "
+    "are told more here, and the log of Airflow's API server has it."
+)
 NO_TABLES: Final = (
     "The database of connection 'ghost_postgres' has no tables of Ghost Tracking yet: unpause ghost_hunter, whose "
     "first task makes them."
 )
+
+STATEMENT_LIMIT: Final = timedelta(seconds=10)
+"""No statement of the page keeps the database busy for longer."""
 
 Result = TypeVar("Result")
 
@@ -46,14 +54,20 @@ def opened() -> Iterator[Doors]:
     from ghost_tracking.hooks.watchlist import WatchlistHook
 
     settings = read_settings()
-    with WatchlistHook(budgets=settings.quota) as watchlist:
+    with WatchlistHook(budgets=settings.quota, statement_limit=STATEMENT_LIMIT) as watchlist:
         if not watchlist.database.value("has_schema_version"):
             raise ConfigurationError(NO_TABLES)
         yield Doors(watchlist, ParquetVaultHook(), settings)
 
 
-def sentence_of(error: Exception) -> str:
-    """What to tell somebody who looks at the page; no traceback, and no secret that Airflow knows."""
+def sentence_of(error: Exception, *, sees_connections: bool = True) -> str:
+    """What to tell somebody who looks at the page; no traceback, and no secret that Airflow knows.
+
+    Hosts and paths are for those who may see Airflow's connections; others are sent to them.
+    """
+    if not sees_connections:
+        log.warning("The page could not answer", exc_info=error)
+        return ASK_SOMEBODY
     if isinstance(error, GhostTrackingError):
         return without_secrets(error.message)
     if isinstance(error, OSError) and error.errno is not None:

@@ -5,7 +5,6 @@ the newest within it; without a count before it, from the first within. Where th
 window is long, the gain is scaled down to it. It is never scaled up.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,15 +33,12 @@ _GRACE: Final = timedelta(minutes=10)
 """Slots an hour apart are read a few minutes more than that apart."""
 _SCALE: Final = 1_000_000
 
-_one_at_a_time = threading.Lock()
-
 
 def movers(doors: Doors, window: str) -> dict[str, Any]:
     """The fastest of a window, absolute and against their channels; and who came back or vanished, as plain data."""
     if window not in WINDOWS:
         raise BadInputError(f"{window[:20]!r} is none of {', '.join(WINDOWS)}.")
-    with _one_at_a_time:  # a week of points fills hundreds of megabytes
-        return _movers(doors, window)
+    return _movers(doors, window)
 
 
 @remembered(300)

@@ -22,8 +22,11 @@ _MOST_GAPS: Final = 20
 
 
 @remembered(10)
-def overview(doors: Doors) -> dict[str, Any]:
-    """Plain data for the page; times are seconds since 1970, sizes bytes, quota in calls."""
+def overview(doors: Doors, dag_ids: tuple[str, ...], sees_connections: bool) -> dict[str, Any]:
+    """Plain data for the page; times are seconds since 1970, sizes bytes, quota in calls.
+
+    For somebody who may read the runs of these DAGs, and may or may not know where the vault lies.
+    """
     now = doors.watchlist.quota.today().now
     rows = doors.watchlist.database.run("page_queues", now=now, tiers=list(Tier))
     queues = {Queue(row["queue"]): row for row in rows}
@@ -31,7 +34,7 @@ def overview(doors: Doors) -> dict[str, Any]:
     (room,) = doors.watchlist.database.run("page_room")
     quota = _quota(doors, queues)
     vault = _vault(doors)
-    dags = runs.dags()
+    dags = runs.dags(dag_ids)
     standing = Standing(
         now=now,
         dags=dags,
@@ -57,9 +60,9 @@ def overview(doors: Doors) -> dict[str, Any]:
         "quota": _quota_shown(quota),
         "hours": _hours(doors, now.replace(minute=0, second=0, microsecond=0)),
         "room": {"limit": SQL_LIMIT, **room},
-        "vault": vault,
+        "vault": vault | {"root": str(doors.vault.get_conn()) if sees_connections else None},
         "gaps": [_gap(gap) for gap in doors.watchlist.gaps(_GAPS_SHOWN_FOR, _MOST_GAPS)],
-        "dags": [_dag(dag) for dag in dags.values()],
+        "dags": [_dag(dag) for dag in dags.values() if dag.is_shown],
     }
 
 
@@ -140,7 +143,6 @@ def _vault(doors: Doors) -> dict[str, Any]:
     newest = figures.newest_point(datetime.now(UTC))
     of_points = weight.bytes["hours"] + weight.bytes["series"]
     return {
-        "root": str(doors.vault.get_conn()),
         "bytes": weight.bytes,
         "total": sum(weight.bytes.values()),
         "points": weight.points,

@@ -1,7 +1,7 @@
 """What Airflow itself knows of the three DAGs: paused or not, and their last runs. For the API server's process."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -43,12 +43,16 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Dag:
-    """A DAG as Airflow knows it (`is_known`), and its last runs, newest first; with them the newest by schedule."""
+    """A DAG as Airflow knows it (`is_known`), and its last runs, newest first; with them the newest by schedule.
+
+    `is_shown`: whether who asks may read its runs. Of one whose runs he may not read nothing is said.
+    """
 
     dag_id: str
     is_known: bool
     is_paused: bool
     runs: tuple[Run, ...] = ()
+    is_shown: bool = True
 
     @property
     def last_success(self) -> Run | None:
@@ -65,8 +69,8 @@ class Dag:
         return newest if newest is not None and newest.state == "failed" else None
 
 
-def dags() -> dict[str, Dag]:
-    """The three DAGs, also those that Airflow does not know."""
+def dags(readable: Collection[str]) -> dict[str, Dag]:
+    """The three DAGs, also those that Airflow does not know, and those that are not among the `readable` ones."""
     from airflow.models.dag import DagModel
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
@@ -78,7 +82,7 @@ def dags() -> dict[str, Dag]:
         paused = {
             dag_id: is_paused
             for dag_id, is_paused, is_stale in session.execute(
-                select(DagModel.dag_id, DagModel.is_paused, DagModel.is_stale).where(DagModel.dag_id.in_(DAGS))
+                select(DagModel.dag_id, DagModel.is_paused, DagModel.is_stale).where(DagModel.dag_id.in_(readable))
             )
             if not is_stale
         }
@@ -106,14 +110,19 @@ def dags() -> dict[str, Dag]:
                 TaskInstance.try_number,
             )
             .where(
-                TaskInstance.dag_id.in_(DAGS),
+                TaskInstance.dag_id.in_(paused),
                 TaskInstance.run_id.in_([row.run_id for row in rows if row.state == "failed"]),
                 TaskInstance.state == "failed",
             )
             .order_by(TaskInstance.end_date.desc())
         ).all()
         failures = {(row.dag_id, row.run_id): Failure(row.task_id, row.map_index, row.try_number) for row in failed}
-        return {dag_id: _dag(dag_id, paused, rows, messages, failures) for dag_id in DAGS}
+        return {
+            dag_id: _dag(dag_id, paused, rows, messages, failures)
+            if dag_id in readable
+            else Dag(dag_id, is_known=True, is_paused=False, is_shown=False)
+            for dag_id in DAGS
+        }
 
 
 def _dag(

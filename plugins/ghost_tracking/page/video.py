@@ -45,9 +45,11 @@ def find(doors: Doors, query: str) -> dict[str, Any]:
     named = _named(query)
     if named is not None and ("/" in query or _is_known(doors, named)):
         return {"video_id": named, "hits": []}
-    if not words_of(query):
+    words = words_of(query)
+    if not words:
         return {"video_id": None, "hits": []}
-    patterns = [f"%{_escaped(word)}%" for word in query.split()]
+    # as they are written, and no more of them than are looked for in the archive
+    patterns = [f"%{_escaped(word)}%" for word in sorted(query.split(), key=len, reverse=True)[: len(words)]]
     rows = doors.watchlist.database.run("page_found_lately", patterns=patterns, limit=HITS_SHOWN)
     hits = {row["video_id"]: _shown(row) for row in doors.vault.find_videos(query, HITS_SHOWN).to_dict("records")}
     hits |= {row["video_id"]: _shown(row) for row in rows if row["video_id"] not in hits}

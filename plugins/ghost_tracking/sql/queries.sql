@@ -706,6 +706,10 @@ DELETE FROM refused WHERE item = ANY(%(items)s::text[]);
 -- One process at a time changes the schema; the lock goes with the transaction.
 SELECT pg_advisory_xact_lock(hashtext('ghost_tracking.schema'));
 
+-- name: statement_limit
+-- Bound every statement of this transaction.
+SELECT set_config('statement_timeout', %(milliseconds)s::text, true);
+
 -- name: page_queues
 -- For Airflow's page: where how many videos wait, due and overdue by more than an hour, and the earliest slot. Rows of
 -- the watchlist are counted in the index (tracking_tier, next_track_at) alone, tier by tier, which takes a third of the

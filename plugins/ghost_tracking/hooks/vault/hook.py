@@ -398,10 +398,11 @@ class ParquetVaultHook(BaseHook):
     def find_videos(self, words: str, limit: int = 20) -> "pd.DataFrame":
         """Archived videos whose titles have all these `words`, the best `limit` of them first.
 
-        Case, accents, width and punctuation do not matter. A word matches at the beginning of words of a title; in
-        scripts that put no blanks between words (Chinese, Japanese, Thai …) anywhere. Titles that have it as a whole
-        word come first, and then newer videos. Columns: video_id, title, channel_title, published_at,
-        duration_seconds, channel_id, category_id. What was discovered since the janitor's last run is not found yet.
+        The longest eight words count, of those of two letters or more. Case, accents, width and punctuation do not
+        matter. A word matches at the beginning of words of a title; in scripts that put no blanks between words
+        (Chinese, Japanese, Thai …) anywhere. Titles that have it as a whole word come first, and then newer videos.
+        Columns: video_id, title, channel_title, published_at, duration_seconds, channel_id, category_id. What was
+        discovered since the janitor's last run is not found yet.
         Raises `BadInputError` where there is no word, `UnreadableFileError` with the name of a broken file.
         """
         from ghost_tracking.hooks.vault import archive

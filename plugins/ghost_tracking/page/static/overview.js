@@ -182,7 +182,7 @@ function vault({ vault: found, now }) {
     h("p", { class: "big" }, bytes(found.total)),
     h("p", { class: "soft" }, `${short(found.points)} ${found.points === 1 ? "point" : "points"}, ${found.bytes_a_point === null ? "–" : found.bytes_a_point} bytes a point`),
     table("Bytes of the vault by layer", [{ name: "Layer", cell: ([name]) => names[name] }, { name: "Size", number: true, cell: ([name]) => bytes(found.bytes[name]) }], rows),
-    h("p", { class: "note id" }, found.root),
+    found.root && h("p", { class: "note id" }, found.root),
   );
 }
 
@@ -211,6 +211,7 @@ function runs({ dags, now }) {
     { name: "Took", number: true, cell: ({ run }) => (run && run.seconds !== null ? span(run.seconds) : "") },
     { name: "What it says", cell: ({ dag, run }) => (run && run.failure ? failed(dag, run) : h("div", { class: "small two", title: run && run.message }, (run && run.message) || "")) },
   ];
+  if (!rows.length) return panel("Last runs", { class: "w6" }, null, h("p", { class: "soft" }, "Airflow does not let you see the runs of these DAGs."));
   return panel("Last runs", { class: "w6" }, null, table("Last runs of the three DAGs", columns, rows));
 }
 

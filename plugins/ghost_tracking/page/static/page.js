@@ -26,11 +26,26 @@ document.getElementById("q").value = asked.get("q") || "";
 
 class NotAnswered extends Error {}
 
+const PATIENCE = 30;
+const TOO_MANY = 429;
+
+/** The server's answer; one that is busy is asked again when it says so, for half a minute. */
+async function answered(path) {
+  for (let waited = 0; ; ) {
+    const answer = await fetch(path, { headers: { Accept: "application/json" } });
+    if (answer.status !== TOO_MANY || waited >= PATIENCE) return answer;
+    const seconds = Math.max(1, Number(answer.headers.get("retry-after")) || 1);
+    waited += seconds;
+    // not all at the same moment
+    await new Promise((resume) => setTimeout(resume, 1000 * seconds * (0.75 + Math.random() / 2)));
+  }
+}
+
 /** What a data route answers; NotAnswered with a sentence for people where it does not. */
 async function ask(path, parameters) {
   let answer;
   try {
-    answer = await fetch("data/" + path + (parameters ? address(parameters) : ""), { headers: { Accept: "application/json" } });
+    answer = await answered("data/" + path + (parameters ? address(parameters) : ""));
   } catch {
     throw new NotAnswered("Airflow's API server does not answer. Is it up?");
   }

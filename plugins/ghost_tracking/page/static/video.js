@@ -51,7 +51,7 @@ function hits(query, found, shown, asked) {
           { class: "hits" },
           found.map((each) => hit(each, { ...kept(asked), page: "video", v: [...shown, each.video_id].slice(-MOST).join(",") })),
         )
-      : h("p", { class: "note" }, "Words match at the beginning of words of a title, whatever their case and accents. An id or a URL finds every video that was ever read."),
+      : h("p", { class: "note" }, "Words of two letters or more match at the beginning of words of a title, whatever their case and accents; the longest eight count. An id or a URL finds every video that was ever read."),
   ];
 }
 

@@ -62,7 +62,7 @@ def find_videos(storage: Storage, query: str, limit: int) -> pd.DataFrame:
         raise BadInputError(f"words is {query!r:.60}: give the words of a title as one text")
     words = words_of(query)
     if not words:
-        raise BadInputError(f"{query[:60]!r} has no word to look for")
+        raise BadInputError(f"{query[:60]!r} has no word of two letters or more to look for")
     if not isinstance(limit, int) or limit < 1:
         raise BadInputError(f"limit is {limit}; it must be at least 1")
     return _frame(_with_manifest(storage, partial(_find, storage, words, limit)))
