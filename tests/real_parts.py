@@ -1,14 +1,18 @@
 """The real parts that tests meet, and Airflow connections to them."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from airflow.sdk import Connection
+from psycopg.conninfo import conninfo_to_dict
 
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack.postgres import Postgres
@@ -16,12 +20,27 @@ from youtube_simulator import SimulatorServer
 
 CANARY = "AIzaCanary_Key_that_must_appear_nowhere"
 """The API key of all tests: found anywhere else, it has leaked."""
+MINUTE_OF_QUIET = 56
 
 
 def connection_to(socket_folder: str, database: str) -> Connection:
     """A database, as a deployment would define it."""
     return Connection(
         conn_id="ghost_postgres", conn_type="postgres", host=socket_folder, login="postgres", schema=database
+    )
+
+
+def connection_of(dsn: str) -> Connection:
+    """The database of a stack, by its libpq connection string."""
+    known: dict[str, Any] = conninfo_to_dict(dsn)
+    return Connection(
+        conn_id="ghost_postgres",
+        conn_type="postgres",
+        host=known["host"],
+        port=int(known["port"]),
+        login=known["user"],
+        schema=known["dbname"],
+        extra=json.dumps({"passfile": known["passfile"]} if "passfile" in known else {}),
     )
 
 
@@ -61,6 +80,11 @@ def make_due(sql: psycopg.Connection) -> int:
     """Make every video on the schedule due; returns how many are on the watchlist."""
     sql.execute("UPDATE roster SET next_track_at = now() - INTERVAL '1 minute'")
     return sql.execute("UPDATE watchlist SET next_track_at = now() - INTERVAL '1 minute'").rowcount
+
+
+def clear_of_the_hour() -> None:
+    """Wait, if a full hour is about to strike: then a scheduled run of the hunter goes beside what a test has run."""
+    eventually(lambda: datetime.now(UTC).minute < MINUTE_OF_QUIET, within=300, every=1)
 
 
 def eventually(condition: Callable[[], object], within: float = 30.0, every: float = 0.1) -> None:

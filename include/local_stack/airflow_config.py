@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlencode
 
 from local_stack.broker import Broker
 from local_stack.layout import PROJECT, StateFolder, write_private
@@ -105,7 +106,8 @@ class AirflowConfig:
 
     def _airflow(self) -> ConfigSections:
         home = self.state.airflow_home
-        address = f"{self.postgres_user}@/airflow?host={self.postgres_socket}"
+        known = urlencode({"host": self.postgres_socket, "passfile": self.state.passfile})
+        address = f"{self.postgres_user}@/airflow?{known}"
         fernet_key = base64.urlsafe_b64encode(os.urandom(32)).decode()
         return {
             "core": {

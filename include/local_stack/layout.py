@@ -72,19 +72,41 @@ class StateFolder:
         return self.root / "broker"
 
     def create(self) -> None:
-        """Make the folders that are ours to make; PostgreSQL's belongs to PostgreSQL."""
+        """Make the folders that are ours to make; PostgreSQL's belongs to PostgreSQL.
+
+        What programs log and keep is their owner's to read, whatever the umask is.
+        """
         for folder in (self.root, self.logs, self.airflow_home, self.simulator, self.vault):
             folder.mkdir(parents=True, exist_ok=True)
-        self.airflow_home.chmod(0o700)
+        for folder in (self.logs, self.airflow_home, self.simulator):
+            folder.chmod(0o700)
+
+    @property
+    def password_file(self) -> Path:
+        """Airflow's password, for whoever cannot see what `make run` prints."""
+        return self._secret_file("password")
+
+    @property
+    def passfile(self) -> Path:
+        """The password of PostgreSQL, as libpq reads it."""
+        return self._secret_file("pgpass")
+
+    def _secret_file(self, name: str) -> Path:
+        return self.airflow_home / "secrets" / name
 
     def secret(self, name: str, new: str | None = None) -> str:
         """The secret of that name, generated once; only the owner can read its file."""
-        path = self.airflow_home / "secrets" / name
+        path = self._secret_file(name)
         if path.exists() and (text := path.read_text().strip()):
             return text
         text = new or secrets.token_urlsafe(32)
         write_private(path, text + "\n")
         return text
+
+
+def opened_private(path: str, flags: int) -> int:
+    """For `open`: a file that is made is one that only its owner can read."""
+    return os.open(path, flags, 0o600)
 
 
 def write_private(path: Path, text: str) -> None:

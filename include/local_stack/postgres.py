@@ -17,7 +17,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg
@@ -25,6 +25,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from local_stack.errors import StackError
+from local_stack.layout import write_private
 from local_stack.processes import Component, tail
 
 SUPERUSER = "postgres"
@@ -54,11 +55,22 @@ class Postgres:
     """One PostgreSQL server, reachable through a unix socket only.
 
     PostgreSQL refuses to run as root. Then it runs as `nobody`, which owns the data directory; the socket lies
-    in a folder that only that account and root can enter, so that no password is needed.
+    in a folder that only that account and root can enter. With a `password` it asks everybody for it, also programs of
+    the same account; libpq finds it in `passfile`, which only its owner can read. Both are given or neither.
     """
 
-    def __init__(self, data: Path, *, log: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        log: Path,
+        env: Mapping[str, str],
+        password: str | None = None,
+        passfile: Path | None = None,
+    ) -> None:
         self.data = data
+        self._password = password
+        self._passfile = passfile
         self._log = log
         self._identity = _unprivileged(data) if os.geteuid() == 0 else None
         self._bin = _binaries()
@@ -83,11 +95,14 @@ class Postgres:
 
     def dsn(self, database: str) -> str:
         """A libpq connection string for one database."""
-        return make_conninfo(host=str(self.socket_folder), port=PORT, user=SUPERUSER, dbname=database)
+        known = {} if self._passfile is None else {"passfile": str(self._passfile)}
+        return make_conninfo(host=str(self.socket_folder), port=PORT, user=SUPERUSER, dbname=database, **known)
 
     def start(self) -> None:
         """Start the server, making the data directory first if there is none, and wait until it answers."""
         self._let_in()
+        if self._passfile is not None:
+            write_private(self._passfile, f"*:*:*:{SUPERUSER}:{self._password}\n")
         if not (self.data / "PG_VERSION").exists():
             self._make_data_directory()
         self.component.start()
@@ -140,14 +155,31 @@ class Postgres:
         command = [
             str(self._bin / "initdb"),
             *("-D", str(draft), "-U", SUPERUSER),
-            *("--auth-local=trust", "--auth-host=reject", "--encoding=UTF8"),
+            *("--auth-host=reject", "--encoding=UTF8"),
             *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
             "--no-sync",
         ]
-        result = self._run(command)
+        with self._password_for_initdb() as file:
+            known = ["--auth-local=trust"] if file is None else ["--auth-local=scram-sha-256", f"--pwfile={file}"]
+            result = self._run([*command, *known])
         if result.returncode:
             raise StackError(f"initdb failed:\n{result.stdout.strip()}")
         draft.rename(self.data)
+
+    @contextlib.contextmanager
+    def _password_for_initdb(self) -> Iterator[Path | None]:
+        """A file with the password that the server's account can read, for as long as initdb needs it."""
+        if self._password is None:
+            yield None
+            return
+        file = self.data.with_name(self.data.name + ".password")
+        write_private(file, self._password + "\n")
+        try:
+            if self._identity:
+                os.chown(file, *self._identity)
+            yield file
+        finally:
+            file.unlink(missing_ok=True)
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         user, group = self._identity or (None, None)

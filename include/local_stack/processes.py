@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from local_stack.errors import ComponentDiedError
-from local_stack.layout import StateFolder
+from local_stack.layout import StateFolder, opened_private
 
 MARK = "GHOST_STACK"
 """Environment variable that every process of a stack carries; its value is the state folder."""
@@ -60,7 +60,7 @@ class Component:
         """Start the process in a session of its own: ctrl-C at the terminal reaches only the supervisor."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         user, group = self._identity or (None, None)
-        with self.log.open("ab") as log:
+        with open(self.log, "ab", opener=opened_private) as log:
             self._process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,

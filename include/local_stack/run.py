@@ -53,7 +53,9 @@ def _introduce(stack: LocalStack, terminal: Terminal) -> None:
         youtube = "YouTube itself, with the key of YOUTUBE_API_KEY"
     terminal.say()
     terminal.say(f"Ghost Tracking is up after {terminal.seconds:.0f} s.", style="bold green")
-    terminal.say(f"  Airflow     {stack.airflow_url}   user {stack.user}   password {stack.password}", style="bold")
+    # what is no terminal is kept, as the log of a CI is, and read by others
+    password = stack.password if terminal.is_interactive else f"in {stack.state.password_file}"
+    terminal.say(f"  Airflow     {stack.airflow_url}   user {stack.user}   password {password}", style="bold")
     terminal.say(f"  YouTube     {youtube}")
     terminal.say(f"  Sources     {stack.sources_file}")
     terminal.say(f"  Vault       {stack.vault}")

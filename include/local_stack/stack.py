@@ -36,7 +36,7 @@ from local_stack.airflow_config import (
 from local_stack.airflow_settings import Entity, read_settings
 from local_stack.broker import Broker
 from local_stack.errors import NoAnswerError, StackError
-from local_stack.layout import PROJECT, StateFolder, write_private
+from local_stack.layout import PROJECT, StateFolder, opened_private, write_private
 from local_stack.lock import SupervisorLock
 from local_stack.ports import choose_port
 from local_stack.postgres import PORT as POSTGRES_PORT
@@ -397,7 +397,13 @@ class LocalStack:
 
     def _start_postgres(self) -> None:
         environment = clean_environment(self.state)
-        self._postgres = Postgres(self.state.postgres, log=self._log("postgres"), env=environment)
+        self._postgres = Postgres(
+            self.state.postgres,
+            log=self._log("postgres"),
+            env=environment,
+            password=self.state.secret("postgres_password"),
+            passfile=self.state.passfile,
+        )
         self.processes["postgres"] = self._postgres.component
         self._postgres.start()
         self._remember()
@@ -456,7 +462,7 @@ class LocalStack:
             self._started(self._postgres).recreate_database(AIRFLOW_DATABASE)
         log = self._log("migration")
         command = [sys.executable, "-m", "airflow", "db", "migrate"]
-        with log.open("wb") as output:
+        with open(log, "wb", opener=opened_private) as output:
             result = subprocess.run(
                 command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=self.environment, check=False
             )
@@ -508,7 +514,7 @@ class LocalStack:
             "host": str(self._started(self._postgres).socket_folder),
             "port": POSTGRES_PORT,
             "login": SUPERUSER,
-            "password": None,
+            "password": self.state.secret("postgres_password"),
         }
         youtube = {"password": self._api_key} if self._api_key else {"host": self.simulator_url, "password": NO_KEY}
         return {

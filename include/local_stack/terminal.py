@@ -41,6 +41,11 @@ class Terminal:
             self._console.print(table)
 
     @property
+    def is_interactive(self) -> bool:
+        """Whether somebody looks at it; else it is a file or a pipe."""
+        return self._console.is_terminal
+
+    @property
     def seconds(self) -> float:
         """Since the start."""
         return time.monotonic() - self._begin

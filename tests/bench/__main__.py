@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from bench import archive, claims, footprint, metadata, page, series, tracker, vault, youtube
+from bench import archive, claims, footprint, load, metadata, page, series, tracker, vault, youtube
 from bench.screen import Screen, describe_machine
 from local_stack.signals import EndingSignals, StopRequested
 
@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "page": page.bench,
     "footprint": footprint.bench,
     "metadata": metadata.bench,
+    "load": load.bench,
 }
 ON_REQUEST = {"month", "page", "footprint", "tracker-large", "metadata"}
 """Take a quarter of an hour or more: run only when they are named."""

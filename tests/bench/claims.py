@@ -11,7 +11,7 @@ from pathlib import Path
 import psycopg
 
 from bench.figures import Samples, figure, judged, timed
-from bench.parts import database_connection, folder, postgres_server, random_ids
+from bench.parts import folder, postgres_server, random_ids
 from bench.screen import Screen
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, hour_of_week, settle_visits, visit
 from ghost_tracking.core.schedule import settle
@@ -20,6 +20,7 @@ from ghost_tracking.core.videos import Reading
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack.postgres import Postgres
+from real_parts import connection_of
 
 OVERDUE = (21_000, 1_000_000)
 CLAIMS = 12
@@ -100,7 +101,7 @@ def _measure(server: Postgres, rows: int) -> _Measured:
     database = f"overdue_{rows}"
     server.ensure_database(database)
     dsn = server.dsn(database)
-    with WatchlistHook(connection=database_connection(dsn)) as watchlist:
+    with WatchlistHook(connection=connection_of(dsn)) as watchlist:
         watchlist.migrate()
         with psycopg.connect(dsn, autocommit=True) as session:
             session.execute(_FILL, {"first": 1, "last": rows})
@@ -135,7 +136,7 @@ def _track_the_roster(server: Postgres, place: Path) -> list[list[str]]:
     dsn, now = server.dsn("roster"), datetime.now(UTC).replace(microsecond=0)
     vault = ParquetVaultHook(root=str(place))
     with (
-        WatchlistHook(connection=database_connection(dsn)) as watchlist,
+        WatchlistHook(connection=connection_of(dsn)) as watchlist,
         psycopg.connect(dsn, autocommit=True) as session,
     ):
         watchlist.migrate()

@@ -16,7 +16,7 @@ import psycopg
 from more_itertools import chunked
 
 from bench.figures import Samples, figure, judged, timed
-from bench.parts import database_connection, folder, postgres_server, random_ids
+from bench.parts import folder, postgres_server, random_ids
 from bench.screen import Screen, Tell
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, slot_at_or_after
 from ghost_tracking.core.schedule import entry_of_discovery, settle
@@ -26,6 +26,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.tasks.shelving import Shelving
 from local_stack.postgres import Postgres
+from real_parts import connection_of
 
 ON_ROSTER, MORE = 20_000_000, 1_000_000
 NEW_A_DAY = 100_000
@@ -113,7 +114,7 @@ class _World:
 
     def __init__(self, dsn: str, vault: Path, workers: ProcessPoolExecutor) -> None:
         self.dsn = dsn
-        self.watchlist = WatchlistHook(connection=database_connection(dsn))
+        self.watchlist = WatchlistHook(connection=connection_of(dsn))
         self.vault = ParquetVaultHook(root=str(vault))
         self.session = psycopg.connect(dsn, autocommit=True)
         self._workers = workers
@@ -244,7 +245,7 @@ _hook: WatchlistHook
 def _begin(dsn: str) -> None:
     """In each worker: a hook with a connection of its own."""
     global _hook
-    _hook = WatchlistHook(connection=database_connection(dsn))
+    _hook = WatchlistHook(connection=connection_of(dsn))
     gc.freeze()
 
 

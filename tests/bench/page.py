@@ -15,7 +15,7 @@ import psycopg
 import pyarrow.parquet as pq
 
 from bench.figures import Samples, figure
-from bench.parts import database_connection, folder, postgres_server
+from bench.parts import folder, postgres_server
 from bench.population import Population
 from bench.screen import Screen
 from bench.series import fold, in_a_process, write_hours
@@ -26,6 +26,7 @@ from ghost_tracking.page import coverage, movers, overview, runs, video
 from ghost_tracking.page.doors import Doors
 from ghost_tracking.settings import Settings
 from local_stack.postgres import Postgres
+from real_parts import connection_of
 
 DAYS = 90
 PER_HOUR = 20_000
@@ -137,12 +138,12 @@ def _some_videos(root: Path, start: datetime) -> list[str]:
 def _filled(server: Postgres) -> Any:
     server.ensure_database("page")
     dsn = server.dsn("page")
-    with WatchlistHook(connection=database_connection(dsn)) as watchlist:
+    with WatchlistHook(connection=connection_of(dsn)) as watchlist:
         watchlist.migrate()
     with psycopg.connect(dsn, autocommit=True) as session:
         session.execute(_FILL, {"rows": ROWS})
         session.execute("VACUUM ANALYZE watchlist")
-    return database_connection(dsn)
+    return connection_of(dsn)
 
 
 @contextmanager

@@ -7,10 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from airflow.sdk import Connection
-from psycopg.conninfo import conninfo_to_dict
 
 from local_stack import processes
 from local_stack.ports import any_free_port
@@ -54,19 +52,6 @@ def youtube_server(place: Path, *, seed: int) -> Iterator[Simulator]:
 def youtube_connection(url: str) -> Connection:
     """The hook's connection to a simulator."""
     return Connection(conn_id="youtube_default", conn_type="youtube", host=url, password=BENCH_KEY)
-
-
-def database_connection(dsn: str) -> Connection:
-    """The hook's connection to a libpq connection string."""
-    known: dict[str, Any] = conninfo_to_dict(dsn)
-    return Connection(
-        conn_id="ghost_postgres",
-        conn_type="postgres",
-        host=known["host"],
-        port=int(known["port"]),
-        login=known["user"],
-        schema=known["dbname"],
-    )
 
 
 def random_ids(number: int) -> list[str]:

@@ -10,13 +10,14 @@ from more_itertools import chunked
 
 from bench.figures import Samples, figure
 from bench.memory import TaskMemory
-from bench.parts import database_connection, folder
+from bench.parts import folder
 from bench.screen import Screen, Tell
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack.results import ResultsReader
 from local_stack.stack import LocalStack
+from real_parts import connection_of
 
 DAG = "ghost_tracker"
 RUNS = 3
@@ -115,7 +116,7 @@ def _fill_watchlist(stack: LocalStack, load: _Load) -> None:
     now = datetime.now(UTC)
     entries = [entry for tier in Tier for entry in _videos(stack, tier, load.videos[tier], now)]
     stack.simulator_control("POST", "return", {"ids": [entry.video_id for entry in entries]})
-    with WatchlistHook(connection=database_connection(stack.ghost_dsn)) as watchlist:
+    with WatchlistHook(connection=connection_of(stack.ghost_dsn)) as watchlist:
         watchlist.migrate()
         added = sum(len(watchlist.add_to_watchlist(some)) for some in chunked(entries, 5_000))
     if added != load.due:

@@ -21,7 +21,6 @@ import psycopg
 import pytest
 import redis
 import yaml
-from psycopg.conninfo import conninfo_to_dict
 
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -30,7 +29,7 @@ from local_stack.comparison import compare, points_of_frame, points_of_journal
 from local_stack.layout import PROJECT
 from local_stack.ports import any_free_port
 from local_stack.stack import LocalStack
-from real_parts import CANARY, connection_to, eventually, make_due
+from real_parts import CANARY, connection_of, eventually, make_due
 from s3_server import S3Server
 
 pytestmark = pytest.mark.celery
@@ -107,8 +106,7 @@ def watched(stack: LocalStack) -> set[str]:
     published = stack.simulator_control("GET", "published", **window)["videos"]
     videos = [each["id"] for each in published if each["available"]][:VIDEOS]
     assert len(videos) == VIDEOS
-    server = conninfo_to_dict(stack.ghost_dsn)
-    with WatchlistHook(connection=connection_to(server["host"], server["dbname"])) as watchlist:
+    with WatchlistHook(connection=connection_of(stack.ghost_dsn)) as watchlist:
         watchlist.migrate()
         entries = [WatchlistEntry(each, next_track_at=now - timedelta(minutes=1)) for each in videos]
         assert len(watchlist.add_to_watchlist(entries)) == VIDEOS

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import yaml
-from airflow.sdk import Connection
-from psycopg.conninfo import conninfo_to_dict
 
 from docs.world import World
 from documentation import ROOT
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.tasks.reconciling import Reconciling
+from real_parts import connection_of
 
 FOUND_BETWEEN = "found-later"
 """A video that was found after the database was backed up, and before the vault was."""
@@ -57,17 +56,9 @@ def _copies(world: World, command: str) -> None:
 
 def _find_a_video(world: World) -> None:
     """Do what a run of the hunter does: a first point, a row of the watchlist, the same mark in both."""
-    known = conninfo_to_dict(world.stack.ghost_dsn)
-    connection = Connection(
-        conn_id="ghost_postgres",
-        conn_type="postgres",
-        host=str(known["host"]),
-        login=str(known["user"]),
-        schema=str(known["dbname"]),
-    )
     now = datetime.now(UTC).replace(microsecond=0)
     vault = ParquetVaultHook(root=world.stack.vault)
-    with WatchlistHook(connection=connection) as watchlist:
+    with WatchlistHook(connection=connection_of(world.stack.ghost_dsn)) as watchlist:
         vault.append_metrics(
             [{"video_id": FOUND_BETWEEN, "timestamp": now, "views": 1, "published_at": now - timedelta(minutes=9)}]
         )

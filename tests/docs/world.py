@@ -64,4 +64,5 @@ class World:
     def _environment(self) -> dict[str, str]:
         environment = command_line_environment(self.stack.state)
         path = os.pathsep.join([str(_binaries()), environment["PATH"]])  # pg_dump must not be older than the server
-        return environment | {"PATH": path, "PYTHONPATH": str(self.checkout / "plugins")}
+        known = {"PGPASSFILE": str(self.stack.state.passfile), "PYTHONPATH": str(self.checkout / "plugins")}
+        return environment | known | {"PATH": path}

@@ -20,14 +20,12 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pandas as pd
 import pytest
-from airflow.sdk import Connection
-from psycopg.conninfo import conninfo_to_dict
 
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack.ports import any_free_port
 from local_stack.stack import LocalStack
-from real_parts import CANARY, eventually
+from real_parts import CANARY, connection_of, eventually
 from youtube_simulator.state import load
 from youtube_simulator.world import World
 
@@ -63,7 +61,7 @@ def stack(short_lived_folder: Path) -> Iterator[LocalStack]:
             videos_per_hour=universe.videos_per_hour,
             history_days=universe.history_days,
         )
-        with WatchlistHook(connection=_connection(stack)) as watchlist:
+        with WatchlistHook(connection=connection_of(stack.ghost_dsn)) as watchlist:
             past.write(world, ParquetVaultHook(root=str(stack.vault)), watchlist, past.present())
         for dag_id in ("ghost_tracker", "ghost_janitor"):
             _run(stack, dag_id)
@@ -74,18 +72,6 @@ def _run(stack: LocalStack, dag_id: str) -> None:
     """The run that the schedule owes, through the scheduler; the DAG stays as it is then: not paused."""
     run_id = stack.run_soon(dag_id)
     assert stack.wait_for_run(dag_id, run_id, timeout=240) == "success", stack.explain(dag_id, run_id)
-
-
-def _connection(stack: LocalStack) -> Connection:
-    known: dict[str, Any] = conninfo_to_dict(stack.ghost_dsn)
-    return Connection(
-        conn_id="ghost_postgres",
-        conn_type="postgres",
-        host=known["host"],
-        port=int(known["port"]),
-        login=known["user"],
-        schema=known["dbname"],
-    )
 
 
 @pytest.fixture(scope="module")

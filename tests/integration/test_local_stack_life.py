@@ -27,7 +27,8 @@ def probe():
         import os, socket
         import psycopg
         ghost = BaseHook.get_connection("ghost_postgres")
-        with psycopg.connect(host=ghost.host, port=ghost.port, user=ghost.login, dbname=ghost.schema) as connection:
+        where = {"host": ghost.host, "port": ghost.port, "user": ghost.login, "dbname": ghost.schema}
+        with psycopg.connect(**where, password=ghost.password) as connection:
             # a scheduled run of the same minute makes it too, and IF NOT EXISTS is no lock
             connection.execute("SELECT pg_advisory_xact_lock(1)")
             connection.execute("CREATE TABLE IF NOT EXISTS seen (key_length int, vault text, settings text)")
