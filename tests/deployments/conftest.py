@@ -23,6 +23,35 @@ from local_stack.ports import LOOPBACK, any_free_port
 from real_parts import CANARY, eventually
 from youtube_simulator import SimulatorServer
 
+ROOT = Path(__file__).parents[2]
+UV = ROOT / ".venv" / "bin" / "uv"
+DAG_BUNDLE = json.dumps(
+    [
+        {
+            "name": "ghost_tracking",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(ROOT / "dags")},
+        }
+    ]
+)
+"""The DAGs of the checkout as a local bundle."""
+
+
+def uv(*arguments: str) -> None:
+    """Run uv outside of this process's environment; AssertionError with what it printed where it fails."""
+    env = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
+    done = subprocess.run([UV, *arguments], env=env, capture_output=True, text=True, check=False, timeout=900)
+    assert done.returncode == 0, f"{arguments}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package; nothing of the build stays in the checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    uv("build", "--quiet", "--system-certs", "--wheel", "--out-dir", str(folder), str(ROOT))
+    (built,) = folder.glob("*.whl")
+    return built
+
 
 @dataclass(frozen=True)
 class Deployment:
@@ -56,6 +85,11 @@ class Deployment:
         assert done.returncode == 0, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
         return done.stdout
 
+    def add_connections(self) -> None:
+        """Define the connections in Airflow's database."""
+        for connection_id, fields in self.connections.items():
+            self.run("airflow", "connections", "add", connection_id, "--conn-json", json.dumps(fields))
+
     def runs_every_dag(self) -> None:
         """The plugin and the DAGs are found; hunter, tracker and janitor run; the vault has what they read."""
         assert "ghost_tracking" in self.run("airflow", "plugins", "--output", "plain")
@@ -78,7 +112,7 @@ class Deployment:
 
     @contextmanager
     def api_server(self) -> Iterator[tuple[str, AirflowApi]]:
-        """An API server of this Airflow: its address, and a client that logs in by itself."""
+        """An API server of this Airflow: its address, and a client that logs in by itself, as `admin`."""
         url = f"http://{LOOPBACK}:{(port := any_free_port())}"
         passwords = self.folder / "passwords.json"
         passwords.write_text(json.dumps({"admin": "admin"}))

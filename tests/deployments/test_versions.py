@@ -1,39 +1,21 @@
 """The wheel beside each Airflow that is supported, in an empty environment, with the DAGs as a local bundle."""
 
 import json
-import os
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deployments.conftest import DAG_BUNDLE, uv
+
 pytestmark = pytest.mark.deployments
 
-ROOT = Path(__file__).parents[2]
-UV = ROOT / ".venv" / "bin" / "uv"
 VERSIONS = {"3.2.*": ["--exclude-newer", "2026-06-30"], "3.3.*": []}
 """An Airflow whose next minor version is out is installed with what was there then, as its constraints file would have
 it: with the FastAPI of today a task of Airflow 3.2 cannot report."""
 OLDEST = ["--exclude-newer", "2026-06-30", "--resolution", "lowest-direct"]
 """The first patch of Airflow 3.2, with the oldest version of each package that requirements.txt allows."""
-
-
-def uv(*arguments: str) -> None:
-    """Run uv outside of this process's environment; AssertionError with what it printed where it fails."""
-    env = {name: value for name, value in os.environ.items() if name not in {"VIRTUAL_ENV", "PYTHONPATH"}}
-    done = subprocess.run([UV, *arguments], env=env, capture_output=True, text=True, check=False, timeout=900)
-    assert done.returncode == 0, f"{arguments}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package; nothing of the build stays in the checkout."""
-    folder = tmp_path_factory.mktemp("wheel")
-    uv("build", "--quiet", "--system-certs", "--wheel", "--out-dir", str(folder), str(ROOT))
-    (built,) = folder.glob("*.whl")
-    return built
 
 
 @pytest.fixture(scope="module", params=[*VERSIONS, "oldest"])
@@ -52,15 +34,9 @@ def programs(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pyte
 
 
 def test_the_dags_run_from_a_bundle_and_the_wheel_brings_the_rest(programs: Path, deployed: Callable[..., Any]) -> None:
-    bundle = {
-        "name": "ghost_tracking",
-        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-        "kwargs": {"path": str(ROOT / "dags")},
-    }
-    airflow = deployed(programs, AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=json.dumps([bundle]))
+    airflow = deployed(programs, AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST=DAG_BUNDLE)
     airflow.run("airflow", "db", "migrate")
-    for connection_id, fields in airflow.connections.items():
-        airflow.run("airflow", "connections", "add", connection_id, "--conn-json", json.dumps(fields))
+    airflow.add_connections()
     assert "ghost-tracking" in airflow.run("airflow", "providers", "list", "--output", "plain")
     airflow.runs_every_dag()
     airflow.shows_its_page()

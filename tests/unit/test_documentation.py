@@ -63,6 +63,25 @@ def test_every_setting_is_used() -> None:
         assert f".{name}" in code or f"self.{name}" in own, name
 
 
+THREATS = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+
+
+def test_every_row_of_the_threat_model_names_tests_that_are_there() -> None:
+    rows = re.findall(r"^\| (?!they can|---).*\|$", THREATS.replace("|---|---|---|\n", ""), re.MULTILINE)
+    assert len(rows) > 15
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", row)
+        assert named, row
+        for file, test in named:
+            assert f"def {test}" in (ROOT / file).read_text(encoding="utf-8"), (file, test)
+
+
+def test_every_attack_is_in_the_threat_model() -> None:
+    assert {file.name for file in (ROOT / "tests" / "security").glob("test_*.py")} <= set(
+        re.findall(r"tests/security/(\w+\.py)", THREATS)
+    )
+
+
 LINKING = [*PAGES, *(ROOT / "include").rglob("*.md")]
 
 
