@@ -1,13 +1,17 @@
 """A day of tracker runs on a real ledger: where quota is short, the last hour is served as well as the first."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import psycopg
 import pytest
 from airflow.sdk import Connection
 
 from ghost_tracking.core.budgets import Bucket
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier
+from ghost_tracking.errors import DatabaseUnavailableError
+from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks.tracker import Tracking, reserve
@@ -64,3 +68,30 @@ def test_with_enough_quota_nothing_is_held_back(ghost_postgres: Connection) -> N
         assert sum(batch.limit for batch in batches) == 30_000
         assert {batch.queue for batch in batches} == {Queue.DAILY}
         assert "short" not in why
+
+
+def test_a_connection_that_breaks_between_two_buckets_leaves_nothing_reserved(
+    watchlist: WatchlistHook, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would give back what was reserved of the first one until midnight."""
+    (batch, *_), _ = Tracking(watchlist, SCARCE, MIDNIGHT).share()
+    real = QuotaLedger.reserve
+
+    def breaking(self: QuotaLedger, bucket: Bucket, *arguments: Any, **named: Any) -> int:
+        if bucket is Bucket.GENERAL:
+            sql.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        return real(self, bucket, *arguments, **named)
+
+    monkeypatch.setattr(QuotaLedger, "reserve", breaking)
+    with pytest.raises(DatabaseUnavailableError):
+        reserve(watchlist.quota, batch, SCARCE, now=MIDNIGHT)
+    assert {
+        bucket: balance.spent for bucket, balance in watchlist.quota.balances(now=MIDNIGHT).items()
+    } == dict.fromkeys(Bucket, 0)
+    monkeypatch.setattr(QuotaLedger, "reserve", real)
+    purse, affordable = reserve(watchlist.quota, batch, SCARCE, now=MIDNIGHT)
+    assert affordable > 0
+    watchlist.quota.settle(purse, now=MIDNIGHT)

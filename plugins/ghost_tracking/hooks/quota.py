@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -64,6 +65,10 @@ class QuotaLedger:
             self._add(bucket, day + _DAY, ahead - self._ahead(bucket, day))
         self._last_grants.setdefault(bucket, {})[day] = _Grant(today.now, granted, ahead)
         return granted
+
+    def together(self) -> AbstractContextManager[None]:
+        """Reservations that are made within are kept together or not at all, whatever becomes of the connection."""
+        return self._database.transaction()
 
     def settle(self, purse: Purse, *, now: datetime | None = None) -> None:
         """Give back what was reserved for a purse and not sent; note which buckets YouTube called empty, and which are

@@ -332,12 +332,13 @@ def reserve(
     videos = batch.limit + (CHUNK_SIZE if batch.queue.in_chunks and not batch.strict else 0)
     needed = calls_for(videos)
     again = 4 + needed // 10 + _ONE_BAD_ID
-    statistics = ledger.reserve(Bucket.STATISTICS, needed + again, leave=leave[Bucket.STATISTICS], now=now)
-    overflow = max(0, needed - statistics)
-    confirming = 1 + calls_for(videos // 5)
-    firsts = 0 if batch.queue.in_chunks else needed
-    wanted = overflow + confirming + (again if overflow else firsts)
-    general = ledger.reserve(Bucket.GENERAL, wanted, leave=leave[Bucket.GENERAL], now=now)
+    with ledger.together():
+        statistics = ledger.reserve(Bucket.STATISTICS, needed + again, leave=leave[Bucket.STATISTICS], now=now)
+        overflow = max(0, needed - statistics)
+        confirming = 1 + calls_for(videos // 5)
+        firsts = 0 if batch.queue.in_chunks else needed
+        wanted = overflow + confirming + (again if overflow else firsts)
+        general = ledger.reserve(Bucket.GENERAL, wanted, leave=leave[Bucket.GENERAL], now=now)
     purse = Purse({Bucket.STATISTICS: statistics, Bucket.GENERAL: general})
     return purse, min(videos, (statistics + (general if overflow else 0)) * IDS_PER_CALL)
 
