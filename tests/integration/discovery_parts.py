@@ -5,6 +5,7 @@ The clocks of database, YouTube and processes are one, which a test turns: weeks
 
 import json
 import shutil
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -124,13 +125,15 @@ class Discovery(Schedule):
 
     def turn_to(self, moment: datetime) -> None:
         """Make this the present, for database, YouTube and processes."""
-        if moment > self.now:
-            self._jumps.append((self.now, moment))
+        before, began_at = self.now, time.monotonic()
         seconds = (moment - datetime.now(UTC)).total_seconds()
         with self.sql() as sql:
             sql.execute("UPDATE clock_shift SET seconds = %s", [seconds])
         self.shift.seconds = seconds
         self.server.simulator.clock.set_offset(timedelta(seconds=seconds))
+        if moment > before:
+            # until its clock was turned, the last of them, YouTube has served by the old one
+            self._jumps.append((before + timedelta(seconds=time.monotonic() - began_at), moment))
 
     # Processes
 
@@ -275,7 +278,9 @@ class Discovery(Schedule):
             yield from self._findable(source, known.since, gaps)
 
     def _findable(self, source: Source, since: datetime, gaps: Sequence[tuple[datetime, datetime]]) -> Iterator[Video]:
-        """What a search has to find: it looks back an hour, so nothing that is made public later than that."""
+        """What a search has to find: it looks back an hour, so nothing that is made public later than that, and nothing
+        that was away for a while, perhaps just when it was asked.
+        """
         world, now = self.server.simulator.world, self.now
         language = source.get("language", "").partition("-")[0].lower() or None
         words = tuple(source["search"].lower().split())
@@ -283,8 +288,20 @@ class Discovery(Schedule):
         tests = list(query.tests(world, now))
         for video in world.published(since, query.before):
             prompt = world.public_at(video) == world.published_at(video)
-            if prompt and not _within(world.published_at(video), gaps) and all(test(video) for test in tests):
+            if (
+                prompt
+                and self._has_stayed(video)
+                and not _within(world.published_at(video), gaps)
+                and all(test(video) for test in tests)
+            ):
                 yield video
+
+    def _has_stayed(self, video: Video) -> bool:
+        """Whether a video was public all the time; who is away is so for an hour and more."""
+        world, moment, now = self.server.simulator.world, self.server.simulator.world.public_at(video), self.now
+        while moment < now and world.available(video, moment):
+            moment += HOUR / 4
+        return moment >= now
 
     def _watermark(self, source: Source) -> datetime:
         """Up to when a search has been asked: it may take days to catch up."""
