@@ -62,13 +62,16 @@ class Known:
 
 @dataclass
 class Run:
-    """A run that has been started. `sources`: those of its hunt. `alone`: no other hunter ran at any time of it."""
+    """A run that has been started. `sources`: those of its hunt. `alone`: no other hunter ran at any time of it.
+    `was_turned`: the clocks were turned meanwhile, one after the other.
+    """
 
     work: str
     child: Child
     arguments: dict[str, Any]
     sources: Sequence[Source] = ()
     alone: bool = True
+    was_turned: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,8 @@ class Discovery(Schedule):
     def turn_to(self, moment: datetime) -> None:
         """Make this the present, for database, YouTube and processes."""
         before, began_at = self.now, time.monotonic()
+        for run in self.running:
+            run.was_turned = True
         seconds = (moment - datetime.now(UTC)).total_seconds()
         with self.sql() as sql:
             sql.execute("UPDATE clock_shift SET seconds = %s", [seconds])

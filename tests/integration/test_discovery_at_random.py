@@ -352,6 +352,7 @@ class History:
             self._tally[f"{run.work}: {name.split()[0]} ended with {error.partition(':')[0]}"] += 1
             self._note("error", work=run.work, task=name, error=error)
             refused = self._may_be_refused and error.startswith("AirflowFailException")
+            refused = refused or (run.was_turned and error.startswith("ClockError"))
             self._hold(refused or error.startswith(EXPECTED_ERRORS), f"{run.work}, {name}: {error}")
         if run.work == "clean" and "shelve" not in told["errors"]:
             self._is_restored = False

@@ -540,6 +540,10 @@ class WatchlistHook(BaseHook):
         """How far each of these sources has been hunted; one whose hunt has not begun is absent."""
         return {row["source"]: row["hunted_until"] for row in self.database.run("watermarks", sources=list(sources))}
 
+    def asked_until(self, sources: Sequence[str]) -> dict[str, datetime]:
+        """Up to when each of these sources was asked; more than its watermark where the answers had no video."""
+        return {row["source"]: row["asked_until"] for row in self.database.run("watermarks", sources=list(sources))}
+
     def never_hunted(self, sources: Sequence[str]) -> set[str]:
         """Those of these sources that have never been hunted to an end: what they have had before is their past."""
         hunted = {row["source"] for row in self.database.run("watermarks", sources=list(sources)) if not row["is_new"]}
@@ -549,17 +553,24 @@ class WatchlistHook(BaseHook):
         """Note where the hunt of new sources begins; those that have begun, but not later, keep their watermarks."""
         self.database.change("begin_watermarks", sources=list(sources), start=start)
 
-    def advance_watermarks(self, until: Mapping[str, datetime], since: Mapping[str, datetime] | None = None) -> None:
-        """Note how far sources have been hunted, and from when on (`since`; without it, from anywhere on).
+    def advance_watermarks(
+        self,
+        until: Mapping[str, datetime],
+        since: Mapping[str, datetime] | None = None,
+        asked: Mapping[str, datetime] | None = None,
+    ) -> None:
+        """Note how far sources have been hunted, from when on (`since`; without it, from anywhere on), and up to when
+        they were `asked`, where that is more.
 
         A watermark never goes back, and never leaps over what has not been hunted.
         """
-        begun = since or {}
+        begun, looked = since or {}, asked or {}
         self.database.change(
             "advance_watermarks",
             sources=list(until),
             until=list(until.values()),
             since=[begun.get(source) for source in until],
+            asked=[looked.get(source) for source in until],
         )
 
     def note_gap(self, gap: Gap) -> None:

@@ -505,9 +505,10 @@ DELETE FROM quota_ledger
 WHERE pacific_day < (coalesce(%(now)s::timestamptz, now()) AT TIME ZONE 'America/Los_Angeles')::date - 90;
 
 -- name: watermarks
--- How far each of these sources has been hunted, never beyond now, whatever somebody's clock once said; and whether it
--- never has been.
-SELECT source, least(hunted_until, now()) AS hunted_until, hunted_until IS NOT DISTINCT FROM begun_at AS is_new
+-- How far each of these sources has been hunted, never beyond now, whatever somebody's clock once said; whether it never
+-- has been; and up to when it was asked, which is more than its watermark where answers have no video.
+SELECT source, least(hunted_until, now()) AS hunted_until, hunted_until IS NOT DISTINCT FROM begun_at AS is_new,
+       least(greatest(hunted_until, asked_until), now()) AS asked_until
 FROM hunter_watermarks
 WHERE source = ANY(%(sources)s::text[]);
 
@@ -525,9 +526,11 @@ WHERE excluded.begun_at < w.begun_at;
 -- name: advance_watermarks
 -- A source has been hunted up to here; a watermark never goes back, but from the future, which nobody has hunted. Nor does
 -- it leap over what lies before `since`, from where on this was hunted (null: from anywhere on).
-INSERT INTO hunter_watermarks AS w (source, hunted_until)
-SELECT u.source, least(u.hunted_until, now())
-FROM unnest(%(sources)s::text[], %(until)s::timestamptz[], %(since)s::timestamptz[]) AS u (source, hunted_until, since)
+INSERT INTO hunter_watermarks AS w (source, hunted_until, asked_until)
+SELECT u.source, least(u.hunted_until, now()), least(u.asked_until, now())
+FROM unnest(
+    %(sources)s::text[], %(until)s::timestamptz[], %(since)s::timestamptz[], %(asked)s::timestamptz[]
+) AS u (source, hunted_until, since, asked_until)
 LEFT JOIN hunter_watermarks AS known ON known.source = u.source
 WHERE u.since IS NULL OR known.source IS NULL OR known.hunted_until >= u.since
 ORDER BY u.source
@@ -535,7 +538,7 @@ ON CONFLICT (source) DO UPDATE
 SET hunted_until = CASE
     WHEN w.hunted_until > now() THEN excluded.hunted_until
     ELSE greatest(w.hunted_until, excluded.hunted_until)
-END;
+END, asked_until = greatest(least(w.asked_until, now()), excluded.asked_until);
 
 -- name: note_gap
 -- A window of a source that could not be had whole. One that begins where another of the same kind ends makes it longer.

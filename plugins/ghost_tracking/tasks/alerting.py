@@ -50,7 +50,7 @@ def watch_sources(
     if settings.alert_watermark_hours is None:
         return []
     before = now - timedelta(hours=settings.alert_watermark_hours)
-    marks = watchlist.watermarks([source.key for source in sources])
+    marks = watchlist.asked_until([source.key for source in sources])
     behind = {each.label: marks[each.key] for each in sources if each.key in marks}
     behind = {label: until for label, until in behind.items() if until < before}
     if not behind:

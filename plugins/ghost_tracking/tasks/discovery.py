@@ -49,8 +49,8 @@ class Hunted:
     """What asking one source has brought.
 
     `ids`: the videos to be put on the schedule, of all those that it `named` (when each was published, where it tells).
-    `until`: its watermark (it was hunted from `since` on), and `memory` what to remember of it, once they are there
-    (`before`: what is remembered now). `gaps`: what could not be had.
+    `until`: its watermark, and `memory` what to remember of it, once they are there (`before`: what is remembered now).
+    It was hunted from `since` on, and asked until `asked_until`, where that is more. `gaps`: what could not be had.
     `failure`: why it was not read to its end; what it had named until then counts. `is_put_off`: a search whose turn
     has not come.
     """
@@ -60,6 +60,7 @@ class Hunted:
     named: Mapping[str, datetime | None] = field(default_factory=dict)
     since: datetime | None = None
     until: datetime | None = None
+    asked_until: datetime | None = None
     before: SourceMemory | None = None
     memory: SourceMemory | None = None
     gaps: list[Gap] = field(default_factory=list)
@@ -121,6 +122,7 @@ class Discovery:
         self.watchlist.advance_watermarks(
             {each.source.key: each.until for each in hunted if each.until is not None},
             {each.source.key: each.since for each in hunted if each.since is not None},
+            {each.source.key: each.asked_until for each in hunted if each.asked_until is not None},
         )
         for each in hunted:
             memory = None if each.memory is None else self._without_forgotten(each.memory)
@@ -281,12 +283,14 @@ class Discovery:
 
     def _search(self, sources: Sequence[SearchSource], marks: Mapping[str, datetime]) -> list[Hunted]:
         searches, hunted = [], {source.key: Hunted(source) for source in sources}
+        asked = self.watchlist.asked_until(list(hunted))
         for source in sources:
             window = self._window(marks.get(source.key))
             hunted[source.key].since = window.start
             oldest = window.end - timedelta(days=self.settings.hunter_catch_up_days)
             if self._keeps and window.start < oldest:
-                hunted[source.key].lacks(Window(window.start, oldest), "searches do not go back so far")
+                lost = Window(min(oldest, max(window.start, asked.get(source.key, window.start))), oldest)
+                hunted[source.key].lacks(lost, "searches do not go back so far")
                 window = Window(oldest, window.end)
             if not window.is_empty:
                 searches.append(self._search_of(hunted[source.key], source, window))
@@ -315,9 +319,9 @@ class Discovery:
         if not search.was_asked and not self.watchlist.quota.left(now=self.now)[Bucket.SEARCH]:
             hunted.failure = QuotaExhaustedError.of(Bucket.SEARCH)
         if self._keeps:
-            hunted.until = search.done
-            covered = search.covered
+            hunted.until, covered = search.done, search.covered
             if search.was_asked:
+                hunted.asked_until = search.last_look if search.missing.is_empty else None
                 hunted.memory = SourceMemory(
                     covered.end if covered else search.end, complete_since=covered.start if covered else None
                 )

@@ -6,7 +6,13 @@ from datetime import datetime
 
 from ghost_tracking.core.discovery import RESULTS_A_PAGE, reaches_back
 from ghost_tracking.core.videos import Found, Page
-from ghost_tracking.errors import ConfigurationError, GhostTrackingError, PermanentError, TransientError
+from ghost_tracking.errors import (
+    ConfigurationError,
+    GhostTrackingError,
+    PermanentError,
+    TransientError,
+    YouTubeFaultError,
+)
 
 _ASKED_AGAIN = 3
 """So often at most a page is asked for once more that has fewer videos than it should, while that brings any."""
@@ -52,7 +58,8 @@ def read_listing(
     """Read a listing from a page on (None: the first), back to what was published at `since` or else to its end.
 
     `exactly`: see `core.discovery.reaches_back`. `most`: pages at most. An answer can lack videos that are there, so a
-    page with fewer than it should have is asked for once more, as is an empty first one unless that `may_be_empty`.
+    page with fewer than it should have is asked for once more, as is an empty first one unless that `may_be_empty`. One
+    that stays empty although another is to follow fails.
     What fails after the first page ends the reading, and what was read until then counts; what fails at the first one
     is raised, as is a ConfigurationError.
     """
@@ -86,7 +93,7 @@ def _taken(
     listing: Listing, page: Page, pages: Pages, token: str | None, *, may_be_empty: bool
 ) -> tuple[int, str | None]:
     """Take in a page: how many new videos it brought, and the token of the one that follows."""
-    new, following = listing.add(page.found), page.next_token
+    new, following, is_empty = listing.add(page.found), page.next_token, not page.found
     for _ in range(_ASKED_AGAIN):
         is_whole = len(page.found) >= RESULTS_A_PAGE or (following is None and (page.found or may_be_empty))
         if is_whole:
@@ -94,6 +101,9 @@ def _taken(
         again = next(pages(token))
         more, following = listing.add(again.found), following or again.next_token
         new += more
-        if not more:
+        is_empty = is_empty and not again.found
+        if not more and not (is_empty and following is not None):
             break
+    if is_empty and following is not None:
+        raise YouTubeFaultError("a page of its listing stays empty, although another is to follow")
     return new, following

@@ -1,7 +1,10 @@
 """Searches, the dear source: a hundred calls a day are shared by all of them, and each finds the newest fifty first.
 
 So a search is looked at from the newest video down, as far as calls allow, and what is older is searched by later runs:
-what lies between its watermark and what it has *covered* since. Nothing of that is remembered but two times.
+what lies between its watermark and what it has *covered* since. Nothing of that is remembered but a few times.
+
+An answer without a video proves little: it may be a fault. So the time that it was about is asked for again by the next
+run, and the one after that, until an answer has some; that takes no more calls, however long the time has become.
 """
 
 import functools
@@ -15,9 +18,6 @@ from ghost_tracking.errors import ConfigurationError, GhostTrackingError, Perman
 from ghost_tracking.hooks.youtube import YouTubeHook
 
 _SECOND = timedelta(seconds=1)
-_QUIET = timedelta(hours=12)
-"""So long is asked for again where nothing was found: an empty answer proves little, and a longer time costs no more
-calls."""
 
 
 @dataclass
@@ -26,7 +26,8 @@ class Search:
 
     `done`: all before has been searched, and asked for once more for as long as `overlap`. `covered`: what has been
     searched beyond that already. `named`: what it found in this run, and when each was published. `failure`: why it
-    was not asked any further; `was_asked`: whether its turn came.
+    was not asked any further; `was_asked`: whether its turn came; `is_stuck`: whether a look further back found nothing
+    in an answer that proves nothing.
     """
 
     source: SearchSource
@@ -37,6 +38,7 @@ class Search:
     named: dict[str, datetime | None] = field(default_factory=dict)
     failure: GhostTrackingError | None = None
     was_asked: bool = False
+    is_stuck: bool = False
 
     @property
     def last_look(self) -> datetime:
@@ -51,7 +53,7 @@ class Search:
     @property
     def is_behind(self) -> bool:
         """Whether it was looked at in this run, and something is missing before that."""
-        return self.was_asked and self.failure is None and not self.missing.is_empty
+        return self.was_asked and self.failure is None and not self.is_stuck and not self.missing.is_empty
 
 
 @dataclass
@@ -90,14 +92,14 @@ class SearchRound:
         start = covered.end if covered else search.done
         before = len(search.named)
         since = self._search(search, Window(start - search.overlap, search.end))
-        if since > start:
+        if len(search.named) == before:
+            # what has no video is asked for again; where nothing is missing before, its turn comes after the others'
+            search.covered = covered or Window(search.done, search.end)
+        elif since > start:
             # what was covered before is searched once more, which costs calls and loses nothing
             search.covered = Window(since, search.end)
         elif covered:
             search.covered = Window(covered.start, search.end)
-        elif len(search.named) == before:
-            search.done = max(search.done, search.end - _QUIET)
-            search.covered = Window(search.done, search.end)
         else:
             search.done, search.covered = search.end, None
 
@@ -107,14 +109,18 @@ class SearchRound:
         before = len(search.named)
         since = self._search(search, search.missing)
         if len(search.named) == before:
-            since = self._search(search, search.missing)
+            since = max(since, self._search(search, search.missing))
+            search.is_stuck = len(search.named) == before and since > search.done
         if since <= search.done:
             search.done, search.covered = covered.end, None
         else:
             search.covered = Window(since, covered.end)
 
     def _search(self, search: Search, window: Window) -> datetime:
-        """Search a window, the newest first, for as many pages as the source allows: from when on it is searched."""
+        """Search a window, the newest first, for as many pages as the source allows: from when on it is searched.
+
+        A page without a video says nothing where more is to follow, or was.
+        """
         source = search.source
         ask = functools.partial(
             self.youtube.search_page,
@@ -133,6 +139,8 @@ class SearchRound:
             page = ask(token)
             here = [each for each in page.found if each.is_published_in(window.start, window.end)]
             search.named |= {each.video_id: each.published_at for each in here}
+            if not page.found and (page.next_token or token):
+                return since
             known, token = len(seen), page.next_token
             seen |= {each.video_id for each in here}
             # a page that brings nothing new is the last one, whatever its token says
