@@ -198,7 +198,8 @@ class Discovery(Schedule):
         self._promise(by_hand, "a form" if form.get("videos") else "a source of videos")
         if not form.get("videos") and run.arguments["run_type"] == "scheduled":
             start, end = (datetime.fromisoformat(moment) for moment in run.arguments["interval"])
-            self.hunted_until = max(self.hunted_until, end)
+            if not told["left"]:  # else a watermark waits, and who was named is named again
+                self.hunted_until = max(self.hunted_until, end)
             for source in run.sources:
                 self.promises.known.setdefault(self.about(source), Known(start, self.now))
         if run.alone:
