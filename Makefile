@@ -79,9 +79,11 @@ simulate: install ## months in minutes: make simulate DAYS=90 NEW_PER_DAY=2000 A
 dags-page: install ## write docs/dags.md anew, from the DAG files
 	@$(CLEAN) PYTHONPATH=plugins:tests $(PY) tests/dag_page.py
 
-lock: install ## resolve the newest versions anew into requirements.lock
+lock: install ## resolve the newest versions anew into requirements.lock, and the image's of them into requirements-image.lock
 	.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --upgrade \
 		requirements.txt requirements-dev.txt -o requirements.lock --generate-hashes
+	.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --upgrade \
+		requirements-image.txt --constraints requirements.lock -o requirements-image.lock --generate-hashes
 
 clean: ## remove .venv, caches and the demo; the data of make run stays
 	@sh include/local_stack/clean.sh
