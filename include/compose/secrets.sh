@@ -12,7 +12,9 @@ fail() {
 
 # As many bytes from the system's random source, in hexadecimal: no character of it means anything in a URL or in SQL.
 random() {
-    od -An -vtx1 -N"$1" /dev/urandom | tr -d ' \n'
+    drawn=$(od -An -vtx1 -N"$1" /dev/urandom | tr -d ' \n')
+    [ ${#drawn} -eq $((2 * $1)) ] || fail "/dev/urandom could not be read: nothing was made."
+    printf %s "$drawn"
 }
 
 [ ! -e secrets ] || fail "secrets/ is there already, and the databases know its passwords: nothing was changed."
@@ -28,7 +30,11 @@ esac
 
 airflow_db_password=$(random 24)
 ghost_db_password=$(random 24)
+admin_password=$(random 12)
+fernet_key=$(head -c 32 /dev/urandom | base64 | tr '+/' '-_')
+[ ${#fernet_key} -eq 44 ] || fail "base64 is needed: nothing was made."
 
+# All of them or none: the folder gets its name when it is whole.
 rm -rf secrets.new
 mkdir secrets.new
 cd secrets.new
@@ -38,7 +44,7 @@ random 24 >redis_password
 random 32 >airflow_secret_key
 random 32 >airflow_jwt_secret
 # Without this one, connections and variables that are stored in Airflow cannot be read again.
-head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '\n' >airflow_fernet_key
+printf %s "$fernet_key" >airflow_fernet_key
 
 # One database and one login for each; no login gets into another's.
 cat >databases.sql <<END
@@ -52,7 +58,7 @@ REVOKE ALL ON DATABASE postgres FROM PUBLIC;
 END
 
 cat >airflow_passwords.json <<END
-{"admin": "$(random 12)"}
+{"admin": "$admin_password"}
 END
 
 # Connections, as Airflow reads them from a file: the workers', and the others', which have no key.
