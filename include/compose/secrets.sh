@@ -74,8 +74,8 @@ cat >worker_connections.json <<END
 }
 END
 
-# The folder lets nobody in but its owner. The files are mounted one by one, and read by the containers' own users.
-chmod 444 ./*
+# The folder lets nobody in but its owner. The files are mounted one by one, read-only, for the containers' own users.
+chmod 644 ./*
 cd ..
 mv secrets.new secrets
 echo "secrets/ is made. Keep a copy of it. The password of Airflow's user admin is in secrets/airflow_passwords.json."

@@ -22,7 +22,7 @@ def test_nobody_else_on_the_machine_gets_at_the_files(tmp_path: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
-    assert set(modes.values()) == {0o444}, "containers read them as users of their own"
+    assert set(modes.values()) == {0o644}, "containers read them as users of their own"
 
 
 def test_secrets_that_are_there_stay_as_they_are(tmp_path: Path) -> None:

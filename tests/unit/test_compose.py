@@ -214,7 +214,7 @@ def test_no_container_has_a_right_that_it_does_not_need() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service["read_only"] is True, name
         assert "/tmp" in service["tmpfs"], name
-        assert 0 < service["pids_limit"] <= 512, name
+        assert 0 < service["pids_limit"] <= 1024, name
         assert re.fullmatch(r"\d+[mg]", service["mem_limit"]), name
         assert not set(service) & {"cap_add", "privileged", "devices", "pid", "ipc", "network_mode", "env_file"}, name
         assert not [volume for volume in service.get("volumes", []) if not re.match(r"\w+:/", volume)], name
