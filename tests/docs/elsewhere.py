@@ -86,7 +86,7 @@ def _names_services(_: World, command: str) -> None:
 
 def _makes_secrets(world: World, command: str) -> None:
     """Run it with a key, as if somebody had typed one."""
-    world.shell(f"YOUTUBE_API_KEY=a_key {command}; ls secrets/worker_connections.json; rm -rf secrets")
+    world.shell(f"export YOUTUBE_API_KEY=a_key\n{command}\nls secrets/worker_connections.json\nrm -rf secrets")
 
 
 def _is_not_checked(_: World, __: str) -> None:
