@@ -48,12 +48,13 @@ test-deployments: install ## the wheel beside each supported Airflow, in an envi
 test-celery: install ## a stack with two Celery workers and a vault in S3; one worker is killed in the middle
 	$(CLEAN) $(PY) -m pytest -m celery
 
-lint: install ## ruff, mypy, and the compose file's schema
+lint: install ## ruff, mypy, and the schemas of the compose file and of renovate.json
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	MYPYPATH=include:plugins $(PY) -m mypy --strict include/local_stack include/youtube_simulator include/simulation
 	$(PY) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
+	$(PY) -m check_jsonschema --builtin-schema vendor.renovate renovate.json
 
 format: install ## let ruff put the code in order
 	$(PY) -m ruff check --fix
@@ -79,9 +80,11 @@ simulate: install ## months in minutes: make simulate DAYS=90 NEW_PER_DAY=2000 A
 dags-page: install ## write docs/dags.md anew, from the DAG files
 	@$(CLEAN) PYTHONPATH=plugins:tests $(PY) tests/dag_page.py
 
-lock: install ## resolve the newest versions anew into requirements.lock
+lock: install ## resolve the newest versions anew into requirements.lock, and those of the image into requirements-image.lock
 	.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --upgrade \
 		requirements.txt requirements-dev.txt -o requirements.lock --generate-hashes
+	.venv/bin/uv pip compile --quiet --system-certs --universal --python-version 3.11 --upgrade \
+		requirements-image.txt --constraints requirements.lock -o requirements-image.lock --generate-hashes
 
 clean: ## remove .venv, caches and the demo; the data of make run stays
 	@sh include/local_stack/clean.sh

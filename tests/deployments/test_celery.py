@@ -134,7 +134,11 @@ def healthy(stack: LocalStack, service: str, host: str = "") -> bool:
     for theirs, ours in addresses.items():
         command = [word.replace(theirs, ours) for word in command]
     programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    environment = {"PATH": programs, "AIRFLOW__CELERY__BROKER_URL": stack.broker_url, "HOSTNAME": host}
+    environment = {
+        "PATH": programs,
+        "AIRFLOW__CELERY__BROKER_URL_CMD": f"echo {stack.broker_url}",
+        "HOSTNAME": host,
+    }
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     print(shlex.join(command), done.returncode, done.stdout, done.stderr)
     return done.returncode == 0

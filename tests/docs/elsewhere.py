@@ -76,12 +76,17 @@ def _names_services(_: World, command: str) -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text(encoding="utf-8"))["services"]
     words = shlex.split(command, comments=True)
     action = next(word for word in words[2:] if not word.startswith("-"))
-    assert action in {"up", "down", "stop", "exec", "run", "build", "ps", "logs", "pull"}, command
-    if action in {"stop", "exec", "run"}:
+    assert action in {"up", "down", "stop", "restart", "exec", "run", "build", "ps", "logs", "pull"}, command
+    if action in {"stop", "restart", "logs", "exec", "run"}:
         given = [word for word in words[words.index(action) + 1 :] if not re.match(r"-|\w+=", word)]
-        named = given if action == "stop" else given[:1]
+        named = given[:1] if action in {"exec", "run"} else given
         assert named, command
         assert set(named) <= set(services), command
+
+
+def _makes_secrets(world: World, command: str) -> None:
+    """Run it with a key, as if somebody had typed one."""
+    world.shell(f"export YOUTUBE_API_KEY=a_key\n{command}\nls secrets/worker_connections.json\nrm -rf secrets")
 
 
 def _is_not_checked(_: World, __: str) -> None:
@@ -100,6 +105,7 @@ ELSEWHERE = [
         "`make test-deployments` builds and installs, in environments of its own: the files that are named are there",
         _names_a_file,
     ),
+    Elsewhere(r"sh include/compose/secrets\.sh", "asks for a key: it is given one", _makes_secrets),
     Elsewhere(r"docker compose ", "there is no Docker here: the services that are named are there", _names_services),
     Elsewhere(r"astro ", "Astro's command line wants Docker", _is_not_checked),
     Elsewhere(r"git clone ", "asks another host", _is_not_checked),

@@ -188,7 +188,16 @@ def read_yaml(block: Block, _: World, __: dict[str, object], ___: pytest.MonkeyP
         return
     assert "services" in document, f"{block}: nobody here reads this"
     subprocess.run(
-        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "-"],
+        [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            "--default-filetype",
+            "yaml",
+            "-",
+        ],
         input=block.code,
         text=True,
         check=True,

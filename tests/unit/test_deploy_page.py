@@ -59,17 +59,25 @@ def test_the_connections_are_those_of_the_package() -> None:
 
 def test_composes_commands_name_services_that_are_there() -> None:
     found = commands("docker compose")
-    assert {each[0] for each in found} == {"up", "down", "stop", "exec", "run"}
+    assert {each[0] for each in found} == {"up", "down", "stop", "restart", "exec", "run", "logs"}
     for command in found:
         words = [word.partition("=")[0] for word in command[1:] if not word.startswith("-") and "=/" not in word]
         if command[0] in {"exec", "run"}:
             assert words[0] in COMPOSE["services"], command
-        if command[0] == "stop":
+        if command[0] in {"stop", "restart", "logs"}:
             assert set(words) <= set(COMPOSE["services"])
     (scaled,) = [word for each in found for word in each if word.startswith("worker=")]
     assert "replicas" in COMPOSE["services"]["worker"]["deploy"], scaled
     (vault,) = {volume.split(":")[1] for volume in COMPOSE["services"]["worker"]["volumes"] if "vault" in volume}
     assert all(vault.startswith(path) for path in re.findall(r"/opt/airflow/v\w+", PAGE))
+
+
+def test_the_example_of_an_override_fits_the_compose_file() -> None:
+    (text,) = (block for block in blocks("yaml") if "services:" in block)
+    for name, changed in yaml.safe_load(text)["services"].items():
+        assert set(changed) <= set(COMPOSE["services"][name]), name
+        assert set(changed.get("environment", {})) <= set(COMPOSE["services"][name]["environment"])
+        assert set(changed.get("networks", [])) <= set(COMPOSE["networks"])
 
 
 def test_the_services_are_those_of_the_compose_file() -> None:
@@ -85,19 +93,19 @@ def test_the_celery_settings_are_those_of_the_compose_file() -> None:
     assert len(rows) == 6
     for name, value, _ in rows:
         section, option = re.fullmatch(r"`\[(\w+)\] (\w+)`", name).groups()
-        used = environment[f"AIRFLOW__{section}__{option}".upper()]
-        assert used.lower() == value.strip("`").lower() or (value, used[:8]) == ("Redis", "redis://"), name
+        variable = f"AIRFLOW__{section}__{option}".upper()
+        used = environment[variable] if variable in environment else environment[f"{variable}_CMD"]
+        assert used.lower() == value.strip("`").lower() or (value == "Redis" and "redis://" in used), name
 
 
 def test_the_values_for_the_chart_are_those_of_the_compose_file() -> None:
-    (text,) = blocks("yaml")
+    (text,) = (block for block in blocks("yaml") if "executor:" in block)
     values = yaml.safe_load(text)
     recipe = COMPOSE["services"]["airflow-init"]["build"]["dockerfile_inline"]
-    assert f"FROM apache/airflow:{values['airflowVersion']}\n" in recipe
+    assert f"FROM apache/airflow:{values['airflowVersion']}-" in recipe
     environment = COMPOSE["services"]["worker"]["environment"]
-    assert {each["envName"] for each in values["secret"]} == {
-        name for name in environment if name.startswith("AIRFLOW_CONN_")
-    }
+    needed = (settings.POSTGRES_CONNECTION, settings.VAULT_CONNECTION, settings.YOUTUBE_CONNECTION)
+    assert {each["envName"] for each in values["secret"]} == {f"AIRFLOW_CONN_{name.upper()}" for name in needed}
     given = {each["name"]: each["value"] for each in values["env"]}
     assert given[settings.SOURCES_ENVIRONMENT] == environment[settings.SOURCES_ENVIRONMENT]
     changed = settings.parse_settings(given[f"AIRFLOW_VAR_{settings.SETTINGS_VARIABLE.upper()}"])
