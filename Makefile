@@ -7,7 +7,7 @@ CLEAN := env -u YOUTUBE_API_KEY
 STACK := PYTHONPATH=include $(PY) -m local_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help install run airflow vault status demo test test-faults test-page test-docs test-deployments test-celery lint format bench screenshots simulate dags-page lock clean
+.PHONY: help install run airflow vault status demo test test-faults test-page test-docs test-deployments test-celery lint format docs bench screenshots simulate dags-page lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -48,17 +48,27 @@ test-deployments: install ## the wheel beside each supported Airflow, in an envi
 test-celery: install ## a stack with two Celery workers and a vault in S3; one worker is killed in the middle
 	$(CLEAN) $(PY) -m pytest -m celery
 
-lint: install ## ruff, mypy, and the schemas of the compose file and of renovate.json
+lint: install ## ruff, mypy, and the schemas of the compose file, of renovate.json and of GitHub's files
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	MYPYPATH=include:plugins $(PY) -m mypy --strict include/local_stack include/youtube_simulator include/simulation
 	$(PY) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 	$(PY) -m check_jsonschema --builtin-schema vendor.renovate renovate.json
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(PY) -m check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 
 format: install ## let ruff put the code in order
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
+
+.venv-docs: requirements-docs.txt install
+	@test -x .venv-docs/bin/python || .venv/bin/uv venv --quiet .venv-docs
+	@.venv/bin/uv pip install --quiet --system-certs --python .venv-docs/bin/python -r requirements-docs.txt
+	@touch .venv-docs
+
+docs: .venv-docs ## make a site of the documentation in build/site, its links checked
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 
 .venv-bench: requirements-bench.txt install
 	@test -x .venv-bench/bin/python || .venv/bin/uv venv --quiet .venv-bench

@@ -12,7 +12,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FRONT = ROOT / "README.md"
+PAGES = [FRONT, *sorted(set(ROOT.glob("*.md")) - {FRONT}), *sorted((ROOT / "docs").rglob("*.md"))]
 SHOWN = "text"
 """The language of blocks that are only shown: output, layouts, text to copy."""
 

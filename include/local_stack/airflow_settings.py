@@ -93,7 +93,7 @@ def _connection(row: Mapping[str, Any]) -> Entity:
         "login": row.get("conn_login") or None,
         "password": row.get("conn_password") or None,
         "port": int(row["conn_port"]) if row.get("conn_port") else None,
-        "extra": json.dumps(extra),
+        "extra": json.dumps(extra) if extra else None,  # Airflow would take {} for a secret, too short to be masked
     }
 
 
@@ -116,5 +116,5 @@ def _variable(row: Mapping[str, Any]) -> Entity:
 
 
 def _override(connection: Entity, fields: Entity) -> Entity:
-    extra = json.loads(connection["extra"]) | fields.get("extra", {})
-    return {**connection, **fields, "extra": json.dumps(extra)}
+    extra = json.loads(connection["extra"] or "{}") | fields.get("extra", {})
+    return {**connection, **fields, "extra": json.dumps(extra) if extra else None}

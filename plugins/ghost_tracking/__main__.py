@@ -1,5 +1,7 @@
 """Ghost Tracking from the command line: `python -m ghost_tracking --vault /data/vault health`.
 
+The wheel installs it as `ghost-tracking` as well.
+
 Without --vault, the Airflow connection `ghost_vault` says where it is. `plan` and `status` need none.
 """
 
@@ -7,6 +9,7 @@ import argparse
 import logging
 import re
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from ghost_tracking.commands import Command
@@ -52,7 +55,9 @@ def _parser() -> argparse.ArgumentParser:
     from ghost_tracking.commands.schedule import add_schedule_commands
     from ghost_tracking.commands.vault import add_vault_commands
 
-    parser: argparse.ArgumentParser = _Parser(prog="python -m ghost_tracking", description=__doc__)
+    called = Path(sys.argv[0]).stem
+    name = called if called == "ghost-tracking" else "python -m ghost_tracking"
+    parser: argparse.ArgumentParser = _Parser(prog=name, description=__doc__)
     parser.add_argument("--vault", help="a folder, s3://bucket/prefix or gs://bucket/prefix; else the connection's")
     commands = parser.add_subparsers(required=True, metavar="command")
     add_vault_commands(commands)

@@ -1,6 +1,8 @@
 """The wheel beside each Airflow that is supported, in an empty environment, with the DAGs as a local bundle."""
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,15 @@ VERSIONS = {"3.2.*": ["--exclude-newer", "2026-06-30"], "3.3.*": []}
 it: with the FastAPI of today a task of Airflow 3.2 cannot report."""
 OLDEST = ["--exclude-newer", "2026-06-30", "--resolution", "lowest-direct"]
 """The first patch of Airflow 3.2, with the oldest version of each package that requirements.txt allows."""
+PYTHON = os.environ.get("GHOST_TEST_PYTHON", f"{sys.version_info.major}.{sys.version_info.minor}")
+"""The version or the path of the Python of these environments: that of the tests, or another one."""
 
 
 @pytest.fixture(scope="module", params=[*VERSIONS, "oldest"])
 def programs(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs' folder of an environment that has this Airflow and the wheel, and what these two need."""
     place = tmp_path_factory.mktemp("environment") / "venv"
-    uv("venv", "--quiet", "--python", "3.11", str(place))
+    uv("venv", "--quiet", "--python", PYTHON, str(place))
     install = ["pip", "install", "--quiet", "--system-certs", "--python", str(place / "bin" / "python")]
     if request.param == "oldest":
         uv(*install, *OLDEST, "apache-airflow==3.2.0", str(wheel))

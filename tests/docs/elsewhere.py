@@ -95,7 +95,7 @@ def _is_not_checked(_: World, __: str) -> None:
 
 ELSEWHERE = [
     Elsewhere(
-        r"(YOUTUBE_API_KEY=\S+ )?make (run|demo|test|bench|simulate)\b",
+        r"(YOUTUBE_API_KEY=\S+ )?make (run|demo|lint|test|bench|simulate)\b",
         "`.ci/run` runs them, or they take an hour, or want a real key: the target is there",
         _is_a_target,
     ),

@@ -42,7 +42,8 @@ def no_alerts_yet(sql: psycopg.Connection, run: Run) -> None:
 
 def set_settings(stack: LocalStack, settings: dict[str, int]) -> None:
     variable = {"key": "ghost_settings", "value": json.dumps(settings)}
-    stack.api("PATCH", "variables/ghost_settings", variable)
+    action = {"action": "create", "entities": [variable], "action_on_existence": "overwrite"}
+    stack.api("PATCH", "variables", {"actions": [action]})
 
 
 def test_a_run_that_is_not_over_in_time_is_told_of_once(

@@ -107,6 +107,8 @@ def test_the_whole_way_of_the_data(stack: LocalStack, run: Run, sql: psycopg.Con
     trackers = {id(reading) for reading in served[hunters:]}
     assert result.invented == []
     assert [reading for reading in result.lost if id(reading) in trackers] == []
+    # as it would be of a verdict that asked for the results of its mapped task one by one
+    assert "XCom not found" not in (stack.logs_dir / "scheduler.log").read_text()
 
 
 def test_nothing_due_is_a_success_that_says_so(stack: LocalStack, run: Run, sql: psycopg.Connection) -> None:

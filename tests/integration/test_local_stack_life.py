@@ -11,12 +11,14 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+import yaml
 
 from local_stack import ApiError, ComponentDiedError, LocalStack, StackError, processes
 from local_stack.airflow_api import AirflowApi
-from local_stack.layout import StateFolder
+from local_stack.layout import PROJECT, StateFolder
 
 KEY = "AIzaSyCanary-0123456789"
+SETTINGS = '{"quota_search": 50}'
 DAG = """
 from airflow.sdk import BaseHook, Variable, dag, task
 
@@ -55,12 +57,20 @@ def folders(tmp_path_factory):
     for name in ("dags", "plugins"):
         (root / name).mkdir()
     (root / "dags" / "probe.py").write_text(DAG)
+    given = yaml.safe_load((PROJECT / "airflow_settings.yaml").read_text())
+    given["airflow"]["variables"] = [{"variable_name": "ghost_settings", "variable_value": SETTINGS}]
+    (root / "settings.yaml").write_text(yaml.safe_dump(given))
     return root
 
 
 def make(folders, **options):
     return LocalStack(
-        folders / "state", dags_folder=folders / "dags", plugins_folder=folders / "plugins", api_key=KEY, **options
+        folders / "state",
+        dags_folder=folders / "dags",
+        plugins_folder=folders / "plugins",
+        settings_file=folders / "settings.yaml",
+        api_key=KEY,
+        **options,
     )
 
 
@@ -90,7 +100,7 @@ def test_tasks_meet_the_connections_the_pool_and_the_variable(stack):
     with psycopg.connect(stack.ghost_dsn) as connection:
         seen = connection.execute("SELECT key_length, vault, settings FROM seen").fetchall()
 
-    assert (len(KEY), str(stack.vault), "{}") in seen
+    assert (len(KEY), str(stack.vault), SETTINGS) in seen
 
 
 def test_everything_listens_on_loopback(stack):

@@ -1,5 +1,6 @@
 """What can be set is documented, and what is documented can be set; links lead somewhere, and commands are commands."""
 
+import json
 import re
 import shlex
 import tomllib
@@ -9,7 +10,7 @@ import pytest
 import yaml
 from airflow.cli.cli_parser import get_parser
 
-from documentation import PAGES, ROOT, SHOWN, anchors, blocks, code_in_text, links, name_of
+from documentation import PAGES, ROOT, SHOWN, anchors, blocks, code_in_text, links, name_of, tokens
 from ghost_tracking import settings
 from ghost_tracking.__main__ import _parser
 
@@ -31,7 +32,7 @@ def constants(suffix: str) -> set[str]:
 
 def test_every_setting_is_documented_with_its_default_and_meaning() -> None:
     fields = settings.Settings.model_fields
-    assert table("Settings") == {name: [str(field.default), field.description] for name, field in fields.items()}
+    assert table("Settings") == {name: [json.dumps(field.default), field.description] for name, field in fields.items()}
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,13 @@ def test_every_setting_is_documented_with_its_default_and_meaning() -> None:
 def test_every_name_is_documented(heading: str, names: set[str], in_astro: set[str]) -> None:
     assert set(table(heading)) == names
     assert in_astro <= names
+
+
+def test_every_table_is_whole() -> None:
+    """A blank line within a table ends it; GitHub shows the rest as text."""
+    for page in PAGES:
+        for each in tokens(page):
+            assert not (each.type == "inline" and each.content.startswith("|")), f"{name_of(page)}: {each.content}"
 
 
 def test_every_environment_variable_is_documented() -> None:
@@ -120,7 +128,9 @@ def test_decisions_stand_newest_first() -> None:
     assert dates == sorted(dates, reverse=True)
 
 
-COMMAND = re.compile(r"[$#>]? ?(airflow|astro|aws|curl|docker|git|kubectl|helm|make|pip|psql|pg_\w+|python3?|uv) +\S")
+COMMAND = re.compile(
+    r"[$#>]? ?(airflow|astro|aws|curl|docker|ghost-tracking|git|kubectl|helm|make|pip|psql|pg_\w+|python3?|uv) +\S"
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -139,14 +149,14 @@ def test_commands_in_the_text_are_commands(page: Path) -> None:
     for code in code_in_text(page):
         if code.startswith("make ") and (targets := re.findall(r"^make ([a-z-]+)", code)):
             assert re.search(rf"^{targets[0]}:", makefile, re.MULTILINE), f"{name_of(page)}: {code}"
-        elif code.startswith("python -m ghost_tracking ") and "…" not in code:
-            assert _parser().parse_args(shlex.split(code)[3:]), f"{name_of(page)}: {code}"
+        elif code.startswith(("python -m ghost_tracking ", "ghost-tracking ")) and "…" not in code:
+            assert _parser().parse_args(shlex.split(code.partition("ghost")[2])[1:]), f"{name_of(page)}: {code}"
         elif code.startswith("airflow ") and "…" not in code:
             assert get_parser().parse_args(shlex.split(code)[1:]), f"{name_of(page)}: {code}"
 
 
 def test_the_wheel_and_a_deployment_need_the_same() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    deployment = {line for line in lines if line and not line.startswith(("#", "pytest"))}
+    deployment = {line for line in lines if line and not line.startswith("#")}
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     assert set(wheel) == deployment

@@ -53,8 +53,15 @@ def test_the_projects_file_names_what_the_package_looks_for():
         settings.YOUTUBE_CONNECTION,
     }
     assert [pool["name"] for pool in found.pools] == ["ghost_tracker"]
-    variables = {variable["key"]: variable["value"] for variable in found.variables}
-    assert settings.parse_settings(variables[settings.SETTINGS_VARIABLE]) == settings.Settings()
+    assert found.variables == ()
+
+
+def test_nothing_is_given_to_airflow_that_it_takes_for_a_secret_too_short_to_be_masked():
+    found = read_settings(PROJECT / "airflow_settings.yaml").with_overrides({"ghost_postgres": {"host": "/socket"}})
+
+    extras = {connection["connection_id"]: connection["extra"] for connection in found.connections}
+    assert (extras["ghost_postgres"], extras["youtube_default"]) == (None, None)
+    assert json.loads(extras["ghost_vault"])["path"]
 
 
 def test_overrides_replace_fields_and_merge_extra(tmp_path):

@@ -115,8 +115,9 @@ def schedule(options: argparse.Namespace) -> Iterator[WatchlistHook]:
 @contextmanager
 def _opened(options: argparse.Namespace) -> Iterator[tuple[WatchlistHook, Settings]]:
     """The database that the options name, and the deployment's settings."""
-    # it warns of every short value that it cannot mask in logs
-    logging.getLogger("airflow.sdk").setLevel(logging.ERROR)
+    # a value as short as {} or sslmode=on cannot be masked in logs, and is in none of this command
+    for masker in ("airflow._shared.secrets_masker", "airflow.sdk._shared.secrets_masker"):
+        logging.getLogger(masker).setLevel(logging.ERROR)
     if options.database is None:
         with _airflows_own_database():
             settings = _settings()

@@ -2,9 +2,9 @@
 
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -36,6 +36,15 @@ def task_body(function: Callable[Arguments, Result]) -> Callable[Arguments, Resu
             raise AirflowFailException(error.message) from None
 
     return body
+
+
+def results(reports: Sequence[Mapping[str, Any] | None] | None) -> list[Mapping[str, Any]]:
+    """What the instances of a mapped task have returned, asked for in one request.
+
+    A loop over `reports` would make a request for each, and one more to learn that there are no more: Airflow logs that
+    one as an error, `XCom not found`, in the scheduler (LocalExecutor) or the worker.
+    """
+    return [report for report in reports[:] if report] if reports is not None else []
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,7 +26,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings, read_settings, read_sources
 from ghost_tracking.tasks import admission, alerting, letting_go
-from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
+from ghost_tracking.tasks.body import Label, calling_youtube, calls, results, task_body
 from ghost_tracking.tasks.deployment import ready
 from ghost_tracking.tasks.discovery import Discovery, Hunted
 from ghost_tracking.tasks.hauls import Haul, bring_in
@@ -326,13 +326,13 @@ def _is_passing(error: GhostTrackingError) -> bool:
 
 
 def verdict(
-    why: str, reports: Iterable[Mapping[str, Any]] | None, admitted: Mapping[str, Any] | None = None
+    why: str, reports: Sequence[Mapping[str, Any] | None] | None, admitted: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What the run did in all. Airflow runs this task only when nothing before it has failed.
 
     Raises PermanentError where every source of the run has failed, be each of them gone.
     """
-    done = [report for report in reports or [] if report]
+    done = results(reports)
     names = ("sources", "found", "new", "known", "missing", "refused", "left", "put_off", "lost_sources")
     totals = {name: sum(report[name] for report in done) for name in names}
     failed = [reason for report in done for reason in report["failed"]]

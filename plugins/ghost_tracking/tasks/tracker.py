@@ -25,7 +25,7 @@ from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import Answer, YouTubeHook
 from ghost_tracking.settings import Settings, read_settings
 from ghost_tracking.tasks import alerting, metrics
-from ghost_tracking.tasks.body import Label, calling_youtube, calls, task_body
+from ghost_tracking.tasks.body import Label, calling_youtube, calls, results, task_body
 from ghost_tracking.tasks.deployment import ready
 
 if TYPE_CHECKING:
@@ -384,9 +384,9 @@ def _raise_failures(done: Done) -> None:
         )
 
 
-def verdict(why: str, reports: Iterable[Mapping[str, Any]] | None) -> dict[str, Any]:
+def verdict(why: str, reports: Sequence[Mapping[str, Any] | None] | None) -> dict[str, Any]:
     """What the run did in all. Airflow runs this task only when nothing before it has failed."""
-    done = [report for report in reports or [] if report]
+    done = results(reports)
     totals = {name: sum(report[name] for report in done) for name in _TOTALS}
     message = f"{why} Tracked {totals['tracked']:,}." if done else why
     metrics.run(totals)
