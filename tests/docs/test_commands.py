@@ -22,6 +22,7 @@ from ghost_tracking.core.sources import parse_sources
 from ghost_tracking.settings import (
     NOTIFIERS_VARIABLE,
     POSTGRES_CONNECTION,
+    SOURCES_VARIABLE,
     VAULT_CONNECTION,
     YOUTUBE_CONNECTION,
     Settings,
@@ -89,7 +90,10 @@ def run_commands(block: Block, world: World) -> None:
 
 @contextmanager
 def a_deployment_without_connections(world: World) -> Iterator[None]:
-    """Take the stack's own connections away, and bring them back instead of those that the page has made."""
+    """Take the stack's own connections away, and bring them back instead of those that the page has made.
+
+    What the page says is to be hunted is YouTube's, and unknown here: the stack's own sources are hunted afterwards.
+    """
     for dag_id in DAGS:
         world.stack.rest(dag_id)
     own = {name: world.stack.api("GET", f"connections/{name}") for name in CONNECTIONS}
@@ -102,6 +106,7 @@ def a_deployment_without_connections(world: World) -> Iterator[None]:
         assert (made["conn_type"], made["schema"]) == (connection["conn_type"], connection["schema"])
         assert bool(made["password"]) == (name in passwords)
         world.stack.api("PATCH", f"connections/{name}", connection | {"password": passwords.get(name)})
+    world.stack.api("DELETE", f"variables/{SOURCES_VARIABLE}")
     for dag_id in DAGS:
         world.stack.unpause(dag_id)
 
