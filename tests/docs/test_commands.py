@@ -65,6 +65,8 @@ def run_bash(block: Block, world: World, _: dict[str, object], __: pytest.Monkey
     """Run commands that follow one another as one script, up to one that is only checked."""
     with a_deployment_without_connections(world) if "airflow connections add" in block.code else nullcontext():
         run_commands(block, world)
+    if f"airflow variables set {SOURCES_VARIABLE}" in block.code:  # of YouTube's, which are unknown here
+        world.stack.api("DELETE", f"variables/{SOURCES_VARIABLE}")
 
 
 def run_commands(block: Block, world: World) -> None:
@@ -90,10 +92,7 @@ def run_commands(block: Block, world: World) -> None:
 
 @contextmanager
 def a_deployment_without_connections(world: World) -> Iterator[None]:
-    """Take the stack's own connections away, and bring them back instead of those that the page has made.
-
-    What the page says is to be hunted is YouTube's, and unknown here: the stack's own sources are hunted afterwards.
-    """
+    """Take the stack's own connections away, and bring them back instead of those that the page has made."""
     for dag_id in DAGS:
         world.stack.rest(dag_id)
     own = {name: world.stack.api("GET", f"connections/{name}") for name in CONNECTIONS}
@@ -106,7 +105,6 @@ def a_deployment_without_connections(world: World) -> Iterator[None]:
         assert (made["conn_type"], made["schema"]) == (connection["conn_type"], connection["schema"])
         assert bool(made["password"]) == (name in passwords)
         world.stack.api("PATCH", f"connections/{name}", connection | {"password": passwords.get(name)})
-    world.stack.api("DELETE", f"variables/{SOURCES_VARIABLE}")
     for dag_id in DAGS:
         world.stack.unpause(dag_id)
 
