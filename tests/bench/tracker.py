@@ -62,7 +62,7 @@ class _Load:
         return sum(self.videos.values())
 
 
-_USUAL = _Load({Tier.HOURLY: 2_500, Tier.DAILY: 8_500, Tier.WEEKLY: 9_000}, 50, 120.0, 60.0, 15, 400 * 2**20)
+_USUAL = _Load({Tier.HOURLY: 2_500, Tier.DAILY: 8_500, Tier.WEEKLY: 9_000}, 50, 120.0, 60.0, 16, 400 * 2**20)
 _LARGE = _Load({Tier.HOURLY: 4_000, Tier.DAILY: 24_000, Tier.WEEKLY: 72_000}, 100, 260.0, 90.0, 30, 400 * 2**20)
 
 
