@@ -288,6 +288,41 @@ def test_an_empty_page_is_no_answer(hunt: Hunt) -> None:
     assert hunt.scheduled() == {first, second, third}
 
 
+def test_an_empty_page_with_another_to_follow_loses_nothing(hunt: Hunt) -> None:
+    """After a downtime the first page has what is new; what follows it is the source's past."""
+    hunt.tube.uploads = {CHANNEL: hourly(24 * 6)}
+    hunt.sources({"channel": CHANNEL})
+    hunt.begin({"channel": CHANNEL}, NOW - DAY)
+    hunt.tube.spoiled["playlistItems"] = [(200, {"nextPageToken": "50"})] * 4
+    with pytest.raises(TransientError, match="a page of its listing stays empty, although another is to follow"):
+        hunt.run(NOW)
+    assert hunt.watermark({"channel": CHANNEL}) == NOW - DAY
+    hunt.run(NOW)
+    assert hunt.scheduled() >= {each for each, moment in hunt.tube.uploads[CHANNEL].items() if moment >= NOW - DAY}
+
+
+@pytest.mark.parametrize("more", [{}, {"nextPageToken": "50"}])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_search_without_an_answer_is_made_again_however_long_it_lasts(
+    hunt: Hunt, more: dict[str, str], times: int
+) -> None:
+    source = {"search": "cats"}
+    hunt.tube.searches = {"cats": hourly(24 * 3)}
+    hunt.sources(source)
+    hunt.begin(source, NOW - 3 * DAY)
+    hunt.tube.spoiled["search"] = [(200, {"items": []} | more)] * times
+    for number in range(times):
+        hunt.run(NOW - (times - number) * HOUR)
+        assert hunt.watermark(source) == NOW - 3 * DAY
+    with WatchlistHook() as watchlist:
+        key = parse_source(source).key
+        assert watchlist.asked_until([key]) == {key: NOW - HOUR}, "nobody is alerted of a search that finds nothing"
+    hunt.run(NOW)
+    hunt.run(NOW, "manual")  # what the first one's pages did not hold
+    assert len(hunt.scheduled()) == 72
+    assert hunt.watermark(source) >= NOW
+
+
 @pytest.mark.parametrize("taken_out", [range(50), range(10, 40), range(49, 50)])
 def test_a_page_that_lacks_videos_is_asked_for_again(hunt: Hunt, taken_out: range) -> None:
     hunt.tube.uploads = {CHANNEL: hourly(24 * 9)}

@@ -527,7 +527,7 @@ WHERE excluded.begun_at < w.begun_at;
 -- A source has been hunted up to here; a watermark never goes back, but from the future, which nobody has hunted. Nor does
 -- it leap over what lies before `since`, from where on this was hunted (null: from anywhere on).
 INSERT INTO hunter_watermarks AS w (source, hunted_until, asked_until)
-SELECT u.source, least(u.hunted_until, now()), least(u.asked_until, now())
+SELECT u.source, least(u.hunted_until, now()), CASE WHEN u.asked_until <= now() THEN u.asked_until END
 FROM unnest(
     %(sources)s::text[], %(until)s::timestamptz[], %(since)s::timestamptz[], %(asked)s::timestamptz[]
 ) AS u (source, hunted_until, since, asked_until)
@@ -538,7 +538,7 @@ ON CONFLICT (source) DO UPDATE
 SET hunted_until = CASE
     WHEN w.hunted_until > now() THEN excluded.hunted_until
     ELSE greatest(w.hunted_until, excluded.hunted_until)
-END, asked_until = greatest(least(w.asked_until, now()), excluded.asked_until);
+END, asked_until = greatest(CASE WHEN w.asked_until <= now() THEN w.asked_until END, excluded.asked_until);
 
 -- name: note_gap
 -- A window of a source that could not be had whole. One that begins where another of the same kind ends makes it longer.
