@@ -129,8 +129,10 @@ class Hunt:
         self.monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", json.dumps(settings))
 
     def run(self, end: datetime, run_type: str = "scheduled", **form: Any) -> dict[str, Any]:
-        """A whole run for the hour before `end`."""
+        """A whole run for the hour before `end`; a scheduled one begins some minutes after it."""
         interval = (end - HOUR, end)
+        if run_type == "scheduled":
+            self.turn(end + timedelta(minutes=10))
         planned = hunter.plan(run_type, interval, form)
         reports = [hunter.hunt(token, run_type, interval, form, lambda _: None) for token in planned["batches"]]
         return hunter.verdict(planned["why"], reports)

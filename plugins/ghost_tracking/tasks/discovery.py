@@ -215,11 +215,13 @@ class Discovery:
             raise YouTubeFaultError(f"its listing came back empty, and had {counted(before, 'video')} before")
         hunted.named, hunted.failure = listing.named, listing.failure
         in_order = isinstance(source, ChannelSource)
-        hunted.ids = wanted(listing.named, memory, window, is_new=is_new, in_order=in_order)
+        # also what belongs to the next window: by then it may be gone
+        reach = Window(window.start, max(window.end, self.now))
+        hunted.ids = wanted(listing.named, memory, reach, is_new=is_new, in_order=in_order)
         if listing.failure is not None:
             return
         self._note_lacking(hunted, source, window, listing)
-        past = {each: moment for each, moment in listing.named.items() if moment is None or moment < window.end}
+        past = {each: moment for each, moment in listing.named.items() if moment is None or moment < reach.end}
         known = memory.scheduled & past.keys() if memory else frozenset[str]()
         after = united(memory, past, known | set(hunted.ids), self.now)
         hunted.until, hunted.memory = window.end, replace(after, ended=after.ended or listing.ended)
