@@ -579,7 +579,7 @@ def test_what_is_broken_is_a_sentence_without_a_secret(stack: LocalStack, sign_i
         assert "connection 'ghost_postgres' does not lead to a database" in said
         assert CANARY not in frame.content()
     finally:
-        stack.api("PATCH", "connections/ghost_postgres", before | {"password": None})
+        stack.api("PATCH", "connections/ghost_postgres", before | {"password": stack.state.secret("postgres_password")})
     assert show(page, "?page=movers&window=hour").evaluate("document.querySelector('main').dataset.ready") == "yes"
 
 
