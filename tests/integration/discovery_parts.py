@@ -272,7 +272,8 @@ class Discovery(Schedule):
         if "channel" in source:
             for video in world.uploads("UC" + about[2:], self.now):
                 published = world.published_at(video)
-                if known.since <= published < until and not _within(published, gaps):
+                # one that was away for days may come back further down than the hunter reads again
+                if known.since <= published < until and not _within(published, gaps) and self._has_stayed(video):
                     yield video
         elif playlist := world.playlist(source.get("playlist", "")):
             for video in world.curated(playlist, self.now):
