@@ -154,6 +154,30 @@ def test_of_sixty_expensive_questions_few_are_answered_at_once(
     assert answers[200] < CLIENTS / 2
 
 
+def test_who_shares_an_answer_gets_all_of_it_also_packed(quiet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow packs what it sends, and writes so into the headers of the very answer that it was given."""
+    from starlette.middleware.gzip import GZipMiddleware
+
+    together = threading.Barrier(2)
+
+    def slowly(*_: Any) -> dict[str, Any]:
+        time.sleep(0.5)
+        return {"text": "a" * 5_000}
+
+    monkeypatch.setattr(video, "find", slowly)
+    monkeypatch.setattr(quiet._transport, "app", GZipMiddleware(quiet._transport.app, minimum_size=1024))
+
+    def ask() -> Any:
+        together.wait(30)
+        return quiet.get("data/find?q=same")
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = [asked.result() for asked in [pool.submit(ask) for _ in range(2)]]
+    for each in answers:
+        assert (each.status_code, each.headers["content-encoding"]) == (200, "gzip")
+        assert each.json() == {"text": "a" * 5_000}
+
+
 def test_airflows_threads_stay_free_while_every_lane_is_full(quiet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A route of Airflow's that runs in its pool of threads answers while the page's questions take for ever."""
     go_on = threading.Event()

@@ -40,6 +40,7 @@ _ALWAYS: Final = {
     "Referrer-Policy": "same-origin",
 }
 _ANSWERS: Final = _ALWAYS | {"Cache-Control": "no-store"}
+_JSON: Final = "application/json"
 _STATIC: Final = _ALWAYS | {"Cache-Control": "private, no-cache"}
 
 
@@ -148,33 +149,39 @@ def nowhere() -> Response:
 
 async def _answer(lane: Lane, asked: Asked, find: Callable[[Doors], dict[str, Any]]) -> Response:
     """What `find` finds, as JSON; where it cannot, a sentence that says what to mend."""
-    return await _response(lane, asked, lambda doors: _json(find(doors)))
+    return await _response(lane, asked, lambda doors: _text(find(doors)), _ANSWERS, _JSON)
 
 
 async def _file(lane: Lane, asked: Asked, make: Callable[[Doors], str | bytes], kind: str, name: str) -> Response:
     """What `make` makes, as a file to be kept; else as `_answer`."""
     headers = _ANSWERS | {"Content-Disposition": f'attachment; filename="{name}"'}
-    return await _response(lane, asked, lambda doors: Response(make(doors), 200, headers, kind))
+    return await _response(lane, asked, make, headers, kind)
 
 
-async def _response(lane: Lane, asked: Asked, respond: Callable[[Doors], Response]) -> Response:
-    def found() -> Response:
+async def _response(
+    lane: Lane, asked: Asked, make: Callable[[Doors], str | bytes], headers: Mapping[str, str], kind: str
+) -> Response:
+    def made() -> str | bytes:
         with opened() as doors:
-            return respond(doors)
+            return make(doors)
 
     try:
-        return await lane.ask(asked, found)
+        # those who share a content get a response each: Airflow packs it, and writes so into its headers
+        return Response(await lane.ask(asked, made), 200, headers, kind)
     except BusyError as error:
-        return _json({"error": f"{error.message}."}, TOO_MANY, {"Retry-After": str(RETRY_AFTER)})
+        return _said(f"{error.message}.", TOO_MANY, {"Retry-After": str(RETRY_AFTER)})
     except BadInputError as error:
-        return _json({"error": error.message}, BAD_REQUEST)
+        return _said(error.message, BAD_REQUEST)
     except Exception as error:  # noqa: BLE001 - nothing may show more than a sentence
-        return _json({"error": sentence_of(error, sees_connections=asked.by.sees_connections)}, UNAVAILABLE)
+        return _said(sentence_of(error, sees_connections=asked.by.sees_connections), UNAVAILABLE)
 
 
-def _json(content: Any, status: int = 200, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return Response(text, status, {**_ANSWERS, **headers}, "application/json")
+def _said(sentence: str, status: int, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    return Response(_text({"error": sentence}), status, {**_ANSWERS, **headers}, _JSON)
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
 def _listed(text: str) -> list[str]:
