@@ -69,6 +69,7 @@ class Run:
     work: str
     child: Child
     arguments: dict[str, Any]
+    began_at: datetime
     sources: Sequence[Source] = ()
     alone: bool = True
     was_turned: bool = False
@@ -109,6 +110,7 @@ class Discovery(Schedule):
         self.promises = Promises()
         self.running: list[Run] = []
         self.hunted_until = start.replace(minute=0)
+        self.hunted_at = start
         self.search_was_sampled = False
         self.turn_to(start)
         self.began_at = start
@@ -157,7 +159,8 @@ class Discovery(Schedule):
 
     def begin(self, work: str, **arguments: Any) -> Run:
         """Start a run, and keep it in mind until it is over."""
-        run = Run(work, self.start(work, **arguments), arguments)
+        began_at = self.now
+        run = Run(work, self.start(work, **arguments), arguments, began_at)
         if work == "hunt":
             run.sources = _one_off(arguments["form"]) or list(self.sources)
             others = [each for each in self.running if each.work == "hunt" and not each.child.is_gone()]
@@ -200,6 +203,7 @@ class Discovery(Schedule):
             start, end = (datetime.fromisoformat(moment) for moment in run.arguments["interval"])
             if not told["left"]:  # else a watermark waits, and who was named is named again
                 self.hunted_until = max(self.hunted_until, end)
+                self.hunted_at = max(self.hunted_at, run.began_at)
             for source in run.sources:
                 self.promises.known.setdefault(self.about(source), Known(start, self.now))
         if run.alone:
@@ -272,8 +276,9 @@ class Discovery(Schedule):
         if "channel" in source:
             for video in world.uploads("UC" + about[2:], self.now):
                 published = world.published_at(video)
+                wanted = known.since <= published < until and not _within(published, gaps)
                 # one that was away for days may come back further down than the hunter reads again
-                if known.since <= published < until and not _within(published, gaps) and self._has_stayed(video):
+                if wanted and world.listed_at(video) <= self.hunted_at and self._has_stayed(video):
                     yield video
         elif playlist := world.playlist(source.get("playlist", "")):
             for video in world.curated(playlist, self.now):
