@@ -14,9 +14,9 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services.ingestion import bring_in
+from ghost_tracking.services.roster_moves import Shelving
 from ghost_tracking.settings import Settings
-from ghost_tracking.tasks.hauls import bring_in
-from ghost_tracking.tasks.shelving import Shelving
 from ghost_tracking.tasks.tracker import Tracking, reserve
 from simulation.database import Clock
 from simulation.world import World

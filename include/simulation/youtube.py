@@ -14,7 +14,8 @@ from more_itertools import chunked
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.errors import TransientError
-from ghost_tracking.hooks.youtube import Answer, YouTubeHook
+from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.youtube.answer import Answer
 from simulation.world import World
 from youtube_simulator import vocabulary
 

@@ -24,7 +24,7 @@ from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.tasks.shelving import Shelving
+from ghost_tracking.services.roster_moves import Shelving
 from local_stack.postgres import Postgres
 from real_parts import connection_of
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ghost_tracking.core.budgets import IDS_PER_CALL
 from ghost_tracking.core.partitions import Partition
-from ghost_tracking.hooks.vault import tables
+from ghost_tracking.vault.points import tables
 
 Numbers = npt.NDArray[np.int64]
 

@@ -26,10 +26,12 @@ from bench.parts import folder
 from bench.population import START, Population
 from bench.screen import Screen, Tell
 from ghost_tracking.core.partitions import Period
-from ghost_tracking.hooks.vault import ParquetVaultHook, files, layout, tables
-from ghost_tracking.hooks.vault.index import load
-from ghost_tracking.hooks.vault.series import SeriesReader, SeriesWriter
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.history.encoding import SeriesReader, SeriesWriter
+from ghost_tracking.vault.history.manifest import load
+from ghost_tracking.vault.points import files, tables
+from ghost_tracking.vault.storage import LocalStorage
 
 DAYS = 90
 PER_HOUR = 20_000
@@ -186,7 +188,7 @@ def _latest_times(root: Path) -> dict[str, Samples]:
 def _sizes(root: Path, points: int, size: int) -> list[list[str]]:
     """Bytes a point of hours, of each month's series, and of ClickHouse's table of January's points."""
     names = ParquetVaultHook(root=root).series_files(START, START + timedelta(days=31))
-    storage = FolderStorage(root, layout.SCRATCH)
+    storage = LocalStorage(root, layout.SCRATCH)
     plain = root / "january.parquet"
     count = 0
     with pq.ParquetWriter(plain, tables.SCHEMA, compression="zstd") as writer:
@@ -209,7 +211,7 @@ def _sizes(root: Path, points: int, size: int) -> list[list[str]]:
     return [*rows, [f"January in ClickHouse ({codecs})", figure(total), f"{figure(total / ours)} × January's series"]]
 
 
-def _months(storage: FolderStorage, root: Path) -> list[list[str]]:
+def _months(storage: LocalStorage, root: Path) -> list[list[str]]:
     index, _ = load(storage)
     rows = []
     for period in index.periods:
@@ -281,8 +283,8 @@ def _write_big_hours(root: Path, crowds: int, tell: Tell) -> int:
 
 def _copy(root: Path) -> dict[str, Any]:
     """Read all days' series and write their points again, as a fold would if there were nothing to merge."""
-    storage = FolderStorage(root, layout.SCRATCH)
-    elsewhere = FolderStorage(root / "copy", layout.SCRATCH)
+    storage = LocalStorage(root, layout.SCRATCH)
+    elsewhere = LocalStorage(root / "copy", layout.SCRATCH)
     points = 0
     for name in ParquetVaultHook(root=root).series_files():
         writer = SeriesWriter(elsewhere, Period.month(START.date()))

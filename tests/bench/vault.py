@@ -12,7 +12,8 @@ from bench.parts import folder
 from bench.points import HOUR, Crowd
 from bench.screen import Screen
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.hooks.vault import ParquetVaultHook, files, tables
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault.points import files, tables
 
 PARTITION = 1_000_000
 CHUNK = 100_000

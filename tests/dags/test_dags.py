@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 import dag_page
-from ghost_tracking.hooks.quota import LONGEST_TASK
+from ghost_tracking.postgres.quota import LONGEST_TASK
 from ghost_tracking.tasks import forms, tracker
 
 ROOT = Path(__file__).parents[2]

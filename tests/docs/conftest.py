@@ -13,7 +13,8 @@ from documentation import ROOT, Block
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.source_memory import SourceMemory
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
 from local_stack.stack import LocalStack
 from real_parts import make_due
 

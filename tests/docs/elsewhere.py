@@ -14,7 +14,7 @@ from docs.world import World
 from documentation import ROOT
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.tasks.reconciling import Reconciling
+from ghost_tracking.services.recovery import Reconciling
 from real_parts import connection_of
 
 FOUND_BETWEEN = "found-later"

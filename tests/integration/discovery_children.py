@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from fork_server import serve
-from ghost_tracking import core, tasks
-from ghost_tracking.hooks import vault
+from ghost_tracking import core, tasks, vault
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.vault.inbox import Inbox
-from ghost_tracking.hooks.youtube import YouTubeHook, calls
+from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.tasks import hunter, janitor, publishing, tracker
+from ghost_tracking.vault.import_queue import Inbox
+from ghost_tracking.youtube import calls
 from integration import schedule_children
 from integration.schedule_children import KILL, Steps, Where, before, enter
 from shifted_clock import SharedShift, install

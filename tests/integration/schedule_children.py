@@ -24,17 +24,18 @@ from ghost_tracking.core import roster as roster_core
 from ghost_tracking.core.budgets import Bucket, Purse
 from ghost_tracking.core.pacing import pacific_day
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.hooks import quota
-from ghost_tracking.hooks import roster as roster_hook
 from ghost_tracking.hooks import watchlist as watchlist_hook
-from ghost_tracking.hooks.database import Database
-from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.vault.roster import ChunkFiles
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.postgres import quota
+from ghost_tracking.postgres import roster as roster_hook
+from ghost_tracking.postgres.database import Database
+from ghost_tracking.postgres.quota import QuotaLedger
+from ghost_tracking.services import roster_moves
 from ghost_tracking.settings import Settings, read_settings
-from ghost_tracking.tasks import janitor, publishing, shelving, tracker
+from ghost_tracking.tasks import janitor, publishing, tracker
+from ghost_tracking.vault.roster_files import ChunkFiles
 
 KILL = "SIGKILL"
 MAKE_DUE = (
@@ -52,7 +53,7 @@ _LOADED_LATE = (
     "encodings.idna",
     "pyarrow.vendored.version",
     "upath.implementations.local",
-    *(f"ghost_tracking.hooks.vault.{name}" for name in ("availability", "heat", "publishing", "reading", "roster")),
+    *(f"ghost_tracking.vault.{name}" for name in ("availability", "heat", "publishing", "reading", "roster")),
 )
 _LOCKING = {
     *("due_of_tier", "roster_due", "roster_enter_hour", "roster_lock_hour", "quota_lock", "roster_take"),
@@ -166,7 +167,7 @@ def enter(where: Where, at: int | str | None, sent: str) -> Steps:
     roster_core.MOST_PASSED_OVER = where["chunk_size"] // 5  # type: ignore[misc]
     idle, deadline = where["idle_seconds"], where["batch_seconds"]
     watchlist_hook.MARGIN_AFTER_DEADLINE = timedelta(seconds=idle - deadline)
-    shelving._LONGEST_TRANSACTION = quota.LONGEST_RESERVATION = timedelta(seconds=idle)  # type: ignore[misc]
+    roster_moves._LONGEST_TRANSACTION = quota.LONGEST_RESERVATION = timedelta(seconds=idle)  # type: ignore[misc]
     steps = Steps(at, sent)
     _keeping(Diary(where["diary"]))
     _stepping(steps)

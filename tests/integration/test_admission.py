@@ -10,9 +10,9 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services.importing import Admission
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks import hunter, publishing
-from ghost_tracking.tasks.admission import Admission
 from integration.test_tasks import NO_INTERVAL, Deployment, deployment  # noqa: F401 - a fixture
 from youtube_simulator import Bucket
 

@@ -10,7 +10,7 @@ import pytest
 
 from ghost_tracking.__main__ import main
 from ghost_tracking.commands import lists
-from ghost_tracking.hooks.vault import inbox
+from ghost_tracking.vault import import_queue
 
 
 def run(vault: Path, *arguments: str) -> int:
@@ -53,7 +53,7 @@ def test_a_list_that_takes_long_shows_how_far_it_is(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lists, "PATIENCE_SECONDS", 0)
-    monkeypatch.setattr(inbox, "IDS_A_FILE", 1_000)
+    monkeypatch.setattr(import_queue, "IDS_A_FILE", 1_000)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     file = tmp_path / "list.txt"

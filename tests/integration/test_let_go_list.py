@@ -11,7 +11,7 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.tasks.shelving import Shelving
+from ghost_tracking.services.roster_moves import Shelving
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = {state: f"{state.value:-<11}" for state in State}

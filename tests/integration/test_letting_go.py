@@ -13,11 +13,12 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.errors import BadInputError, PermanentError, TransientError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout
+from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.tasks.letting_go import UNDER_WAY, LettingGo, from_form
-from ghost_tracking.tasks.reconciling import Reconciling
-from ghost_tracking.tasks.shelving import Shelving
+from ghost_tracking.services.letting_go import UNDER_WAY, LettingGo, from_form
+from ghost_tracking.services.recovery import Reconciling
+from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.vault import layout
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 NOW = datetime.now(UTC).replace(minute=10, second=0, microsecond=0) - DAY

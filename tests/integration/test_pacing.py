@@ -11,8 +11,8 @@ from ghost_tracking.core.budgets import Bucket
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.errors import DatabaseUnavailableError
-from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.quota import QuotaLedger
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks.tracker import Tracking, reserve
 

@@ -429,7 +429,7 @@ def test_the_newest_are_listed_whether_their_titles_are_known_or_not(doors: Door
 
 
 def test_a_settled_video_is_found_on_the_roster(doors: Doors) -> None:
-    from ghost_tracking.tasks.shelving import Shelving
+    from ghost_tracking.services.roster_moves import Shelving
 
     published = NOW - 30 * DAY - 20 * timedelta(minutes=1)
     follow(doors, "settled", published, 1)
@@ -443,8 +443,8 @@ def test_a_settled_video_is_found_on_the_roster(doors: Doors) -> None:
 
 def test_a_video_that_somebody_has_let_go_says_so(doors: Doors) -> None:
     from ghost_tracking.core.let_go import State
-    from ghost_tracking.tasks.letting_go import LettingGo
-    from ghost_tracking.tasks.shelving import Shelving
+    from ghost_tracking.services.letting_go import LettingGo
+    from ghost_tracking.services.roster_moves import Shelving
 
     published, ids = NOW - 30 * DAY, ["aaaaaaaaaa0", "bbbbbbbbbb0", "cccccccccc0"]
     for each in ids:

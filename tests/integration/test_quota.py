@@ -11,8 +11,8 @@ from airflow.sdk import Connection
 from ghost_tracking.core.budgets import Balance, Bucket, Purse
 from ghost_tracking.core.pacing import allowance, pacific_day, set_aside
 from ghost_tracking.errors import QuotaExhaustedError
-from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.quota import QuotaLedger
 from youtube_simulator import Bucket as YouTubesBucket
 from youtube_simulator import QuotaLedger as YouTubesCount
 

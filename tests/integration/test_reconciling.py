@@ -14,9 +14,9 @@ from ghost_tracking.core.tiers import next_slot
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services.recovery import Reconciling
+from ghost_tracking.services.roster_moves import Shelving
 from ghost_tracking.tasks import hunter, publishing
-from ghost_tracking.tasks.reconciling import Reconciling
-from ghost_tracking.tasks.shelving import Shelving
 from integration.test_tasks import NO_INTERVAL, Deployment, deployment  # noqa: F401 - a fixture
 
 NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)

@@ -20,12 +20,12 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier, next_slot
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.vault.heat import UNKNOWN, Memory
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.services.roster_moves import Shelving
 from ghost_tracking.settings import Settings
-from ghost_tracking.tasks.shelving import Shelving
 from ghost_tracking.tasks.tracker import Tracking
+from ghost_tracking.vault.promotion import UNKNOWN, Memory
 from real_parts import youtube_at
 from youtube_simulator import SimulatorServer
 

@@ -17,7 +17,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from ghost_tracking.hooks.vault.heat import Memory
+from ghost_tracking.vault.promotion import Memory
 from integration.cutting_relay import CuttingRelay, relaying
 from integration.schedule_parts import DATABASE, DAY, WEEK, Saved, Schedule
 from local_stack.postgres import PORT, Postgres

@@ -9,7 +9,7 @@ from airflow.sdk import Connection
 
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import Adoption, WatchlistHook
-from ghost_tracking.sql import queries
+from ghost_tracking.postgres.sql import queries
 
 OLD_TRACKER = """
     CREATE TABLE videos (

@@ -24,7 +24,8 @@ from ghost_tracking.core.tiers import Tier
 from ghost_tracking.errors import DatabaseUnavailableError, PermanentError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.tasks import hauls, hunter, janitor, publishing, tracker
+from ghost_tracking.services import ingestion
+from ghost_tracking.tasks import hunter, janitor, publishing, tracker
 from real_parts import youtube_at
 from youtube_simulator import Bucket, SimulatorServer
 
@@ -247,7 +248,7 @@ def test_one_off_videos_from_the_form(deployment: Deployment, sql: psycopg.Conne
 def test_a_hunter_that_is_frozen_between_its_statements_holds_its_rows_for_a_while_only(
     deployment: Deployment, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hauls, "_LONGEST_TRANSACTION", timedelta(seconds=0.5))
+    monkeypatch.setattr(ingestion, "_LONGEST_TRANSACTION", timedelta(seconds=0.5))
     stage_videos = ParquetVaultHook.stage_videos
 
     def frozen(self: ParquetVaultHook, videos: Any, discovered_at: datetime) -> Any:

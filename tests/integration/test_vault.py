@@ -28,7 +28,9 @@ from ghost_tracking.errors import (
     ConfigurationError,
     VaultMismatchError,
 )
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout, tables
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.points import tables
 from s3_server import folder_only
 
 TEN = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -613,7 +615,7 @@ def test_a_root_that_is_not_there_cannot_be_read(vault: ParquetVaultHook) -> Non
 
 
 def test_importing_the_hook_loads_no_pyarrow() -> None:
-    code = "import sys, ghost_tracking.hooks.vault; sys.exit('pyarrow' in sys.modules or 'pandas' in sys.modules)"
+    code = "import sys, ghost_tracking.vault; sys.exit('pyarrow' in sys.modules or 'pandas' in sys.modules)"
     plugins = Path(__file__).parents[2] / "plugins"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(plugins)})
 

@@ -27,9 +27,10 @@ from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.errors import BadInputError, FileChangedError, PartitionBusyError, UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout
-from ghost_tracking.hooks.vault.archive import Archive, files, manifest, survey, verify
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.metadata import Archive, files, manifest, survey, verify
+from ghost_tracking.vault.storage import LocalStorage
 from integration import test_vault_processes as processes
 from integration.test_vault_processes import Children, wait_for
 from real_parts import recorded
@@ -61,7 +62,7 @@ def video(video_id: str, title: str = "A title", description: str | None = "Long
 # What the children do
 
 
-class Dying(FolderStorage):
+class Dying(LocalStorage):
     """Kills its own process at the n-th step of what it is asked, each step of each verb counting."""
 
     def __init__(self, root: str, at: int) -> None:
@@ -103,7 +104,7 @@ class Dying(FolderStorage):
         self._step()
 
 
-def run_all(storage: FolderStorage) -> None:
+def run_all(storage: LocalStorage) -> None:
     """Every verb that writes: staged parts, changed rows, merges of files, expiry."""
     archive = Archive(storage, 10)
     archive.merge_staged()
@@ -185,8 +186,8 @@ def vault(root: Path) -> ParquetVaultHook:
 
 
 @pytest.fixture
-def storage(root: Path) -> FolderStorage:
-    return FolderStorage(root, layout.SCRATCH)
+def storage(root: Path) -> LocalStorage:
+    return LocalStorage(root, layout.SCRATCH)
 
 
 def archived_files(root: Path) -> list[Path]:
@@ -212,7 +213,7 @@ def titles(vault: ParquetVaultHook, *video_ids: str) -> dict[str, str]:
 
 
 def test_staged_metadata_is_archived_with_its_description_and_read_by_any_program(
-    vault: ParquetVaultHook, root: Path, storage: FolderStorage
+    vault: ParquetVaultHook, root: Path, storage: LocalStorage
 ) -> None:
     vault.stage_videos([video("b", "Zwei Wörter"), video("a", "One", tags=(), duration=None)], DAY)
     assert titles(vault, "a", "b", "c") == {"a": "One", "b": "Zwei Wörter"}  # staged ones are read too
@@ -269,7 +270,7 @@ def test_a_row_of_the_database_stands_and_keeps_the_description(vault: ParquetVa
 
 
 def test_a_video_that_is_discovered_again_has_one_current_row(
-    vault: ParquetVaultHook, root: Path, storage: FolderStorage
+    vault: ParquetVaultHook, root: Path, storage: LocalStorage
 ) -> None:
     vault.archive_videos([row("a", "Old", other='{"x": 1}'), row("b")])
     vault.stage_videos([video("a", "Newest")], LATER)
@@ -310,7 +311,7 @@ def test_a_dry_run_writes_nothing_at_all(vault: ParquetVaultHook, root: Path) ->
 
 
 def test_many_small_files_become_few_and_nothing_is_lost(
-    vault: ParquetVaultHook, root: Path, storage: FolderStorage, monkeypatch: pytest.MonkeyPatch
+    vault: ParquetVaultHook, root: Path, storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "ROW_GROUP", 16)
     for batch in range(30):
@@ -329,7 +330,7 @@ def test_many_small_files_become_few_and_nothing_is_lost(
 
 
 def test_large_parts_are_merged_in_rounds(vault: ParquetVaultHook, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ghost_tracking.hooks.vault.archive import writing
+    from ghost_tracking.vault.metadata import writing
 
     monkeypatch.setattr(writing, "_ROUND_BYTES", 1000)
     for number in range(12):
@@ -340,7 +341,7 @@ def test_large_parts_are_merged_in_rounds(vault: ParquetVaultHook, root: Path, m
 
 
 def test_expiry_goes_by_discovery_and_takes_staged_metadata_with_it(
-    vault: ParquetVaultHook, root: Path, storage: FolderStorage
+    vault: ParquetVaultHook, root: Path, storage: LocalStorage
 ) -> None:
     vault.archive_videos([row("old"), row("new", discovered_at=LATER), row("unknown", discovered_at=None)])
     vault.archive_videos([row("alone")])
@@ -451,7 +452,7 @@ def test_a_broken_part_is_set_aside_and_stops_no_other(vault: ParquetVaultHook, 
 
 
 def test_a_broken_file_is_named_and_nothing_goes_past_it(
-    vault: ParquetVaultHook, root: Path, storage: FolderStorage
+    vault: ParquetVaultHook, root: Path, storage: LocalStorage
 ) -> None:
     vault.archive_videos([row(f"v{number}") for number in range(500)])
     (file,) = archived_files(root)
@@ -475,7 +476,7 @@ def test_a_broken_file_is_named_and_nothing_goes_past_it(
 
 
 def test_verification_finds_what_is_twice_unsorted_or_missing(
-    vault: ParquetVaultHook, root: Path, storage: FolderStorage
+    vault: ParquetVaultHook, root: Path, storage: LocalStorage
 ) -> None:
     vault.archive_videos([row(name) for name in "abcde"])
     first = archived_files(root)[0]
@@ -494,7 +495,7 @@ def test_verification_finds_what_is_twice_unsorted_or_missing(
 
 
 def test_a_video_that_got_into_two_files_leaves_one_with_its_next_archiving(
-    vault: ParquetVaultHook, root: Path, storage: FolderStorage
+    vault: ParquetVaultHook, root: Path, storage: LocalStorage
 ) -> None:
     vault.archive_videos([row("a"), row("b"), row("c")])
     first = archived_files(root)[0]
@@ -508,7 +509,7 @@ def test_a_video_that_got_into_two_files_leaves_one_with_its_next_archiving(
 
 
 def test_a_missing_or_damaged_manifest_is_no_empty_archive(
-    vault: ParquetVaultHook, root: Path, storage: FolderStorage
+    vault: ParquetVaultHook, root: Path, storage: LocalStorage
 ) -> None:
     vault.archive_videos([row("a")])
     file = root / layout.VIDEOS_MANIFEST
@@ -530,7 +531,7 @@ def test_a_full_disk_leaves_the_archive_as_it_was(vault: ParquetVaultHook, root:
     vault.archive_videos([row("a")])
     before = everything(root)
 
-    class Full(FolderStorage):
+    class Full(LocalStorage):
         def put(self, key: str, data: bytes) -> None:
             raise OSError(28, "No space left on device")
 
@@ -543,13 +544,13 @@ def test_a_full_disk_leaves_the_archive_as_it_was(vault: ParquetVaultHook, root:
 # Who is at work at the same time
 
 
-def test_the_archive_is_busy_while_another_writes(vault: ParquetVaultHook, storage: FolderStorage) -> None:
+def test_the_archive_is_busy_while_another_writes(vault: ParquetVaultHook, storage: LocalStorage) -> None:
     storage.prepare()
     with storage.lock(layout.VIDEOS_LOCK, 1), pytest.raises(PartitionBusyError, match=r"videos\.lock"):
         vault.archive_videos([row("a")])
 
 
-class Overtaken(FolderStorage):
+class Overtaken(LocalStorage):
     """Without locks, as an object store is; before its manifest is replaced, somebody else replaces it."""
 
     def __init__(self, root: Path, times: int) -> None:
@@ -563,14 +564,14 @@ class Overtaken(FolderStorage):
     def replace(self, key: str, data: bytes, *, expecting: Any) -> None:
         if self._times:
             self._times -= 1
-            other = Archive(FolderStorage(self.root, layout.SCRATCH), 1)
+            other = Archive(LocalStorage(self.root, layout.SCRATCH), 1)
             other.take([row("a", f"Overtaken {self._times}"), row(f"other{self._times}")])
         super().replace(key, data, expecting=expecting)
 
 
 @pytest.mark.parametrize("times", [1, 2, 4])
 def test_without_locks_the_manifest_alone_keeps_two_writers_apart(
-    root: Path, storage: FolderStorage, times: int
+    root: Path, storage: LocalStorage, times: int
 ) -> None:
     storage.prepare()
     Archive(storage, 1).take([row("a", "First"), row("b")])
@@ -580,7 +581,7 @@ def test_without_locks_the_manifest_alone_keeps_two_writers_apart(
     assert verify(storage) == []
 
 
-def test_whoever_is_overtaken_for_ever_gives_up(root: Path, storage: FolderStorage) -> None:
+def test_whoever_is_overtaken_for_ever_gives_up(root: Path, storage: LocalStorage) -> None:
     storage.prepare()
     with pytest.raises(FileChangedError):
         Archive(Overtaken(root, 50), 1).take([row("mine")])
@@ -605,7 +606,7 @@ def test_leftovers_are_swept_when_nobody_can_be_about_to_name_them(vault: Parque
     assert titles(vault, "a") == {"a": "A title"}
 
 
-def test_writers_and_readers_interleave(children: Children, root: Path, tmp_path: Path, storage: FolderStorage) -> None:
+def test_writers_and_readers_interleave(children: Children, root: Path, tmp_path: Path, storage: LocalStorage) -> None:
     stop = tmp_path / "stop"
     hook = ParquetVaultHook(root=root)
     hook.archive_videos([row("shared"), row("first", "Common words")])
@@ -653,7 +654,7 @@ def test_a_writer_killed_at_any_step_loses_nothing_and_doubles_nothing(
         shutil.copytree(before_the_kill, root)
         child = children.start(run_all_dying, root=str(root), at=step)
         wait_for(lambda pid=child.pid: not processes.psutil.pid_exists(pid), 30)
-        storage = FolderStorage(root, layout.SCRATCH)
+        storage = LocalStorage(root, layout.SCRATCH)
         hook = ParquetVaultHook(root=root)
         assert verify(storage) == [], step
         assert len(hook.read_videos(list(after["video_id"]))) == len(after), step

@@ -20,9 +20,10 @@ from airflow.sdk import ObjectStoragePath
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.partitions import Period
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout
-from ghost_tracking.hooks.vault.availability import Availability
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.availability import Availability
+from ghost_tracking.vault.storage import LocalStorage
 
 MISSED = datetime(2026, 1, 30, 10, tzinfo=UTC)
 CONFIRMED = MISSED + timedelta(hours=25)
@@ -189,7 +190,7 @@ def test_a_broken_month_is_named_and_keeps_its_events_staged(root: Path) -> None
     assert "has an event twice" in vault.verify().problems[1]
 
 
-class Failing(FolderStorage):
+class Failing(LocalStorage):
     """Fails at the n-th step of what it is asked, before or after it is done."""
 
     def __init__(self, root: Path, at: int) -> None:
@@ -252,7 +253,7 @@ def test_a_publisher_stopped_at_any_step_loses_nothing_and_doubles_nothing(root:
         }
 
 
-class Refusing(FolderStorage):
+class Refusing(LocalStorage):
     """A disk that fails, at one verb."""
 
     def __init__(self, root: Path, verb: str, error: Exception) -> None:
@@ -270,7 +271,7 @@ class Refusing(FolderStorage):
 def test_a_storage_that_fails_leaves_every_event(
     root: Path, verb: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ghost_tracking.hooks.vault.availability._ATTEMPTS", 1)
+    monkeypatch.setattr("ghost_tracking.vault.availability._ATTEMPTS", 1)
     vault = ParquetVaultHook(root=root)
     vault.stage_availability([gone("a"), returned("a")])
     expected = vault.read_availability()

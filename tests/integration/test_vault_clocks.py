@@ -9,9 +9,11 @@ from airflow.sdk import ObjectStoragePath
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import BadInputError, BadPointsError
-from ghost_tracking.hooks.vault import ParquetVaultHook, files, layout, tables
-from ghost_tracking.hooks.vault.folding import Folder
-from ghost_tracking.hooks.vault.storage import Storage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.history.compaction import Folder
+from ghost_tracking.vault.points import files, tables
+from ghost_tracking.vault.storage import Storage
 
 NOW = datetime.now(UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -28,8 +28,10 @@ from ghost_tracking.errors import (
     SchemaDriftError,
     UnreadableFileError,
 )
-from ghost_tracking.hooks.vault import ParquetVaultHook, files, layout, tables
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.points import files, tables
+from ghost_tracking.vault.storage import LocalStorage
 
 TEN = datetime(2026, 1, 15, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -48,8 +50,8 @@ def vault(root: Path) -> ParquetVaultHook:
 
 
 @pytest.fixture
-def storage(root: Path) -> FolderStorage:
-    return FolderStorage(root, layout.SCRATCH)
+def storage(root: Path) -> LocalStorage:
+    return LocalStorage(root, layout.SCRATCH)
 
 
 def points(*video_ids: str, at: datetime = TEN) -> list[MetricPoint]:
@@ -182,7 +184,7 @@ def test_a_broken_part_that_was_merged_before_loses_nothing(vault: ParquetVaultH
     assert video_ids(vault) == ["a", "b"]
 
 
-def test_nothing_is_sealed_that_is_not_proven(vault: ParquetVaultHook, root: Path, storage: FolderStorage) -> None:
+def test_nothing_is_sealed_that_is_not_proven(vault: ParquetVaultHook, root: Path, storage: LocalStorage) -> None:
     """A published file that lists a part without holding its points, as no program of ours makes it."""
     (part,) = vault.stage(points("a"))
     name = Path(part.path).name
@@ -307,7 +309,7 @@ def test_a_part_that_cannot_be_read_now_stays_staged(vault: ParquetVaultHook, ro
     assert video_ids(vault) == ["a"]
 
 
-def test_a_folder_that_vanishes_under_a_writer_is_made_again(storage: FolderStorage, root: Path) -> None:
+def test_a_folder_that_vanishes_under_a_writer_is_made_again(storage: LocalStorage, root: Path) -> None:
     """Sealing removes an hour's empty folder at the moment in which a late part comes."""
     code = f"""
 import sys, time, pathlib
@@ -335,7 +337,7 @@ while not pathlib.Path({str(root / "stop")!r}).exists():
 # Locks
 
 
-def test_an_hour_that_is_held_is_busy_and_the_others_are_not(vault: ParquetVaultHook, storage: FolderStorage) -> None:
+def test_an_hour_that_is_held_is_busy_and_the_others_are_not(vault: ParquetVaultHook, storage: LocalStorage) -> None:
     vault.stage([*points("a"), *points("b", at=TEN + HOUR)])
     with storage.lock(layout.lock(AT_TEN), 1):
         report = vault.publish()
@@ -346,7 +348,7 @@ def test_an_hour_that_is_held_is_busy_and_the_others_are_not(vault: ParquetVault
     assert vault.publish().written == (AT_TEN,)
 
 
-def test_all_waiting_together_takes_no_longer_than_the_timeout(root: Path, storage: FolderStorage) -> None:
+def test_all_waiting_together_takes_no_longer_than_the_timeout(root: Path, storage: LocalStorage) -> None:
     vault = ParquetVaultHook(root=root, lock_timeout=0.3)
     staged = vault.stage([point for hour in range(6) for point in points("a", at=TEN + hour * HOUR)])
     held = [storage.lock(layout.lock(part.partition), 1) for part in staged]
@@ -360,7 +362,7 @@ def test_all_waiting_together_takes_no_longer_than_the_timeout(root: Path, stora
     assert vault.publish().complete
 
 
-def test_a_lock_is_waited_for_and_its_file_goes_with_it(storage: FolderStorage, root: Path) -> None:
+def test_a_lock_is_waited_for_and_its_file_goes_with_it(storage: LocalStorage, root: Path) -> None:
     with storage.lock("locks/x.lock", 1), pytest.raises(PartitionBusyError):
         storage.lock("locks/x.lock", 0.1).__enter__()
     assert list((root / "locks").iterdir()) == []

@@ -19,8 +19,9 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.core.videos import Reading, Video
-from ghost_tracking.hooks.vault import ParquetVaultHook, heat, layout, roster
-from ghost_tracking.hooks.vault.heat import Memory
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout, promotion, roster_files
+from ghost_tracking.vault.promotion import Memory
 from integration.test_vault_series import assert_holds, expected, rows
 
 START = datetime(2026, 1, 30, 22, tzinfo=UTC)
@@ -170,22 +171,22 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
 numbered = st.integers(0, 2**64 - 1).map(
     lambda number: base64.urlsafe_b64encode(number.to_bytes(8, "big")).decode().rstrip("=")
 )
-others = st.text("abcXYZ019-_", min_size=1, max_size=20).filter(lambda each: not roster._is_number(each))
+others = st.text("abcXYZ019-_", min_size=1, max_size=20).filter(lambda each: not roster_files._is_number(each))
 
 
 def test_a_video_that_has_a_placeholders_id_is_forgotten_too() -> None:
     for ids, gone in ((["AAAAAAAAAAA", "0"], {"AAAAAAAAAAA"}), (["AAAAAAAAAAA", "-"], {"-"})):
-        after = roster.decode(roster.encode(roster._with_neighbours(ids, gone)))
+        after = roster_files.decode(roster_files.encode(roster_files._with_neighbours(ids, gone)))
         assert gone.isdisjoint(after)
         assert len(after) == 2
 
 
 @given(st.sets(numbered | others, min_size=1, max_size=12), st.data())
 def test_every_other_video_of_a_chunk_keeps_its_position(ids: set[str], data: st.DataObject) -> None:
-    before = roster.decode(roster.encode(ids))
+    before = roster_files.decode(roster_files.encode(ids))
     assert set(before) == ids
     gone = data.draw(st.sets(st.sampled_from(before)))
-    after = roster.decode(roster.encode(roster._with_neighbours(before, gone)))
+    after = roster_files.decode(roster_files.encode(roster_files._with_neighbours(before, gone)))
     assert gone.isdisjoint(after)
     if gone == ids:
         assert after == []
@@ -196,9 +197,9 @@ def test_every_other_video_of_a_chunk_keeps_its_position(ids: set[str], data: st
 
 def test_what_is_remembered_of_a_forgotten_video_goes_too(vault: ParquetVaultHook) -> None:
     chunk = fill_others(vault)
-    ids, before = vault.roster.read(chunk), heat.load(vault._storage, chunk, len(ALL))
+    ids, before = vault.roster.read(chunk), promotion.load(vault._storage, chunk, len(ALL))
     vault.forget(GONE, dry_run=False)
-    after = heat.load(vault._storage, chunk, len(ids))
+    after = promotion.load(vault._storage, chunk, len(ids))
     assert before is not None
     assert after is not None
     known = dict(zip(ids, before.views, strict=True))

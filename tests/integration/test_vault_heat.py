@@ -10,10 +10,11 @@ from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.heat import HeatRule, Trend, is_hot, trend_after
 from ghost_tracking.core.videos import Reading
-from ghost_tracking.hooks.vault import ParquetVaultHook, heat, layout
-from ghost_tracking.hooks.vault.storage import FolderStorage, Storage
+from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.settings import parse_settings
 from ghost_tracking.tasks.tracker import heat_rule
+from ghost_tracking.vault import layout, promotion
+from ghost_tracking.vault.storage import LocalStorage, Storage
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RULE = HeatRule(2, 100, timedelta(days=7))
@@ -31,11 +32,11 @@ def test_the_rule_is_set_or_off() -> None:
     assert heat_rule(parse_settings('{"reheat_factor": null}')) is None
 
 
-def trends(memory: heat.Memory) -> list[Trend | None]:
+def trends(memory: promotion.Memory) -> list[Trend | None]:
     return [
         None
-        if views == heat.UNKNOWN
-        else Trend(int(views), datetime.fromtimestamp(seconds, UTC), None if gain == heat.UNKNOWN else int(gain))
+        if views == promotion.UNKNOWN
+        else Trend(int(views), datetime.fromtimestamp(seconds, UTC), None if gain == promotion.UNKNOWN else int(gain))
         for views, seconds, gain in zip(memory.views, memory.seconds, memory.gain_a_day, strict=True)
     ]
 
@@ -56,63 +57,63 @@ def test_both_rules_agree_whatever_is_read() -> None:
                 if dice.random() < 0.8
                 for at in [now + timedelta(seconds=dice.choice([0, 1, 100]))]
             }
-            counts, seconds = heat.counted(ids, found)
+            counts, seconds = promotion.counted(ids, found)
             read = [found.get(video_id) or Reading(video_id, now, None, None, None, None) for video_id in ids]
             hot = [
                 position
                 for position, (trend, each) in enumerate(zip(expected, read, strict=True))
                 if is_hot(trend, each.views, each.observed_at, RULE)
             ]
-            assert heat.hot(memory, counts, seconds, RULE).tolist() == hot
+            assert promotion.hot(memory, counts, seconds, RULE).tolist() == hot
             hot_ones += len(hot)
-            memory = heat.after(memory, counts, seconds)
+            memory = promotion.after(memory, counts, seconds)
             expected = [trend_after(t, r.views, r.observed_at) for t, r in zip(expected, read, strict=True)]
             assert trends(memory) == expected
         assert hot_ones > 50
-        assert heat.hot(memory, counts, seconds, None).tolist() == []
+        assert promotion.hot(memory, counts, seconds, None).tolist() == []
 
 
 def test_it_is_remembered_until_it_is_forgotten(storage: Storage) -> None:
-    assert heat.load(storage, "chunk", 3) is None
-    memory = heat.after(None, np.array([5, heat.UNKNOWN, 7]), np.array([100, heat.UNKNOWN, 200]))
-    heat.save(storage, "chunk", memory)
-    heat.save(storage, "other", heat.Memory.empty(1))
-    loaded = heat.load(storage, "chunk", 3)
+    assert promotion.load(storage, "chunk", 3) is None
+    memory = promotion.after(None, np.array([5, promotion.UNKNOWN, 7]), np.array([100, promotion.UNKNOWN, 200]))
+    promotion.save(storage, "chunk", memory)
+    promotion.save(storage, "other", promotion.Memory.empty(1))
+    loaded = promotion.load(storage, "chunk", 3)
     assert loaded is not None
     assert trends(loaded) == trends(memory)
-    assert heat.remembered(storage) == ["chunk", "other"]
-    heat.forget(storage, ["chunk", "never"])
-    assert (heat.load(storage, "chunk", 3), heat.remembered(storage)) == (None, ["other"])
+    assert promotion.remembered(storage) == ["chunk", "other"]
+    promotion.forget(storage, ["chunk", "never"])
+    assert (promotion.load(storage, "chunk", 3), promotion.remembered(storage)) == (None, ["other"])
 
 
 def test_a_new_chunk_takes_over_what_is_known() -> None:
-    def memory(*views: int) -> heat.Memory:
-        return heat.Memory(np.array(views), np.array(views) * 10, np.array(views) * 100)
+    def memory(*views: int) -> promotion.Memory:
+        return promotion.Memory(np.array(views), np.array(views) * 10, np.array(views) * 100)
 
-    carried = heat.carried(
+    carried = promotion.carried(
         ["a", "b", "c", "d"], [(["b", "x", "a"], memory(1, 2, 3)), (["c"], None), (["y"], memory(4))]
     )
-    assert carried.views.tolist() == [3, 1, heat.UNKNOWN, heat.UNKNOWN]
-    assert carried.seconds.tolist() == [30, 10, heat.UNKNOWN, heat.UNKNOWN]
-    assert carried.gain_a_day.tolist() == [300, 100, heat.UNKNOWN, heat.UNKNOWN]
+    assert carried.views.tolist() == [3, 1, promotion.UNKNOWN, promotion.UNKNOWN]
+    assert carried.seconds.tolist() == [30, 10, promotion.UNKNOWN, promotion.UNKNOWN]
+    assert carried.gain_a_day.tolist() == [300, 100, promotion.UNKNOWN, promotion.UNKNOWN]
 
 
 def test_what_is_broken_is_no_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    storage = FolderStorage(tmp_path, layout.SCRATCH)
-    heat.save(storage, "chunk", heat.Memory.empty(3))
-    assert heat.load(storage, "chunk", 4) is None
+    storage = LocalStorage(tmp_path, layout.SCRATCH)
+    promotion.save(storage, "chunk", promotion.Memory.empty(3))
+    assert promotion.load(storage, "chunk", 4) is None
     file = tmp_path / layout.heat("chunk")
     file.write_bytes(file.read_bytes()[:-9])
-    assert heat.load(storage, "chunk", 3) is None
+    assert promotion.load(storage, "chunk", 3) is None
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
     assert "roster/heat/chunk.parquet has 3 videos" in caplog.messages[0]
     assert "roster/heat/chunk.parquet is not an intact Parquet file" in caplog.messages[1]
 
 
 def test_a_chunk_takes_few_bytes(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path, layout.SCRATCH)
+    storage = LocalStorage(tmp_path, layout.SCRATCH)
     dice = np.random.default_rng(1)
     views = np.exp(dice.normal(6, 2.5, 5_000)).astype(np.int64)
     gains = (views * np.exp(dice.normal(-6, 1.5, 5_000))).astype(np.int64)
-    heat.save(storage, "chunk", heat.Memory(views, 1_770_000_000 + np.repeat(np.arange(100), 50), gains))
+    promotion.save(storage, "chunk", promotion.Memory(views, 1_770_000_000 + np.repeat(np.arange(100), 50), gains))
     assert (tmp_path / layout.heat("chunk")).stat().st_size < 4 * 5_000

@@ -16,22 +16,23 @@ from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.lists import BadLine, _kept
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook, inbox, layout
-from ghost_tracking.hooks.vault.inbox import Inbox
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import import_queue, layout
+from ghost_tracking.vault.import_queue import Inbox
+from ghost_tracking.vault.storage import LocalStorage
 from s3_server import S3Server
 
 
 @pytest.fixture
 def vault(vault_root: Path | ObjectStoragePath, monkeypatch: pytest.MonkeyPatch) -> ParquetVaultHook:
-    monkeypatch.setattr(inbox, "IDS_A_FILE", 4)
+    monkeypatch.setattr(import_queue, "IDS_A_FILE", 4)
     return ParquetVaultHook(root=vault_root, lock_timeout=5)
 
 
 @pytest.fixture
-def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FolderStorage:
-    monkeypatch.setattr(inbox, "IDS_A_FILE", 4)
-    return FolderStorage(tmp_path / "vault", layout.SCRATCH)
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalStorage:
+    monkeypatch.setattr(import_queue, "IDS_A_FILE", 4)
+    return LocalStorage(tmp_path / "vault", layout.SCRATCH)
 
 
 def ids(*numbers: int) -> list[str]:
@@ -49,7 +50,7 @@ def files(box: Inbox) -> set[str]:
 
 def consistent(box: Inbox) -> bool:
     """No file is missing, none is left over."""
-    return files(box) == inbox.InboxManifest.load(box._storage, layout.INBOX_MANIFEST)[0].named
+    return files(box) == import_queue.InboxManifest.load(box._storage, layout.INBOX_MANIFEST)[0].named
 
 
 def test_a_list_is_brought_once_and_admitted_in_order(vault: ParquetVaultHook) -> None:
@@ -126,7 +127,7 @@ def test_what_cannot_be_is_said(vault: ParquetVaultHook) -> None:
 def test_bad_lines_are_kept_up_to_a_number_and_all_counted(
     vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox, "MOST_BAD_LINES", 15)
+    monkeypatch.setattr(import_queue, "MOST_BAD_LINES", 15)
     report = vault.inbox.receive([*["?\ud800"] * 20, *ids(1)], name="x")
     assert (report.bad, len(report.bad_lines), len(vault.inbox.bad_lines("x"))) == (20, 10, 15)
     assert vault.inbox.bad_lines("x")[0].text == "??"
@@ -158,7 +159,7 @@ def test_bad_lines_are_tried_again_by_the_rules_of_now(
     ]
     with monkeypatch.context() as before:
         before.setattr(
-            inbox,
+            import_queue,
             "read_list",
             lambda lines, _: (
                 (number, line) if line.startswith("video") else BadLine(number, line[:80], "not read", _kept(line))
@@ -226,10 +227,10 @@ def test_an_answer_of_a_bucket_that_gets_lost(s3: S3Server, s3_root: ObjectStora
         s3.fail(times=0, how="lost answer", method="PUT")
         box.receive(ids(*range(1, 3 + lost)), name="x")
         assert all_of(box) == {"x": ids(*range(1, 3 + lost))}
-    assert inbox.InboxManifest.load(box._storage, layout.INBOX_MANIFEST)[0].named <= files(box)
+    assert import_queue.InboxManifest.load(box._storage, layout.INBOX_MANIFEST)[0].named <= files(box)
 
 
-class Failing(FolderStorage):
+class Failing(LocalStorage):
     """Stops at the n-th step of what it is asked, before or after it is done."""
 
     def __init__(self, root: Path, at: int) -> None:
@@ -268,10 +269,10 @@ class Failing(FolderStorage):
 def test_whoever_is_stopped_at_any_step_has_brought_all_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox, "IDS_A_FILE", 4)
-    monkeypatch.setattr(inbox, "LEFTOVER_AGE", timedelta(0))
+    monkeypatch.setattr(import_queue, "IDS_A_FILE", 4)
+    monkeypatch.setattr(import_queue, "LEFTOVER_AGE", timedelta(0))
 
-    def run(storage: FolderStorage) -> None:
+    def run(storage: LocalStorage) -> None:
         box = Inbox(storage, 1)
         box.receive(["video_id,title", *(f"{each},x" for each in ids(*range(6))), f"?,{ids(20)[0]}"], name="a")
         box.receive(["??", *ids(*range(3, 12))], name="a")
@@ -287,20 +288,20 @@ def test_whoever_is_stopped_at_any_step_has_brought_all_or_nothing(
         root = tmp_path / f"stopped{step}"
         with pytest.raises(KeyboardInterrupt):
             run(Failing(root, step))
-        box = Inbox(FolderStorage(root, layout.SCRATCH), 1)
+        box = Inbox(LocalStorage(root, layout.SCRATCH), 1)
         held = [each.ids for each in box.lists()]
         assert held in ([], [6], [12], [12, 2], [13, 2]), step
         all_of(box)
-        run(FolderStorage(root, layout.SCRATCH))
+        run(LocalStorage(root, layout.SCRATCH))
         assert all_of(box) == expected, step
         assert consistent(box), step
 
 
-def test_leftovers_are_swept_when_nobody_can_be_about_to_name_them(storage: FolderStorage) -> None:
+def test_leftovers_are_swept_when_nobody_can_be_about_to_name_them(storage: LocalStorage) -> None:
     box = Inbox(storage, 1)
     names = [
         f"{datetime.now(UTC) - age:%Y%m%dT%H%M%S%f}-0123456789ab.parquet"
-        for age in (inbox.LEFTOVER_AGE + timedelta(hours=1), inbox.LEFTOVER_AGE - timedelta(hours=1))
+        for age in (import_queue.LEFTOVER_AGE + timedelta(hours=1), import_queue.LEFTOVER_AGE - timedelta(hours=1))
     ]
     for name in [*names, "notes.txt"]:
         storage.put(f"{layout.INBOX}/{name}", b"left over")
@@ -309,11 +310,13 @@ def test_leftovers_are_swept_when_nobody_can_be_about_to_name_them(storage: Fold
     assert names[0] not in files(box)
 
 
-def test_what_is_broken_is_named(storage: FolderStorage) -> None:
+def test_what_is_broken_is_named(storage: LocalStorage) -> None:
     box = Inbox(storage, 1)
     box.receive([*ids(1, 2), "?"], name="x")
     broken = {
-        file.name for each in inbox.InboxManifest.load(storage, layout.INBOX_MANIFEST)[0].lists for file in each.files
+        file.name
+        for each in import_queue.InboxManifest.load(storage, layout.INBOX_MANIFEST)[0].lists
+        for file in each.files
     }
     (name,) = broken
     whole = storage.read(f"inbox/{name}").data
@@ -333,10 +336,10 @@ def test_what_is_broken_is_named(storage: FolderStorage) -> None:
 
 def test_a_set_of_ids_is_a_set() -> None:
     dice = random.Random(1)
-    held, expected = inbox._Ids(), set[str]()
+    held, expected = import_queue._Ids(), set[str]()
     for _ in range(50):
         batch = [f"id{dice.randrange(4_000)}" for _ in range(dice.randrange(200))]
-        hashes = inbox._hashes(pa.table({"video_id": batch, "line": range(len(batch))}, schema=inbox.IDS))
+        hashes = import_queue._hashes(pa.table({"video_id": batch, "line": range(len(batch))}, schema=import_queue.IDS))
         assert held.has(hashes).tolist() == [each in expected for each in batch]
         fresh = held.add(hashes)
         seen = expected.copy()
@@ -344,8 +347,8 @@ def test_a_set_of_ids_is_a_set() -> None:
         expected = seen
         assert len(held) == len(expected)
     assert len(held._runs) < 12
-    assert held.digest() != inbox._Ids().digest()
-    other = inbox._Ids()
+    assert held.digest() != import_queue._Ids().digest()
+    other = import_queue._Ids()
     for run in reversed(held._runs):
         other.add(np.flip(run))
     assert other.digest() == held.digest()
@@ -362,7 +365,7 @@ def test_a_long_list_streams_in_within_seconds(tmp_path: Path) -> None:
     assert time.monotonic() - started < 15
     assert [
         file.ids
-        for each in inbox.InboxManifest.load(box._storage, layout.INBOX_MANIFEST)[0].lists
+        for each in import_queue.InboxManifest.load(box._storage, layout.INBOX_MANIFEST)[0].lists
         for file in each.files
     ] == [
         50_000,

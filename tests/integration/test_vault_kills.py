@@ -30,10 +30,12 @@ from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout, tables
-from ghost_tracking.hooks.vault.heat import Memory
-from ghost_tracking.hooks.vault.index import load
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.history.manifest import load
+from ghost_tracking.vault.points import tables
+from ghost_tracking.vault.promotion import Memory
+from ghost_tracking.vault.storage import LocalStorage
 from integration.test_vault_series import expected, rows
 
 pytestmark = pytest.mark.faults
@@ -449,7 +451,7 @@ def assert_readable(root: Path, case: Case) -> None:
 
 def shape(root: Path) -> dict[str, Any]:
     """What stands in a vault, but for names that are random."""
-    index, _ = load(FolderStorage(root, layout.SCRATCH))
+    index, _ = load(LocalStorage(root, layout.SCRATCH))
     return {
         "metrics": sorted(str(path.relative_to(root)) for path in (root / layout.METRICS).rglob("*")),
         "parts": sorted({str(path.parent.relative_to(root)) for path in (root / layout.PARTS).rglob("*.part")}),

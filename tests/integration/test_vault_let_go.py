@@ -10,8 +10,9 @@ from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.let_go import Change, State
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout
-from ghost_tracking.hooks.vault.let_go import Kept
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.let_go import Kept
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 HOUR = timedelta(hours=1)

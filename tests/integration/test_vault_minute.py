@@ -20,7 +20,9 @@ from fork_server import Children, Server, forking
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import FileChangedError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout, tables
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.points import tables
 
 pytestmark = pytest.mark.faults
 

@@ -23,11 +23,13 @@ from s3fs import S3FileSystem
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import ConfigurationError, FileChangedError, VaultMismatchError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout
-from ghost_tracking.hooks.vault.storage import FolderStorage, Storage, Version
-from ghost_tracking.hooks.vault.storage import objects as objects_module
-from ghost_tracking.hooks.vault.storage.objects import ANY, ObjectStorage, object_storage
-from ghost_tracking.hooks.vault.storage.s3 import S3Bucket
+from ghost_tracking.hooks.buckets import bucket_storage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.storage import LocalStorage, Storage, Version
+from ghost_tracking.vault.storage import object_store as objects_module
+from ghost_tracking.vault.storage.object_store import ANY, ObjectStorage
+from ghost_tracking.vault.storage.s3 import S3Bucket
 from s3_server import S3Server
 
 TEN = datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -40,8 +42,8 @@ LATER = TEN + timedelta(days=1)
 def storage(vault_root: Path | ObjectStoragePath) -> Storage:
     """A folder, and a prefix in S3."""
     if isinstance(vault_root, ObjectStoragePath):
-        return object_storage(vault_root, layout.SCRATCH)
-    return FolderStorage(vault_root, layout.SCRATCH)
+        return bucket_storage(vault_root)
+    return LocalStorage(vault_root, layout.SCRATCH)
 
 
 @pytest.fixture
@@ -248,11 +250,11 @@ def test_of_two_identities_made_at_once_one_stands(
 
 
 def test_what_others_write_is_seen_whatever_was_listed_before(s3_root: ObjectStoragePath) -> None:
-    storage = object_storage(s3_root, layout.SCRATCH)
+    storage = bucket_storage(s3_root)
     s3_root.fs.dircache.use_listings_cache = True  # as Airflow makes it
     storage.put("f/a", b"1")
     assert len(s3_root.fs.ls(f"{s3_root.path}/f")) == 1
-    stranger = object_storage(s3_root, layout.SCRATCH)
+    stranger = bucket_storage(s3_root)
     stranger._bucket._fs = S3FileSystem(**s3_root.fs.storage_options | {"skip_instance_cache": True})  # type: ignore[attr-defined]
     stranger.put("f/b", b"1")
     stranger.put("f/a", b"22")
@@ -262,7 +264,7 @@ def test_what_others_write_is_seen_whatever_was_listed_before(s3_root: ObjectSto
 
 
 def test_a_file_that_goes_while_it_is_open_says_so(s3_root: ObjectStoragePath) -> None:
-    storage = object_storage(s3_root, layout.SCRATCH)
+    storage = bucket_storage(s3_root)
     for change in (lambda: storage.put("a", bytes(2_000_000)), lambda: storage.delete(["a"])):
         storage.put("a", random.Random(2).randbytes(2_000_000))
         with storage.open("a") as file:
@@ -412,7 +414,7 @@ def test_a_store_without_conditional_writes_is_refused(
     with pytest.raises(ConfigurationError, match=r"s3://vault/y .* ignores the conditions"):
         careless.probe()
     assert list(careless.walk("")) == []
-    monkeypatch.setattr(vault._place, "storage", careless)
+    monkeypatch.setattr(vault._location, "storage", careless)
     health = vault.health_check()
     assert (health["ok"], health["writable"]) == (False, False)
     assert "ignores the conditions" in health["problem"]

@@ -24,9 +24,10 @@ import fork_server
 from fork_server import Child, Children, Server, forking, wait_for
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout
-from ghost_tracking.hooks.vault.publishing import Publisher
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.points.publishing import Publisher
+from ghost_tracking.vault.storage import LocalStorage
 
 START = datetime(2026, 1, 15, 10, tzinfo=UTC)
 HOURS = 3
@@ -92,7 +93,7 @@ def read_until(root: str, stop: str, way: str) -> int:
     return rounds
 
 
-class Stopping(FolderStorage):
+class Stopping(LocalStorage):
     """Stops its own process at one point of a publication, as if the machine had frozen it there."""
 
     def __init__(self, root: str, at: str, *, locks: bool) -> None:

@@ -19,9 +19,12 @@ from hypothesis import strategies as st
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS, MetricPoint
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout, reading, series, tables
-from ghost_tracking.hooks.vault.index import load
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.history import encoding
+from ghost_tracking.vault.history.manifest import load
+from ghost_tracking.vault.points import scan, tables
+from ghost_tracking.vault.storage import LocalStorage
 from s3_server import folder_only
 
 START = datetime(2026, 1, 30, 22, tzinfo=UTC)
@@ -104,15 +107,17 @@ fine = moments.map(lambda moment: moment.replace(tzinfo=UTC))
 )
 def test_segments_and_flat_are_each_others_inverse(drawn: dict[tuple[str, datetime], tuple[Any, ...]]) -> None:
     table = tables.sort(tables.table_of([MetricPoint(*key, *values) for key, values in drawn.items()]))
-    made = series.segments(table)
+    made = encoding.segments(table)
     made.validate(full=True)
-    assert series.flat(made).equals(table)
+    assert encoding.flat(made).equals(table)
     assert made.num_rows <= table.num_rows
     if table.num_rows:
         assert (
-            tables.latest(series.last_points(made)).sort_by("video_id").equals(tables.latest(table).sort_by("video_id"))
+            tables.latest(encoding.last_points(made))
+            .sort_by("video_id")
+            .equals(tables.latest(table).sort_by("video_id"))
         )
-        assert series.flat(made.slice(made.num_rows // 2)).num_rows <= table.num_rows
+        assert encoding.flat(made.slice(made.num_rows // 2)).num_rows <= table.num_rows
 
 
 @given(
@@ -120,7 +125,7 @@ def test_segments_and_flat_are_each_others_inverse(drawn: dict[tuple[str, dateti
 )
 def test_a_frame_is_what_pandas_makes_of_a_table(drawn: list[tuple[Any, ...]], pieces: int) -> None:
     table = pa.concat_tables([tables.table_of([MetricPoint(IDS[0], *each) for each in drawn])] * pieces)
-    made = reading.frame(table)
+    made = scan.frame(table)
     wanted = table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
     assert made.dtypes.to_dict() == wanted.dtypes.to_dict()
     pd.testing.assert_frame_equal(made, wanted, check_index_type="exact", check_column_type="exact")
@@ -300,7 +305,7 @@ def test_other_readers_read_series(vault: ParquetVaultHook, root: Path) -> None:
     found = duckdb.sql(f"SELECT sum(len(seconds_to_next) + 1), count(*) FROM read_parquet({names})").fetchall()
     assert found == [(len(points), 2 * len(IDS))]
     file = pq.ParquetFile(names[0])
-    assert file.schema_arrow.names == series.SERIES_SCHEMA.names
+    assert file.schema_arrow.names == encoding.SERIES_SCHEMA.names
 
 
 @folder_only("they take paths")
@@ -431,5 +436,5 @@ def test_expiry_deletes_from_every_layer_after_a_dry_run(vault: ParquetVaultHook
     assert vault.expire(cutoff, dry_run=False).points == 0
     vault.expire(LATER, dry_run=False)
     assert vault.read_metrics().empty
-    assert load(FolderStorage(root, layout.SCRATCH))[0].files == ()
+    assert load(LocalStorage(root, layout.SCRATCH))[0].files == ()
     assert list(root.rglob("*.parquet")) == []

@@ -20,8 +20,9 @@ from fork_server import Children, forking
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import ConfigurationError, UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout
-from ghost_tracking.hooks.vault.storage import FolderStorage
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.storage import LocalStorage
 from integration import test_vault_kills as kills
 from integration.test_vault_faults import damaged, foreign_file, full_disk
 from integration.test_vault_series import assert_holds, expected, rows
@@ -464,7 +465,7 @@ def test_retention_killed_midway_is_finished_by_the_next(tmp_path: Path, name: s
             assert rows(vault.read_metrics()) == left
             fold(vault, keep_hours=case.keep_hours)
             assert rows(vault.read_metrics()) == left
-            assert list(FolderStorage(root, layout.SCRATCH).walk(layout.QUARANTINE)) == []
+            assert list(LocalStorage(root, layout.SCRATCH).walk(layout.QUARANTINE)) == []
 
 
 if __name__ == "__main__":

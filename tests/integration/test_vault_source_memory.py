@@ -12,7 +12,8 @@ from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.errors import BadInputError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = "channel:UCuAXFkgsw1L7xaCfnd5JJOw"

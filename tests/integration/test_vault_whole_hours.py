@@ -12,8 +12,10 @@ import pytest
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.hooks.vault import ParquetVaultHook, files, layout, tables
-from ghost_tracking.hooks.vault.index import SeriesIndex, load
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.history.manifest import SeriesIndex, load
+from ghost_tracking.vault.points import files, tables
 from queries import recipes_pandas, recipes_polars
 
 GHOST = (Path(__file__).parents[2] / "include/queries/duckdb/ghost.sql").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import MARGIN_AFTER_DEADLINE, WatchlistHook
-from ghost_tracking.sql import queries
+from ghost_tracking.postgres.sql import queries
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 

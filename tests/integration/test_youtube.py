@@ -27,7 +27,8 @@ from ghost_tracking.errors import (
     YouTubeFaultError,
     YouTubeKeyError,
 )
-from ghost_tracking.hooks.youtube import Answer, YouTubeHook
+from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.youtube.answer import Answer
 from real_parts import CANARY, youtube_at
 from youtube_simulator import SimulatorServer
 
@@ -483,7 +484,7 @@ def test_the_key_appears_in_no_error_and_no_log(
 
 
 def test_a_redirect_takes_the_key_nowhere(server: SimulatorServer) -> None:
-    from ghost_tracking.hooks.youtube.calls import _Http
+    from ghost_tracking.youtube.calls import _Http
 
     assert _Http("key", 1).follow_redirects is False
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from ghost_tracking.core.decoding import decoded_lines
 from ghost_tracking.core.lists import BadLine, read_list
 from ghost_tracking.errors import BadInputError, BadSettingsError, GhostTrackingError
-from ghost_tracking.hooks.vault import ParquetVaultHook, list_files
+from ghost_tracking.hooks import list_files
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.services.importing import receive
 from ghost_tracking.settings import LIST_PREFIXES_ENVIRONMENT
-from ghost_tracking.tasks.admission import receive
 from s3_server import S3Server
 
 SECRET = "SECRET-OF-THE-WORKER"

@@ -18,15 +18,18 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.errors import GhostTrackingError, UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook, availability, files, heat, inbox, layout, parquet, roster
-from ghost_tracking.hooks.vault import source_memory as sources
-from ghost_tracking.hooks.vault.archive import files as archive_files
-from ghost_tracking.hooks.vault.archive.rows import SCHEMA as ARCHIVE_SCHEMA
-from ghost_tracking.hooks.vault.archive.rows import table_of as archive_rows
-from ghost_tracking.hooks.vault.parquet import Bounds
-from ghost_tracking.hooks.vault.series import SERIES_SCHEMA, SeriesReader, SeriesWriter
-from ghost_tracking.hooks.vault.storage import FolderStorage
-from ghost_tracking.hooks.vault.tables import SCHEMA, table_of
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import availability, import_queue, layout, promotion, roster_files
+from ghost_tracking.vault import source_memory as sources
+from ghost_tracking.vault.history.encoding import SERIES_SCHEMA, SeriesReader, SeriesWriter
+from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.parquet import Bounds
+from ghost_tracking.vault.metadata import files as archive_files
+from ghost_tracking.vault.metadata.rows import SCHEMA as ARCHIVE_SCHEMA
+from ghost_tracking.vault.metadata.rows import table_of as archive_rows
+from ghost_tracking.vault.points import files
+from ghost_tracking.vault.points.tables import SCHEMA, table_of
+from ghost_tracking.vault.storage import LocalStorage
 
 TEN = dt.datetime(2026, 1, 15, 10, tzinfo=dt.UTC)
 AT_TEN = Partition.of(TEN)
@@ -55,11 +58,11 @@ def series_bytes() -> bytes:
     return written(lambda storage: SeriesWriter(storage, DAY), lambda writer: (writer.write(points()), writer.close()))
 
 
-def written(make: Callable[[FolderStorage], Any], use: Callable[[Any], Any]) -> bytes:
+def written(make: Callable[[LocalStorage], Any], use: Callable[[Any], Any]) -> bytes:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        storage = FolderStorage(Path(folder), layout.SCRATCH)
+        storage = LocalStorage(Path(folder), layout.SCRATCH)
         use(make(storage))
         key = next(key for key, _ in storage.walk("") if key.endswith(layout.SUFFIX))
         return storage.read(key).data
@@ -96,7 +99,7 @@ def read_hour(vault: ParquetVaultHook) -> None:
 
 
 def read_heat(vault: ParquetVaultHook) -> None:
-    if heat.load(vault._storage, "chunk", 2) is None:
+    if promotion.load(vault._storage, "chunk", 2) is None:
         raise UnreadableFileError(LAYERS["heat"].key)
 
 
@@ -130,25 +133,25 @@ LAYERS: dict[str, Layer] = {
         archive_bytes,
     ),
     "roster": Layer(
-        roster.SCHEMA,
+        roster_files.SCHEMA,
         parquet.ROSTER,
         layout.chunk("2026-01-15-x"),
         lambda vault: vault.figures.chunk("2026-01-15-x"),
-        lambda: roster.encode([VIDEO, "other"]),
+        lambda: roster_files.encode([VIDEO, "other"]),
     ),
     "inbox": Layer(
-        inbox.IDS,
+        import_queue.IDS,
         parquet.INBOX,
         "inbox/20260115T000000000001-0123456789ab.parquet",
-        lambda vault: vault.inbox._read("20260115T000000000001-0123456789ab.parquet", inbox.IDS),
-        lambda: table_bytes(pa.table([[VIDEO], [1]], schema=inbox.IDS)),
+        lambda vault: vault.inbox._read("20260115T000000000001-0123456789ab.parquet", import_queue.IDS),
+        lambda: table_bytes(pa.table([[VIDEO], [1]], schema=import_queue.IDS)),
     ),
     "heat": Layer(
-        heat.SCHEMA,
+        promotion.SCHEMA,
         parquet.ROSTER,
         layout.heat("chunk"),
         read_heat,
-        lambda: table_bytes(pa.table([[1, 2], [1, 2], [3, 4]], schema=heat.SCHEMA)),
+        lambda: table_bytes(pa.table([[1, 2], [1, 2], [3, 4]], schema=promotion.SCHEMA)),
     ),
     "availability": Layer(
         availability.SCHEMA,
@@ -249,7 +252,9 @@ def test_lists_in_few_rows_are_refused_too(vault: ParquetVaultHook) -> None:
 
 def test_long_texts_are_refused_by_their_bytes(vault: ParquetVaultHook) -> None:
     text = "x" * 3_000
-    table = pa.table({"number": pa.nulls(6_000, pa.uint64()), "other": pa.repeat(text, 6_000)}, schema=roster.SCHEMA)
+    table = pa.table(
+        {"number": pa.nulls(6_000, pa.uint64()), "other": pa.repeat(text, 6_000)}, schema=roster_files.SCHEMA
+    )
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", use_dictionary=False)
     place(vault, LAYERS["roster"].key, bytes(sink.getvalue()))

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import BadInputError, ForeignFileError, GhostTrackingError, UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook, layout
-from ghost_tracking.hooks.vault.archive.manifest import ArchiveManifest
-from ghost_tracking.hooks.vault.inbox import InboxManifest
-from ghost_tracking.hooks.vault.index import SeriesIndex
-from ghost_tracking.hooks.vault.place import Place
-from ghost_tracking.hooks.vault.storage import FolderStorage, Storage
+from ghost_tracking.hooks.vault import ConnectedLocation, ParquetVaultHook
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.history.manifest import SeriesIndex
+from ghost_tracking.vault.import_queue import InboxManifest
+from ghost_tracking.vault.metadata.manifest import ArchiveManifest
+from ghost_tracking.vault.storage import LocalStorage, Storage
 
 TEN = datetime(2026, 1, 15, 10, tzinfo=UTC)
 HOUR = "date=2026-01-15/hour=10"
@@ -52,8 +52,8 @@ def vault(root: Path) -> ParquetVaultHook:
 
 
 @pytest.fixture
-def storage(vault: ParquetVaultHook, root: Path) -> FolderStorage:
-    return FolderStorage(root, layout.SCRATCH)
+def storage(vault: ParquetVaultHook, root: Path) -> LocalStorage:
+    return LocalStorage(root, layout.SCRATCH)
 
 
 def put_point(vault: ParquetVaultHook) -> None:
@@ -108,7 +108,7 @@ FOLDER_VERBS: dict[str, Callable[[Storage, str], Any]] = {
 @pytest.mark.parametrize("verb", [*VERBS, *FOLDER_VERBS])
 @pytest.mark.parametrize("key", BAD_KEYS)
 def test_no_verb_of_a_folder_takes_a_key_that_leaves_the_root(
-    storage: FolderStorage, outside: Path, root: Path, verb: str, key: str
+    storage: LocalStorage, outside: Path, root: Path, verb: str, key: str
 ) -> None:
     with pytest.raises(BadInputError, match="no key"):
         (VERBS | FOLDER_VERBS)[verb](storage, key)
@@ -118,7 +118,7 @@ def test_no_verb_of_a_folder_takes_a_key_that_leaves_the_root(
 def test_no_verb_of_a_bucket_takes_such_a_key(s3_root: ObjectStoragePath) -> None:
     neighbour = s3_root.parent / "secret"
     neighbour.write_bytes(b"another tenant's")
-    storage = Place("", str(s3_root), None).storage
+    storage = ConnectedLocation("", str(s3_root), None).storage
     storage.put(layout.IDENTITY, b"x")
     for verb in VERBS.values():
         for key in BAD_KEYS:
@@ -129,7 +129,7 @@ def test_no_verb_of_a_bucket_takes_such_a_key(s3_root: ObjectStoragePath) -> Non
 
 @given(st.text(st.sampled_from("./\\a\0\n\u202e"), min_size=1, max_size=12))
 def test_a_key_that_is_taken_stays_below_the_root(key: str) -> None:
-    storage = FolderStorage(Path("/nowhere/vault"), layout.SCRATCH)
+    storage = LocalStorage(Path("/nowhere/vault"), layout.SCRATCH)
     try:
         assert storage.version(key) is None
     except BadInputError:
@@ -337,7 +337,7 @@ def test_nothing_is_written_through_a_linked_folder(
 
 
 @pytest.mark.parametrize("verb", ["read", "read the end", "open", "put", "replace", "move", "move to"])
-def test_a_link_is_neither_read_nor_replaced(storage: FolderStorage, outside: Path, root: Path, verb: str) -> None:
+def test_a_link_is_neither_read_nor_replaced(storage: LocalStorage, outside: Path, root: Path, verb: str) -> None:
     (root / "linked").symlink_to(outside / "secret")
     with pytest.raises((ForeignFileError, GhostTrackingError)):
         VERBS[verb](storage, "linked")

@@ -28,7 +28,7 @@ from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import GhostTrackingError, ProjectRefusedError, TransientError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.youtube import YouTubeHook
-from ghost_tracking.hooks.youtube.calls import MOST_BYTES
+from ghost_tracking.youtube.calls import MOST_BYTES
 from real_parts import CANARY
 
 TEN = datetime(2026, 1, 15, 10, tzinfo=UTC)

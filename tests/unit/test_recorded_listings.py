@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ghost_tracking.core.video_ids import is_channel_id, is_video_id, uploads_playlist
-from ghost_tracking.hooks.youtube.answer import found_in_playlist, found_in_search, items_of, part_of
+from ghost_tracking.youtube.answer import found_in_playlist, found_in_search, items_of, part_of
 from real_parts import recorded
 
 

@@ -16,8 +16,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from time import monotonic
 
-from ghost_tracking.hooks.vault.archive.names import named_at, new_name
-from ghost_tracking.hooks.youtube import answer
+from ghost_tracking.vault.metadata.names import named_at, new_name
+from ghost_tracking.youtube import answer
 from shifted_clock import SharedShift, install
 
 shared, began = SharedShift(Path(sys.argv[1])), monotonic()

@@ -14,7 +14,7 @@ from ghost_tracking.commands import Commands, print_json
 from ghost_tracking.core.decoding import decoded_lines
 from ghost_tracking.errors import BadInputError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.vault.reports import ListReport
+from ghost_tracking.vault.reports import ListReport
 
 PATIENCE_SECONDS = 2
 

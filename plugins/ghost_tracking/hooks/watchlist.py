@@ -22,11 +22,11 @@ from ghost_tracking.core.video_ids import is_video_id, parse_brought_video, pars
 from ghost_tracking.core.videos import Video
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
-from ghost_tracking.hooks.database import Database, Row
-from ghost_tracking.hooks.let_go import LetGo
-from ghost_tracking.hooks.quota import QuotaLedger
-from ghost_tracking.hooks.refused import Refused
-from ghost_tracking.hooks.roster import Roster
+from ghost_tracking.postgres.database import Database, Row
+from ghost_tracking.postgres.let_go import LetGo
+from ghost_tracking.postgres.quota import QuotaLedger
+from ghost_tracking.postgres.refused import Refused
+from ghost_tracking.postgres.roster import Roster
 
 _FIRST_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from ghost_tracking.core.budgets import Bucket, Purse
 from ghost_tracking.errors import DatabaseUnavailableError, PermanentError
-from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.postgres.quota import QuotaLedger
 from ghost_tracking.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -24,14 +24,15 @@ from ghost_tracking.errors import (
 )
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services import importing, letting_go
+from ghost_tracking.services.discovery import Discovery, Hunted
+from ghost_tracking.services.ingestion import Haul, bring_in
+from ghost_tracking.services.letting_go import LettingGo
+from ghost_tracking.services.recovery import Reconciling
 from ghost_tracking.settings import Settings, read_settings, read_sources
-from ghost_tracking.tasks import admission, alerting, letting_go
+from ghost_tracking.tasks import alerting
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, results, task_body
 from ghost_tracking.tasks.deployment import ready
-from ghost_tracking.tasks.discovery import Discovery, Hunted
-from ghost_tracking.tasks.hauls import Haul, bring_in
-from ghost_tracking.tasks.letting_go import LettingGo
-from ghost_tracking.tasks.reconciling import Reconciling
 from ghost_tracking.tasks.tracker import Tracking
 
 log = logging.getLogger(__name__)
@@ -53,12 +54,12 @@ def plan(
         return {"batches": [], "why": _adopt(), "vault": ""}
     if letting_go.is_asked_for(form):
         return {"batches": [], "why": _let_go(form), "vault": ""}
-    if admission.brings_list(form):
+    if importing.brings_list(form):
         vault = ParquetVaultHook()
         with WatchlistHook() as watchlist:
             identity = ready(watchlist, vault)
             _agree(watchlist, vault)
-        return {"batches": [], "vault": identity, "why": admission.receive(form, vault)}
+        return {"batches": [], "vault": identity, "why": importing.receive(form, vault)}
     sources, origin = _sources(form)
     with WatchlistHook(budgets=settings.quota) as watchlist:
         vault = ParquetVaultHook()
@@ -150,7 +151,7 @@ def admit(run_type: str, vault: str) -> dict[str, Any]:
     settings, inbox = read_settings(), ParquetVaultHook()
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, inbox, vault)
-        return admission.Admission(watchlist, inbox, settings).run()
+        return importing.Admission(watchlist, inbox, settings).run()
 
 
 @task_body
@@ -214,7 +215,7 @@ def _past_calls(mine: Sequence[Source], watchlist: WatchlistHook, settings: Sett
     """Pages of channels' past that may be read now, where any is wanted."""
     if not any(isinstance(source, ChannelSource) and source.every for source in mine):
         return 0
-    return admission.spare_calls(watchlist, settings)
+    return importing.spare_calls(watchlist, settings)
 
 
 def _adopt() -> str:

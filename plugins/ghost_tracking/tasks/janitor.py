@@ -9,15 +9,15 @@ from typing import Any
 from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import GhostTrackingError, PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.vault.archive_reports import ArchiveReport
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services import letting_go
+from ghost_tracking.services.letting_go import LettingGo
+from ghost_tracking.services.recovery import Reconciling
+from ghost_tracking.services.roster_moves import Shelving
 from ghost_tracking.settings import read_settings
-from ghost_tracking.tasks import letting_go
 from ghost_tracking.tasks.body import task_body
 from ghost_tracking.tasks.deployment import adopt, ready, ready_to_look
-from ghost_tracking.tasks.letting_go import LettingGo
-from ghost_tracking.tasks.reconciling import Reconciling
-from ghost_tracking.tasks.shelving import Shelving
+from ghost_tracking.vault.metadata_reports import ArchiveReport
 
 log = logging.getLogger(__name__)
 

@@ -19,17 +19,18 @@ from ghost_tracking.core.video_ids import parse_brought_video
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.core.wording import counted, printable
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError, TransientError, YouTubeFaultError
-from ghost_tracking.hooks.quota import QuotaLedger
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.hooks.youtube import Answer, YouTubeHook
+from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.postgres.quota import QuotaLedger
 from ghost_tracking.settings import Settings, read_settings
 from ghost_tracking.tasks import alerting, metrics
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, results, task_body
 from ghost_tracking.tasks.deployment import ready
+from ghost_tracking.youtube.answer import Answer
 
 if TYPE_CHECKING:
-    from ghost_tracking.hooks.vault.heat import Memory
+    from ghost_tracking.vault.promotion import Memory
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,45 @@
+"""What sources, old trackers and people have named that cannot be the id of a video: kept, to be tried again."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from ghost_tracking.postgres.database import Database
+
+LONGEST_ITEM = 500
+"""Characters of an item that are kept; the query janitor_due knows it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An `item` as it was named, who named it (`origin`), why it is none, and since when (aware, UTC)."""
+
+    item: str
+    origin: str
+    reason: str
+    refused_at: datetime
+
+
+class Refused:
+    """The table `refused`. An item is on it once, whoever has named it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(self, origin: str, reasons: Mapping[str, str]) -> None:
+        """Put items onto the list, each with its reason; one that is there already keeps its time."""
+        kept = {item[:LONGEST_ITEM].replace("\0", ""): reason for item, reason in reasons.items()}
+        if kept:
+            self._database.change("refused_note", item=list(kept), origin=origin, reason=list(kept.values()))
+
+    def count(self) -> int:
+        """How many there are."""
+        return int(self._database.value("refused_count"))
+
+    def newest(self, limit: int = 1_000) -> list[Refusal]:
+        """The newest first, `limit` at most."""
+        return [Refusal(**row) for row in self._database.run("refused_list", limit=limit)]
+
+    def drop(self, items: Collection[str]) -> int:
+        """Take items off the list; returns how many were on it."""
+        return self._database.change("refused_drop", items=list(items))

@@ -1,0 +1,149 @@
+"""The rows of the roster: a chunk of settled videos each, whose ids are in a file of the vault."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Newcomer
+from ghost_tracking.core.tiers import Queue
+from ghost_tracking.postgres.database import Database, Row
+
+
+class Roster:
+    """Chunks, claimed and rescheduled as the watchlist's rows are. `now` (aware) may be None: the database's clock."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> list[Chunk]:
+        """Every chunk, by name."""
+        return [_chunk(row) for row in self._database.run("roster_all")]
+
+    def of_hours(self, hours_of_week: Collection[int]) -> list[Chunk]:
+        """The chunks of these hours of the week, by name; locks nothing."""
+        return [_chunk(row) for row in self._database.run("page_chunks", hours=list(hours_of_week))]
+
+    def fetch_due(self, queue: Queue, videos: int, now: datetime | None = None) -> list[Chunk]:
+        """Due chunks with so many videos together, the longest overdue first; locked until the transaction ends.
+
+        Chunks that others hold are passed over. The last one may have more videos than are wanted.
+        """
+        chunks: list[Chunk] = []
+        while videos > 0:
+            last = chunks[-1] if chunks else None
+            rows = self._database.run(
+                "roster_due",
+                gone=queue is Queue.GONE,
+                now=now,
+                after_time=last and last.next_track_at,
+                after_chunk=last and last.name,
+                chunks=_enough(videos),
+            )
+            if not rows:
+                break
+            for row in rows:
+                chunks.append(_chunk(row))
+                videos -= max(1, chunks[-1].waiting)
+        return chunks
+
+    def lock_hour(self, hour_of_week: int, *, gone: bool) -> list[Chunk]:
+        """The chunks of one hour of the week; locked until the transaction ends. Waits for who holds any of them."""
+        self._database.run("roster_enter_hour", hour_of_week=hour_of_week, gone=gone)
+        return [_chunk(row) for row in self._database.run("roster_lock_hour", hour_of_week=hour_of_week, gone=gone)]
+
+    def reschedule(self, changes: Sequence[tuple[Chunk, Chunk]]) -> int:
+        """Write chunks as they are after a visit, where nobody has changed them since; returns how many."""
+        before, after = [each for each, _ in changes], [each for _, each in changes]
+        return self._database.change(
+            "roster_reschedule",
+            chunk=[each.name for each in after],
+            departed=[_positions(each.departed) for each in after],
+            asked=[each.asked for each in after],
+            last_tracked_at=[each.last_tracked_at for each in after],
+            next_track_at=[each.next_track_at for each in after],
+            faulted_at=[each.faulted_at for each in after],
+            deferred_until=[each.deferred_until for each in after],
+            claimed_version=[each.version for each in before],
+        )
+
+    def touch(self, chunks: Iterable[Chunk]) -> None:
+        """Make what others have read of these chunks, which the caller has locked, out of date: see `reschedule`."""
+        self._database.change("roster_touch", chunks=[chunk.name for chunk in chunks])
+
+    def depart(self, chunk: Chunk, positions: Collection[int]) -> None:
+        """Note that the ids at these positions have left a chunk, which the caller has locked."""
+        self._database.change("roster_depart", chunk=chunk.name, departed=_positions(chunk.departed | set(positions)))
+
+    def insert(self, chunk: Chunk) -> None:
+        """A new chunk, whose file is there."""
+        self._database.change(
+            "roster_insert",
+            chunk=chunk.name,
+            hour_of_week=chunk.hour_of_week,
+            gone=chunk.gone,
+            ids=chunk.ids,
+            departed=_positions(chunk.departed),
+            last_tracked_at=chunk.last_tracked_at,
+            next_track_at=chunk.next_track_at,
+        )
+
+    def retire(self, chunks: Iterable[Chunk], now: datetime | None = None) -> None:
+        """Take chunks off the roster; their files stay until they are forgotten."""
+        self._database.change("roster_retire", chunks=[chunk.name for chunk in chunks], now=now)
+
+    def retired(self, *, keep: timedelta, now: datetime | None = None) -> list[str]:
+        """The names of chunks that were retired longer ago than `keep`."""
+        return [row["chunk"] for row in self._database.run("roster_retired", keep=keep, now=now)]
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Drop the memory of retired chunks, whose files are gone."""
+        self._database.change("roster_forget", chunks=list(names))
+
+    def newcomers(self, before: datetime, gone_before: datetime, limit: int) -> list[tuple[int, bool, Newcomer]]:
+        """Videos on the watchlist that belong on the roster: hour of the week, whether they are gone, and the video.
+
+        Those are videos whose anchor lies `before` that time, and that neither wait for their start nor are missing
+        nor heated; and those that are gone whose anchor, or else their first miss, lies before `gone_before`.
+        """
+        return [
+            (
+                row["hour_of_week"],
+                row["gone"],
+                Newcomer(row["video_id"], row["next_track_at"], row["row_version"], row["anchored"]),
+            )
+            for row in self._database.run("roster_newcomers", before=before, gone_before=gone_before, limit=limit)
+        ]
+
+    def take_off_watchlist(self, newcomers: Collection[Newcomer]) -> set[str]:
+        """Delete these rows of the watchlist, but those that have changed since they were read; which went."""
+        rows = self._database.run(
+            "roster_take",
+            ids=[each.video_id for each in newcomers],
+            versions=[each.version for each in newcomers],
+        )
+        return {row["video_id"] for row in rows}
+
+
+def _enough(videos: int) -> int:
+    """How many chunks to ask for: as few as may be enough, since what is fetched is locked."""
+    return -(-videos // CHUNK_SIZE)
+
+
+def _positions(departed: Collection[int]) -> str:
+    """As PostgreSQL writes an array: a list of lists of different lengths cannot be bound."""
+    return "{" + ",".join(map(str, sorted(departed))) + "}"
+
+
+def _chunk(row: Row) -> Chunk:
+    return Chunk(
+        name=row["chunk"],
+        hour_of_week=row["hour_of_week"],
+        gone=row["gone"],
+        ids=row["ids"],
+        next_track_at=row["next_track_at"],
+        departed=frozenset(row["departed"]),
+        asked=row["asked"],
+        last_tracked_at=row["last_tracked_at"],
+        faulted_at=row["faulted_at"],
+        deferred_until=row["deferred_until"],
+        version=row["row_version"],
+    )

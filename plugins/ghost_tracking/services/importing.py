@@ -1,0 +1,142 @@
+"""Admission: lists that somebody brings wait in the vault's inbox, and come in at the rate that quota and SQL carry."""
+
+import io
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
+from ghost_tracking.core.decoding import decoded_lines
+from ghost_tracking.core.wording import counted
+from ghost_tracking.errors import BadInputError, QuotaExhaustedError
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services.ingestion import Haul, bring_in
+from ghost_tracking.settings import Settings
+from ghost_tracking.tasks.body import calling_youtube, calls
+from ghost_tracking.tasks.tracker import Tracking
+
+log = logging.getLogger(__name__)
+
+_TRICKLE = 10
+"""Calls an hour of the hunter's reserve: a list goes on, slowly, where tracking needs all that there is."""
+
+
+def brings_list(form: Mapping[str, Any]) -> bool:
+    """Whether the hunter's form has a list for the inbox."""
+    return bool((form.get("list") or "").strip() or (form.get("list_file") or "").strip())
+
+
+def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
+    """Take the list of the hunter's form, or the file that it names, into the inbox; says in a sentence what it had.
+
+    Bad lines are in the log, with their numbers. Raises BadInputError where the file cannot be read, or may not be:
+    see `open_list`.
+    """
+    name = (form.get("list_name") or "").strip() or None
+    column = (form.get("list_column") or "").strip() or None
+    with lines_of(form, vault) as lines:
+        report = vault.inbox.receive(
+            lines, name, column, lambda read, found: log.info("Read %s lines: %s videos", f"{read:,}", f"{found:,}")
+        )
+    for bad in report.bad_lines:
+        log.warning("Bad %s", bad)
+    if report.bad > len(report.bad_lines):
+        log.warning("and %s more bad lines; all: python -m ghost_tracking list bad %s", report.bad, report.name)
+    if not report.ids:
+        raise BadInputError(f"the list has no video in it: {'; '.join(map(str, report.bad_lines)) or 'it is empty'}")
+    shown = f" (the first: {report.bad_lines[0]})" if report.bad_lines else ""
+    message = (
+        f"List {report.name}: {counted(report.ids, 'video')}, {report.new:,} of them new to the inbox; "
+        f"{counted(report.duplicates, 'duplicate')}, {counted(report.bad, 'bad line')}{shown}"
+    )
+    log.info(message)
+    return message
+
+
+@contextmanager
+def lines_of(form: Mapping[str, Any], vault: ParquetVaultHook) -> Iterator[Iterator[str]]:
+    """The lines of the form's list, or of the file that it names, as they stream in; BadInputError where it cannot."""
+    file = (form.get("list_file") or "").strip()
+    if not file:
+        yield iter(io.StringIO(form["list"]))
+        return
+    with vault.open_list(file) as stream:
+        yield decoded_lines(stream)
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Bring in what waits in the inbox; `now` (aware; None: the clocks) decides what quota there is."""
+
+    watchlist: WatchlistHook
+    vault: ParquetVaultHook
+    settings: Settings
+    now: datetime | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Admit as many videos as the hour carries: `message` and counts. What is left waits for the next run."""
+        left = sum(each.ids - each.admitted for each in self.vault.inbox.lists())
+        if not left:
+            return _said("No list is waiting")
+        allowed, why = self.allowed()
+        if not allowed:
+            return _said(f"{counted(left, 'video waits', 'videos wait')} in the inbox; {why}")
+        total = Haul()
+        purse = Purse({Bucket.GENERAL: self.watchlist.quota.reserve(Bucket.GENERAL, calls_for(allowed), now=self.now)})
+        within = timedelta(seconds=self.settings.tracker_batch_seconds)
+        with calling_youtube(self.watchlist.quota, purse, self.settings) as youtube:
+            for waiting in self.vault.inbox.waiting(allowed):
+                haul = bring_in(waiting.ids, youtube, self.watchlist, self.vault, within=within, now=self.now)
+                haul.schedule_unanswered(_passed_over(waiting.ids, haul), self.watchlist)
+                done = next(
+                    (place for place, video_id in enumerate(waiting.ids) if video_id in haul.unanswered),
+                    len(waiting.ids),
+                )
+                self.vault.inbox.admitted(waiting.name, waiting.start + done)
+                left -= done
+                total.add(haul)
+                if done < len(waiting.ids):
+                    break
+        missing = f", {len(total.missing):,} of them missing, and looked at again" if total.missing else ""
+        message = (
+            f"Admitted from the inbox: {total.new:,} new{missing}; {total.known:,} known; "
+            f"{counted(left, 'waits', 'wait')} for the next runs ({why})"
+        )
+        failures = [error for error in total.failures if not isinstance(error, QuotaExhaustedError)]
+        if failures:
+            raise failures[0]
+        return _said(message) | {"new": total.new, "known": total.known, "waiting": left, "calls": calls(purse)}
+
+    def allowed(self) -> tuple[int, str]:
+        """How many videos may be admitted now, and in words what decides that."""
+        size = self.watchlist.database_bytes()
+        if size > self.settings.inbox_sql_megabytes * 1_000_000:
+            return 0, (
+                f"the database has {size / 1e6:,.0f} MB, more than the setting inbox_sql_megabytes: the janitor makes "
+                "room when videos have settled"
+            )
+        calls_now = spare_calls(self.watchlist, self.settings, self.now)
+        most = min(calls_now * IDS_PER_CALL, self.settings.inbox_videos_a_run)
+        return most, f"up to {most:,} a run" if calls_now > _TRICKLE else "slowly, since tracking needs the quota"
+
+
+def _passed_over(video_ids: Sequence[str], haul: Haul) -> list[str]:
+    """Those without an answer that others with one come after: one call of many has failed, and the list goes on."""
+    last = max((place for place, each in enumerate(video_ids) if each not in haul.unanswered), default=0)
+    return [each for each in video_ids[:last] if each in haul.unanswered]
+
+
+def spare_calls(watchlist: WatchlistHook, settings: Settings, now: datetime | None = None) -> int:
+    """Calls that this hour's run may spend on what has time: those that tracking does not need, a few at least."""
+    quota = Tracking(watchlist, settings, now).quota()
+    spare = int(quota.left - quota.calls_due - quota.needed * (quota.day.remaining / quota.day.length))
+    return max(spare, _TRICKLE)
+
+
+def _said(message: str) -> dict[str, Any]:
+    log.info(message)
+    return {"message": f"{message}."}

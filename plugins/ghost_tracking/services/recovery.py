@@ -1,0 +1,118 @@
+"""Reconciling: what the vault has seen and the schedule does not know goes back on the schedule.
+
+A database that is restored from a backup has forgotten the videos that were found since. Their points are in the vault,
+and so are their publish times. A database that is lost altogether is made anew of the vault in the same way.
+"""
+
+import logging
+import secrets
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from more_itertools import chunked
+
+from ghost_tracking.core.marks import Mark, same
+from ghost_tracking.core.roster import has_settled
+from ghost_tracking.core.schedule import WatchlistEntry, after_reading
+from ghost_tracking.core.tiers import Tier
+from ghost_tracking.core.videos import Reading
+from ghost_tracking.errors import ShelvingError
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services.roster_moves import Shelving
+
+log = logging.getLogger(__name__)
+
+_OVERLAP = timedelta(hours=2)
+"""A run that began before the mark may have found videos after it."""
+
+_AT_A_TIME = 50_000
+
+
+@dataclass(frozen=True)
+class Reconciling:
+    """Compare a database and a vault at `now` (aware)."""
+
+    watchlist: WatchlistHook
+    vault: ParquetVaultHook
+    now: datetime
+
+    def agree(self) -> bool:
+        """Whether database and vault belong together; then both get a new mark."""
+        agreed = same(self.watchlist.mark(), self.vault.mark())
+        if agreed:
+            self._mark()
+        return agreed
+
+    def reconcile(self) -> int:
+        """Put back what is missing, and make database and vault agree; returns how many videos were put back.
+
+        Reads the points since the database's mark, or all of them where it has none. Running it again is harmless.
+        Raises ShelvingError where an hour of the week failed: all else is put back, and the marks stay apart.
+        """
+        mark = self.watchlist.mark()
+        self.vault.publish()  # what a killed run has staged has been seen as well
+        seen = self._seen(None if mark is None else mark.at - _OVERLAP)
+        for ids in chunked(list(seen), _AT_A_TIME):
+            for video_id in self.watchlist.known(ids):
+                del seen[video_id]
+        for chunk in self.watchlist.roster.all():
+            for video_id in self.vault.roster.read(chunk.name):
+                seen.pop(video_id, None)
+        back = self._put_back_named_only(seen.keys())
+        problems: dict[str, None] = {}
+        for readings in chunked(seen.values(), _AT_A_TIME):
+            entries = [after_reading(WatchlistEntry(each.video_id, Tier.DAILY), each) for each in readings]
+            self.watchlist.add_to_watchlist(entry for entry in entries if not has_settled(entry, self.now))
+            try:
+                Shelving(self.watchlist, self.vault, self.now).shelve_found(
+                    entry for entry in entries if has_settled(entry, self.now)
+                )
+            except ShelvingError as error:
+                problems[error.message] = None
+        # they say of videos that they are on the schedule, and were said of another database
+        self.vault.source_memory.forget_all()
+        if problems:
+            raise ShelvingError("; ".join(problems))
+        self._mark()
+        return len(seen) + back
+
+    def _put_back_named_only(self, others: Collection[str]) -> int:
+        """Put back what lists have named that is nowhere, nor among `others`: no point tells of one that is missing.
+
+        Holds the ids of all lists that are not on the watchlist. The tracker reads what is put back.
+        """
+        named: set[str] = set()
+        for ids in self.vault.inbox.taken(_AT_A_TIME):
+            named.update(set(ids) - self.watchlist.known(ids))
+        named -= set(others)
+        for chunk in self.watchlist.roster.all() if named else ():
+            named.difference_update(self.vault.roster.read(chunk.name))
+        return len(self.watchlist.add_to_watchlist(sorted(named)))
+
+    def _seen(self, since: datetime | None) -> dict[str, Reading]:
+        """The last reading of each video that was read since then."""
+        seen: dict[str, Reading] = {}
+        for video_id, observed_at, published_at in self._points(since):
+            known = seen.get(video_id)
+            if known is None or known.observed_at < observed_at:
+                seen[video_id] = Reading(video_id, observed_at, None, None, None, published_at)
+        return seen
+
+    def _points(self, since: datetime | None) -> Iterator[tuple[str, datetime, datetime | None]]:
+        columns = ["video_id", "timestamp", "published_at"]
+        if since is None:
+            frame = self.vault.read_latest()
+            yield from zip(
+                *(frame[name].astype(object).where(frame[name].notna(), None) for name in columns), strict=True
+            )
+            return
+        for batch in self.vault.read_batches(since, columns=columns):
+            yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+
+    def _mark(self) -> None:
+        """The vault first: killed in between, they are compared once more, which is harmless."""
+        mark = Mark(secrets.token_hex(8), self.now.astimezone(UTC))
+        self.vault.set_mark(mark)
+        self.watchlist.set_mark(mark)

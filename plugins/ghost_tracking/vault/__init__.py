@@ -1,0 +1,25 @@
+"""The vault: every observation for ever, in plain Hive-partitioned Parquet. A library of its own, without Airflow.
+
+    from ghost_tracking.vault import Vault
+
+    Vault("/data/vault").read_history("9LfmrkyP81M")
+
+`Vault` is the face. What is behind it, by what it is about:
+
+- where things are: `location` (the root), `storage` (a folder or a bucket), `layout` (keys), `listing` (what there is)
+- what all layers share: `kit`
+- `points`: `tables` (the one schema), `files` (an hour's Parquet), `publishing` (stage, publish, seal), `scan` (read)
+- `history`: a video's points together: `encoding` (its files), `manifest` (which hours are in it), `compaction`
+- `metadata`: titles and the rest of what videos are; `availability`: since when videos are gone
+- `import_queue`: lists of videos that somebody brings; `roster_files`, `promotion`: which videos chunks of the roster
+  hold, and what they gained; `source_memory`: what each source's listing has named
+- `let_go`: which videos were paused, stopped or forgotten
+- `maintenance`: `verify`, `repair`, `retention`, `stats`, `forgetting` (out of every layer)
+
+Importing this package loads no pyarrow.
+"""
+
+from ghost_tracking.vault.reports import PublishReport, SealReport, StagedPart
+from ghost_tracking.vault.vault import Vault
+
+__all__ = ["PublishReport", "SealReport", "StagedPart", "Vault"]

@@ -1,0 +1,334 @@
+"""Since when a video is gone, and since when it is back: one row an event, a file a month.
+
+Tracker tasks stage parts. A publication merges them into `availability/month=YYYY-MM/availability.parquet`, the month
+in UTC in which the event was found, and deletes them only then: whoever is killed on the way leaves parts that are
+merged once more, which changes nothing. A month is written anew by each publication that has events of it.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from ghost_tracking.core.absence import AvailabilityEvent
+from ghost_tracking.core.partitions import Period
+from ghost_tracking.errors import (
+    BadInputError,
+    FileChangedError,
+    PartitionBusyError,
+    UnreadableFileError,
+)
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.metadata.files import naming_damage
+from ghost_tracking.vault.metadata.names import new_name
+from ghost_tracking.vault.points.scan import Question
+from ghost_tracking.vault.reports import AvailabilityReport, ExpireReport
+from ghost_tracking.vault.storage import Storage, Version
+
+log = logging.getLogger(__name__)
+
+_TIME = pa.timestamp("us", tz="UTC")
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("state", pa.string(), nullable=False),
+        pa.field("first_missed_at", _TIME),
+        pa.field("confirmed_at", _TIME),
+        pa.field("returned_at", _TIME),
+    ]
+)
+"""`state` is gone or returned. The times of an `AvailabilityEvent`."""
+
+_ATTEMPTS: Final = 8
+_OPTIONS: Final = {
+    "version": "2.6",
+    "data_page_version": "1.0",
+    "compression": "zstd",
+    "use_dictionary": ["state", "first_missed_at", "confirmed_at", "returned_at"],  # one call, one time
+    "write_page_checksum": True,
+    "store_schema": False,
+}
+
+
+class Availability:
+    """The writing side on one storage."""
+
+    def __init__(self, storage: Storage, lock_timeout: float) -> None:
+        self._storage = storage
+        self._lock_timeout = lock_timeout
+
+    def stage(self, events: Sequence[AvailabilityEvent]) -> str | None:
+        """Write `events` as one durable part, and return its key; None where there are none."""
+        if not events:
+            return None
+        key = f"{layout.STAGED_AVAILABILITY}/{new_name(layout.PART_SUFFIX)}"
+        self._storage.put(key, _encoded(_table_of(events)))
+        return key
+
+    def publish(self) -> AvailabilityReport:
+        """Merge all staged parts, and delete those whose every event is published."""
+        parts = self._read_parts()
+        together = _merged(parts.tables.values())
+        report = AvailabilityReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
+        waiting: set[Period] = set()
+        for month, events in _by_month(together):
+            merged = self._publish_month(month, events)
+            report += merged
+            if not merged.complete:
+                waiting.add(month)
+        done = [key for key, table in parts.tables.items() if waiting.isdisjoint(_months(table))]
+        self._storage.delete(done)
+        return report + AvailabilityReport(parts_merged=len(done))
+
+    def expire(self, cutoff: datetime, *, dry_run: bool) -> ExpireReport:
+        """Delete the months that ended by `cutoff`, or only count their events."""
+        report = ExpireReport()
+        for month in [month for month in _published_months(self._storage) if month.ends_at <= cutoff]:
+            key = layout.availability(month)
+            events = _count(self._storage, key)
+            try:
+                if not dry_run:
+                    self._delete(month)
+            except (PartitionBusyError, FileChangedError):
+                problem = f"{key} is being written by somebody else: it goes with the next run"
+                report += ExpireReport(problems=(problem,))
+            else:
+                report += ExpireReport(availability=events)
+        return report
+
+    def _delete(self, month: Period) -> None:
+        key = layout.availability(month)
+        with self._storage.lock(layout.availability_lock(month), self._lock_timeout):
+            version = self._storage.version(key)
+            if version is not None:
+                self._storage.discard(key, expecting=version)
+
+    def _publish_month(self, month: Period, events: pa.Table) -> AvailabilityReport:
+        """A month that is held, or cannot be read or written, is reported and does not stop the others."""
+        overtaken = retry_if_exception_type(FileChangedError)
+        waits = wait_random_exponential(0.05, max=2)  # where there are no locks, two writers must get out of step
+        retrying = Retrying(retry=overtaken, wait=waits, stop=stop_after_attempt(_ATTEMPTS), reraise=True)
+        key = layout.availability(month)
+        try:
+            with self._storage.lock(layout.availability_lock(month), self._lock_timeout):
+                return retrying(self._merge, month, events)
+        except (PartitionBusyError, FileChangedError):
+            log.warning("%s is being written by somebody else: its events stay staged", key)
+            return AvailabilityReport(busy=(month,))
+        except (OSError, UnreadableFileError) as error:
+            problem = f"{key} could not be published, its events stay staged: {error}"
+            log.error(problem)
+            return AvailabilityReport(problems=(problem,))
+
+    def _merge(self, month: Period, events: pa.Table) -> AvailabilityReport:
+        key = layout.availability(month)
+        before, version = _published(self._storage, month)
+        after = _merged([before, events])
+        added = after.num_rows - before.num_rows
+        if added:
+            self._storage.replace(key, _encoded(after), expecting=version)
+        else:  # whoever wrote it may have been killed before it was sure to survive a power cut
+            self._storage.settle(key)
+        return AvailabilityReport(events_added=added)
+
+    def _read_parts(self) -> "_Parts":
+        parts = _Parts()
+        for name in _staged_names(self._storage):
+            key = f"{layout.STAGED_AVAILABILITY}/{name}"
+            try:
+                parts.tables[key] = _decoded(key, self._storage.read(key).data)
+            except FileNotFoundError:
+                log.warning("%s was published by somebody else", key)
+            except UnreadableFileError as error:
+                aside = f"{layout.QUARANTINE}/availability/{name}.broken"
+                self._storage.move(key, aside)
+                parts.quarantined.append(aside)
+                parts.problems.append(f"{error.message}; it was set aside as {aside}")
+            except OSError as error:
+                parts.problems.append(f"{key} could not be read and stays staged: {error}")
+        for problem in parts.problems:
+            log.error(problem)
+        return parts
+
+
+@dataclass(slots=True)
+class _Parts:
+    """The parts that could be read, by key in the order of their names, and what was wrong with the others."""
+
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    quarantined: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def read(
+    storage: Storage, video_ids: Collection[str] | None, start: datetime | None, end: datetime | None
+) -> pd.DataFrame:
+    """The events of [start, end) of these videos, published or staged, each once; sorted by video_id and time."""
+    question = Question.checked(start, end, video_ids)
+    # Staged ones first: what is published meanwhile is then found in its month.
+    found = [_asked_for(table, question) for table in _staged(storage)]
+    months = [month for month in _published_months(storage) if month.meets(start, end)]
+    published = [_asked_for(_published(storage, month)[0], question) for month in months]
+    frame: pd.DataFrame = _merged([*published, *found]).to_pandas()
+    return frame
+
+
+def survey(storage: Storage) -> dict[str, Any]:
+    """What names and footers tell: `files`, `events`, `bytes`, `staged_parts`, and `unreadable` (a list)."""
+    found = {"files": 0, "events": 0, "bytes": 0, "staged_parts": len(_staged_names(storage))}
+    unreadable = []
+    for month in _published_months(storage):
+        key = layout.availability(month)
+        try:
+            with naming_damage(key), storage.open(key) as file:
+                rows = parquet.rows_of(file, parquet.AVAILABILITY)
+                found["bytes"] += file.seek(0, 2)
+            found["files"] += 1
+            found["events"] += rows
+        except FileNotFoundError:
+            continue
+        except (UnreadableFileError, FileChangedError) as error:
+            unreadable.append(error.message)
+        except OSError as error:
+            unreadable.append(f"{key}: {error}")
+    return {**found, "unreadable": unreadable}
+
+
+def verify(storage: Storage) -> list[str]:
+    """Read every published event; a sentence for each file that is not as it should be."""
+    problems = []
+    for month in _published_months(storage):
+        try:
+            table, _ = _published(storage, month)
+        except UnreadableFileError as error:
+            problems.append(error.message)
+        except OSError as error:
+            problems.append(f"{layout.availability(month)}: {error}")
+        else:
+            if not table.equals(_merged([table])):
+                key = layout.availability(month)
+                problems.append(f"{key} is not sorted by video_id and time, or has an event twice")
+    return problems
+
+
+def _table_of(events: Sequence[AvailabilityEvent]) -> pa.Table:
+    try:
+        return pa.table({name: list(map(attrgetter(name), events)) for name in SCHEMA.names}, schema=SCHEMA)
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise BadInputError(f"These events do not fit the vault's schema: {error}") from error
+
+
+def _times(table: pa.Table) -> pa.ChunkedArray:
+    """When each event was found: what its month goes by, and a part of its key."""
+    return pc.coalesce(table["returned_at"], table["confirmed_at"])
+
+
+def _merged(tables: Iterable[pa.Table]) -> pa.Table:
+    """All events, each once: of those with the same key the first; sorted by video_id and time."""
+    table = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    keys = pa.table({"video_id": table["video_id"], "at": _times(table), "state": table["state"]})
+    order = pc.sort_indices(keys, sort_keys=[(name, "ascending") for name in keys.column_names])  # stable
+    if len(order) > 1:
+        keys = keys.take(order)
+        again = [pc.equal(keys[name].slice(1), keys[name].slice(0, len(order) - 1)) for name in keys.column_names]
+        fresh = pc.invert(pc.and_(pc.and_(again[0], again[1]), again[2])).combine_chunks()
+        order = order.filter(pa.concat_arrays([pa.array([True]), fresh]))
+    return table.take(order).combine_chunks()
+
+
+def _by_month(table: pa.Table) -> Iterator[tuple[Period, pa.Table]]:
+    first_days = _first_days(table)
+    for first in sorted(first_days.unique().to_pylist()):
+        yield Period.month(first.date()), table.filter(pc.equal(first_days, pa.scalar(first, _TIME)))
+
+
+def _months(table: pa.Table) -> set[Period]:
+    return {Period.month(first.date()) for first in _first_days(table).unique().to_pylist()}
+
+
+def _first_days(table: pa.Table) -> pa.ChunkedArray:
+    return pc.floor_temporal(_times(table), unit="month")
+
+
+def _asked_for(table: pa.Table, question: Question) -> pa.Table:
+    if question.video_ids is not None:
+        table = table.filter(pc.is_in(table["video_id"], pa.array(question.video_ids, pa.string())))
+    if question.start is not None:
+        table = table.filter(pc.greater_equal(_times(table), pa.scalar(question.start, _TIME)))
+    if question.end is not None:
+        table = table.filter(pc.less(_times(table), pa.scalar(question.end, _TIME)))
+    return table
+
+
+def _staged_names(storage: Storage) -> list[str]:
+    """In the order in which they were staged."""
+    return [name for name in storage.children(layout.STAGED_AVAILABILITY) if name.endswith(layout.PART_SUFFIX)]
+
+
+def _staged(storage: Storage) -> Iterator[pa.Table]:
+    for name in _staged_names(storage):
+        key = f"{layout.STAGED_AVAILABILITY}/{name}"
+        # published meanwhile, and so in its month; a broken one is for the publisher to report
+        with suppress(FileNotFoundError, UnreadableFileError):
+            yield _decoded(key, storage.read(key).data)
+
+
+def _published_months(storage: Storage) -> list[Period]:
+    months = []
+    for name in storage.children(layout.AVAILABILITY):
+        with suppress(ValueError):
+            month = Period.parse(name.removeprefix("month="))
+            months += [month] if month.path == name else []
+    return months
+
+
+def _published(storage: Storage, month: Period) -> tuple[pa.Table, Version | None]:
+    """A month's events, and which version of its file that was; none and None where there is no file.
+
+    UnreadableFileError with its name for one that is broken, or holds events of another month.
+    """
+    key = layout.availability(month)
+    try:
+        blob = storage.read(key)
+    except FileNotFoundError:
+        return SCHEMA.empty_table(), None
+    table = _decoded(key, blob.data)
+    if not _months(table) <= {month}:
+        raise UnreadableFileError(f"{key} holds events of another month", key=key)
+    return table, blob.version
+
+
+def _count(storage: Storage, key: str) -> int:
+    """How many events a file has; 0 for one that is broken or gone."""
+    try:
+        with naming_damage(key), storage.open(key) as file:
+            return parquet.rows_of(file, parquet.AVAILABILITY)
+    except (FileNotFoundError, UnreadableFileError, FileChangedError):
+        return 0
+
+
+def _encoded(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(sink, SCHEMA, **_OPTIONS) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _decoded(key: str, data: bytes) -> pa.Table:
+    """All events of a file; UnreadableFileError with its name when it is broken, SchemaDriftError for other columns."""
+    with naming_damage(key):
+        table = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.AVAILABILITY).read().cast(SCHEMA)
+    if table["video_id"].null_count or _times(table).null_count:
+        raise UnreadableFileError(f"{key} has events without video_id or without a time", key=key)
+    return table

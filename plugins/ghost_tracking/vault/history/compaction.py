@@ -1,0 +1,341 @@
+"""Folding: closed days, then closed months, become files of `series/`.
+
+New files are written beside the old ones, read back, and compared hour by hour with what they were made of; then the
+index is replaced in one step, and only then the files that it no longer names are deleted. Whatever is killed in
+between leaves files that no index names, which a later run sweeps.
+
+One process folds at a time: under a lock where the storage has locks, else because the index is replaced only if
+nobody has replaced it meanwhile. An hour that changed while it was being folded is noted as late.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import pyarrow as pa
+
+from ghost_tracking.core.partitions import Partition, Period
+from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.history.encoding import MOST_POINTS_A_FILE, SeriesReader, SeriesWriter, beyond_series
+from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex, begun_at, load
+from ghost_tracking.vault.listing import part_names, published_dates, published_hours, staged_hours
+from ghost_tracking.vault.points import files, tables
+from ghost_tracking.vault.points.tables import Tally
+from ghost_tracking.vault.reports import FoldReport
+from ghost_tracking.vault.storage import Storage, Version
+
+log = logging.getLogger(__name__)
+
+LEFTOVER_AGE: Final = timedelta(days=1)
+_LOCK_SECONDS: Final = 5.0
+_BATCH: Final = 64 * 1024
+"""Points of one source that a merge holds at a time: a month of 31 days takes some 120 MB."""
+
+Chunks = Iterator[pa.Table]
+Wanted = Callable[[Partition], bool]
+
+
+@dataclass(slots=True)
+class _Hours:
+    """What was read of `metrics/` for a fold: the points of each hour and the version of its file."""
+
+    tallies: dict[Partition, Tally] = field(default_factory=dict)
+    versions: dict[Partition, Version] = field(default_factory=dict)
+
+
+class Folder:
+    """Makes series of closed days and months on one storage. The caller holds `layout.SERIES_LOCK`."""
+
+    def __init__(self, storage: Storage, most_points_a_file: int = MOST_POINTS_A_FILE) -> None:
+        self._storage = storage
+        self._most_points = most_points_a_file
+
+    def fold(self, now: datetime, margin: timedelta, *, months: bool, keep_hours: bool) -> FoldReport:
+        """Fold what closed `margin` before `now`: late hours, then days, then (if `months`) months.
+
+        A day with staged parts is not closed. Without `keep_hours`, hourly files go whose every point is in a series;
+        with it, only those of late hours that have less than the series: whoever reads them would take a part of an
+        hour for all of it.
+        """
+        report = FoldReport()
+        late = set(map(Partition.parse, load(self._storage)[0].late))
+        report += self._each(self._late_periods(), self._fold_late)
+        report += self._each(self._days_due(now - margin), self._fold_day)
+        if months:
+            report += self._each(self._months_due(now - margin), self._fold_month)
+        report += self._drop_hours(late if keep_hours else None)
+        return report + FoldReport(leftovers_deleted=self._sweep(now - LEFTOVER_AGE))
+
+    def rebuild(self, period: Period, sources: Collection[str], hours: Collection[Partition]) -> FoldReport:
+        """Make a period's series of these files of series and of these hours, whatever the index says of it."""
+        seen = _Hours()
+        chunks = [*map(self._file_chunks, sources), *(self._hour_chunks(hour, seen) for hour in hours)]
+        everything = set(period.hours)
+        return self._commit(period, chunks, {}, seen, taken=everything, measured=everything)
+
+    def indexed(self, sources: Mapping[Period, Collection[str]]) -> SeriesIndex:
+        """An index of new files that hold the points of these ones, by period; nobody sees it yet."""
+        index = SeriesIndex()
+        for period, names in sources.items():
+            everything = set(period.hours)
+            chunks = [self._file_chunks(name) for name in names]
+            _, index = self._written(index, period, chunks, {}, _Hours(), taken=everything, measured=everything)
+        return index
+
+    def forget(self, period: Period, gone: Wanted) -> FoldReport:
+        """Leave the hours that are `gone` out of a period's series; without any left, the period goes."""
+        index, _ = load(self._storage)
+        left = {hour: each for hour, each in index.tallies(period).items() if not gone(hour)}
+        chunks = [_without(self._file_chunks(each.path), gone) for each in index.files_of(period)] if left else []
+        return self._commit(period, chunks, left, _Hours(), taken=set(filter(gone, period.hours)))
+
+    def _each(self, periods: Iterable[Period], work: Callable[[Period], FoldReport]) -> FoldReport:
+        """A period that cannot be folded is reported and stops no other."""
+        report = FoldReport()
+        for period in periods:
+            try:
+                report += work(period)
+            except (UnreadableFileError, FileChangedError, OSError) as error:
+                problem = f"{period} could not be folded and is read from its hours: {error}"
+                log.error(problem)
+                report += FoldReport(failed=(period,), problems=(problem,))
+        return report
+
+    def _late_periods(self) -> list[Period]:
+        index, _ = load(self._storage)
+        return [period for period in index.periods if self._settled(index.late_hours(period))]
+
+    def _fold_late(self, period: Period) -> FoldReport:
+        index, _ = load(self._storage)
+        seen, late = _Hours(), index.late_hours(period)
+        chunks = [self._file_chunks(each.path) for each in index.files_of(period)]
+        chunks += [self._hour_chunks(hour, seen) for hour in late]
+        known = {hour: each for hour, each in index.tallies(period).items() if hour not in late}
+        return self._commit(period, chunks, known, seen, taken=set(late), measured=set(late), drops=True)
+
+    def _days_due(self, before: datetime) -> list[Period]:
+        index, _ = load(self._storage)
+        days = [Period.day(date) for date in published_dates(self._storage)]
+        busy = {hour.date for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
+        due = [day for day in days if day.ends_at <= before and not index.holds(day.first) and day.first not in busy]
+        return [day for day in due if self._hours_of(day.first)]
+
+    def _fold_day(self, day: Period) -> FoldReport:
+        seen = _Hours()
+        hours = self._hours_of(day.first)
+        return self._commit(day, [self._hour_chunks(hour, seen) for hour in hours], {}, seen, taken=set(day.hours))
+
+    def _hours_of(self, date: dt.date) -> list[Partition]:
+        """The hours of a date that have a file. Folders without one, which whoever was killed left, go."""
+        hours = published_hours(self._storage, date)
+        there = [hour for hour in hours if self._storage.version(layout.stats(hour)) is not None]
+        empty = [hour.path for hour in hours if hour not in there] if hours else [f"date={date.isoformat()}"]
+        self._storage.prune(f"{layout.METRICS}/{folder}" for folder in empty)
+        return there
+
+    def _months_due(self, before: datetime) -> list[Period]:
+        index, _ = load(self._storage)
+        days = [each for each in (Period.parse(each.period) for each in index.files) if not each.is_month]
+        months = sorted({Period.month(day.first) for day in days})
+        candidates = {date for month in months for date in month.dates}
+        unfolded = {
+            date
+            for date in published_dates(self._storage)
+            if date in candidates and not index.holds(date) and self._hours_of(date)
+        }
+        busy = {Partition.parse(path).date for path in index.late}
+        return [
+            month
+            for month in months
+            if month.ends_at <= before
+            and not (unfolded | busy).intersection(month.dates)
+            and self._settled(month.hours)
+        ]
+
+    def _fold_month(self, month: Period) -> FoldReport:
+        index, _ = load(self._storage)
+        chunks = [self._file_chunks(each.path) for each in index.files_of(month)]
+        return self._commit(month, chunks, index.tallies(month), _Hours(), taken=set())
+
+    def _commit(
+        self,
+        period: Period,
+        chunks: list[Chunks],
+        known: Mapping[Partition, Tally],
+        seen: _Hours,
+        *,
+        taken: set[Partition],
+        measured: Collection[Partition] = (),
+        drops: bool = False,
+    ) -> FoldReport:
+        """Write, read back, compare, replace the index, delete what it no longer names.
+
+        `known` are the points that each hour must have in the new files, beside those that `seen` meets on the way;
+        of `measured` hours only the merge knows which points they have. With `drops`, hours whose files have less than
+        the new files are dropped in the same step: nobody takes one for whole, and `_drop_hours` deletes it.
+        """
+        index, version = load(self._storage)
+        if version is None:  # never a file without it
+            index.replace(self._storage, layout.SERIES_MANIFEST, expecting=None)
+            index, version = load(self._storage)
+        writer, after = self._written(index, period, chunks, known, seen, taken=taken, measured=measured)
+        if drops:
+            after = after.with_dropped(
+                hour for hour, each in seen.tallies.items() if not after.is_whole(hour, each.rows)
+            )
+        # when this fails, only a later sweep can tell that nobody names what was written
+        after.replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+        self._note_changed(seen)
+        named = {each.path for each in after.files}
+        self._storage.delete(each.path for each in index.files if each.path not in named)
+        written = writer.files
+        return FoldReport(
+            folded=(period,), points=sum(each.points for each in written), bytes=sum(each.bytes for each in written)
+        )
+
+    def _written(
+        self,
+        index: SeriesIndex,
+        period: Period,
+        chunks: list[Chunks],
+        known: Mapping[Partition, Tally],
+        seen: _Hours,
+        *,
+        taken: set[Partition],
+        measured: Collection[Partition],
+    ) -> tuple[SeriesWriter, SeriesIndex]:
+        """Write and compare; the index that names what was written, which nobody sees yet."""
+        log.info("Folding %s", period)
+        merged: dict[Partition, Tally] = {}
+        writer = SeriesWriter(self._storage, period, self._most_points)
+        with writer.discarding():
+            for table in tables.merge_sorted(chunks):
+                writer.write(table)
+                tables.add_tallies(merged, tables.tally(tables.of_hours(table, measured)) if measured else {})
+            written = writer.close()
+            found = self._read_back(written)
+            _require_equal(period, {**seen.tallies, **known, **merged}, found)
+        return writer, index.with_period(period, written, found, taken)
+
+    def _read_back(self, written: Iterable[SeriesFile]) -> dict[Partition, Tally]:
+        found: dict[Partition, Tally] = {}
+        for each in written:
+            for table in SeriesReader(self._storage, each.path).batches(_BATCH):
+                tables.add_tallies(found, tables.tally(table))
+        return found
+
+    def _note_changed(self, seen: _Hours) -> None:
+        """Hours that somebody has published while they were being folded are late."""
+        changed = [
+            hour for hour, version in seen.versions.items() if self._storage.version(layout.stats(hour)) != version
+        ]
+        if changed:
+            index, version = load(self._storage)
+            index.with_late(changed).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+
+    def _settled(self, hours: Iterable[Partition]) -> bool:
+        """Whether there are hours, and none has parts that are not proven to be published."""
+        chosen = set(hours)
+        return bool(chosen) and not any(
+            part_names(self._storage, hour) for hour in staged_hours(self._storage) if hour in chosen
+        )
+
+    def _file_chunks(self, key: str) -> Chunks:
+        return SeriesReader(self._storage, key).batches(_BATCH)
+
+    def _hour_chunks(self, hour: Partition, seen: _Hours) -> Chunks:
+        blob = self._storage.read(layout.stats(hour))
+        seen.versions[hour] = blob.version
+        try:
+            for table in files.sorted_chunks(blob.data, hour):
+                tables.add_tallies(seen.tallies, tables.tally(table))
+                yield table
+        except UnreadableFileError as error:
+            raise type(error)(
+                f"{layout.stats(hour)} cannot be read: {error.message}", key=layout.stats(hour)
+            ) from error
+
+    def _drop_hours(self, late: Set[Partition] | None) -> FoldReport:
+        """Delete the hourly files whose points are all in the series; the index says so before they go.
+
+        Where hours are kept, only those of `late` and of dropped hours that have less than the series.
+        """
+        index, version = load(self._storage)
+        dates = set(index.days) if late is None else _dates(index, late)
+        covered = {
+            hour: seen
+            for date in published_dates(self._storage)
+            if date.isoformat() in dates
+            for hour in self._hours_of(date)
+            if late is None or hour in late or index.is_dropped(hour)
+            if (seen := self._version_covered(hour, index, whole=late is None)) is not None
+        }
+        if covered:
+            index.with_dropped(covered).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+        return FoldReport(hours_dropped=sum(self._drop(hour, seen) for hour, seen in covered.items()))
+
+    def _version_covered(self, hour: Partition, index: SeriesIndex, *, whole: bool) -> Version | None:
+        """The version of an hour's file if all its points are in the series, to the last one; else None.
+
+        Of one that has all that they have, only if `whole` ones are to go.
+        """
+        if index.is_late(hour) or part_names(self._storage, hour):
+            return None
+        try:
+            blob = self._storage.read(layout.stats(hour))
+            points = files.decode(blob.data, hour)
+            known = index.tally(hour) or Tally(0, 0)
+            if points.num_rows >= known.rows:
+                same = tables.tally(points).get(hour, Tally(0, 0)) == known
+                return blob.version if whole and same else None
+            # a part of the hour: what came late after its file had gone
+            return None if beyond_series(self._storage, index, hour, points).num_rows else blob.version
+        except (UnreadableFileError, FileNotFoundError):
+            return None
+
+    def _drop(self, hour: Partition, version: Version) -> bool:
+        key = layout.stats(hour)
+        with (
+            suppress(PartitionBusyError, FileChangedError),
+            self._storage.lock(layout.lock(hour), _LOCK_SECONDS),
+        ):
+            self._storage.discard(key, expecting=version)
+            return True
+        return False
+
+    def _sweep(self, before: datetime) -> int:
+        """Delete files that no index names and that were begun before this moment; how many."""
+        index, _ = load(self._storage)
+        named = {each.path for each in index.files}
+        leftovers = [
+            key
+            for key, _ in self._storage.walk(layout.SERIES)
+            if key not in named and (begun := begun_at(key)) is not None and begun < before
+        ]
+        self._storage.delete(leftovers)
+        return len(leftovers)
+
+
+def _require_equal(period: Period, wanted: Mapping[Partition, Tally], found: Mapping[Partition, Tally]) -> None:
+    differing = sorted(hour for hour in wanted.keys() | found.keys() if wanted.get(hour) != found.get(hour))
+    if differing:
+        raise UnreadableFileError(
+            f"the new series of {period} do not hold what they were made of: {len(differing)} hour(s) differ, first "
+            f"{differing[0]}; nothing was replaced"
+        )
+
+
+def _dates(index: SeriesIndex, late: Set[Partition]) -> set[str]:
+    """The folded dates of these and of dropped hours."""
+    return {hour.date.isoformat() for hour in late} | {name for name, day in index.days.items() if day.dropped}
+
+
+def _without(chunks: Chunks, gone: Wanted) -> Chunks:
+    for table in chunks:
+        hours = {tables.partition_of(hour) for hour in set(tables.hours(table).tolist())}
+        yield tables.of_hours(table, [hour for hour in hours if not gone(hour)])

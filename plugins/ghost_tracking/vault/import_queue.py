@@ -1,0 +1,500 @@
+"""The inbox: lists of videos that somebody brought, kept until they are admitted to the watchlist.
+
+A list streams into immutable files of ids, and becomes part of the inbox in one step, when `inbox/manifest.json` names
+them. Whoever is killed before leaves files that nobody names; they are swept later. How far a list is admitted is a
+number in the manifest, which only grows.
+
+While a list is read, its ids are held as hashes, 8 bytes each. Two of five million ids have the same hash with a
+probability of 1 to 1.5 million; the second would not be admitted.
+"""
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import Annotated, Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from more_itertools import chunked
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from ghost_tracking.core.lists import BadLine, Found, read_list
+from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.manifests import Count, Manifest
+from ghost_tracking.vault.metadata.files import naming_damage
+from ghost_tracking.vault.metadata.names import named_at, new_name, of_file
+from ghost_tracking.vault.reports import ListReport, ListStatus, Waiting
+from ghost_tracking.vault.storage import Storage
+
+log = logging.getLogger(__name__)
+
+IDS_A_FILE: Final = 50_000
+MOST_BAD_LINES: Final = 100_000
+"""So many bad lines of a list are kept; they are all counted."""
+LEFTOVER_AGE: Final = timedelta(days=7)
+"""Longer than anybody takes to bring a list: files so old that no manifest names will be named by none."""
+
+IDS: Final = pa.schema(
+    [pa.field("video_id", pa.string(), nullable=False), pa.field("line", pa.int64(), nullable=False)]
+)
+BAD: Final = pa.schema(
+    [
+        pa.field("line", pa.int64(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,80}")
+_ATTEMPTS: Final = 8
+_SPELLED_OUT: Final = 10
+_SHOWN: Final = 80
+_NOTHING: Final = np.empty(0, dtype=np.uint64)
+
+FileName = Annotated[str, AfterValidator(of_file)]
+
+Progress = Callable[[int, int], None]
+"""Is told now and then how many lines were read, and how many videos were found in them."""
+
+
+class ListFile(BaseModel):
+    """A file of ids in the order of their lines."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: FileName
+    ids: Count
+
+
+class KeptList(BaseModel):
+    """A list: the files of its ids, each id in one of them; the first `admitted` ids are on the watchlist.
+
+    `duplicates` are those of the last time that it got ids. `bad` lines are all that were ever brought and are not read
+    yet, a line that was brought again once; `bad_file` has the first of them, each in `text` up to `lists.KEPT`
+    characters.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=f"^(?:{_NAME.pattern})$")]
+    created_at: AwareDatetime
+    files: tuple[ListFile, ...] = ()
+    admitted: Count = 0
+    duplicates: Count = 0
+    bad: Count = 0
+    bad_file: FileName | None = None
+
+    @property
+    def ids(self) -> int:
+        return sum(file.ids for file in self.files)
+
+    @property
+    def named(self) -> set[str]:
+        """The names of all its files."""
+        return {file.name for file in self.files} | ({self.bad_file} if self.bad_file else set())
+
+
+class InboxManifest(Manifest):
+    """Every list, in the order in which they came."""
+
+    lists: tuple[KeptList, ...] = ()
+
+    def find(self, name: str) -> KeptList | None:
+        """The list of this name."""
+        return next((each for each in self.lists if each.name == name), None)
+
+    @property
+    def named(self) -> set[str]:
+        """The names of all files of all lists."""
+        return {name for each in self.lists for name in each.named}
+
+    def with_list(self, changed: KeptList) -> Self:
+        """One in which this list stands in the place of that of its name, or behind all others."""
+        if self.find(changed.name) is None:
+            return self.model_copy(update={"lists": (*self.lists, changed)})
+        return self.model_copy(
+            update={"lists": tuple(changed if each.name == changed.name else each for each in self.lists)}
+        )
+
+
+class Inbox:
+    """The inbox on one storage.
+
+    Every verb raises OSError when the storage fails, `UnreadableFileError` with the name of a broken file, and
+    `FileChangedError` or `PartitionBusyError` when others are at it all the time; calling again is always harmless.
+    """
+
+    def __init__(self, storage: Storage, lock_timeout: float) -> None:
+        self._storage = storage
+        self._lock_timeout = lock_timeout
+
+    def receive(
+        self, lines: Iterable[str], name: str | None = None, column: str | None = None, progress: Progress | None = None
+    ) -> ListReport:
+        """Take in a list as it streams in; `core.lists.read_list` says what it may look like.
+
+        A list of this `name` gets the ids that it does not have yet. Without a name, it is named after its ids, so
+        that the same ids in any order are the same list. Nothing is kept of a new list without ids. BadInputError
+        for a name of other characters than letters, digits, `.`, `_` and `-`, for a `column` that is not there, and
+        where several columns could have the videos and none is named.
+        """
+        if name is not None and not _NAME.fullmatch(name):
+            raise BadInputError(f"{name!r} is no name for a list: up to 80 letters, digits, '.', '_' and '-'")
+        draft = self._written(lines, column, progress)
+        spelled_out = tuple(draft.bad[:_SPELLED_OUT])
+        report = ListReport(
+            name or draft.ids.digest(), len(draft.ids), 0, draft.duplicates, draft.bad_count, spelled_out
+        )
+        if not draft.files and not (draft.bad and self._has(report.name)):
+            return report
+        kept, useless = self._enter(report.name, draft)
+        self._storage.delete(map(_key, useless))
+        self._sweep()
+        return replace(report, new=sum(file.ids for file in kept))
+
+    def _has(self, name: str) -> bool:
+        return InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].find(name) is not None
+
+    def waiting(self, limit: int) -> list[Waiting]:
+        """The next ids to be admitted, at most `limit`, list by list as they came."""
+        found: list[Waiting] = []
+        for each in InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].lists:
+            wanted = min(limit, each.ids - each.admitted)
+            if wanted > 0:
+                found.append(Waiting(each.name, each.admitted, tuple(self._ids(each, each.admitted, wanted))))
+                limit -= wanted
+        return found
+
+    def taken(self, number: int) -> Iterator[list[str]]:
+        """All ids that are noted as admitted, list by list, so many at a time."""
+        for each in InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].lists:
+            yield from chunked(self._ids(each, 0, each.admitted), number)
+
+    def admitted(self, name: str, upto: int) -> None:
+        """Note that the first `upto` ids of a list are admitted (`Waiting.stop`); less than is noted changes nothing.
+
+        BadInputError where there is no such list, or it has fewer ids.
+        """
+
+        def moved(manifest: InboxManifest) -> InboxManifest:
+            each = manifest.find(name)
+            if each is None or upto > each.ids:
+                raise BadInputError(f"The inbox has no list {name!r} of {upto} ids")
+            return manifest.with_list(each.model_copy(update={"admitted": max(each.admitted, upto)}))
+
+        self._change(moved)
+
+    def lists(self) -> list[ListStatus]:
+        """Every list and how far it is, in the order in which they came."""
+        manifest, _ = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
+        return [
+            ListStatus(each.name, each.created_at, each.ids, each.admitted, each.duplicates, each.bad)
+            for each in manifest.lists
+        ]
+
+    def bad_lines(self, name: str) -> list[BadLine]:
+        """The bad lines of a list that are not read yet, at most `MOST_BAD_LINES`, each as it was first brought."""
+        each = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].find(name)
+        if each is None:
+            raise BadInputError(f"The inbox has no list {name!r}")
+        return self._read_bad(each.bad_file)
+
+    def retry(self, name: str, column: str | None = None) -> ListReport:
+        """Read the bad lines that are kept of a list by the rules of now: what has become readable becomes part of the
+        list, and what has not stays among its bad lines, which the report counts.
+
+        `column`: as in `receive`, of these lines alone: a number, since headers are not kept. A line of which only the
+        beginning is kept stays bad. Raises BadInputError where there is no such list, and as `receive` does.
+        """
+        bad = self.bad_lines(name)
+        pieces = [(place, piece) for place, each in enumerate(bad) for piece in _pieces(each)]
+        refused, found = set[int](), dict[int, list[Found]]()
+        for each in read_list((piece for _, piece in pieces), column):
+            place = pieces[(each.number if isinstance(each, BadLine) else each[0]) - 1][0]
+            if isinstance(each, BadLine):
+                refused.add(place)
+            else:
+                found.setdefault(place, []).append((bad[place].number, each[1]))
+        draft = _Draft(settled={bad[place].kept for place in found.keys() - refused})
+        self._take(draft, [each for place in sorted(found) for each in found[place]])
+        kept, useless = self._enter(name, draft)
+        self._storage.delete(map(_key, useless))
+        left = [each for each in bad if each.kept not in draft.settled]
+        new = sum(file.ids for file in kept)
+        return ListReport(name, len(draft.ids), new, draft.duplicates, len(left), tuple(left[:_SPELLED_OUT]))
+
+    def forget(self, name: str, video_ids: Collection[str], named_in: Callable[[str], bool]) -> None:
+        """Leave no trace of these videos in the file `name`: of their ids, or of bad lines that are `named_in`.
+
+        In place, since whoever brings a list may be about to name the file, and how far a list is admitted is a
+        position: so a neighbour's id takes the place of a forgotten one. Where there are no others, none stays, and
+        `drop_empty` has to follow.
+        """
+        with naming_damage(_key(name)):
+            data = self._storage.read(_key(name)).data
+            table = parquet.opened(pa.BufferReader(data), None, parquet.INBOX).read()
+        if "text" in table.column_names:
+            left = table.filter(pa.array([not named_in(text) for text in table["text"].to_pylist()], pa.bool_()))
+        else:
+            left = self._with_neighbours(name, table, frozenset(video_ids))
+        self._put(name, left)
+
+    def drop_empty(self) -> None:
+        """Give up lists all of whose ids were forgotten."""
+
+        def without_empty(manifest: InboxManifest) -> InboxManifest:
+            lists = (each for each in manifest.lists if any(self._rows(file.name) for file in each.files))
+            return manifest.model_copy(update={"lists": tuple(lists)})
+
+        before, _ = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
+        if before.lists:
+            after = self._change(without_empty)
+            self._storage.delete(map(_key, before.named - after.named))
+
+    def _rows(self, name: str) -> int:
+        """How many ids a file has; 1 for one that is broken or missing: its list stays, to be mended."""
+        try:
+            with naming_damage(_key(name)), self._storage.open(_key(name)) as file:
+                return parquet.rows_of(file, parquet.INBOX)
+        except (FileNotFoundError, UnreadableFileError):
+            return 1
+
+    def _with_neighbours(self, name: str, table: pa.Table, forgotten: frozenset[str]) -> pa.Table:
+        ids: list[str] = table["video_id"].to_pylist()
+        others = (each for each in ids if each not in forgotten)
+        neighbour = next(others, None) or self._id_beside(name, forgotten)
+        if neighbour is None:
+            return IDS.empty_table()
+        for place, video_id in enumerate(ids):
+            neighbour = ids[place] = neighbour if video_id in forgotten else video_id
+        return pa.table([ids, table["line"]], schema=IDS)
+
+    def _id_beside(self, name: str, forgotten: frozenset[str]) -> str | None:
+        """An id of the list that has this file which is none of these."""
+        manifest, _ = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
+        owner = next((each for each in manifest.lists if name in each.named), None)
+        for file in owner.files if owner else ():
+            for video_id in self._read(file.name, IDS)["video_id"].to_pylist():
+                if video_id not in forgotten:
+                    return str(video_id)
+        return None
+
+    def _written(self, lines: Iterable[str], column: str | None, progress: Progress | None) -> "_Draft":
+        """The list's ids in files that nobody names yet, each id once."""
+        draft = _Draft()
+        for batch in chunked(read_list(lines, column), IDS_A_FILE):
+            bad = [each for each in batch if isinstance(each, BadLine)]
+            draft.bad_count += len(bad)
+            draft.bad += bad[: MOST_BAD_LINES - len(draft.bad)]
+            good: list[Found] = [each for each in batch if not isinstance(each, BadLine)]
+            self._take(draft, good)
+            if progress is not None:
+                last = batch[-1]
+                progress(last.number if isinstance(last, BadLine) else last[0], len(draft.ids))
+        return draft
+
+    def _take(self, draft: "_Draft", good: Sequence[Found]) -> None:
+        """Write what the draft does not have yet."""
+        table = pa.table([[video_id for _, video_id in good], [number for number, _ in good]], schema=IDS)
+        fresh = draft.ids.add(_hashes(table))
+        draft.duplicates += table.num_rows - int(fresh.sum())
+        draft.files += self._write(table.filter(pa.array(fresh)))
+
+    def _enter(self, name: str, draft: "_Draft") -> tuple[list[ListFile], set[str]]:
+        """Make the draft's ids and bad lines part of the list `name`; its files with ids, and those of no use."""
+        files, compared, written = draft.files, set[str](), {file.name for file in draft.files}
+        superseded = set[str]()
+
+        def entered(manifest: InboxManifest) -> InboxManifest:
+            nonlocal files, superseded
+            held = manifest.find(name) or KeptList(name=name, created_at=datetime.now(UTC))
+            if not held.named.isdisjoint(written):
+                return manifest  # it went through before, though the answer got lost
+            others = [file for file in held.files if file.name not in compared]
+            compared.update(file.name for file in others)
+            files = self._without(files, others)
+            written.update(file.name for file in files)
+            changed: dict[str, Any] = self._bad_with(held, draft)
+            if changed:
+                written.update({changed["bad_file"]} - {None})
+                superseded = {held.bad_file} if held.bad_file else set()
+            if files:
+                changed |= {"files": (*held.files, *files), "duplicates": draft.duplicates}
+            return manifest.with_list(held.model_copy(update=changed)) if changed else manifest
+
+        after = self._change(entered)
+        return files, (written | superseded) - after.named
+
+    def _bad_with(self, held: KeptList, draft: "_Draft") -> dict[str, Any]:
+        """What changes of a list's bad lines, when these come to it and those that are settled go.
+
+        A line that it has already, as where a file is brought again that has grown, counts once.
+        """
+        kept = self._read_bad(held.bad_file)
+        left = [each for each in kept if each.kept not in draft.settled]
+        known = {each.kept for each in kept}
+        fresh = [each for each in draft.bad if each.kept not in known]
+        if not fresh and len(left) == len(kept):
+            return {}
+        unkept = draft.bad_count - len(draft.bad) if fresh else 0
+        name = self._write_bad([*left, *fresh][:MOST_BAD_LINES])
+        return {"bad": held.bad - (len(kept) - len(left)) + len(fresh) + unkept, "bad_file": name}
+
+    def _without(self, files: list[ListFile], others: Sequence[ListFile]) -> list[ListFile]:
+        """The files, written anew without the ids that the others have."""
+        if not others:
+            return files
+        known = _Ids()
+        for file in others:
+            known.add(_hashes(self._read(file.name, IDS)))
+        left = []
+        for file in files:
+            table = self._read(file.name, IDS)
+            fresh = ~known.has(_hashes(table))
+            left += [file] if fresh.all() else self._write(table.filter(pa.array(fresh)))
+        return left
+
+    def _change(self, change: Callable[[InboxManifest], InboxManifest]) -> InboxManifest:
+        """Replace the manifest, planned anew when somebody else was faster; how it is then."""
+        overtaken = retry_if_exception_type(FileChangedError)
+        waits = wait_random_exponential(0.05, max=2)  # where there are no locks, two writers must get out of step
+        retrying = Retrying(retry=overtaken, wait=waits, stop=stop_after_attempt(_ATTEMPTS), reraise=True)
+        return retrying(self._change_once, change)
+
+    def _change_once(self, change: Callable[[InboxManifest], InboxManifest]) -> InboxManifest:
+        before, version = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
+        after = change(before)
+        if after == before:
+            # Whoever wrote it may have been killed before it was sure to survive a power cut.
+            self._storage.settle(layout.INBOX_MANIFEST)
+            return after
+        with self._storage.lock(layout.INBOX_LOCK, self._lock_timeout):
+            after.replace(self._storage, layout.INBOX_MANIFEST, expecting=version)
+        return after
+
+    def _ids(self, each: KeptList, start: int, count: int) -> Iterator[str]:
+        """So many ids of a list, from a position on."""
+        starts = accumulate((file.ids for file in each.files), initial=0)
+        for file, first in zip(each.files, starts, strict=False):
+            skipped = max(0, start - first)
+            wanted = min(file.ids, start + count - first) - skipped
+            if wanted > 0:
+                yield from self._read(file.name, IDS)["video_id"].slice(skipped, wanted).to_pylist()
+
+    def _write(self, table: pa.Table) -> list[ListFile]:
+        if not table.num_rows:
+            return []
+        name = new_name(layout.SUFFIX)
+        self._put(name, table)
+        return [ListFile(name=name, ids=table.num_rows)]
+
+    def _write_bad(self, bad: Sequence[BadLine]) -> str | None:
+        if not bad:
+            return None
+        name = new_name(layout.SUFFIX)
+        columns = [[each.number for each in bad], [each.kept for each in bad], [each.reason for each in bad]]
+        self._put(name, pa.table(columns, schema=BAD))
+        return name
+
+    def _read_bad(self, name: str | None) -> list[BadLine]:
+        rows = self._read(name, BAD).to_pylist() if name else []
+        return [BadLine(row["line"], row["text"][:_SHOWN], row["reason"], row["text"]) for row in rows]
+
+    def _put(self, name: str, table: pa.Table) -> None:
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd", use_dictionary=["reason"], write_page_checksum=True)
+        self._storage.put(_key(name), bytes(sink.getvalue()))
+
+    def _read(self, name: str, schema: pa.Schema) -> pa.Table:
+        key = _key(name)
+        try:
+            data = self._storage.read(key).data
+        except FileNotFoundError as error:
+            raise UnreadableFileError(
+                f"{layout.INBOX_MANIFEST} names {key}, which is not there: restore it from a backup, or bring the "
+                f"list again under another name",
+                key=key,
+            ) from error
+        with naming_damage(key):
+            return parquet.opened(pa.BufferReader(data), schema, parquet.INBOX).read()
+
+    def _sweep(self) -> None:
+        """Delete files that no list names and that are too old for somebody to be about to name them."""
+        named = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].named
+        before = datetime.now(UTC) - LEFTOVER_AGE
+        stamps = {name: named_at(name) for name in self._storage.children(layout.INBOX)}
+        old = [name for name, stamp in stamps.items() if name not in named and stamp is not None and stamp < before]
+        self._storage.delete(map(_key, old))
+
+
+class _Ids:
+    """A set of hashes of ids: sorted arrays, each at least twice as long as the next."""
+
+    def __init__(self) -> None:
+        self._runs: list[npt.NDArray[np.uint64]] = []
+
+    def __len__(self) -> int:
+        return sum(map(len, self._runs))
+
+    def has(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Which of these are in it."""
+        found = np.zeros(len(hashes), dtype=np.bool_)
+        for run in self._runs:
+            places = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
+            found |= run[places] == hashes
+        return found
+
+    def add(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Put these into it; which of them were not there before, each the first time."""
+        fresh = np.zeros(len(hashes), dtype=np.bool_)
+        run, first = np.unique(hashes, return_index=True)
+        new = ~self.has(run)
+        fresh[first[new]] = True
+        run = run[new]
+        while self._runs and len(self._runs[-1]) < 2 * len(run):
+            run = np.sort(np.concatenate([self._runs.pop(), run]))
+        self._runs += [run] if len(run) else []
+        return fresh
+
+    def digest(self) -> str:
+        """A name for the set."""
+        together = np.sort(np.concatenate([_NOTHING, *self._runs]))
+        return hashlib.sha256(together.astype("<u8").tobytes()).hexdigest()[:20]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A list that was read, in files that nobody names yet."""
+
+    files: list[ListFile] = field(default_factory=list)
+    ids: _Ids = field(default_factory=_Ids)
+    duplicates: int = 0
+    bad_count: int = 0
+    bad: list[BadLine] = field(default_factory=list)
+    settled: set[str] = field(default_factory=set)
+    """Bad lines of before that can be read now, as they are kept."""
+
+
+def _pieces(bad: BadLine) -> list[str]:
+    """The lines of a bad line, which has several where it is part of a CSV; none where it is not kept whole."""
+    return [] if bad.kept.endswith("…") else [piece for piece in bad.kept.splitlines() if piece.strip()]
+
+
+def _hashes(table: pa.Table) -> npt.NDArray[np.uint64]:
+    ids = np.asarray(table["video_id"].to_numpy(zero_copy_only=False), dtype=object)
+    hashes: npt.NDArray[np.uint64] = pd.util.hash_array(ids, categorize=False)
+    return hashes
+
+
+def _key(name: str) -> str:
+    return f"{layout.INBOX}/{name}"

@@ -1,0 +1,60 @@
+"""What stands where in a vault: dates, hours and parts, told by names alone."""
+
+import datetime as dt
+import logging
+from collections.abc import Iterator
+from functools import lru_cache
+
+from ghost_tracking.core.partitions import Partition, Period
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.storage import Storage
+
+log = logging.getLogger(__name__)
+
+
+def published_dates(storage: Storage) -> list[dt.date]:
+    """The dates that have a folder under `metrics/`, in order; names that are no date are passed over."""
+    found = (_partition(f"{name}/hour=00") for name in storage.children(layout.METRICS))
+    return [partition.date for partition in found if partition is not None]
+
+
+def published_hours(storage: Storage, date: dt.date) -> list[Partition]:
+    """The hours of a date that have a folder under `metrics/`, in order."""
+    folder = f"date={date.isoformat()}"
+    found = (_partition(f"{folder}/{name}") for name in storage.children(f"{layout.METRICS}/{folder}"))
+    return [partition for partition in found if partition is not None]
+
+
+def hours_between(storage: Storage, start: dt.datetime | None, end: dt.datetime | None) -> Iterator[Partition]:
+    """The hours under `metrics/` that meet [start, end), in order."""
+    for date in published_dates(storage):
+        if Period.day(date).meets(start, end):
+            yield from (hour for hour in published_hours(storage, date) if hour.meets(start, end))
+
+
+def staged_hours(storage: Storage) -> list[Partition]:
+    """The hours that have a folder for parts, in order."""
+    hours: list[Partition] = []
+    for date in storage.children(layout.PARTS):
+        for name in storage.children(f"{layout.PARTS}/{date}"):
+            partition = _partition(f"{date}/{name}")
+            if partition is None:
+                log.warning("%s/%s/%s is no partition of the vault", layout.PARTS, date, name)
+            else:
+                hours.append(partition)
+    return hours
+
+
+def part_names(storage: Storage, partition: Partition) -> list[str]:
+    """The names of an hour's staged parts, in the order in which they are merged."""
+    names = storage.children(layout.parts(partition))
+    # the first versions of this program called them .parquet
+    return [name for name in names if name.endswith((layout.PART_SUFFIX, layout.SUFFIX))]
+
+
+@lru_cache(maxsize=1 << 14)  # every reading meets the same names again
+def _partition(path: str) -> Partition | None:
+    try:
+        return Partition.parse(path)
+    except ValueError:
+        return None

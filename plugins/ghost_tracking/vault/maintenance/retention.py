@@ -1,0 +1,113 @@
+"""Expiry: points past an age go from every layer, the schedule never."""
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from pydantic import AwareDatetime
+
+from ghost_tracking.core.partitions import Partition
+from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.availability import Availability
+from ghost_tracking.vault.history.compaction import Folder
+from ghost_tracking.vault.history.manifest import load
+from ghost_tracking.vault.kit.manifests import Manifest
+from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
+from ghost_tracking.vault.points import files
+from ghost_tracking.vault.reports import ExpireReport
+from ghost_tracking.vault.storage import Storage
+
+NOTICE: Final = timedelta(hours=1)
+
+log = logging.getLogger(__name__)
+
+
+def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: bool) -> ExpireReport:
+    """Delete the hours that ended by `cutoff`, or only count them. The caller holds `layout.SERIES_LOCK`.
+
+    Staged parts go first, so that no publication brings back an hour that has gone; hourly files then, series after
+    them. Of availability whole months go.
+    """
+    report = ExpireReport()
+    parts = [
+        layout.part(hour, name)
+        for hour in staged_hours(storage)
+        if hour.ends_at <= cutoff
+        for name in part_names(storage, hour)
+    ]
+    aside = list(_set_aside(storage, cutoff))
+    report += ExpireReport(parts=len(parts), set_aside=len(aside))
+    if not dry_run:
+        storage.delete([*parts, *aside])
+    for hour in [hour for hour in hours_between(storage, None, cutoff) if hour.ends_at <= cutoff]:
+        report += _expire_hour(storage, hour, lock_timeout, dry_run=dry_run)
+    report += _expire_series(storage, cutoff, dry_run=dry_run)
+    return report + Availability(storage, lock_timeout).expire(cutoff, dry_run=dry_run)
+
+
+class Announcement(Manifest):
+    """The retention that is in force, or is going to be, and since when."""
+
+    days: int = 0
+    announced_at: AwareDatetime = datetime.min.replace(tzinfo=UTC)
+
+
+def was_announced(storage: Storage, days: int, now: datetime) -> bool:
+    """Whether this retention stood in `layout.RETENTION` an hour before `now`; another one is replaced by it."""
+    known, version = Announcement.load(storage, layout.RETENTION)
+    if known.days == days:
+        return known.announced_at <= now - NOTICE
+    Announcement(days=days, announced_at=now).replace(storage, layout.RETENTION, expecting=version)
+    return False
+
+
+def _expire_hour(storage: Storage, hour: Partition, lock_timeout: float, *, dry_run: bool) -> ExpireReport:
+    key = layout.stats(hour)
+    try:
+        footer, _ = files.footer_at(storage, key)
+        points = footer.rows
+        hours = 1
+    except FileNotFoundError:
+        points = hours = 0  # whoever was killed left the folder
+    except UnreadableFileError:
+        points, hours = 0, 1  # what it held is past its age, whatever it was
+    if not dry_run:
+        try:
+            with storage.lock(layout.lock(hour), lock_timeout):
+                storage.delete([key])
+        except PartitionBusyError:
+            problem = f"{key} is being written by somebody else: it goes with the next run"
+            return ExpireReport(problems=(problem,))
+    return ExpireReport(hours=hours, points=points)
+
+
+def _expire_series(storage: Storage, cutoff: datetime, *, dry_run: bool) -> ExpireReport:
+    index, _ = load(storage)
+    report = ExpireReport()
+    for period in index.periods:
+        old = [each.rows for hour, each in index.tallies(period).items() if hour.ends_at <= cutoff]
+        if not old:
+            continue
+        if not dry_run:
+            try:
+                Folder(storage).forget(period, lambda hour: hour.ends_at <= cutoff)
+            except (UnreadableFileError, FileChangedError, OSError) as error:
+                problem = f"the series of {period} keep points past their age: {error}"
+                log.error(problem)
+                report += ExpireReport(problems=(problem,))
+                continue
+        report += ExpireReport(series_points=sum(old))
+    return report
+
+
+def _set_aside(storage: Storage, cutoff: datetime) -> Iterator[str]:
+    """Files in quarantine of hours that are past their age."""
+    for key, _ in storage.walk(layout.QUARANTINE):
+        place = "/".join(key.removeprefix(f"{layout.QUARANTINE}/").split("/")[:2])
+        try:
+            if Partition.parse(place).ends_at <= cutoff:
+                yield key
+        except ValueError:
+            continue

@@ -1,0 +1,11 @@
+"""The archive: the metadata of every video for ever, in Parquet files that one manifest names.
+
+`writing` brings in what was staged at discovery and what the database is about to lose, `reading` finds it, `checking`
+proves it; `rows` has the one schema, `files` knows Parquet, `manifest` which files there are.
+"""
+
+from ghost_tracking.vault.metadata.scan import find_videos, ids_of_channels, read_videos
+from ghost_tracking.vault.metadata.verify import survey, verify
+from ghost_tracking.vault.metadata.writing import Archive
+
+__all__ = ["Archive", "find_videos", "ids_of_channels", "read_videos", "survey", "verify"]

@@ -1,0 +1,334 @@
+"""Writing the archive: staged metadata and rows of the database go into files that only a manifest makes part of it.
+
+New files are written durably, then the manifest is replaced, and only then are retired files and merged parts
+deleted. Whoever is killed on the way leaves either files that nobody names, which a later run sweeps, or parts that
+are merged once more, which changes nothing.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from ghost_tracking.core.videos import Video
+from ghost_tracking.errors import FileChangedError, UnreadableFileError
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.metadata import files, names
+from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, missing_file
+from ghost_tracking.vault.metadata.rows import (
+    DATABASE,
+    GIVEN,
+    SCHEMA,
+    STAGED,
+    Origin,
+    newest_of_each,
+    row_of,
+    standing,
+    table_of,
+)
+from ghost_tracking.vault.metadata_reports import ArchiveReport, ExpiryReport
+from ghost_tracking.vault.storage import Storage
+
+log = logging.getLogger(__name__)
+
+LEFTOVER_AGE: Final = timedelta(days=1)
+_ATTEMPTS: Final = 8
+_ROUND_BYTES: Final = 64 * 2**20
+"""Of staged metadata in memory at a time: some 60,000 videos with long descriptions."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What becomes of the archive in one replacement of its manifest: rows that it gets, by file the ids it loses."""
+
+    rows: pa.Table
+    superseded: dict[str, list[str]] = field(default_factory=dict)
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+
+class Archive:
+    """The writing side of the archive on one storage. Every verb raises as `hook.ParquetVaultHook` says."""
+
+    def __init__(self, storage: Storage, lock_timeout: float) -> None:
+        self._storage = storage
+        self._lock_timeout = lock_timeout
+
+    def stage(self, videos: Sequence[Video], discovered_at: datetime) -> str | None:
+        """Write `videos` as one durable part, and return its key; None where there are none."""
+        if not videos:
+            return None
+        rows = [row_of(video, discovered_at) for video in videos]
+        draft = files.Draft()
+        draft.write(newest_of_each(table_of(rows, datetime.now(UTC))))
+        key = names.staged(names.new_name(layout.PART_SUFFIX))
+        self._storage.put(key, draft.finish().to_pybytes())
+        return key
+
+    def merge_staged(self, *, dry_run: bool = False) -> ArchiveReport:
+        """Bring all staged metadata into the archive, and delete its parts; with `dry_run` only tell."""
+        if dry_run:
+            return self._merge_staged(dry_run=True)
+        with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
+            report = self._merge_staged(dry_run=False)
+            self._sweep()
+        return report
+
+    def take(self, rows: Sequence[Mapping[str, Any]], *, dry_run: bool = False) -> ArchiveReport:
+        """Hold exactly these rows of the database, durably, before it returns; with `dry_run` only tell."""
+        table = newest_of_each(table_of(rows, datetime.now(UTC)))
+        if dry_run:
+            return self._add(table, DATABASE, dry_run=True)
+        with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
+            return self._add(table, DATABASE, dry_run=False)
+
+    def expire(self, cutoff: datetime, *, dry_run: bool = False) -> ExpiryReport:
+        """Drop what was discovered before `cutoff`, staged metadata too; with `dry_run` only count it."""
+        if dry_run:
+            return self._expirable(cutoff)
+        with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
+            report = ExpiryReport(problems=self._merge_staged(dry_run=False).problems)
+            for file in ArchiveManifest.of(self._storage)[0].files:
+                if file.oldest < cutoff:
+                    dropped = self._drop(file, lambda rows: pc.greater_equal(files.discovery(rows), _time(cutoff)))
+                    report = replace(report, videos=report.videos + dropped, files=report.files + 1)
+            self._tidy()
+        return report
+
+    def forget(self, name: str, video_ids: Sequence[str]) -> None:
+        """Leave these videos out of the archived file `name`, where the manifest still names it."""
+
+        def left_out(manifest: ArchiveManifest) -> _Change:
+            is_there = any(file.name == name for file in manifest.files)
+            return _Change(SCHEMA.empty_table(), {name: list(video_ids)} if is_there else {})
+
+        with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
+            self._commit(left_out)
+
+    def _expirable(self, cutoff: datetime) -> ExpiryReport:
+        found = ExpiryReport()
+        for file in ArchiveManifest.of(self._storage)[0].files:
+            if file.oldest < cutoff:
+                with files.opened(self._storage, file.key) as opened:
+                    old = sum(_older(rows, cutoff) for rows in files.groups(opened, ["discovered_at", "archived_at"]))
+                found = replace(found, videos=found.videos + old, files=found.files + 1)
+        parts = _Parts(self._storage, set_aside=False)
+        return replace(found, staged=sum(_older(table, cutoff) for _, table in parts))
+
+    def _merge_staged(self, *, dry_run: bool) -> ArchiveReport:
+        parts = _Parts(self._storage, set_aside=not dry_run)
+        reports = []
+        for keys, table in _rounds(parts):
+            report = self._add(newest_of_each(table), STAGED, dry_run=dry_run)
+            reports.append(replace(report, parts_merged=len(keys)))
+            if not dry_run:
+                self._storage.delete(keys)
+        trouble = ArchiveReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
+        return ArchiveReport.combined([*reports, trouble])
+
+    def _add(self, table: pa.Table, origin: Origin, *, dry_run: bool) -> ArchiveReport:
+        """Add rows, each video once and sorted, in the place of those that are held of the same videos."""
+
+        def added(manifest: ArchiveManifest) -> _Change:
+            return self._compared(manifest, table, origin)
+
+        if dry_run:
+            change, written = added(ArchiveManifest.of(self._storage)[0]), 0
+        else:
+            change, written = self._commit(added)
+            written += self._tidy()
+        return ArchiveReport(change.added, change.changed, change.unchanged, bytes=written)
+
+    def _compared(self, manifest: ArchiveManifest, table: pa.Table, origin: Origin) -> _Change:
+        """What of `table` the archive does not hold yet, or holds otherwise."""
+        ids = table["video_id"].to_pylist()
+        known: set[str] = set()
+        changed: list[dict[str, Any]] = []
+        superseded: dict[str, list[str]] = {}
+        for file in manifest.files:
+            with files.opened(self._storage, file.key) as opened:
+                held = {row["video_id"]: row for row in files.rows_of(opened, ids, GIVEN).to_pylist()}
+            both = table.filter(pc.is_in(table["video_id"], pa.array(held, pa.string())))
+            for row in both.select(GIVEN).to_pylist():
+                video_id = row["video_id"]
+                stands = standing(held[video_id], row, origin)
+                if stands is not None or video_id in known:  # one that is in two files leaves the second
+                    superseded.setdefault(file.name, []).append(video_id)
+                if stands is not None and video_id not in known:
+                    changed.append(stands)
+                known.add(video_id)
+        new = table.filter(pc.invert(pc.is_in(table["video_id"], pa.array(known, pa.string()))))
+        rows = pa.concat_tables([new, table_of(changed, datetime.now(UTC))]).sort_by("video_id")
+        return _Change(rows, superseded, new.num_rows, len(changed), len(known) - len(changed))
+
+    def _commit(self, planned: Callable[[ArchiveManifest], _Change]) -> tuple[_Change, int]:
+        """Make a change durable, planned anew when somebody else was faster; what it was, and the bytes written."""
+        overtaken = retry_if_exception_type((FileChangedError, FileNotFoundError))
+        waits = wait_random_exponential(0.05, max=2)  # where there are no locks, two writers must get out of step
+        retrying = Retrying(retry=overtaken, wait=waits, stop=stop_after_attempt(_ATTEMPTS), reraise=True)
+        try:
+            return retrying(self._commit_once, planned)
+        except FileNotFoundError as error:
+            raise missing_file(error) from error
+
+    def _commit_once(self, planned: Callable[[ArchiveManifest], _Change]) -> tuple[_Change, int]:
+        manifest, version = ArchiveManifest.of(self._storage)
+        if version is None:
+            manifest.replace(self._storage, layout.VIDEOS_MANIFEST, expecting=None)  # never a file without it
+            manifest, version = ArchiveManifest.of(self._storage)
+        change = planned(manifest)
+        if not (change.rows.num_rows or change.superseded):
+            # Whoever wrote it may have been killed before it was sure to survive a power cut.
+            self._storage.settle(layout.VIDEOS_MANIFEST)
+            return change, 0
+        retired = [file for file in manifest.files if file.name in change.superseded]
+        written = [self._rewritten(file, change.superseded[file.name]) for file in retired]
+        written += self._written([change.rows])
+        self._switch(manifest, version, [file for file in written if file is not None], retired)
+        return change, sum(file.bytes for file in written if file is not None)
+
+    def _tidy(self) -> int:
+        """Merge files of one size class until no class has too many; the bytes written."""
+        written = 0
+        while True:
+            manifest, version = ArchiveManifest.of(self._storage)
+            if not (small := manifest.mergeable()):
+                return written
+            try:
+                with _all_opened(self._storage, small) as streams:
+                    made = self._written(files.merged(streams))
+                self._switch(manifest, version, made, small)
+            except (FileChangedError, FileNotFoundError):
+                log.warning("The archive's files are being merged by somebody else")
+                return written
+            written += sum(file.bytes for file in made)
+
+    def _rewritten(self, file: ArchivedFile, without: Sequence[str]) -> ArchivedFile | None:
+        """A file without some videos; None where it had no others."""
+        dropped = pa.array(without, pa.string())
+        with files.opened(self._storage, file.key) as opened:
+            kept = (rows.filter(pc.invert(pc.is_in(rows["video_id"], dropped))) for rows in files.groups(opened))
+            return next(iter(self._written(kept)), None)
+
+    def _drop(self, file: ArchivedFile, keeping: Callable[[pa.Table], pa.Array]) -> int:
+        """Keep of a file only some rows; how many went."""
+        manifest, version = ArchiveManifest.of(self._storage)
+        with files.opened(self._storage, file.key) as opened:
+            made = self._written(rows.filter(keeping(rows)) for rows in files.groups(opened))
+        self._switch(manifest, version, made, [file])
+        return file.videos - sum(each.videos for each in made)
+
+    def _written(self, tables: Iterable[pa.Table]) -> list[ArchivedFile]:
+        """One durable file of rows that come in order, which no manifest names yet; none where there are no rows."""
+        draft = files.Draft()
+        for table in tables:
+            draft.write(table)
+        if draft.oldest is None:
+            return []
+        data = draft.finish().to_pybytes()
+        name = names.new_name(layout.SUFFIX)
+        self._storage.put(names.archived(name), data)
+        return [ArchivedFile(name=name, videos=draft.videos, bytes=len(data), oldest=draft.oldest)]
+
+    def _switch(
+        self,
+        manifest: ArchiveManifest,
+        version: Any,
+        added: Iterable[ArchivedFile],
+        retired: Collection[ArchivedFile],
+    ) -> None:
+        """The step that makes files part of the archive and others no longer, and then deletes these.
+
+        What was written stays when this fails: whether the manifest names it after all, only a later sweep can tell.
+        """
+        changed = manifest.with_files(added, {file.name for file in retired})
+        changed.replace(self._storage, layout.VIDEOS_MANIFEST, expecting=version)
+        self._storage.delete(file.key for file in retired)
+
+    def _sweep(self) -> None:
+        """Delete files that no manifest names and that are too old for somebody to be about to name them."""
+        manifest, version = ArchiveManifest.of(self._storage)
+        if version is None:
+            return
+        named = {file.name for file in manifest.files}
+        before = datetime.now(UTC) - LEFTOVER_AGE
+        stamps = {name: names.named_at(name) for name in self._storage.children(layout.VIDEOS)}
+        old = [name for name, stamp in stamps.items() if name not in named and stamp is not None and stamp < before]
+        self._storage.delete(names.archived(name) for name in old)
+
+
+class _Parts:
+    """The staged parts by key, read one after another; broken ones are passed over, and set aside where allowed."""
+
+    def __init__(self, storage: Storage, *, set_aside: bool) -> None:
+        self.quarantined: list[str] = []
+        self.problems: list[str] = []
+        self._storage = storage
+        self._set_aside = set_aside
+
+    def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
+        for name in staged_names(self._storage):
+            try:
+                yield names.staged(name), read_part(self._storage, name)
+            except UnreadableFileError as error:
+                self._put_by(name, error)
+            except FileNotFoundError:
+                log.warning("%s was merged by somebody else", names.staged(name))
+
+    def _put_by(self, name: str, error: UnreadableFileError) -> None:
+        problem = error.message
+        if self._set_aside:
+            aside = names.quarantined(name)
+            self._storage.move(names.staged(name), aside)
+            self.quarantined.append(aside)
+            problem = f"{problem}; it was set aside as {aside}"
+        log.error(problem)
+        self.problems.append(problem)
+
+
+def staged_names(storage: Storage) -> list[str]:
+    """The names of the staged parts, in the order in which they were staged."""
+    return [name for name in storage.children(layout.STAGED_VIDEOS) if name.endswith(layout.PART_SUFFIX)]
+
+
+def read_part(storage: Storage, name: str) -> pa.Table:
+    """A staged part; UnreadableFileError when it is damaged, FileNotFoundError when it is merged already."""
+    key = names.staged(name)
+    return files.decode(key, storage.read(key).data)
+
+
+def _rounds(parts: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[list[str], pa.Table]]:
+    """Parts together, with their keys, as many as memory may hold at a time."""
+    keys: list[str] = []
+    tables: list[pa.Table] = []
+    for key, table in parts:
+        keys.append(key)
+        tables.append(table)
+        if sum(each.nbytes for each in tables) >= _ROUND_BYTES:
+            yield keys, pa.concat_tables(tables)
+            keys, tables = [], []
+    if keys:
+        yield keys, pa.concat_tables(tables)
+
+
+@contextmanager
+def _all_opened(storage: Storage, many: Iterable[ArchivedFile]) -> Iterator[list[Iterator[pa.Table]]]:
+    """The row groups of several files, open together."""
+    with ExitStack() as stack:
+        yield [files.groups(stack.enter_context(files.opened(storage, file.key))) for file in many]
+
+
+def _older(table: pa.Table, cutoff: datetime) -> int:
+    """How many rows were discovered before `cutoff`."""
+    return pc.sum(pc.less(files.discovery(table), _time(cutoff)), min_count=0).as_py() or 0
+
+
+def _time(moment: datetime) -> pa.Scalar:
+    return pa.scalar(moment, SCHEMA.field("discovered_at").type)

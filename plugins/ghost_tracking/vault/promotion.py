@@ -1,0 +1,155 @@
+"""What the rule of heat needs to know of a roster chunk's videos: see `core.heat`, of which this is the fast twin.
+
+A small file beside each chunk, by the positions of its ids, written anew with each visit. It is made of what the vault
+has anyway, so nobody minds when it is lost: after two more readings it is as it was.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ghost_tracking.core.heat import FALLEN_FOR, SHORTEST, HeatRule
+from ghost_tracking.core.videos import Reading
+from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.metadata.files import naming_damage
+from ghost_tracking.vault.points.tables import Numbers
+from ghost_tracking.vault.storage import Storage
+
+log = logging.getLogger(__name__)
+
+UNKNOWN: Final = -1
+SCHEMA: Final = pa.schema([pa.field(name, pa.int64(), nullable=False) for name in ("views", "seconds", "gain_a_day")])
+
+_DAY: Final = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """By the positions of a chunk's ids, each as `core.heat.Trend` has it, `UNKNOWN` where it is not known.
+
+    `seconds` since 1970 of the reading that had the highest count.
+    """
+
+    views: Numbers
+    seconds: Numbers
+    gain_a_day: Numbers
+
+    @classmethod
+    def empty(cls, length: int) -> "Memory":
+        """Nothing is known of so many videos."""
+        return cls(*(np.full(length, UNKNOWN, dtype=np.int64) for _ in SCHEMA))
+
+
+def load(storage: Storage, chunk: str, length: int) -> Memory | None:
+    """What is remembered of a chunk of `length` ids; None where that is nothing, or broken. OSError of the storage."""
+    key = layout.heat(chunk)
+    try:
+        data = storage.read(key).data
+        with naming_damage(key):
+            file = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.ROSTER)
+            table = file.read()
+    except FileNotFoundError:
+        return None
+    except UnreadableFileError as error:
+        log.warning("%s: what is hot among its videos is found out anew", error.message)
+        return None
+    if table.num_rows != length:
+        log.warning("%s has %d videos in the place of %d: it begins anew", key, table.num_rows, length)
+        return None
+    return Memory(*(table[name].to_numpy() for name in SCHEMA.names))
+
+
+def save(storage: Storage, chunk: str, memory: Memory) -> None:
+    """Remember this of a chunk, durably, whatever was remembered before."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        pa.table([memory.views, memory.seconds, memory.gain_a_day], schema=SCHEMA),
+        sink,
+        version="2.6",
+        data_page_version="1.0",
+        compression="zstd",
+        compression_level=9,  # most bytes of a count are zero: 3 bytes a video instead of 24
+        use_dictionary=False,
+        write_statistics=False,
+        write_page_checksum=True,
+        store_schema=False,
+    )
+    storage.put(layout.heat(chunk), bytes(sink.getvalue()))
+
+
+def forget(storage: Storage, chunks: Iterable[str]) -> None:
+    """Remove what is remembered of these chunks, where anything is."""
+    storage.delete([layout.heat(chunk) for chunk in chunks])
+
+
+def taken(memory: Memory, positions: Sequence[int | None]) -> Memory:
+    """What is remembered at these positions, in their order; nothing for None."""
+    known = np.array([position is not None for position in positions], dtype=bool)
+    where = np.array([position or 0 for position in positions], dtype=np.int64)
+    return Memory(*(np.where(known, getattr(memory, name)[where], UNKNOWN) for name in SCHEMA.names))
+
+
+def remembered(storage: Storage) -> list[str]:
+    """The chunks of which something is remembered, those too that are no more."""
+    return [name.removesuffix(layout.SUFFIX) for name in storage.children(layout.HEAT)]
+
+
+def carried(ids: Sequence[str], before: Iterable[tuple[Sequence[str], Memory | None]]) -> Memory:
+    """What is known of the videos of a new chunk that takes the place of others, each with its ids and its memory."""
+    together = Memory.empty(len(ids))
+    places = {video_id: position for position, video_id in enumerate(ids)}
+    for old_ids, memory in before:
+        if memory is None:
+            continue
+        pairs = [(places[video_id], old) for old, video_id in enumerate(old_ids) if video_id in places]
+        new, old = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        together.views[new], together.seconds[new] = memory.views[old], memory.seconds[old]
+        together.gain_a_day[new] = memory.gain_a_day[old]
+    return together
+
+
+def counted(ids: Sequence[str], found: Mapping[str, Reading]) -> tuple[Numbers, Numbers]:
+    """The views of these videos and the seconds since 1970 when they were read; `UNKNOWN` for those that were not."""
+    views, seconds = np.full((2, len(ids)), UNKNOWN, dtype=np.int64)
+    for position, video_id in enumerate(ids):
+        reading = found.get(video_id)
+        if reading is not None and reading.views is not None:
+            views[position], seconds[position] = reading.views, int(reading.observed_at.timestamp())
+    return views, seconds
+
+
+def after(memory: Memory | None, views: Numbers, seconds: Numbers) -> Memory:
+    """What to remember after readings of all positions, as from `counted`; see `core.heat.trend_after`."""
+    before = Memory.empty(len(views)) if memory is None else memory
+    known, read = before.views != UNKNOWN, views != UNKNOWN
+    gained, tells = _gain_a_day(before, views, seconds)
+    fallen = known & (views < before.views) & (seconds - before.seconds > FALLEN_FOR.total_seconds())
+    first = read & (~known | fallen)
+    return Memory(
+        np.where(first | tells, views, before.views),
+        np.where(first | tells, seconds, before.seconds),
+        np.where(first, UNKNOWN, np.where(tells, gained, before.gain_a_day)),
+    )
+
+
+def hot(memory: Memory | None, views: Numbers, seconds: Numbers, rule: HeatRule | None) -> Numbers:
+    """The positions of the videos that these readings make hot; see `core.heat.is_hot`."""
+    if memory is None or rule is None:
+        return np.empty(0, dtype=np.int64)
+    gained, tells = _gain_a_day(memory, views, seconds)
+    enough = np.maximum(rule.factor * memory.gain_a_day, rule.least_views_a_day)
+    return np.flatnonzero(tells & (memory.gain_a_day != UNKNOWN) & (gained >= enough))
+
+
+def _gain_a_day(before: Memory, views: Numbers, seconds: Numbers) -> tuple[Numbers, np.ndarray]:
+    """What each video gained in whole views a day, and whether its reading tells that."""
+    waited = seconds - before.seconds
+    tells = (before.views != UNKNOWN) & (views >= before.views) & (waited >= SHORTEST.total_seconds())
+    return (views - before.views) * _DAY // np.where(tells, waited, 1), tells

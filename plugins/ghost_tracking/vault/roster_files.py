@@ -1,0 +1,200 @@
+"""The roster's files: the ids of a chunk each, sorted, in 7 bytes an id; written once and never changed.
+
+Nearly all ids are 64 bits in base64url. Sorted as numbers they lie 2^51 apart in a chunk of 5,000, which Parquet's
+delta encoding stores in 54 bits. An id that is no 64 bits is kept as text.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from datetime import date
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ghost_tracking.core.heat import HeatRule
+from ghost_tracking.core.videos import Reading
+from ghost_tracking.errors import ForeignFileError, UnreadableFileError
+from ghost_tracking.vault import layout, promotion
+from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.storage import Storage
+
+SCHEMA: Final = pa.schema([pa.field("number", pa.uint64()), pa.field("other", pa.string())])
+_ID_LENGTH: Final = 11
+_NOBODY: Final = {True: ("AAAAAAAAAAA", "AAAAAAAAAAE", "AAAAAAAAAAI"), False: ("-", "_", "--")}
+"""One of these, which hardly a video has, stands where all ids of one kind are forgotten, among others of another."""
+
+
+class ChunkFiles:
+    """`roster/<day it was made>-<hash of the ids>.parquet`; days are UTC."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    def write(self, ids: Iterable[str], made_on: date) -> str:
+        """Keep these ids durably; returns the chunk's name. The same ids on the same day make the same file."""
+        data = encode(ids)
+        name = f"{made_on.isoformat()}-{hashlib.sha256(data).hexdigest()[:20]}"
+        self._storage.put(layout.chunk(name), data)
+        return name
+
+    def read(self, name: str) -> list[str]:
+        """The ids of a chunk, in the order of their positions.
+
+        UnreadableFileError, naming the file, where it is damaged or gone; an `OSError` with an `errno` is the
+        storage's.
+        """
+        key = layout.chunk(name)
+        try:
+            return decode(self._storage.read(key).data)
+        except FileNotFoundError as error:
+            raise UnreadableFileError(
+                f"{key} is not in the vault ({self._storage.place}), but the roster names it: restore it from a backup "
+                "of the vault, or the database from the time of this vault",
+                key=key,
+            ) from error
+        except ForeignFileError:
+            raise
+        except UnreadableFileError as error:
+            raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
+        except (pa.ArrowException, OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            reason = str(error).partition("\n")[0][:200]
+            raise UnreadableFileError(f"{key} is not an intact chunk of the roster: {reason}", key=key) from error
+
+    def names(self) -> Iterator[tuple[str, date]]:
+        """Every chunk that has a file, and the day it was made; also those that no row names."""
+        for file in self._storage.children(layout.ROSTER):
+            name = file.removesuffix(layout.SUFFIX)
+            try:
+                yield name, date.fromisoformat(name[:10])
+            except ValueError:
+                continue  # somebody else's
+
+    def forget(self, name: str, video_ids: Iterable[str]) -> None:
+        """Leave no trace of these videos in a chunk, on the roster or retired, nor of what is remembered of them.
+
+        Positions stay: a neighbour's id takes the place of a forgotten one, which has departed from the chunk, and a
+        database that is restored from a backup finds the others where it knows them. Where there are no others, the
+        file has no ids any more.
+        """
+        ids, forgotten = self.read(name), frozenset(video_ids)
+        left = _with_neighbours(ids, forgotten)
+        places = {video_id: place for place, video_id in enumerate(ids) if video_id not in forgotten}
+        memory = promotion.load(self._storage, name, len(ids))
+        if memory is not None:
+            promotion.save(self._storage, name, promotion.taken(memory, [places.get(video_id) for video_id in left]))
+        self._storage.put(layout.chunk(name), encode(left))
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove the files of chunks, those that are there, and what is remembered of their videos."""
+        self._storage.delete([layout.chunk(name) for name in names])
+        promotion.forget(self._storage, names)
+
+    # What is remembered of a chunk's videos, to tell which of them become hot
+
+    def compare(
+        self, name: str, ids: Sequence[str], found: Mapping[str, Reading], rule: HeatRule
+    ) -> tuple[list[str], promotion.Memory]:
+        """Those of a chunk's `ids` that these readings make hot, and what to remember of all once that is written."""
+        before = promotion.load(self._storage, name, len(ids))
+        views, seconds = promotion.counted(ids, found)
+        hot = [ids[position] for position in promotion.hot(before, views, seconds, rule)]
+        return hot, promotion.after(before, views, seconds)
+
+    def remember(self, name: str, memory: promotion.Memory) -> None:
+        """Keep this for the next visit of a chunk."""
+        promotion.save(self._storage, name, memory)
+
+    def carry(self, name: str, ids: Sequence[str], replaced: Iterable[str]) -> None:
+        """Remember of a new chunk's videos what was remembered of them in the chunks that it replaces."""
+        before = []
+        for old in replaced:
+            old_ids = self.read(old)
+            before.append((old_ids, promotion.load(self._storage, old, len(old_ids))))
+        if any(memory is not None for _, memory in before):
+            promotion.save(self._storage, name, promotion.carried(ids, before))
+
+
+def _with_neighbours(ids: Sequence[str], forgotten: Set[str]) -> list[str]:
+    """The ids with that of the one before (at the beginning: after) in the place of each forgotten one.
+
+    Sorted as before: ids that are numbers stand before others, so that a neighbour is of the same kind.
+    """
+    if all(video_id in forgotten for video_id in ids):
+        return []
+    kinds = (ids[: _first_other(ids)], ids[_first_other(ids) :])
+    return [video_id for kind in kinds for video_id in _filled(kind, forgotten)]
+
+
+def _filled(ids: Sequence[str], forgotten: Set[str]) -> Iterator[str]:
+    neighbour = next((video_id for video_id in ids if video_id not in forgotten), None)
+    for video_id in ids:
+        neighbour = neighbour if video_id in forgotten else video_id
+        yield neighbour or next(each for each in _NOBODY[_is_number(video_id)] if each not in forgotten)
+
+
+def _first_other(ids: Sequence[str]) -> int:
+    return next((place for place, video_id in enumerate(ids) if not _is_number(video_id)), len(ids))
+
+
+def _is_number(video_id: str) -> bool:
+    return len(video_id) == _ID_LENGTH and not base64.urlsafe_b64decode(f"{video_id}A")[8]
+
+
+def encode(ids: Iterable[str]) -> bytes:
+    """A chunk's file: the ids that are 64 bits by their numbers, then the others."""
+    numbers, others = _numbers(list(ids))
+    table = pa.table(
+        {
+            "number": pa.concat_arrays([pa.array(numbers, pa.uint64()), pa.nulls(len(others), pa.uint64())]),
+            "other": pa.concat_arrays([pa.nulls(len(numbers), pa.string()), pa.array(others, pa.string())]),
+        },
+        schema=SCHEMA,
+    )
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        version="2.6",
+        data_page_version="1.0",
+        compression="none",
+        use_dictionary=False,
+        column_encoding={"number": "DELTA_BINARY_PACKED", "other": "PLAIN"},
+        write_statistics=False,
+        write_page_checksum=True,
+        store_schema=False,
+    )
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def decode(data: bytes) -> list[str]:
+    """The ids of a chunk's file."""
+    with parquet.opened(pa.BufferReader(data), SCHEMA, parquet.ROSTER) as file:
+        table = file.read()
+    numbers = table["number"].drop_null().to_numpy()
+    return [*_texts(numbers), *table["other"].drop_null().to_pylist()]
+
+
+def _numbers(ids: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """The sorted numbers of the ids that are 64 bits, and the sorted rest."""
+    candidates = [video_id for video_id in ids if len(video_id) == _ID_LENGTH]
+    packed = base64.urlsafe_b64decode("".join(f"{video_id}A" for video_id in candidates))
+    # twelve characters are nine bytes; the last one is empty in an id of 64 bits
+    octets = np.frombuffer(packed, np.uint8).reshape(-1, 9)
+    is_number = octets[:, 8] == 0
+    numbers = np.sort(np.ascontiguousarray(octets[is_number, :8]).view(">u8").ravel().astype(np.uint64))
+    others = [video_id for video_id in ids if len(video_id) != _ID_LENGTH]
+    others += [video_id for video_id, fits in zip(candidates, is_number, strict=True) if not fits]
+    return numbers, sorted(others)
+
+
+def _texts(numbers: np.ndarray) -> list[str]:
+    octets = np.zeros((len(numbers), 9), np.uint8)
+    octets[:, :8] = numbers.astype(">u8").view(np.uint8).reshape(-1, 8)
+    text = base64.urlsafe_b64encode(octets.tobytes()).decode("ascii")
+    return [text[start : start + _ID_LENGTH] for start in range(0, len(text), 12)]
