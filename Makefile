@@ -4,7 +4,7 @@ PY := .venv/bin/python
 # The API key reaches `make run` and nothing else.
 CLEAN := env -u YOUTUBE_API_KEY
 # `exec` leaves no shell between make and the supervisor, which gets make's signals.
-STACK := PYTHONPATH=include $(PY) -m local_stack
+STACK := PYTHONPATH=dev $(PY) -m local_stack
 
 .DEFAULT_GOAL := help
 .PHONY: help install run airflow vault status demo test test-faults test-page test-docs test-deployments test-celery lint format docs bench screenshots simulate dags-page lock clean
@@ -13,7 +13,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 install: ## make .venv from requirements.lock, if it is not up to date
-	@sh include/local_stack/install.sh
+	@sh dev/local_stack/install.sh
 
 run: install ## start everything: PostgreSQL, Airflow, the DAGs; ctrl-C stops it (state in .run/)
 	@exec env $(STACK) run
@@ -52,7 +52,7 @@ lint: install ## ruff, mypy, and the schemas of the compose file, of renovate.js
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
-	MYPYPATH=include:plugins $(PY) -m mypy --strict include/local_stack include/youtube_simulator include/simulation
+	MYPYPATH=dev:plugins $(PY) -m mypy --strict dev/local_stack dev/youtube_simulator dev/simulation
 	$(PY) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 	$(PY) -m check_jsonschema --builtin-schema vendor.renovate renovate.json
 	$(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
@@ -76,7 +76,7 @@ docs: .venv-docs ## make a site of the documentation in build/site, its links ch
 	@touch .venv-bench
 
 bench: .venv-bench ## measure how fast it is; some of it: make bench ARGS="tracker vault"
-	$(CLEAN) PYTHONPATH=plugins:include:tests $(PY) -m bench $(ARGS)
+	$(CLEAN) PYTHONPATH=plugins:dev:include:tests:. $(PY) -m benchmarks $(ARGS)
 
 DAYS = 90
 NEW_PER_DAY = 2000
@@ -85,7 +85,7 @@ screenshots: install ## make the README's pictures of the page anew, from a runn
 	SCREENSHOTS=1 $(CLEAN) $(PY) -m pytest tests/end_to_end/test_page.py -k screenshots
 
 simulate: install ## months in minutes: make simulate DAYS=90 NEW_PER_DAY=2000 ARGS="--quota-half-from 35"
-	@exec $(CLEAN) PYTHONPATH=plugins:include $(PY) -m simulation --days $(DAYS) --new-per-day $(NEW_PER_DAY) $(ARGS)
+	@exec $(CLEAN) PYTHONPATH=plugins:dev $(PY) -m simulation --days $(DAYS) --new-per-day $(NEW_PER_DAY) $(ARGS)
 
 dags-page: install ## write docs/dags.md anew, from the DAG files
 	@$(CLEAN) PYTHONPATH=plugins:tests $(PY) tests/dag_page.py
@@ -97,4 +97,4 @@ lock: install ## resolve the newest versions anew into requirements.lock, and th
 		requirements-image.txt --constraints requirements.lock -o requirements-image.lock --generate-hashes
 
 clean: ## remove .venv, caches and the demo; the data of make run stays
-	@sh include/local_stack/clean.sh
+	@sh dev/local_stack/clean.sh

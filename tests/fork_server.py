@@ -55,7 +55,7 @@ def _run(work: Mapping[str, Callable[..., Any]], order: dict[str, Any]) -> None:
 def forking(program: str) -> Iterator[Server]:
     """The server that a test file is when it is run as a script."""
     folder = Path(__file__).parents[1]
-    paths = os.pathsep.join(str(folder / name) for name in ("plugins", "include", "tests"))
+    paths = os.pathsep.join(str(folder / name) for name in ("plugins", "dev", "include", "tests"))
     with subprocess.Popen(
         [sys.executable, program],
         stdin=subprocess.PIPE,

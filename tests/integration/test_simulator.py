@@ -31,7 +31,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ORIGIN = datetime(2026, 1, 15, 10, tzinfo=UTC)
 NOW = ORIGIN + timedelta(hours=5, minutes=30)
 KEY = "canary-key-7f3a"
-INCLUDE = Path(__file__).parents[2] / "include"
+DEV = Path(__file__).parents[2] / "dev"
 
 
 @pytest.fixture
@@ -836,7 +836,7 @@ def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
     files = ["--ready-file", str(folder / "ready"), "--state-file", str(folder / "state.json")]
     return subprocess.Popen(
         [*command, *files],
-        env={**os.environ, "PYTHONPATH": str(INCLUDE)},
+        env={**os.environ, "PYTHONPATH": str(DEV)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

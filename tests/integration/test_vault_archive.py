@@ -152,7 +152,7 @@ WORK = {each.__name__: each for each in (run_all_dying, add_until, read_until)}
 @pytest.fixture(scope="module")
 def server() -> Iterator["subprocess.Popen[str]"]:
     folder = Path(__file__).parents[2]
-    paths = os.pathsep.join(str(folder / name) for name in ("plugins", "include", "tests"))
+    paths = os.pathsep.join(str(folder / name) for name in ("plugins", "dev", "include", "tests"))
     with subprocess.Popen(
         [sys.executable, __file__],
         stdin=subprocess.PIPE,

@@ -66,15 +66,15 @@ def bare_path(tmp_path):
 @pytest.fixture
 def checkout(tmp_path):
     folder = tmp_path / "checkout"
-    (folder / "include/local_stack").mkdir(parents=True)
-    shutil.copy(PROJECT / "include/local_stack/install.sh", folder / "include/local_stack")
+    (folder / "dev/local_stack").mkdir(parents=True)
+    shutil.copy(PROJECT / "dev/local_stack/install.sh", folder / "dev/local_stack")
     shutil.copy(PROJECT / "requirements.lock", folder)
     return folder
 
 
 def install(checkout, path):
     return subprocess.run(
-        ["sh", "include/local_stack/install.sh"],
+        ["sh", "dev/local_stack/install.sh"],
         cwd=checkout,
         env={"PATH": str(path), "HOME": str(checkout)},
         capture_output=True,
@@ -125,7 +125,7 @@ def test_an_installed_lock_is_not_installed_again(checkout, bare_path):
 
 def test_the_key_reaches_no_recipe_but_run():
     recipes = [line for line in MAKEFILE.splitlines() if line.startswith("\t")]
-    starting = [line for line in recipes if re.search(r"\$\(STACK\)|pytest|-m bench", line)]
+    starting = [line for line in recipes if re.search(r"\$\(STACK\)|pytest|-m benchmarks", line)]
 
     assert len(starting) == 13
     assert [line for line in starting if "$(CLEAN)" not in line] == ["\t@exec env $(STACK) run"]

@@ -52,7 +52,7 @@ def test_another_process_reads_the_shifted_clock_everywhere(tmp_path: Path) -> N
     expected = datetime.now(UTC) - timedelta(days=30) + timedelta(hours=1)
     program = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", _OTHER_PROCESS, str(file)],
-        env={"PYTHONPATH": ":".join(str(_ROOT / each) for each in ("plugins", "include", "tests")), "PATH": ""}
+        env={"PYTHONPATH": ":".join(str(_ROOT / each) for each in ("plugins", "dev", "include", "tests")), "PATH": ""}
         | {"AIRFLOW_HOME": str(tmp_path)},
         capture_output=True,
         text=True,

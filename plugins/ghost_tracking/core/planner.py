@@ -62,7 +62,7 @@ class Weights:
     """In series, by itself,"""
     series_video: float = 13
     """and what a video adds to each file of a day or month in which it has points: id, publish time, last counts.
-    Fitted to January of `tests/bench/population.py`, 1.1 million points of all ages and 1.6 million weekly ones: 10.5
+    Fitted to January of `benchmarks/population.py`, 1.1 million points of all ages and 1.6 million weekly ones: 10.5
     and 16.3 bytes a point in days, 4.4 and 6.6 in a month; within 4 %."""
     metadata: float = 409
     """A video in the archive, with description and search column."""
@@ -71,7 +71,7 @@ class Weights:
     roster_id: float = 7
     """An id in the file of a chunk: 5.5 to 7."""
     heat: float = 3.6
-    """What the rule of heat remembers of a settled video, of the log-normal views of `tests/bench/population.py`."""
+    """What the rule of heat remembers of a settled video, of the log-normal views of `benchmarks/population.py`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The command line: `python -m local_stack run|demo|airflow|status|vault`.
 
-Needs `include` on the path; see the Makefile.
+Needs `dev` on the path; see the Makefile.
 """
 
 from __future__ import annotations

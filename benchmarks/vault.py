@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.figures import Samples, figure
-from bench.parts import folder
-from bench.points import HOUR, Crowd
-from bench.screen import Screen
+from benchmarks.figures import Samples, figure
+from benchmarks.parts import folder
+from benchmarks.points import HOUR, Crowd
+from benchmarks.screen import Screen
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault.points import files, tables

@@ -14,12 +14,12 @@ import numpy as np
 import psycopg
 import pyarrow.parquet as pq
 
-from bench.figures import Samples, figure
-from bench.parts import folder, postgres_server
-from bench.population import Population
-from bench.screen import Screen
-from bench.series import fold, in_a_process, write_hours
-from bench.titles import Library
+from benchmarks.figures import Samples, figure
+from benchmarks.parts import folder, postgres_server
+from benchmarks.population import Population
+from benchmarks.screen import Screen
+from benchmarks.series import fold, in_a_process, write_hours
+from benchmarks.titles import Library
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.page import coverage, movers, overview, runs, video

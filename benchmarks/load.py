@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 import httpx
 import psutil
 
-from bench.figures import Samples, figure, judged
-from bench.parts import folder
-from bench.screen import Screen
-from bench.titles import Library
+from benchmarks.figures import Samples, figure, judged
+from benchmarks.parts import folder
+from benchmarks.screen import Screen
+from benchmarks.titles import Library
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from local_stack.stack import LocalStack
 

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from bench.figures import Samples, figure
-from bench.parts import folder, youtube_connection, youtube_server
-from bench.screen import Screen
+from benchmarks.figures import Samples, figure
+from benchmarks.parts import folder, youtube_connection, youtube_server
+from benchmarks.screen import Screen
 from ghost_tracking.core.budgets import calls_for
 from ghost_tracking.hooks.youtube import YouTubeHook
 from local_stack.simulator import Simulator

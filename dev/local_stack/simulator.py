@@ -44,8 +44,8 @@ class Simulator:
             *(("--seed", str(seed)) if seed is not None else ()),
             *(("--videos-per-hour", str(videos_per_hour)) if videos_per_hour is not None else ()),
         ]
-        include = PROJECT / "include"
-        self.component = Component("simulator", command, log=log, env={**env, "PYTHONPATH": str(include)}, cwd=include)
+        dev = PROJECT / "dev"
+        self.component = Component("simulator", command, log=log, env={**env, "PYTHONPATH": str(dev)}, cwd=dev)
         self._client = httpx.Client(base_url=self.url, timeout=30.0, trust_env=False)
 
     def start(self) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import psycopg
 
-from bench.figures import Samples, figure, judged, timed
-from bench.parts import folder, postgres_server, random_ids
-from bench.screen import Screen
+from benchmarks.figures import Samples, figure, judged, timed
+from benchmarks.parts import folder, postgres_server, random_ids
+from benchmarks.screen import Screen
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, hour_of_week, settle_visits, visit
 from ghost_tracking.core.schedule import settle
 from ghost_tracking.core.tiers import Queue, Tier

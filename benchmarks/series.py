@@ -21,10 +21,10 @@ import polars as pl
 import psutil
 import pyarrow.parquet as pq
 
-from bench.figures import Samples, figure
-from bench.parts import folder
-from bench.population import START, Population
-from bench.screen import Screen, Tell
+from benchmarks.figures import Samples, figure
+from benchmarks.parts import folder
+from benchmarks.population import START, Population
+from benchmarks.screen import Screen, Tell
 from ghost_tracking.core.partitions import Period
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
@@ -51,7 +51,7 @@ MARCH_OPEN = datetime(2026, 3, 31, 1, tzinfo=UTC)
 ALL_CLOSED = datetime(2026, 4, 2, tzinfo=UTC)
 
 _CLICKHOUSE = Path(__file__).with_name("clickhouse.py")
-_CLICKHOUSE_PYTHON = Path(__file__).parents[2] / ".venv-bench/bin/python"
+_CLICKHOUSE_PYTHON = Path(__file__).parents[1] / ".venv-bench/bin/python"
 
 
 def bench(screen: Screen) -> None:

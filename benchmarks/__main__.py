@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from bench import archive, claims, footprint, load, metadata, page, series, tracker, vault, youtube
-from bench.screen import Screen, describe_machine
+from benchmarks import archive, claims, footprint, load, metadata, page, series, tracker, vault, youtube
+from benchmarks.screen import Screen, describe_machine
 from local_stack.signals import EndingSignals, StopRequested
 
 BENCHMARKS: dict[str, Callable[[Screen], None]] = {

@@ -17,9 +17,9 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import tuple_row
 
-from bench.figures import figure
-from bench.parts import folder
-from bench.screen import Screen, Tell
+from benchmarks.figures import figure
+from benchmarks.parts import folder
+from benchmarks.screen import Screen, Tell
 from local_stack.airflow_config import command_line_environment
 from local_stack.stack import LocalStack
 

@@ -5,10 +5,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Samples, figure, timed
-from bench.parts import folder
-from bench.screen import Screen
-from bench.titles import WORDS, Library
+from benchmarks.figures import Samples, figure, timed
+from benchmarks.parts import folder
+from benchmarks.screen import Screen
+from benchmarks.titles import WORDS, Library
 from ghost_tracking.hooks.vault import ParquetVaultHook
 
 VIDEOS = 3_000_000

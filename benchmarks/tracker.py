@@ -8,10 +8,10 @@ from itertools import pairwise
 import psycopg
 from more_itertools import chunked
 
-from bench.figures import Samples, figure
-from bench.memory import TaskMemory
-from bench.parts import folder
-from bench.screen import Screen, Tell
+from benchmarks.figures import Samples, figure
+from benchmarks.memory import TaskMemory
+from benchmarks.parts import folder
+from benchmarks.screen import Screen, Tell
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.hooks.watchlist import WatchlistHook

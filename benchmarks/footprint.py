@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 from more_itertools import chunked
 
-from bench.figures import Samples, figure, judged, timed
-from bench.parts import folder, postgres_server, random_ids
-from bench.screen import Screen, Tell
+from benchmarks.figures import Samples, figure, judged, timed
+from benchmarks.parts import folder, postgres_server, random_ids
+from benchmarks.screen import Screen, Tell
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, slot_at_or_after
 from ghost_tracking.core.schedule import entry_of_discovery, settle
 from ghost_tracking.core.tiers import Queue, Tier
