@@ -173,7 +173,7 @@ def _visit(watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime) -> 
         visits = []
         for chunk in claim.chunks:
             ids = vault.roster.read(chunk.name)
-            visits.append(visit(chunk, ids, watchlist.known(ids), LARGE_BATCH))
+            visits.append(visit(chunk, ids, watchlist.seen(ids), LARGE_BATCH))
         found = {id_: Reading(id_, now, 1, 1, 1, None) for each in visits for id_ in each.wanted}
         outcome = settle_visits(visits, found, (), (), {}, now)
         claim.reschedule(outcome.chunks, outcome.entries)
