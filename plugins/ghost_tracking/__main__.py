@@ -2,19 +2,21 @@
 
 The wheel installs it as `ghost-tracking` as well.
 
-Without --vault, the Airflow connection `ghost_vault` says where it is. `plan` and `status` need none.
+Without --vault, the Airflow connection `ghost_vault` says where it is. `plan` and `status` need none. Without Airflow
+there are the commands of the vault, and --vault is needed; `pip install "ghost-tracking[airflow]"` brings the others.
 """
 
 import argparse
 import logging
 import re
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 from ghost_tracking.commands import Command
-from ghost_tracking.errors import GhostTrackingError
-from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.errors import ConfigurationError, GhostTrackingError
+from ghost_tracking.vault import Vault
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,10 +27,24 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(_guarded(sys.argv[1:] if arguments is None else arguments))
     command: Command = options.command
     try:
-        return command(ParquetVaultHook(root=options.vault), options)
+        return command(_vault(options.vault), options)
     except GhostTrackingError as error:
         sys.stderr.write(f"{error.message}\n")
         return 1
+
+
+def _has_airflow() -> bool:
+    return find_spec("airflow") is not None
+
+
+def _vault(root: str | None) -> Vault:
+    if _has_airflow():
+        from ghost_tracking.hooks.vault import ParquetVaultHook
+
+        return ParquetVaultHook(root=root)
+    if root is None:
+        raise ConfigurationError("Airflow is not installed, so no connection says where the vault is: use --vault")
+    return Vault(root)
 
 
 def _guarded(arguments: list[str]) -> list[str]:
@@ -49,10 +65,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    from ghost_tracking.commands.letting_go import add_letting_go_commands
-    from ghost_tracking.commands.lists import add_list_commands
     from ghost_tracking.commands.planning import add_planning_commands
-    from ghost_tracking.commands.schedule import add_schedule_commands
     from ghost_tracking.commands.vault import add_vault_commands
 
     called = Path(sys.argv[0]).stem
@@ -61,10 +74,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--vault", help="a folder, s3://bucket/prefix or gs://bucket/prefix; else the connection's")
     commands = parser.add_subparsers(required=True, metavar="command")
     add_vault_commands(commands)
-    add_list_commands(commands)
-    add_letting_go_commands(commands)
     add_planning_commands(commands)
-    add_schedule_commands(commands)
+    if _has_airflow():
+        from ghost_tracking.commands.letting_go import add_letting_go_commands
+        from ghost_tracking.commands.lists import add_list_commands
+        from ghost_tracking.commands.schedule import add_schedule_commands
+
+        add_list_commands(commands)
+        add_letting_go_commands(commands)
+        add_schedule_commands(commands)
     return parser
 
 

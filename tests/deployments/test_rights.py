@@ -63,7 +63,7 @@ def programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("environment") / "venv"
     uv("venv", "--quiet", "--python", "3.11", str(place))
     install = ["pip", "install", "--quiet", "--system-certs", "--python", str(place / "bin" / "python")]
-    uv(*install, "apache-airflow==3.3.*", "apache-airflow-providers-fab", str(wheel))
+    uv(*install, "apache-airflow==3.3.*", "apache-airflow-providers-fab", f"{wheel}[airflow]")
     return place / "bin"
 
 

@@ -29,11 +29,11 @@ def programs(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pyte
     uv("venv", "--quiet", "--python", PYTHON, str(place))
     install = ["pip", "install", "--quiet", "--system-certs", "--python", str(place / "bin" / "python")]
     if request.param == "oldest":
-        uv(*install, *OLDEST, "apache-airflow==3.2.0", str(wheel))
+        uv(*install, *OLDEST, "apache-airflow==3.2.0", f"{wheel}[airflow]")
     else:
         # as a user has it: Airflow is there, and the wheel comes beside it
         uv(*install, *VERSIONS[request.param], f"apache-airflow=={request.param}")
-        uv(*install, str(wheel))
+        uv(*install, f"{wheel}[airflow]")
     return place / "bin"
 
 

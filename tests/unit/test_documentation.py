@@ -158,5 +158,5 @@ def test_commands_in_the_text_are_commands(page: Path) -> None:
 def test_the_wheel_and_a_deployment_need_the_same() -> None:
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     deployment = {line for line in lines if line and not line.startswith("#")}
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
-    assert set(wheel) == deployment
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {*project["dependencies"], *project["optional-dependencies"]["airflow"]} == deployment

@@ -42,7 +42,9 @@ def test_every_python_that_is_named_is_allowed_and_tried() -> None:
 
 @pytest.mark.parametrize(("version", "allowed"), [("3.1.9", False), ("3.2.0", True), ("3.9.0", True), ("4.0.0", False)])
 def test_any_airflow_3_from_3_2_on_is_allowed(version: str, allowed: bool) -> None:
-    (airflow,) = [each for each in map(Requirement, PROJECT["dependencies"]) if each.name == "apache-airflow"]
+    (airflow,) = [
+        each for each in map(Requirement, PROJECT["optional-dependencies"]["airflow"]) if each.name == "apache-airflow"
+    ]
     assert airflow.specifier.contains(version) is allowed
 
 

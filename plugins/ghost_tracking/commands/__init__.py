@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeAlias
 
-from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import Vault
 
-Command = Callable[[ParquetVaultHook, argparse.Namespace], int]
+Command = Callable[[Vault, argparse.Namespace], int]
 """The vault is looked for when a command uses it. 1 when it found something wrong."""
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"

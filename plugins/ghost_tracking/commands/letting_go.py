@@ -14,9 +14,9 @@ from ghost_tracking.commands import Commands, add_command
 from ghost_tracking.commands.lists import PATIENCE_SECONDS, opened
 from ghost_tracking.commands.schedule import add_database_option, schedule
 from ghost_tracking.core.let_go import State
-from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.services.letting_go import VERBS, LettingGo, named
 from ghost_tracking.tasks.deployment import ready, ready_to_look
+from ghost_tracking.vault import Vault
 
 _TEXTS = {
     "pause": "take videos off the schedule for a while; what is known of them stays",
@@ -43,7 +43,7 @@ def add_letting_go_commands(commands: Commands) -> None:
     add_database_option(listing)
 
 
-def _decide(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _decide(vault: Vault, options: argparse.Namespace) -> int:
     found = {"videos": options.videos, "channel": options.channel, "list_column": options.column}
     with schedule(options) as watchlist, _progress() as progress:
         if options.confirm:
@@ -60,7 +60,7 @@ def _decide(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
     return 0
 
 
-def _list(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _list(_: Vault, options: argparse.Namespace) -> int:
     with schedule(options) as watchlist:
         changes = watchlist.let_go.all().values()
     table = Table("video", "state", "since")

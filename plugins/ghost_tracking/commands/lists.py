@@ -13,7 +13,7 @@ from rich.table import Table
 from ghost_tracking.commands import Commands, print_json
 from ghost_tracking.core.decoding import decoded_lines
 from ghost_tracking.errors import BadInputError
-from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import Vault
 from ghost_tracking.vault.reports import ListReport
 
 PATIENCE_SECONDS = 2
@@ -37,13 +37,13 @@ def add_list_commands(commands: Commands) -> None:
     retrying.add_argument("--column", help="the number of the column of these lines with the videos")
 
 
-def _list_add(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _list_add(vault: Vault, options: argparse.Namespace) -> int:
     with opened(options.file) as lines, _late_progress() as progress:
         report = vault.inbox.receive(lines, options.name, options.column, progress)
     return _reported(report)
 
 
-def _list_retry(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _list_retry(vault: Vault, options: argparse.Namespace) -> int:
     return _reported(vault.inbox.retry(options.name, options.column))
 
 
@@ -56,13 +56,13 @@ def _reported(report: ListReport) -> int:
     return 1 if report.bad else 0
 
 
-def _list_bad(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _list_bad(vault: Vault, options: argparse.Namespace) -> int:
     for bad in vault.inbox.bad_lines(options.name):
         sys.stdout.write(f"{bad}\n")
     return 0
 
 
-def _list_status(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+def _list_status(vault: Vault, _: argparse.Namespace) -> int:
     table = Table("list", "since", "videos", "admitted", "waiting", "bad lines")
     for each in vault.inbox.lists():
         numbers = (f"{number:,}" for number in (each.ids, each.admitted, each.waiting, each.bad))

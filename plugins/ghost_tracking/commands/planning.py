@@ -10,8 +10,8 @@ from rich.table import Table
 from ghost_tracking.commands import Commands, add_command, every, print_json
 from ghost_tracking.core.planner import HORIZONS, Forecast, Plan, Policy, plan
 from ghost_tracking.core.tiers import Queue
-from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.settings import Settings
+from ghost_tracking.vault import Vault
 
 _LAST_DAY = 36_500
 
@@ -53,7 +53,7 @@ def _share(text: str) -> float:
     return number
 
 
-def _plan(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _plan(_: Vault, options: argparse.Namespace) -> int:
     planned = plan(
         options.new_per_day,
         {"statistics": options.statistics, "general": options.general},

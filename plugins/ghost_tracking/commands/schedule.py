@@ -23,11 +23,11 @@ from ghost_tracking.core.pacing import QuotaStatus
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
-from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import POSTGRES_CONNECTION, SETTINGS_VARIABLE, Settings, read_settings
 from ghost_tracking.tasks.deployment import adopt
 from ghost_tracking.tasks.tracker import Tracking
+from ghost_tracking.vault import Vault
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +71,13 @@ def add_schedule_commands(commands: Commands) -> None:
         add_database_option(parser)
 
 
-def _adopt_vault(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _adopt_vault(vault: Vault, options: argparse.Namespace) -> int:
     with schedule(options) as watchlist:
         sys.stdout.write(f"{adopt(watchlist, vault)}.\n")
     return 0
 
 
-def _refused_list(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _refused_list(_: Vault, options: argparse.Namespace) -> int:
     table = Table("since", "from", "item", "why")
     with schedule(options) as watchlist:
         items, all_of_them = watchlist.refused.newest(_SHOWN), watchlist.refused.count()
@@ -90,7 +90,7 @@ def _refused_list(_: ParquetVaultHook, options: argparse.Namespace) -> int:
     return 0
 
 
-def _refused_retry(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _refused_retry(_: Vault, options: argparse.Namespace) -> int:
     with schedule(options) as watchlist:
         ids, reasons = watchlist.retry_refused(options.items or None)
     for reason in list(reasons.values())[:_SHOWN]:
@@ -99,7 +99,7 @@ def _refused_retry(_: ParquetVaultHook, options: argparse.Namespace) -> int:
     return 1 if reasons else 0
 
 
-def _refused_drop(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _refused_drop(_: Vault, options: argparse.Namespace) -> int:
     with schedule(options) as watchlist:
         print_json({"dropped": watchlist.refused.drop(options.items)})
     return 0
@@ -130,7 +130,7 @@ def _opened(options: argparse.Namespace) -> Iterator[tuple[WatchlistHook, Settin
             yield watchlist, settings
 
 
-def _status(_: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _status(_: Vault, options: argparse.Namespace) -> int:
     with _opened(options) as (watchlist, settings):
         status = _read(watchlist, settings)
     if options.json:

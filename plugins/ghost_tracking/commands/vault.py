@@ -11,7 +11,7 @@ from rich.text import Text
 from ghost_tracking.commands import Commands, add_command, print_json
 from ghost_tracking.core.video_ids import parse_video_reference
 from ghost_tracking.core.wording import printable
-from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.vault import Vault
 
 
 def add_vault_commands(commands: Commands) -> None:
@@ -50,38 +50,38 @@ def _video_id(text: str) -> str:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _health(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+def _health(vault: Vault, _: argparse.Namespace) -> int:
     health = vault.health_check()
     print_json(health)
     return 0 if health["ok"] else 1
 
 
-def _verify(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _verify(vault: Vault, options: argparse.Namespace) -> int:
     since = None if options.days is None else datetime.now(UTC) - timedelta(days=options.days)
     found = vault.verify(start=since)
     print_json(found.as_dict())
     return 1 if found.problems else 0
 
 
-def _repair(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+def _repair(vault: Vault, _: argparse.Namespace) -> int:
     report = vault.repair()
     print_json(report.as_dict())
     return 1 if report.lost or report.problems else 0
 
 
-def _seal(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
+def _seal(vault: Vault, _: argparse.Namespace) -> int:
     report = vault.seal(datetime.now(UTC))
     print_json(report.as_dict())
     return 0 if report.complete else 1
 
 
-def _fold(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _fold(vault: Vault, options: argparse.Namespace) -> int:
     report = vault.fold(datetime.now(UTC), months=not options.days_only, keep_hours=not options.drop_hours)
     print_json(report.as_dict())
     return 1 if report.failed else 0
 
 
-def _expire(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _expire(vault: Vault, options: argparse.Namespace) -> int:
     cutoff = datetime.now(UTC) - timedelta(days=options.days)
     points = vault.expire(cutoff, dry_run=not options.delete)
     videos = vault.expire_videos(cutoff, dry_run=not options.delete)
@@ -89,7 +89,7 @@ def _expire(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
     return 1 if points.problems or videos.problems else 0
 
 
-def _history(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _history(vault: Vault, options: argparse.Namespace) -> int:
     points = vault.read_history(options.video_id)
     if points.empty:
         sys.stderr.write(f"The vault has no point of video {printable(options.video_id)}\n")
@@ -98,7 +98,7 @@ def _history(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
     return 0
 
 
-def _find(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+def _find(vault: Vault, options: argparse.Namespace) -> int:
     found = vault.find_videos(" ".join(options.words))
     table = Table("video_id", "title", "channel_title", "published_at")
     for row in found[["video_id", "title", "channel_title", "published_at"]].itertuples(index=False):

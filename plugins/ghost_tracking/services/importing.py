@@ -2,11 +2,11 @@
 
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO, TypeAlias
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
 from ghost_tracking.core.decoding import decoded_lines
@@ -20,6 +20,9 @@ from ghost_tracking.tasks.body import calling_youtube, calls
 from ghost_tracking.tasks.tracker import Tracking
 
 log = logging.getLogger(__name__)
+
+OpenList: TypeAlias = Callable[[str], BinaryIO]
+"""Opens the file of a list by its name, from where forms may read; see `ParquetVaultHook.open_list`."""
 
 _TRICKLE = 10
 """Calls an hour of the hunter's reserve: a list goes on, slowly, where tracking needs all that there is."""
@@ -38,7 +41,7 @@ def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
     """
     name = (form.get("list_name") or "").strip() or None
     column = (form.get("list_column") or "").strip() or None
-    with lines_of(form, vault) as lines:
+    with lines_of(form, vault.open_list) as lines:
         report = vault.inbox.receive(
             lines, name, column, lambda read, found: log.info("Read %s lines: %s videos", f"{read:,}", f"{found:,}")
         )
@@ -58,13 +61,13 @@ def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
 
 
 @contextmanager
-def lines_of(form: Mapping[str, Any], vault: ParquetVaultHook) -> Iterator[Iterator[str]]:
+def lines_of(form: Mapping[str, Any], open_list: OpenList) -> Iterator[Iterator[str]]:
     """The lines of the form's list, or of the file that it names, as they stream in; BadInputError where it cannot."""
     file = (form.get("list_file") or "").strip()
     if not file:
         yield iter(io.StringIO(form["list"]))
         return
-    with vault.open_list(file) as stream:
+    with open_list(file) as stream:
         yield decoded_lines(stream)
 
 

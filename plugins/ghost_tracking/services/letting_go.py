@@ -26,9 +26,9 @@ from ghost_tracking.errors import (
     TransientError,
     UnreadableFileError,
 )
-from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services.importing import brings_list, lines_of
+from ghost_tracking.services.importing import OpenList, brings_list, lines_of
+from ghost_tracking.vault import Vault
 
 if TYPE_CHECKING:
     from ghost_tracking.vault.let_go import Kept
@@ -68,7 +68,7 @@ class LettingGo:
     """
 
     watchlist: WatchlistHook
-    vault: ParquetVaultHook
+    vault: Vault
     now: datetime | None = None
     progress: "Progress | None" = None
 
@@ -309,10 +309,10 @@ def logged() -> "Progress":
     return tell
 
 
-def from_form(form: Mapping[str, Any], letting_go: LettingGo) -> str:
+def from_form(form: Mapping[str, Any], letting_go: LettingGo, open_list: OpenList) -> str:
     """Do, or show, what the hunter's form asks for; the sentence that says what. Raises as `decide`."""
     state = VERBS[form["let_go"]]
-    with lines_of(form, letting_go.vault) if brings_list(form) else nullcontext(()) as lines:
+    with lines_of(form, open_list) if brings_list(form) else nullcontext(()) as lines:
         ids = named(form, letting_go, lines)
     outcome = letting_go.decide(
         state, ids, confirm=bool(form.get("confirm")), also_forgotten=bool(form.get("also_forgotten"))

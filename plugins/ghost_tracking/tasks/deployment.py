@@ -7,14 +7,14 @@ or another deployment's vault, would be taken for ours.
 from datetime import UTC, datetime, timedelta
 
 from ghost_tracking.errors import ClockError, ConfigurationError, VaultMismatchError
-from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import OwnVault, WatchlistHook
+from ghost_tracking.vault import Vault
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """How far a worker's clock may be from the database's: NTP keeps a healthy one within milliseconds."""
 
 
-def ready(watchlist: WatchlistHook, vault: ParquetVaultHook, expected: str | None = None) -> str:
+def ready(watchlist: WatchlistHook, vault: Vault, expected: str | None = None) -> str:
     """Make sure that this worker may work, and return the identity of its vault. Every task body begins with this.
 
     `expected`: the identity that the run's first task returned, which this worker has to see too. Without it the task
@@ -31,14 +31,14 @@ def ready(watchlist: WatchlistHook, vault: ParquetVaultHook, expected: str | Non
     if expected is not None:
         vault.check_identity(expected)
     identity = vault.identity(create=True) if own is None else _still_there(watchlist, vault, own)
-    if own is None or (expected is None and own.root != str(vault.get_conn())):
-        own = watchlist.remember_vault(identity, str(vault.get_conn()))
+    if own is None or (expected is None and own.root != vault.root):
+        own = watchlist.remember_vault(identity, vault.root)
     if own.identity != identity:
         raise _another(watchlist, vault, own, identity)
     return identity
 
 
-def ready_to_look(watchlist: WatchlistHook, vault: ParquetVaultHook, expected: str | None = None) -> None:
+def ready_to_look(watchlist: WatchlistHook, vault: Vault, expected: str | None = None) -> None:
     """The same for a dry run, which makes and notes nothing: only the schema is brought up to date."""
     watchlist.migrate()
     own = watchlist.own_vault()
@@ -49,7 +49,7 @@ def ready_to_look(watchlist: WatchlistHook, vault: ParquetVaultHook, expected: s
         _still_there(watchlist, vault, own)
 
 
-def adopt(watchlist: WatchlistHook, vault: ParquetVaultHook) -> str:
+def adopt(watchlist: WatchlistHook, vault: Vault) -> str:
     """Make the vault that is there the database's own, whichever it had; returns what was done, in a sentence.
 
     Makes a new vault where there is none. Raises ClockError.
@@ -57,7 +57,7 @@ def adopt(watchlist: WatchlistHook, vault: ParquetVaultHook) -> str:
     watchlist.migrate()
     check_clock(watchlist)
     before = watchlist.own_vault()
-    identity, root = vault.identity(create=True), str(vault.get_conn())
+    identity, root = vault.identity(create=True), vault.root
     if before is not None and before.identity == identity:
         return f"Vault {identity} at {root} is this database's own already"
     watchlist.adopt_vault(identity, root)
@@ -86,7 +86,7 @@ def check_clock(watchlist: WatchlistHook) -> None:
     )
 
 
-def _still_there(watchlist: WatchlistHook, vault: ParquetVaultHook, own: OwnVault) -> str:
+def _still_there(watchlist: WatchlistHook, vault: Vault, own: OwnVault) -> str:
     """The identity of the vault that is there, which has to be the database's own."""
     try:
         identity = vault.identity(create=False)
@@ -100,9 +100,9 @@ def _still_there(watchlist: WatchlistHook, vault: ParquetVaultHook, own: OwnVaul
     return identity
 
 
-def _another(watchlist: WatchlistHook, vault: ParquetVaultHook, own: OwnVault, found: str) -> VaultMismatchError:
+def _another(watchlist: WatchlistHook, vault: Vault, own: OwnVault, found: str) -> VaultMismatchError:
     return VaultMismatchError(
-        f"The vault at {vault.get_conn()} is {found}, but the database behind connection "
+        f"The vault at {vault.root} is {found}, but the database behind connection "
         f"'{watchlist.database.connection_id}' belongs to vault {own.identity}, which was at {own.root}: mount that "
         f"one, or mend the connection of the vault or of the database; {_OR_ADOPT}",
         expected=own.identity,

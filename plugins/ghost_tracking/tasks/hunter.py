@@ -237,7 +237,7 @@ def _let_go(form: Mapping[str, Any]) -> str:
     with WatchlistHook() as watchlist:
         vault = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds))
         ready(watchlist, vault)
-        return letting_go.from_form(form, LettingGo(watchlist, vault, progress=letting_go.logged()))
+        return letting_go.from_form(form, LettingGo(watchlist, vault, progress=letting_go.logged()), vault.open_list)
 
 
 def _sources(form: Mapping[str, Any]) -> tuple[list[Source], str]:

@@ -76,6 +76,11 @@ class Vault:
         self._location = VaultLocation(os.fspath(root), storage_options)
 
     @property
+    def root(self) -> str:
+        """The root as text, whether it exists yet or not."""
+        return str(self._location.path)
+
+    @property
     def roster(self) -> "ChunkFiles":
         """The files that say which videos the roster's chunks hold."""
         from ghost_tracking.vault.roster_files import ChunkFiles
@@ -456,7 +461,7 @@ class Vault:
             "ok": not problems and not found["unreadable"],
             "writable": problem is None,
             "problem": "; ".join(problems) or None,
-            "root": str(self._location.path),
+            "root": self.root,
             **found,
         }
 
