@@ -1,4 +1,4 @@
-"""Ready questions to a vault in pandas. `root` is the vault's folder; needs no Airflow, only pandas and pyarrow.
+"""Ready questions to a vault in pandas. `root` is the vault's folder; needs `pip install ghost-tracking` and no Airflow.
 
     import sys
     sys.path.append("/path/to/ghost-tracking/include")
@@ -12,140 +12,37 @@ questions, with the same answers, are in `recipes_polars` and `duckdb/`.
 
 import datetime as dt
 import os
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from queries.vault_files import HOUR, Moment, Reading, VaultFiles
+from ghost_tracking.vault import Vault
 
 Root = str | os.PathLike[str]
+Moment = dt.datetime | None
 
 COUNTS: Final = ["views", "likes", "comments"]
-_COLUMNS: Final = ["video_id", "timestamp", *COUNTS, "published_at"]
-_LATEST: Final = ["video_id", "last_second", "last_microsecond", "published_second", "published_microsecond"] + [
-    f"last_{name}" for name in COUNTS
-]
 _KEY: Final = ["video_id", "timestamp"]
-_TIME: Final = pa.timestamp("us", tz="UTC")
-_SECOND: Final = 1_000_000
+_HOUR: Final = dt.timedelta(hours=1)
 _MICROSECOND: Final = pd.Timedelta(microseconds=1)
 
 
 # Points
 
 
-def flat(segments: pd.DataFrame) -> pd.DataFrame:
-    """The points of a file of series, in its order: `flat(pd.read_parquet(file, dtype_backend="pyarrow"))`.
-
-    TypeError for a frame of another backend, whose counts are no longer exact.
-    """
-    if not isinstance(segments["views_to_next"].dtype, pd.ArrowDtype):
-        raise TypeError('Read files of series with dtype_backend="pyarrow": other columns round counts beside nulls')
-    return _frame(_flat(pa.Table.from_pandas(segments, preserve_index=False)))
-
-
-def series_points(root: Root) -> pd.DataFrame:
-    """The points that are folded into series."""
-    return _concat(_folded([each.file for each in VaultFiles.of(root).series], None, None))
-
-
 def points(root: Root, since: Moment = None, until: Moment = None) -> pd.DataFrame:
     """Every point of [since, until), None being open, once, whichever layer it lies in; in no order."""
-    found = _every_point(VaultFiles.of(root).by_time(_points_in, since, until), None)
-    if since is not None:
-        found = found[found["timestamp"] >= since]
-    return found if until is None else found[found["timestamp"] < until]
+    return Vault(root).read_metrics(since, until)
 
 
 def history(root: Root, video: str) -> pd.DataFrame:
-    """One video's points by time, from its series and from the hours that are not folded."""
-    found = _every_point(VaultFiles.of(root).by_video(video), video)
-    return found.sort_values("timestamp", ignore_index=True)
+    """One video's points by time."""
+    return Vault(root).read_history(video)
 
 
-def _every_point(reading: Reading, video: str | None) -> pd.DataFrame:
-    folded = _concat(_folded(reading.series, video, reading.hours))
-    changed = _concat(_plain(reading.changed, video))
-    known = pd.MultiIndex.from_frame(folded[_KEY])
-    beyond = changed[~pd.MultiIndex.from_frame(changed[_KEY]).isin(known)]
-    return _concat([*_plain(reading.plain, video), folded, beyond])
-
-
-def _points_in(file: str) -> int:
-    return pq.read_metadata(file).num_rows
-
-
-def _plain(files: Iterable[str], video: str | None) -> Iterable[pd.DataFrame]:
-    return (_frame(_read(file, video, _COLUMNS)) for file in files)
-
-
-def _folded(files: Iterable[str], video: str | None, hours: Sequence[dt.datetime] | None) -> Iterable[pd.DataFrame]:
-    for file in files:
-        found = _frame(_flat(_read(file, video)))
-        yield found if hours is None else found[found["timestamp"].dt.floor("h").isin(hours)]
-
-
-def _read(file: str, video: str | None, columns: list[str] | None = None) -> pa.Table:
-    """Of a file of series a video's row group alone is read."""
-    filters = None if video is None else [("video_id", "=", video)]
-    return pq.read_table(file, columns=columns, filters=filters, partitioning=None)
-
-
-def _flat(rows: pa.Table) -> pa.Table:
-    """A count is its segment's last one, which has no element in the lists, less all that was gained after it."""
-    lengths = pc.list_value_length(rows["seconds_to_next"]).to_numpy().astype(np.int64) + 1
-    where = np.repeat(np.arange(len(lengths)), lengths)
-    ends = np.cumsum(lengths) - 1
-    to_next = ~np.isin(np.arange(len(where)), ends)
-
-    def values(last: str, lists: str) -> Any:
-        gains = np.zeros(len(where), dtype=np.int64)
-        gains[to_next] = _numbers(pc.list_flatten(rows[lists]))
-        sums = np.cumsum(gains)
-        return _numbers(rows[last])[where] - (sums[ends[where]] - sums + gains)
-
-    def counts(name: str) -> pa.Array:
-        nulls = rows[f"last_{name}"].is_null().to_numpy()[where]
-        nulls[to_next] = pc.list_flatten(rows[f"{name}_to_next"]).is_null().to_numpy()
-        return pa.array(values(f"last_{name}", f"{name}_to_next"), mask=nulls)
-
-    fractions = np.zeros(len(where), dtype=np.int64)
-    has_fractions = rows["microseconds"].is_valid().to_numpy()
-    fractions[np.repeat(has_fractions, lengths)] = _numbers(pc.list_flatten(rows["microseconds"]))
-    moments = values("last_second", "seconds_to_next") * _SECOND + fractions
-    return pa.table(
-        {
-            "video_id": rows["video_id"].take(pa.array(where)),
-            "timestamp": pa.array(moments).cast(_TIME),
-            **{name: counts(name) for name in COUNTS},
-            "published_at": _publish_times(rows).take(pa.array(where)),
-        }
-    )
-
-
-def _publish_times(rows: pa.Table) -> pa.Array:
-    micros = _numbers(rows["published_second"]) * _SECOND + _numbers(rows["published_microsecond"])
-    return pa.array(micros, mask=rows["published_second"].is_null().to_numpy()).cast(_TIME)
-
-
-def _numbers(column: pa.ChunkedArray) -> Any:
-    """64-bit integers, 0 for null."""
-    return pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
-
-
-def _frame(table: pa.Table) -> pd.DataFrame:
-    return table.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-
-
-def _concat(frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    types = dict(zip(_COLUMNS, [pa.string(), _TIME, *[pa.int64()] * 3, _TIME], strict=True))
-    nothing = _frame(pa.table({name: pa.array([], kind) for name, kind in types.items()}))
-    return pd.concat([each for each in frames if len(each)] or [nothing], ignore_index=True)
+def latest(root: Root) -> pd.DataFrame:
+    """The newest point of every video, by video: the six columns."""
+    return Vault(root).read_latest().sort_values("video_id", ignore_index=True)
 
 
 # Questions
@@ -181,23 +78,6 @@ def growth_per_day(
     return days if first_day is None else days[days["date"] >= first_day].reset_index(drop=True)
 
 
-def latest(root: Root) -> pd.DataFrame:
-    """The newest point of every video, by video: the six columns. Of the series only the last columns are read."""
-    reading = VaultFiles.of(root).by_video()
-    folded = [_frame(_last_points(_read(file, None, _LATEST))) for file in reading.series]
-    # of points of one moment that of the series stands, which comes last
-    found = _concat([*_plain(reading.changed, None), *_plain(reading.plain, None), *folded])
-    newest = found.sort_values(_KEY, kind="stable").drop_duplicates("video_id", keep="last")
-    return newest.reset_index(drop=True)
-
-
-def _last_points(rows: pa.Table) -> pa.Table:
-    micros = _numbers(rows["last_second"]) * _SECOND + _numbers(rows["last_microsecond"])
-    counts = {name: rows[f"last_{name}"] for name in COUNTS}
-    times = {"timestamp": pa.array(micros).cast(_TIME), "published_at": _publish_times(rows)}
-    return pa.table({"video_id": rows["video_id"], **times, **counts}).select(_COLUMNS)
-
-
 def top_movers(
     root: Root, until: dt.datetime, window_hours: int = 24, top: int = 20, look_back_days: int = 30
 ) -> pd.DataFrame:
@@ -207,7 +87,7 @@ def top_movers(
     the newest at or before its end. A video without a count before the window counts from its first one within.
     video_id, counted_from, counted_until, views, gain, per_hour (by the hours between the counts), the most first.
     """
-    lower = until - window_hours * HOUR
+    lower = until - window_hours * _HOUR
     found = points(root, lower - dt.timedelta(days=look_back_days), until + dt.timedelta(microseconds=1))
     counts = found.dropna(subset="views").sort_values("timestamp").set_index("video_id")[["timestamp", "views"]]
     last = counts.groupby(level=0).last()

@@ -1,4 +1,4 @@
-"""Ready questions to a vault in polars. `root` is the vault's folder; needs no Airflow, only polars and this folder.
+"""Ready questions to a vault in polars. `root` is the vault's folder; needs `pip install ghost-tracking polars` alone.
 
     import sys
     sys.path.append("/path/to/ghost-tracking/include")
@@ -12,119 +12,61 @@ in `recipes_pandas` and `duckdb/`.
 
 import datetime as dt
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator
 from typing import Final
 
+import pandas as pd
 import polars as pl
+from polars.io.plugins import register_io_source
 
-from queries.vault_files import HOUR, Moment, Reading, VaultFiles
+from ghost_tracking.vault import Vault
 
 Root = str | os.PathLike[str]
+Moment = dt.datetime | None
 
 COUNTS: Final = ("views", "likes", "comments")
 _TIME: Final = pl.Datetime("us", "UTC")
 _POINTS: Final = pl.Schema(
     {"video_id": pl.String, "timestamp": _TIME, **dict.fromkeys(COUNTS, pl.Int64), "published_at": _TIME}
 )
-_GAINS: Final = pl.List(pl.Int64)
-_SEGMENTS: Final = pl.Schema(
-    {
-        "video_id": pl.String,
-        "published_second": pl.Int64,
-        "published_microsecond": pl.Int32,
-        "last_second": pl.Int64,
-        "last_microsecond": pl.Int32,
-        **{f"last_{name}": pl.Int64 for name in COUNTS},
-        "seconds_to_next": _GAINS,
-        **{f"{name}_to_next": _GAINS for name in COUNTS},
-        "microseconds": pl.List(pl.Int32),
-    }
-)
-_KEY: Final = ["video_id", "timestamp"]
+_HOUR: Final = dt.timedelta(hours=1)
 
 
 # Points
 
 
-def flat(segments: pl.LazyFrame) -> pl.LazyFrame:
-    """The points of a file of series, in its order: `flat(pl.scan_parquet(file))`. Filters by video reach the file."""
-    # the last point has no element: 0, or null where its count is
-    gains = {
-        f"{name}_to_next": pl.concat_list(f"{name}_to_next", pl.col(f"last_{last}") * 0)
-        for name, last in {"seconds": "second", **dict(zip(COUNTS, COUNTS, strict=True))}.items()
-    }
-    to_come = {
-        name.replace("next", "come"): pl.col(name).list.eval(pl.element().fill_null(0).cum_sum(reverse=True))
-        for name in gains
-    }
-    no_fractions = pl.col("seconds_to_next").list.eval((pl.element() * 0).cast(pl.Int32))
-    counts = {
-        name: pl.when(pl.col(f"{name}_to_next").is_not_null()).then(
-            pl.col(f"last_{name}").fill_null(0) - pl.col(f"{name}_to_come")
-        )
-        for name in COUNTS
-    }
-    return (
-        segments.with_columns(**gains)
-        .with_columns(**to_come, microseconds=pl.coalesce("microseconds", no_fractions))
-        .explode(*to_come, *(f"{name}_to_next" for name in COUNTS), "microseconds")
-        .select(
-            "video_id",
-            timestamp=_time(pl.col("last_second") - pl.col("seconds_to_come"), pl.col("microseconds")),
-            **counts,
-            published_at=_time(pl.col("published_second"), pl.col("published_microsecond")),
-        )
-    )
-
-
-def series_points(root: Root) -> pl.LazyFrame:
-    """The points that are folded into series."""
-    return flat(_segments([each.file for each in VaultFiles.of(root).series]))
-
-
 def points(root: Root, since: Moment = None, until: Moment = None) -> pl.LazyFrame:
-    """Every point of [since, until), None being open, once, whichever layer it lies in; in no order."""
-    found = _every_point(VaultFiles.of(root).by_time(_points_in, since, until))
-    if since is not None:
-        found = found.filter(pl.col("timestamp") >= since)
-    return found if until is None else found.filter(pl.col("timestamp") < until)
+    """Every point of [since, until), None being open, once, whichever layer it lies in; in no order.
+
+    The points come batch by batch, with the columns that a query needs.
+    """
+
+    def batches(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        for batch in Vault(root).read_batches(since, until, columns=columns):
+            found = pl.DataFrame(batch).cast({name: _POINTS[name] for name in batch.schema.names})
+            found = found if predicate is None else found.filter(predicate)
+            found = found if rows is None else found.head(rows)
+            yield found
+            if rows is not None and (rows := rows - len(found)) <= 0:
+                return
+
+    return register_io_source(batches, schema=_POINTS)
 
 
 def history(root: Root, video: str) -> pl.DataFrame:
-    """One video's points by time, from its series and from the hours that are not folded."""
-    found = _every_point(VaultFiles.of(root).by_video(video), pl.col("video_id") == video)
-    return found.sort("timestamp").collect()
+    """One video's points by time."""
+    return _frame(Vault(root).read_history(video))
 
 
-def _every_point(reading: Reading, condition: pl.Expr | bool = True) -> pl.LazyFrame:
-    folded = flat(_segments(reading.series)).filter(condition)
-    if reading.hours is not None:
-        folded = folded.filter(pl.col("timestamp").dt.truncate("1h").is_in(pl.Series(reading.hours, dtype=_TIME)))
-    changed = _plain(reading.changed).filter(condition)
-    beyond = changed.join(folded, on=_KEY, how="anti") if reading.changed else changed
-    return pl.concat([_plain(reading.plain).filter(condition), folded, beyond])
+def latest(root: Root) -> pl.DataFrame:
+    """The newest point of every video, by video: the six columns."""
+    return _frame(Vault(root).read_latest()).sort("video_id")
 
 
-def _points_in(file: str) -> int:
-    return pl.scan_parquet(file, glob=False, hive_partitioning=False).select(pl.len()).collect().item()
-
-
-def _plain(files: Sequence[str]) -> pl.LazyFrame:
-    return _scan(files, _POINTS)
-
-
-def _segments(files: Sequence[str]) -> pl.LazyFrame:
-    return _scan(files, _SEGMENTS)
-
-
-def _scan(files: Sequence[str], schema: pl.Schema) -> pl.LazyFrame:
-    if not files:
-        return pl.LazyFrame(schema=schema)
-    return pl.scan_parquet(list(files), glob=False, hive_partitioning=False).select(schema.names())
-
-
-def _time(second: pl.Expr, fraction: pl.Expr) -> pl.Expr:
-    return (second * 1_000_000 + fraction.fill_null(0)).cast(_TIME)
+def _frame(found: pd.DataFrame) -> pl.DataFrame:
+    return pl.from_pandas(found).cast(dict(_POINTS))
 
 
 # Questions
@@ -163,22 +105,6 @@ def growth_per_day(
     return (days if first_day is None else days.filter(pl.col("date") >= first_day)).collect()
 
 
-def latest(root: Root) -> pl.DataFrame:
-    """The newest point of every video, by video: the six columns. Of the series only the last columns are read."""
-    reading = VaultFiles.of(root).by_video()
-    folded = _segments(reading.series).select(
-        "video_id",
-        timestamp=_time(pl.col("last_second"), pl.col("last_microsecond")),
-        **{name: pl.col(f"last_{name}") for name in COUNTS},
-        published_at=_time(pl.col("published_second"), pl.col("published_microsecond")),
-    )
-    hours = [_plain(reading.plain), _plain(reading.changed)]
-    # of points of one moment that of the series stands
-    ranked = [folded.with_columns(is_folded=True), *(each.with_columns(is_folded=False) for each in hours)]
-    newest = pl.all().sort_by("timestamp", "is_folded").last()
-    return pl.concat(ranked).group_by("video_id").agg(newest).drop("is_folded").sort("video_id").collect()
-
-
 def top_movers(
     root: Root, until: dt.datetime, window_hours: int = 24, top: int = 20, look_back_days: int = 30
 ) -> pl.DataFrame:
@@ -188,7 +114,7 @@ def top_movers(
     the newest at or before its end. A video without a count before the window counts from its first one within.
     video_id, counted_from, counted_until, views, gain, per_hour (by the hours between the counts), the most first.
     """
-    lower = until - window_hours * HOUR
+    lower = until - window_hours * _HOUR
     counts = points(root, lower - dt.timedelta(days=look_back_days), until + dt.timedelta(microseconds=1))
     before = pl.col("timestamp") <= lower
     start = (before.sum().cast(pl.Int64) - 1).clip(lower_bound=0)

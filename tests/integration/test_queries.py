@@ -314,7 +314,11 @@ def test_every_point_is_met_once(built: tuple[Path, Points], tool: Callable[[Pat
     for video, own in list(by_video(points).items())[::3]:
         assert ghost.history(video) == [row(each) for each in own]
     assert ghost.history("unknown") == []
-    in_series = set(ghost.series_points())
+
+
+def test_duckdb_has_the_series_alone(built: tuple[Path, Points]) -> None:
+    root, points = built
+    in_series = set(InDuckDB(root).series_points())
     assert in_series <= {row(each) for each in points}
     assert bool(in_series) == (root / "series" / "manifest.json").exists()
 
@@ -362,11 +366,19 @@ def test_points_per_hour_and_gaps(built: tuple[Path, Points], tool: Callable[[Pa
 def test_an_empty_vault_has_no_answers_and_no_errors(tmp_path: Path, tool: Callable[[Path], Any]) -> None:
     made = tmp_path / "made"
     ParquetVaultHook(root=made).identity(create=True)
-    for root in (tmp_path / "not there", made):
-        ghost = tool(root)
-        for recipe in ("points", "series_points", "latest", "growth_per_day", "points_per_hour", "gaps"):
-            assert getattr(ghost, recipe)() == []
-        assert ghost.history("x") == ghost.video_curve(video="x") == ghost.top_movers(until=MIDDLE) == []
+    ghost = tool(made)
+    for recipe in ("points", "latest", "growth_per_day", "points_per_hour", "gaps"):
+        assert getattr(ghost, recipe)() == []
+    assert ghost.history("x") == ghost.video_curve(video="x") == ghost.top_movers(until=MIDDLE) == []
+
+
+def test_duckdb_finds_nothing_where_no_vault_is_and_python_says_so(tmp_path: Path) -> None:
+    nowhere = tmp_path / "not there"
+    duck = InDuckDB(nowhere)
+    assert duck.points() == duck.series_points() == duck.history("x") == []
+    for module in (recipes_pandas, recipes_polars):
+        with pytest.raises(Exception, match=f"{nowhere} is not there"):
+            InPython(module, nowhere).points()
 
 
 def test_the_recipes_of_all_tools_are_the_same() -> None:
@@ -424,16 +436,18 @@ def test_hours_that_should_be_gone_are_not_taken_for_whole(tmp_path: Path, tool:
     assert sorted(tool(root).points(), key=lambda each: each[:2]) == expected
 
 
-def test_one_line_decodes_a_file_for_pandas_and_polars(tmp_path: Path) -> None:
+def test_a_question_in_polars_takes_no_more_columns_and_rows_than_it_needs(tmp_path: Path) -> None:
     Scenario("months", LATER).build(tmp_path)
-    for file in ParquetVaultHook(root=tmp_path).series_files():
-        found = listed(recipes_pandas.flat(pd.read_parquet(file, dtype_backend="pyarrow")))
-        assert found == listed(recipes_polars.flat(pl.scan_parquet(file)))
-        assert set(found) <= set(map(row, EARLY))
-        with pytest.raises(TypeError, match="dtype_backend"):
-            recipes_pandas.flat(pd.read_parquet(file))
+    views = recipes_polars.points(tmp_path).select("video_id", "views")
+    assert views.collect().height == len(EARLY)
+    assert views.head(3).collect().shape == (3, 2)
+    large = recipes_polars.points(tmp_path).filter(pl.col("video_id") == "large").sort("timestamp").collect()
+    assert listed(large) == [row(each) for each in by_video(EARLY)["large"]]
 
 
-def test_recipes_import_nothing_of_this_project_or_airflow() -> None:
-    for path in (PROJECT / "include" / "queries").glob("*.py"):
-        assert not re.search(r"^\s*(import|from) (ghost_tracking|airflow)", path.read_text("utf-8"), re.MULTILINE), path
+def test_recipes_import_the_library_and_no_airflow() -> None:
+    for path in (PROJECT / "include" / "queries").glob("recipes_*.py"):
+        imported = re.findall(
+            r"^\s*(?:import|from) ((?:ghost_tracking|airflow)\S*)", path.read_text("utf-8"), re.MULTILINE
+        )
+        assert imported == ["ghost_tracking.vault"], path
