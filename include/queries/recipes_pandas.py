@@ -1,4 +1,4 @@
-"""Ready questions to a vault in pandas. `root` is the vault's folder; needs `pip install ghost-tracking` and no Airflow.
+"""Ready questions to a vault in pandas. `root` is the vault's folder; needs `pip install ghost-tracking`, no Airflow.
 
     import sys
     sys.path.append("/path/to/ghost-tracking/include")
