@@ -14,6 +14,7 @@ from pathlib import Path
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from local_stack.signals import EndingSignals, StopRequested
 from simulation.database import empty_database
+from simulation.picture import draw
 from simulation.report import Report
 from simulation.run import Scenario
 
@@ -31,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     except StopRequested as stopped:
         return 128 + stopped.number
     report.show()
-    report.draw(given.out)
+    draw(report, given.out)
     print(f"The picture: {given.out}")
     if given.json:
         given.json.write_text(json.dumps(report.as_dict(), indent=1), encoding="utf-8")

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ghost_tracking.core.budgets import Bucket
+from simulation.report import Report
 from simulation.run import START
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from simulation.report import Report
 
 _INK, _FAINT, _GRID = "#1f2933", "#7b8794", "#e4e7eb"
 _BLUE, _TEAL, _AMBER, _RED = "#2f6db5", "#1b998b", "#e09f3e", "#c8384a"
@@ -41,7 +40,7 @@ _STYLE: Any = {
 }
 
 
-def draw(report: "Report", out: Path) -> None:
+def draw(report: Report, out: Path) -> None:
     """Five curves over the days, under each other."""
     import matplotlib as mpl
 
@@ -96,7 +95,7 @@ def draw(report: "Report", out: Path) -> None:
         pyplot.close(figure)
 
 
-def _sql(axis: "Axes", report: "Report") -> None:
+def _sql(axis: "Axes", report: Report) -> None:
     days, size = _days(sample.at for sample in report.samples), [each.sql_bytes / 1e6 for each in report.samples]
     _headline(
         axis, "SQL stops growing once the first videos have settled onto the roster", "MB, PostgreSQL's own 8 included"
@@ -107,7 +106,7 @@ def _sql(axis: "Axes", report: "Report") -> None:
     _name_end(axis, days[-1], size[-1], f"{size[-1]:.1f} MB", _BLUE)
 
 
-def _waiting(axis: "Axes", report: "Report") -> None:
+def _waiting(axis: "Axes", report: Report) -> None:
     days = _days(sample.at for sample in report.samples)
     _headline(axis, "What is due is read at once, or waits where quota is short", "videos, at each full hour")
     due, late = [each.due for each in report.samples], [each.late for each in report.samples]
@@ -121,7 +120,7 @@ def _waiting(axis: "Axes", report: "Report") -> None:
         _name_end(axis, days[-1], height, name, names[name][1])
 
 
-def _calls(axis: "Axes", report: "Report") -> None:
+def _calls(axis: "Axes", report: Report) -> None:
     days = np.arange(len(report.evenings))
     statistics = np.array([each.spent[Bucket.STATISTICS] for each in report.evenings])
     general = np.array([each.spent[Bucket.GENERAL] for each in report.evenings])
@@ -155,7 +154,7 @@ def _calls(axis: "Axes", report: "Report") -> None:
     _name_end(axis, end, statistics[-1] + max(general[-1], 0.05 * top), "general", _TEAL)
 
 
-def _intervals(axis: "Axes", report: "Report") -> None:
+def _intervals(axis: "Axes", report: Report) -> None:
     _headline(
         axis,
         "How long videos wait: all tiers share the loss",
@@ -175,7 +174,7 @@ def _intervals(axis: "Axes", report: "Report") -> None:
         _name_end(axis, report.scenario.days, height, tier, _TIERS[tier])
 
 
-def _points(axis: "Axes", report: "Report") -> None:
+def _points(axis: "Axes", report: Report) -> None:
     days = _days(sample.at for sample in report.samples)
     number = np.array([sample.points for sample in report.samples]) / 1e6
     _headline(axis, "The vault keeps every observation", "million points")

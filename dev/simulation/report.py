@@ -127,12 +127,6 @@ class Report:
             table.add_row(each.what, each.figure, word, style=style if each.kept is False else None)
         return table
 
-    def draw(self, out: Path) -> None:
-        """Draw the curves."""
-        from simulation.picture import draw
-
-        draw(self, out)
-
 
 def _stretches(simulation: Simulation, observations: Observations) -> dict[str, list[float]]:
     ends = [int(midnight(day + 1).timestamp()) for day in range(simulation.scenario.days)]

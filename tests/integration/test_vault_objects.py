@@ -28,7 +28,8 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.storage import LocalStorage, Storage, Version
 from ghost_tracking.vault.storage import object_store as objects_module
-from ghost_tracking.vault.storage.object_store import ANY, ObjectStorage
+from ghost_tracking.vault.storage.bucket import ANY
+from ghost_tracking.vault.storage.object_store import ObjectStorage
 from ghost_tracking.vault.storage.s3 import S3Bucket
 from s3_server import S3Server
 

@@ -20,7 +20,7 @@ from google.auth.exceptions import GoogleAuthError, TransportError
 
 from ghost_tracking.errors import ConfigurationError, FileChangedError
 from ghost_tracking.vault.storage.base import Blob, Version
-from ghost_tracking.vault.storage.object_store import ANY
+from ghost_tracking.vault.storage.bucket import ANY
 from ghost_tracking.vault.storage.root import RootPath
 
 _FAULTS: Final = (OSError, HttpError, ClientError, GoogleAuthError, ValueError)

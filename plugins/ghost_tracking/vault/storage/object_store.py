@@ -11,51 +11,18 @@ import io
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Final, Protocol, cast
+from typing import Any, BinaryIO, Final, cast
 
 from ghost_tracking.errors import ConfigurationError, FileChangedError
 from ghost_tracking.vault.storage.base import Blob, Version, is_key, parts_of
+from ghost_tracking.vault.storage.bucket import ANY, Bucket
 from ghost_tracking.vault.storage.root import RootPath
-
-ANY: Final[Version] = object()
-"""Stands for whatever version there is, or none."""
 
 _END: Final = 128 * 1024
 """What comes with opening a file: its end, which has a Parquet file's footer."""
 
 _BLOCK: Final = 1024 * 1024
 """What an open file fetches at least: a row group of that size, read column by column, is one request and not four."""
-
-
-class Bucket(Protocol):
-    """A bucket of an object store. Names are those of whole objects, the vault's prefix included.
-
-    Any call raises `OSError` for what may pass, and `ConfigurationError` when the bucket is missing or refuses.
-    """
-
-    def get(self, name: str, *, span: str | None = None, version: Version = ANY) -> Blob:
-        """An object, or what `span`, the value of an HTTP Range header without its unit, tells of it.
-
-        FileNotFoundError when it is not there, FileChangedError when it is not of this version.
-        """
-
-    def put(self, name: str, data: bytes, *, expecting: Version | None) -> None:
-        """Write an object if it is of version `expecting`, None: not there; else FileChangedError."""
-
-    def version(self, name: str) -> Version | None:
-        """The present version of an object; None when it is not there."""
-
-    def listing(self, prefix: str, delimiter: str = "") -> Iterator[tuple[str, int]]:
-        """The names that start with `prefix` and their sizes; those alike up to a delimiter behind it, once, as 0."""
-
-    def copy(self, name: str, to: str) -> None:
-        """Copy an object within the bucket, over whatever stands there; FileNotFoundError when it is not there."""
-
-    def delete(self, names: Iterable[str]) -> None:
-        """Delete those objects that are there."""
-
-    def delete_version(self, name: str, version: Version) -> None:
-        """Delete an object if it is of this version, else FileChangedError; FileNotFoundError when it is not there."""
 
 
 class ObjectStorage:

@@ -15,7 +15,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from ghost_tracking.errors import ConfigurationError, FileChangedError
 from ghost_tracking.vault.storage.base import Blob, Version
-from ghost_tracking.vault.storage.object_store import ANY
+from ghost_tracking.vault.storage.bucket import ANY
 from ghost_tracking.vault.storage.root import RootPath
 
 _CHANGED: Final = {"PreconditionFailed", "ConditionalRequestConflict", "412"}
