@@ -2,7 +2,7 @@
 
 The wheel installs it as `ghost-tracking` as well.
 
-Without --vault, the Airflow connection `ghost_vault` says where it is. `plan` and `status` need none.
+Without --vault, the commands use the vault of the Airflow connection `ghost_vault`. `plan` and `status` need no vault.
 """
 
 import argparse
@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     called = Path(sys.argv[0]).stem
     name = called if called == "ghost-tracking" else "python -m ghost_tracking"
     parser: argparse.ArgumentParser = _Parser(prog=name, description=__doc__)
-    parser.add_argument("--vault", help="a folder, s3://bucket/prefix or gs://bucket/prefix; else the connection's")
+    parser.add_argument(
+        "--vault", help="a folder, s3://bucket/prefix or gs://bucket/prefix (default: the connection's)"
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
     add_vault_commands(commands)
     add_list_commands(commands)
