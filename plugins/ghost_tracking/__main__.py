@@ -2,8 +2,9 @@
 
 The wheel installs it as `ghost-tracking` as well.
 
-Without --vault, the Airflow connection `ghost_vault` says where it is. `plan` and `status` need none. Without Airflow
-there are the commands of the vault, and --vault is needed; `pip install "ghost-tracking[airflow]"` brings the others.
+Without --vault, the commands use the vault of the Airflow connection `ghost_vault`. `plan` and `status` need no vault.
+Without Airflow, --vault is required and only `plan` and the vault's commands exist; `pip install
+"ghost-tracking[airflow]"` adds the others.
 """
 
 import argparse
@@ -71,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     called = Path(sys.argv[0]).stem
     name = called if called == "ghost-tracking" else "python -m ghost_tracking"
     parser: argparse.ArgumentParser = _Parser(prog=name, description=__doc__)
-    parser.add_argument("--vault", help="a folder, s3://bucket/prefix or gs://bucket/prefix; else the connection's")
+    parser.add_argument(
+        "--vault", help="a folder, s3://bucket/prefix or gs://bucket/prefix (default: the connection's)"
+    )
     commands = parser.add_subparsers(required=True, metavar="command")
     add_vault_commands(commands)
     add_planning_commands(commands)

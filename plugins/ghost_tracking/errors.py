@@ -1,7 +1,7 @@
 """What can go wrong, grouped by what the caller can do about it.
 
-`PermanentError`: somebody must mend a setting, a connection, a key or the input; trying again is useless.
-`TransientError`: the same call may go through later.
+`PermanentError`: a setting, a connection, a key or the input must be corrected; retrying is useless.
+`TransientError`: the same call may succeed later.
 
 The docstring of a class is its default message; the attributes keep the facts, and survive pickling.
 """
@@ -12,7 +12,7 @@ from ghost_tracking.core.wording import printable
 
 
 class GhostTrackingError(Exception):
-    """Ghost Tracking could not go on."""
+    """Ghost Tracking could not continue."""
 
     def __init__(self, message: str | None = None, **facts: Any) -> None:
         said = message or (self.__class__.__doc__ or "").strip()
@@ -36,19 +36,19 @@ def _rebuild(cls: type[GhostTrackingError], message: str, facts: dict[str, Any])
 
 
 class PermanentError(GhostTrackingError):
-    """Trying again is useless until somebody mends what the message names."""
+    """Retrying is useless until the cause that the message names is corrected."""
 
 
 class TransientError(GhostTrackingError):
-    """The same call may go through later."""
+    """The same call may succeed later."""
 
 
 class ConfigurationError(PermanentError):
-    """A setting, connection, variable or file of this deployment needs mending."""
+    """A setting, connection, Variable or file of this deployment must be corrected."""
 
 
 class BadInputError(PermanentError):
-    """What the caller passed in cannot be used; nothing was written."""
+    """The input cannot be used; nothing was written."""
 
 
 # YouTube
@@ -59,7 +59,7 @@ class YouTubeKeyError(ConfigurationError):
 
 
 class ProjectRefusedError(ConfigurationError):
-    """YouTube refuses the API project of connection 'youtube_default': mend what its message names."""
+    """YouTube refuses the API project of connection 'youtube_default': correct the cause that its message names."""
 
 
 class QuotaExhaustedError(TransientError):
@@ -68,25 +68,25 @@ class QuotaExhaustedError(TransientError):
     @classmethod
     def of(cls, bucket: str) -> "QuotaExhaustedError":
         return cls(
-            f"YouTube's '{bucket}' quota is used up until midnight Pacific time; what is left stays due",
+            f"YouTube's '{bucket}' quota is used up until midnight Pacific time; the remaining videos stay due",
             bucket=bucket,
         )
 
 
 class RateLimitedError(TransientError):
-    """YouTube asks to slow down. `retry_after` has the seconds it named, or None."""
+    """YouTube asks for fewer requests. `retry_after` has the seconds it named, or None."""
 
 
 class YouTubeFaultError(TransientError):
-    """YouTube failed to answer properly: a server error, a timeout, or a body that is no JSON object."""
+    """YouTube returned no valid answer: a server error, a timeout, or a body that is not a JSON object."""
 
 
 class CallRejectedError(PermanentError):
-    """YouTube rejects this call for what it asks; `reasons` has its words for why, in lower case."""
+    """YouTube rejects the content of this call; `reasons` has its reasons, in lower case."""
 
 
 class NotFoundError(PermanentError):
-    """YouTube does not know this playlist or channel: it is gone, private or misspelt."""
+    """YouTube does not know this playlist or channel: it was deleted, is private or is misspelt."""
 
 
 # The database
@@ -127,15 +127,15 @@ class VaultMismatchError(ConfigurationError):
 
 
 class UnreadableFileError(PermanentError):
-    """A file of the vault is broken, or is not one of the vault's."""
+    """A file of the vault is damaged, or does not belong to the vault."""
 
 
 class SchemaDriftError(UnreadableFileError):
-    """A file has other columns or types than the vault's."""
+    """The columns or types of a file differ from the vault's."""
 
 
 class ForeignFileError(UnreadableFileError):
-    """A symbolic link, a pipe or a device stands where the vault expects a file or a folder of its own."""
+    """A symbolic link, a pipe or a device is in the place of a file or folder of the vault."""
 
 
 class ShelvingError(PermanentError):
@@ -143,8 +143,8 @@ class ShelvingError(PermanentError):
 
 
 class PartitionBusyError(TransientError):
-    """Somebody else is writing this partition of the vault."""
+    """Another process is writing this partition of the vault."""
 
 
 class FileChangedError(TransientError):
-    """A file of the vault was replaced while its successor was being made."""
+    """A file of the vault was replaced while its successor was being written."""

@@ -57,4 +57,4 @@ def test_a_database_without_the_schema_is_named_in_one_line(
     host = quote(str(empty_database.host), safe="")
     url = f"postgresql://{empty_database.login}@/{empty_database.schema}?host={host}"
     assert main(["refused", "list", "--database", url]) == 1
-    assert "is not one of this version of Ghost Tracking" in capsys.readouterr().err
+    assert "was not set up by this version of Ghost Tracking" in capsys.readouterr().err

@@ -147,12 +147,12 @@ def test_an_empty_bucket_and_an_empty_quota(
         ("postgresql://user:{}@/db?host=%2Fno%2Fwhere", "does not lead to a database (/no/where:5432/db): "),
         ("postgresql://user:{}@127.0.0.1:1/db", "does not lead to a database (127.0.0.1:1/db): "),
         ("postgresql://user:{}@127.0.0.1:1,127.0.0.1:2/db", "does not lead to a database (127.0.0.1,127.0.0.1:"),
-        ("postgresql://user:{}@host:5x/db", "is no URL such as"),
-        ("postgresql://user:{}@more@host/db", "is no URL such as"),
-        ("postgresql://user:5432/{}@host/db", "is no URL such as"),
-        ("postgresql://user:{}", "is no URL such as"),
-        ("postgresql://user@host/db?passwort={}", "is no URL such as"),
-        ("user:{}@host/db", "is no URL such as"),
+        ("postgresql://user:{}@host:5x/db", "is not a URL such as"),
+        ("postgresql://user:{}@more@host/db", "is not a URL such as"),
+        ("postgresql://user:5432/{}@host/db", "is not a URL such as"),
+        ("postgresql://user:{}", "is not a URL such as"),
+        ("postgresql://user@host/db?passwort={}", "is not a URL such as"),
+        ("user:{}@host/db", "is not a URL such as"),
     ],
 )
 def test_where_no_database_is_reached_one_line_says_so_without_the_password(
@@ -180,7 +180,7 @@ def test_a_database_that_is_none_of_ours_is_told_from_an_empty_schedule(
     assert main(["status", "--database", url(empty_database)]) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "is not one of this version of Ghost Tracking, whose DAGs set it up" in err
+    assert "was not set up by this version of Ghost Tracking, whose DAGs do so" in err
 
 
 def test_where_airflow_has_no_database_json_stays_json(ghost_postgres: Connection, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def table(after: str) -> list[list[str]]:
 
 def test_the_versions_are_those_that_are_tried() -> None:
     source = (PROJECT / "tests" / "deployments" / "test_versions.py").read_text(encoding="utf-8")
-    rows = table("What is needed")
+    rows = table("Requirements")
     patterns = [re.sub(r", newest patch$", ".*", row[0]) for row in rows]
     oldest = re.findall(r'OLDEST, "apache-airflow==([\d.]+)"', source)
     assert list(dict.fromkeys(patterns)) == [*oldest, *test_versions.VERSIONS]

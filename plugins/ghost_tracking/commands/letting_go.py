@@ -19,9 +19,9 @@ from ghost_tracking.tasks.deployment import ready, ready_to_look
 from ghost_tracking.vault import Vault
 
 _TEXTS = {
-    "pause": "take videos off the schedule for a while; what is known of them stays",
-    "stop": "take videos off the schedule for good; what is known of them stays",
-    "forget": "take videos off the schedule, and all that is known of them out of every layer, for good",
+    "pause": "take videos off the schedule for a while; their data stays",
+    "stop": "take videos off the schedule permanently; their data stays",
+    "forget": "take videos off the schedule and delete their data from every layer, permanently",
     "resume": "track videos again that were paused or stopped",
 }
 
@@ -29,17 +29,21 @@ _TEXTS = {
 def add_letting_go_commands(commands: Commands) -> None:
     """pause, stop, forget, resume, let-go."""
     for verb, text in _TEXTS.items():
-        parser = add_command(commands, verb, _decide, f"{text}; only shows what it would do without --confirm")
+        parser = add_command(commands, verb, _decide, f"{text}; without --confirm, only show what it would do")
         parser.set_defaults(verb=verb, also_forgotten=False)
         parser.add_argument("videos", nargs="*", metavar="video", help="ids or URLs")
-        parser.add_argument("--channel", help="all known videos of this channel, by its id")
-        parser.add_argument("--list", metavar="FILE", dest="file", help="a list of ids or URLs, or a CSV; -: piped in")
-        parser.add_argument("--column", help="the column of the CSV that holds videos")
-        parser.add_argument("--confirm", action="store_true", help="really do it")
+        parser.add_argument("--channel", help="all known videos of the channel with this id")
+        parser.add_argument(
+            "--list", metavar="FILE", dest="file", help="a file of ids or URLs, or a CSV; - reads standard input"
+        )
+        parser.add_argument("--column", help="the column of the CSV with the videos")
+        parser.add_argument("--confirm", action="store_true", help="carry it out")
         if verb == "resume":
-            parser.add_argument("--also-forgotten", action="store_true", help="those too that were forgotten")
+            parser.add_argument("--also-forgotten", action="store_true", help="include videos that were forgotten")
         add_database_option(parser)
-    listing = add_command(commands, "let-go", _list, "the videos that are paused, stopped or forgotten, since when")
+    listing = add_command(
+        commands, "let-go", _list, "list the videos that are paused, stopped or forgotten, and since when"
+    )
     add_database_option(listing)
 
 

@@ -24,11 +24,11 @@ def add_list_commands(commands: Commands) -> None:
     lists = commands.add_parser("list", help="lists of videos for the hunter to admit").add_subparsers(required=True)
     adding = lists.add_parser("add", help="put a list of ids, URLs or a CSV into the vault's inbox")
     adding.set_defaults(command=_list_add)
-    adding.add_argument("file", help="a file, or - for what is piped in")
-    adding.add_argument("--name", help="a list of this name gets what it does not have; else it is named after its ids")
-    adding.add_argument("--column", help="the column with the videos, by its name or number; else by what is in it")
+    adding.add_argument("file", help="a file, or - for standard input")
+    adding.add_argument("--name", help="an existing list gets the videos that it lacks (default: made from the ids)")
+    adding.add_argument("--column", help="name or number of the column with the videos (default: found by its content)")
     lists.add_parser("status", help="every list and how far it is admitted").set_defaults(command=_list_status)
-    bad = lists.add_parser("bad", help="the bad lines of a list, with their numbers")
+    bad = lists.add_parser("bad", help="show the bad lines of a list, with their numbers")
     bad.set_defaults(command=_list_bad)
     bad.add_argument("name")
     retrying = lists.add_parser("retry", help="read the bad lines of a list again, by the rules of this version")
@@ -73,7 +73,7 @@ def _list_status(vault: Vault, _: argparse.Namespace) -> int:
 
 @contextmanager
 def opened(file: str) -> Iterator[Iterable[str]]:
-    """The lines of a file, or of what is piped in (`-`); BadInputError where it cannot be read."""
+    """The lines of a file, or of standard input (`-`); BadInputError where it cannot be read."""
     try:
         with open(0 if file == "-" else file, "rb", closefd=file != "-") as binary:
             yield decoded_lines(binary)

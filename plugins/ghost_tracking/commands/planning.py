@@ -18,26 +18,28 @@ _LAST_DAY = 36_500
 
 def add_planning_commands(commands: Commands) -> None:
     """plan; what is not given is as the settings are without anybody setting them."""
-    text = "what so many new videos a day take: SQL, vault, calls, real intervals"
+    text = "forecast what a number of new videos a day needs: SQL, vault, calls, real intervals"
     planning = add_command(commands, "plan", _plan, text)
     defaults = Settings()
-    planning.add_argument("--new-per-day", type=_count, required=True, help="new videos that are found a day")
-    planning.add_argument("--statistics", type=_count, default=defaults.quota_statistics, help="calls a day")
-    planning.add_argument("--general", type=_count, default=defaults.quota_general, help="calls a day")
-    planning.add_argument("--hunter-reserve", type=_count, default=defaults.quota_hunter_reserve, help="calls a day")
+    planning.add_argument("--new-per-day", type=_count, required=True, help="new videos found per day")
+    planning.add_argument("--statistics", type=_count, default=defaults.quota_statistics, help="calls per day")
+    planning.add_argument("--general", type=_count, default=defaults.quota_general, help="calls per day")
+    planning.add_argument("--hunter-reserve", type=_count, default=defaults.quota_hunter_reserve, help="calls per day")
     planning.add_argument("--metadata-days", type=_count, default=defaults.metadata_retention_days)
     planning.add_argument("--drop-hours", action="store_true", help="no hourly files of points that are in series")
-    planning.add_argument("--vault-days", type=_day, default=defaults.vault_retention_days, help="else for ever")
+    planning.add_argument("--vault-days", type=_day, default=defaults.vault_retention_days, help="default: forever")
     planning.add_argument(
-        "--gone-per-week", type=_share, default=Policy().gone_a_week, help="share of settled videos that go for ever"
+        "--gone-per-week", type=_share, default=Policy().gone_a_week, help="share of settled videos that vanish forever"
     )
-    planning.add_argument("--days", type=_day, nargs="+", default=HORIZONS, help="after how many days, one or more")
+    planning.add_argument(
+        "--days", type=_day, nargs="+", default=HORIZONS, help="forecast for one or more numbers of days"
+    )
     planning.add_argument("--json", action="store_true")
 
 
 def _count(text: str) -> int:
     if (number := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"{text} is less than nothing")
+        raise argparse.ArgumentTypeError(f"{text} is negative")
     return number
 
 
@@ -49,7 +51,7 @@ def _day(text: str) -> int:
 
 def _share(text: str) -> float:
     if not 0 <= (number := float(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share below 1")
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
     return number
 
 
@@ -87,11 +89,11 @@ def _show_plan(planned: Plan, reserve: int) -> None:
     console.print(table)
     if planned.short_from_day is not None:
         console.print(
-            f"From day {planned.short_from_day:,} on more calls are needed than there are: every interval becomes "
-            "longer by the same factor. Ask Google for more quota, or hunt less."
+            f"From day {planned.short_from_day:,} on, the load needs more calls than the quota grants: every interval "
+            "grows by the same factor. Ask Google for more quota, or hunt fewer sources."
         )
     if planned.hunter > reserve:
         console.print(
-            f"The hunter needs {planned.hunter:,} calls a day for the metadata of what it finds, and more for its "
-            f"sources: set quota_hunter_reserve, which is {reserve:,}, above that."
+            f"The hunter needs {planned.hunter:,} calls a day for the metadata of new videos, and more for its "
+            f"sources: raise quota_hunter_reserve, which is {reserve:,}, above that."
         )

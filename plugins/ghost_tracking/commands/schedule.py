@@ -52,18 +52,18 @@ class Status:
 
 def add_schedule_commands(commands: Commands) -> None:
     """status, adopt-vault, refused list, refused retry, refused drop."""
-    text = "what is tracked and due, what the quota gives of it, how much SQL it takes; changes nothing"
+    text = "show the tracked and due videos, the quota and the size of SQL; change nothing"
     status = add_command(commands, "status", _status, text)
     status.add_argument("--json", action="store_true")
-    text = "use this vault from now on, although the database belongs to another one"
+    text = "use this vault from now on, even if the database belongs to another one"
     adopting = add_command(commands, "adopt-vault", _adopt_vault, text)
-    text = "what a source or an old tracker has named that is no id of a video"
+    text = "items that a source or an old tracker named and that are not ids of videos"
     refused = commands.add_parser("refused", help=text, description=text).add_subparsers(required=True)
-    listing = refused.add_parser("list", help="what was refused, why and since when, the newest first")
+    listing = refused.add_parser("list", help="list the refused items, with reason and time, newest first")
     listing.set_defaults(command=_refused_list)
-    retrying = refused.add_parser("retry", help="put what does name a video after all on the schedule")
+    retrying = refused.add_parser("retry", help="schedule the items that do name a video")
     retrying.set_defaults(command=_refused_retry)
-    retrying.add_argument("items", nargs="*", metavar="item", help="only these; else all")
+    retrying.add_argument("items", nargs="*", metavar="item", help="only these (default: all)")
     dropping = refused.add_parser("drop", help="take items off the list")
     dropping.set_defaults(command=_refused_drop)
     dropping.add_argument("items", nargs="+", metavar="item")
@@ -146,8 +146,8 @@ def add_database_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         _OPTION,
         metavar="URL",
-        help=f"postgresql://user@host/db, best with the password in PGPASSWORD or ~/.pgpass; else the Airflow "
-        f"connection {POSTGRES_CONNECTION}",
+        help=f"postgresql://user@host/db, best with the password in PGPASSWORD or ~/.pgpass (default: the "
+        f"Airflow connection {POSTGRES_CONNECTION})",
     )
 
 
@@ -166,7 +166,7 @@ def connection_from(url: str) -> Connection:
     port = known.pop("port", "")
     if not known or not re.fullmatch(r"[\d,]*", port):
         raise BadInputError(
-            f"{_OPTION} is no URL such as postgresql://user@host/db or postgresql://user@/db?host=/socket/folder; "
+            f"{_OPTION} is not a URL such as postgresql://user@host/db or postgresql://user@/db?host=/socket/folder; "
             "in a password, @ : / ? # % are written %40 %3A %2F %3F %23 %25"
         )
     several = {} if port.isdigit() or not port else {"port": port}
@@ -228,8 +228,8 @@ def _in_one_line(watchlist: WatchlistHook) -> Iterator[None]:
         raise DatabaseUnavailableError(" ".join(error.message.split())) from error
     except ProgrammingError as error:
         raise ConfigurationError(
-            f"the database of connection '{watchlist.database.connection_id}' is not one of this version of Ghost "
-            f"Tracking, whose DAGs set it up when they run: {error.diag.message_primary}"
+            f"the database of connection '{watchlist.database.connection_id}' was not set up by this version of "
+            f"Ghost Tracking, whose DAGs do so when they run: {error.diag.message_primary}"
         ) from error
 
 
@@ -248,7 +248,7 @@ def _show(status: Status, settings: Settings) -> None:
 
 
 def _queues(quota: QuotaStatus) -> Table:
-    names = ("videos", "due", "planned, every", "really, every")
+    names = ("videos", "due", "planned, every", "actual, every")
     table = Table("queue", *(Column(name, justify="right") for name in names))
     for queue in Queue:
         counts = (f"{count.get(queue, 0):,}" for count in (quota.videos, quota.due))
@@ -257,7 +257,7 @@ def _queues(quota: QuotaStatus) -> Table:
 
 
 def _buckets(quota: QuotaStatus) -> Table:
-    names = ("budget", "spent", "left", "set aside")
+    names = ("budget", "spent", "left", "held back")
     table = Table("bucket", *(Column(name, justify="right") for name in names), "empty")
     for bucket, balance in quota.balances.items():
         numbers = (balance.budget, balance.spent, balance.left(), quota.reserved[bucket])

@@ -16,24 +16,24 @@ from ghost_tracking.vault import Vault
 
 def add_vault_commands(commands: Commands) -> None:
     """health, verify, repair, seal, fold, expire, history, find."""
-    text = "how the vault is: layers, freshness, what is staged, what cannot be read"
+    text = "report the state of the vault: layers, freshness, staged points, unreadable files"
     add_command(commands, "health", _health, text)
-    verify = add_command(commands, "verify", _verify, "read every point in every layer, and compare")
-    verify.add_argument("--days", type=_days, help="only the last so many days")
-    text = "publish what was left staged, set aside what is broken, make it anew where a layer has it"
+    verify = add_command(commands, "verify", _verify, "read and compare every point in every layer")
+    verify.add_argument("--days", type=_days, help="only this number of recent days")
+    text = "publish staged points, quarantine damaged files, and rebuild them from another layer"
     add_command(commands, "repair", _repair, text)
-    text = "write the hours that are over once more, small, and delete their parts"
+    text = "rewrite the hours that are over, sorted and small, and delete their parts"
     add_command(commands, "seal", _seal, text)
     fold = add_command(commands, "fold", _fold, "put closed days and months into series, by video")
     fold.add_argument("--days-only", action="store_true", help="no months")
     fold.add_argument("--drop-hours", action="store_true", help="delete hourly files whose points are in series")
-    text = "count what is older than so many days; with --delete, delete it for good"
+    text = "count the data older than a number of days; with --delete, delete it permanently"
     expire = add_command(commands, "expire", _expire, text)
     expire.add_argument("days", type=_days)
     expire.add_argument("--delete", action="store_true")
-    history = add_command(commands, "history", _history, "all points of one video, as CSV")
+    history = add_command(commands, "history", _history, "print all points of one video, as CSV")
     history.add_argument("video_id", type=_video_id, help="its id or URL")
-    find = add_command(commands, "find", _find, "videos by the words of their titles")
+    find = add_command(commands, "find", _find, "find videos by the words of their titles")
     find.add_argument("words", nargs="+")
 
 
