@@ -46,6 +46,7 @@ _ANSWERS: Final = _ALWAYS | {"Cache-Control": "no-store"}
 _JSON: Final = "application/json"
 _CSV: Final = "text/csv; charset=utf-8"
 _PARQUET: Final = "application/vnd.apache.parquet"
+_ERRORS: Final = {status: {"model": responses.Error} for status in (BAD_REQUEST, TOO_MANY, UNAVAILABLE)}
 _STATIC: Final = _ALWAYS | {"Cache-Control": "private, no-cache"}
 
 
@@ -89,19 +90,14 @@ def static(request: Request, path: str) -> Response:
     return _static(request, path)
 
 
-def _answers(model: type, **more: Any) -> dict[str, Any]:
-    """What a data route declares. Its answer is made in a lane's thread and is not checked once more on its way."""
-    errors: dict[int | str, Any] = {
-        status: {"model": responses.Error} for status in (BAD_REQUEST, TOO_MANY, UNAVAILABLE)
-    }
-    return {"response_model": None, "responses": {OK: {"model": model}, **errors}, **more}
+def _answers(model: type) -> dict[str, Any]:
+    """What a data route declares that answers with JSON, made in a lane's thread and not validated once more."""
+    return {"response_model": None, "responses": {OK: {"model": model}, **_ERRORS}}
 
 
 def _sends(kind: str) -> dict[str, Any]:
-    """The same for a route that sends a file."""
-    found = _answers(responses.Error)
-    found["responses"][OK] = {"content": {kind: {}}}
-    return found
+    """What one declares that answers with a file."""
+    return {"response_model": None, "responses": {OK: {"content": {kind: {}}}, **_ERRORS}}
 
 
 @router.get("/data/overview", **_answers(responses.Overview))
