@@ -10,6 +10,7 @@ export const WHOLE = Array.from({ length: 15 }, (_, power) => [1, 2, 2.5, 5].map
   .flat()
   .filter(Number.isInteger);
 
+/** The axis below: how its numbers are written, how a moment is told, the steps that it may have. */
 export const AXES = {
   time: {
     values: (_, splits, __, ___, step) =>
@@ -68,6 +69,7 @@ export function logSplits(plot) {
   return found.sort((one, other) => one - other);
 }
 
+/** Show so many times the time that is shown, around a moment; all of it where that is more. */
 export function zoom(plot, data, middle, factor) {
   const first = data[0][0];
   const last = endOf(plot.options, data);
@@ -78,6 +80,7 @@ export function zoom(plot, data, middle, factor) {
   plot.setCursor({ left: plot.valToPos(middle, "x"), top: plot.over.clientHeight / 2 });
 }
 
+/** Show the time between two moments, in all charts of the group. */
 export function scale(plot, min, max) {
   const group = plot.cursor.sync && plot.cursor.sync.key;
   const plots = group ? [...drawn].filter((each) => each.cursor.sync && each.cursor.sync.key === group) : [plot];

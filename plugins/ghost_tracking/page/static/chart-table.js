@@ -5,6 +5,7 @@ import { number, span, time } from "./format.js";
 
 let tables = 0;
 
+/** The button, and the place where the table appears; it is made when it is first asked for. */
 export function tableButton(options) {
   const id = "table" + (tables += 1);
   const place = h("div", { id, hidden: true });

@@ -8,6 +8,7 @@ import { RATES } from "./shown.js";
 
 export const COUNTS = ["views", "likes", "comments"];
 
+/** The panel of one count: its curve, and what it gained beside it. */
 export function counts(name, videos, view) {
   const several = videos.length > 1;
   const heights = { views: 250, likes: 150, comments: 150 };

@@ -5,6 +5,7 @@ import { square } from "./colours.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
 
+/** The place of the newest reading. */
 export function lastPlace(data) {
   for (let place = data[0].length - 1; place >= 0; place -= 1) {
     if (data.slice(1).some((ys) => ys[place] !== null && ys[place] !== undefined)) return place;
@@ -12,6 +13,7 @@ export function lastPlace(data) {
   return 0;
 }
 
+/** The moment of a place in words, and the series that have a value there, each with it. */
 function told(options, axis, data, place) {
   const parts = options.series
     .map((each, row) => [each, valueAt(data[row + 1], place)])
@@ -26,6 +28,7 @@ function valueAt(ys, place) {
   return ys.slice(0, place).findLast((value) => value !== undefined) ?? null;
 }
 
+/** Write the values at a place below the chart. */
 export function tell(reading, options, axis, data, place) {
   const { at, parts } = told(options, axis, data, place);
   reading.replaceChildren(
@@ -42,6 +45,7 @@ export function tell(reading, options, axis, data, place) {
   );
 }
 
+/** Tell them to a screen reader. */
 export function describe(canvas, options, axis, data, place) {
   const { at, parts } = told(options, axis, data, place);
   const values = parts.map(([each, value]) => `${each.name} ${(each.text || number)(value)}`).join(", ");
@@ -50,6 +54,7 @@ export function describe(canvas, options, axis, data, place) {
   canvas.setAttribute("aria-valuetext", `${at}: ${values || "nothing"}`);
 }
 
+/** Let the keyboard move the cursor, and zoom. */
 export function readByKeyboard(canvas, options, axis, data) {
   const filled = (place) => data.slice(1).some((ys) => ys[place] !== null && ys[place] !== undefined);
   const move = (from, step) => {
