@@ -7,7 +7,7 @@ CLEAN := env -u YOUTUBE_API_KEY
 STACK := PYTHONPATH=dev $(PY) -m local_stack
 
 .DEFAULT_GOAL := help
-.PHONY: help install run airflow vault status demo test test-faults test-page test-docs test-deployments test-celery lint format docs bench screenshots simulate dags-page lock clean
+.PHONY: help install run airflow vault status demo test test-faults test-page test-docs test-deployments test-celery lint lint-js format format-js docs bench screenshots simulate dags-page lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -58,9 +58,15 @@ lint: install ## ruff, mypy, and the schemas of the compose file, of renovate.js
 	$(PY) -m check_jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(PY) -m check_jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/*.yml
 
+lint-js: ## prettier and eslint over the page's JavaScript; needs npm, and says so where there is none
+	@sh dev/page/javascript.sh --check
+
 format: install ## let ruff put the code in order
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
+
+format-js: ## let prettier put the page's JavaScript in order; needs npm
+	@sh dev/page/javascript.sh --write
 
 .venv-docs: requirements-docs.txt install
 	@test -x .venv-docs/bin/python || .venv/bin/uv venv --quiet .venv-docs

@@ -23,7 +23,7 @@ from benchmarks.titles import Library
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.page import coverage, movers, overview, runs, video
-from ghost_tracking.page.doors import Doors
+from ghost_tracking.page.context import PageContext
 from ghost_tracking.settings import Settings
 from local_stack.postgres import Postgres
 from real_parts import connection_of
@@ -68,28 +68,28 @@ def bench(screen: Screen) -> None:
         vault = ParquetVaultHook(root=root)
         vault.archive_videos(list(Library().videos(TITLES)))
         with WatchlistHook(connection=_filled(server)) as watchlist:
-            doors = Doors(watchlist, vault, Settings())
+            context = PageContext(watchlist, vault, Settings())
             tell("asking")
-            rows = _measure(doors, root, start)
+            rows = _measure(context, root, start)
     screen.table([f"over {points:,} points", "milliseconds", ""], rows)
 
 
-def _measure(doors: Doors, root: Path, start: datetime) -> list[list[str]]:
+def _measure(context: PageContext, root: Path, start: datetime) -> list[list[str]]:
     videos = _some_videos(root, start)
-    video.videos(doors, videos[:1])  # footers and imports, once in a process
+    video.videos(context, videos[:1])  # footers and imports, once in a process
     one = Samples()
     for each in videos:
         with one.timed():
-            video.videos(doors, [each])
-    together = _samples(lambda: video.videos(doors, videos[:4]), REPEAT)
+            video.videos(context, [each])
+    together = _samples(lambda: video.videos(context, videos[:4]), REPEAT)
     first = _samples(
-        lambda: overview.overview(doors, runs.DAGS, True),
+        lambda: overview.overview(context, runs.DAGS, True),
         REPEAT,
         overview.overview,
         overview._hours,
         overview._vault,
     )
-    again = _samples(lambda: overview.overview(doors, runs.DAGS, True), REPEAT, overview.overview)
+    again = _samples(lambda: overview.overview(context, runs.DAGS, True), REPEAT, overview.overview)
     rows = [
         ["overview, nothing remembered", first.text("ms", scale=1000), _holds(first, MOST_OVERVIEW_MS)],
         ["overview, the vault's weight remembered (a minute)", again.text("ms", scale=1000), ""],
@@ -97,12 +97,12 @@ def _measure(doors: Doors, root: Path, start: datetime) -> list[list[str]]:
         ["four videos together", together.text("ms", scale=1000), ""],
     ]
     for window in movers.WINDOWS:
-        took = _samples(lambda window=window: movers.movers(doors, window), 3, movers._movers)
+        took = _samples(lambda window=window: movers.movers(context, window), 3, movers._movers)
         rows.append([f"movers of {window} (remembered for 5 minutes)", took.text("ms", scale=1000), ""])
     for days in coverage.DAYS:
-        took = _samples(lambda days=days: coverage.coverage(doors, days), 3, coverage._coverage)
+        took = _samples(lambda days=days: coverage.coverage(context, days), 3, coverage._coverage)
         rows.append([f"coverage of {days} days (remembered for a minute)", took.text("ms", scale=1000), ""])
-    found = _samples(lambda: video.find(doors, "perfect"), 5)
+    found = _samples(lambda: video.find(context, "perfect"), 5)
     rows.append([f"a title among {TITLES:,}", found.text("ms", scale=1000), ""])
     return rows
 
@@ -112,7 +112,7 @@ def _samples(ask: Callable[[], Any], repeat: int, *remembering: Any) -> Samples:
     ask()
     for _ in range(repeat):
         for each in remembering:
-            each.forget()
+            each.cache_clear()
         with samples.timed():
             ask()
     return samples

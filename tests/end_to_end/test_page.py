@@ -217,18 +217,19 @@ def is_inked(page: Page, chart: int, at: str, value: str) -> bool:
 def overview_of(**changes: Any) -> dict[str, Any]:
     queue = {"videos": 1, "due": 0, "overdue": 0, "next_at": HOURS[-1], "readings": 24, "calls": 0.5, "interval": 3600}
     tiers = {"HOURLY": "HOURLY", "DAILY": "DAILY", "WEEKLY": "WEEKLY", "ROSTER": "WEEKLY", "GONE": "WEEKLY"}
-    day = {"needed": 1, "owned": 10_000, "due": 0, "left": 10_000, "stretch": 1, "is_paced": False, "runs_out_at": None}
+    day = {"demand": 1, "capacity": 10_000, "due": 0, "left": 10_000, "slowdown": 1, "is_paced": False}
+    day |= {"runs_out_at": None}
     layers = dict.fromkeys(("hours", "series", "metadata", "roster", "availability", "inbox", "staged"), 1000)
-    verdict = {"level": "well", "sentence": "All is well.", "action": None, "path": None, "others": []}
+    health = {"level": "well", "sentence": "All is well.", "action": None, "path": None, "others": []}
     weight = {"bytes": layers, "total": 7000, "points": 168, "bytes_a_point": 9.5, "newest_point": HOURS[-1]}
     return {
         "now": HOURS[-1] + 600,
-        "verdict": verdict,
+        "health": health,
         "queues": [{"queue": name, "tier": tier, **queue} for name, tier in tiers.items()],
-        "states": dict.fromkeys(("missing", "gone", "heated", "awaiting", "misplaced"), 0),
+        "states": dict.fromkeys(("missing", "gone", "promoted", "awaiting", "misplaced"), 0),
         "quota": day | {"day_starts": HOURS[-8], "day_ends": HOURS[-8] + 86400, "buckets": {}},
         "hours": {"starts": HOURS, "points": [0] * 335 + [168]},
-        "room": {"limit": 500_000_000, "everything": 4_000, "watchlist": 1_000, "videos": 1_000, "roster": 1_000},
+        "disk_usage": {"limit": 500_000_000, "everything": 4_000, "watchlist": 1_000, "videos": 1_000, "roster": 1_000},
         "vault": weight | {"quarantined": 0, "root": "/home/ann/projects/youtube/ghost-tracking/.run/youtube/vault"},
         "gaps": [],
         "dags": [],
@@ -263,7 +264,7 @@ def video_of(views: list[int | None], video_id: str = "abc", **changes: Any) -> 
         "next_at": seconds[-1] + 3600,
         "state": None,
         "since": None,
-        "heated_until": None,
+        "promoted_until": None,
         "curve": curve | {"falls": {"views": [], "likes": [], "comments": []}},
         "tiers": [],
         "meanings": [],
@@ -374,9 +375,18 @@ def test_nothing_runs_over_its_panel(lone: Callable[..., Page]) -> None:
 
 
 def test_times_can_be_told_from_what_is_shown(lone: Callable[..., Page]) -> None:
-    mover = {"video_id": "abc", "title": "Cats", "gain": 9_419, "from": 0, "to": 9_419, "since": 0, "until": 80_000}
-    mover |= {"published_at": HOURS[0], "own": 31_824, "median": 2_448, "ages": [82_800, 169_200], "siblings": 12}
-    found = {"now": HOURS[9], "window": "day", "seconds": 86_400, "videos": 1, "heated": [], "vanished": []}
+    mover = {
+        "video_id": "abc",
+        "title": "Cats",
+        "gain": 9_419,
+        "first_count": 0,
+        "last_count": 9_419,
+        "since": 0,
+        "until": 80_000,
+    }
+    mover |= {"since": 0, "until": 80_000, "published_at": HOURS[0]}
+    mover |= {"own": 31_824, "median": 2_448, "ages": [82_800, 169_200], "siblings": 12}
+    found = {"now": HOURS[9], "window": "day", "seconds": 86_400, "videos": 1, "promoted": [], "vanished": []}
     page = lone("?page=movers", movers=found | {"movers": [mover | {"times": 13.0}]})
     row = page.get_by_role("row").filter(has_text="Cats").inner_text()
     assert "13 ×" in row
@@ -422,7 +432,7 @@ def test_screenshots(sign_in: Callable[..., Page], video_id: str, name: str, tmp
     frame = show(page, query.format(video=video_id))
     assert frame.evaluate("document.querySelector('main').dataset.ready") == "yes"
     if name == "overview":
-        assert "verdict well" in frame.locator(".verdict").get_attribute("class")
+        assert "health well" in frame.locator(".health").get_attribute("class")
     folder = SCREENSHOTS if os.environ.get("SCREENSHOTS") else tmp_path
     folder.mkdir(exist_ok=True)
     file = folder / f"{name}.png"
@@ -552,7 +562,7 @@ def test_a_slip_in_a_form_is_told_and_tracking_stays_well(stack: LocalStack, sig
     (reason, *_) = stack.reasons("ghost_hunter", run_id)
     said.get_by_text(reason.split(": ", 2)[2].splitlines()[0]).wait_for()
     assert said.inner_text().startswith("plan: ")
-    assert "verdict well" in frame.locator(".verdict").get_attribute("class")
+    assert "health well" in frame.locator(".health").get_attribute("class")
     said.get_by_role("link").click()
     page.wait_for_url(f"**/runs/{quote(run_id, safe='')}/tasks/plan**")
 

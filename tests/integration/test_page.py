@@ -3,8 +3,11 @@
 import hashlib
 import io
 import json
+import threading
+import time
 import tomllib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,9 +28,11 @@ from ghost_tracking.errors import DatabaseUnavailableError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.page import coverage, curves, movers, overview, runs, video
+from ghost_tracking.page.context import PageContext, ttl_cached
 from ghost_tracking.page.coverage import age_of
-from ghost_tracking.page.doors import Doors, Remembered, sentence_of
-from ghost_tracking.page.verdict import Standing, verdict
+from ghost_tracking.page.health import Standing, health
+from ghost_tracking.page.messages import user_message
+from ghost_tracking.page.responses import to_json
 from ghost_tracking.settings import Settings
 from real_parts import CANARY
 
@@ -118,9 +123,14 @@ def connections(ghost_postgres: Connection, tmp_path: Path, monkeypatch: pytest.
     return root
 
 
+def plain(response: Any) -> Any:
+    """A response as the browser gets it."""
+    return json.loads(to_json(response))
+
+
 def forget() -> None:
     for each in (overview.overview, overview._hours, overview._vault, video.newest, movers._movers, coverage._coverage):
-        each.forget()
+        each.cache_clear()
 
 
 ROUTES = [
@@ -257,7 +267,7 @@ def test_what_nobody_foresaw_is_a_sentence_too(
     monkeypatch.setattr(runs, "dags", broken)
     found = signed_in.get("data/overview")
     assert found.status_code == 503
-    assert found.json()["error"].startswith("Ghost Tracking's page failed in a way that nobody foresaw")
+    assert found.json()["error"].startswith("Unexpected error. See the log of Airflow's API server.")
     assert CANARY not in found.text
     assert "ZeroDivision" not in found.text
 
@@ -267,11 +277,11 @@ def test_sentences_come_without_secrets() -> None:
 
     mask_secret(PASSWORD)
     # its beginning is a secret of other tests'
-    told = sentence_of(DatabaseUnavailableError(f"no way in with {PASSWORD}"))
+    told = user_message(DatabaseUnavailableError(f"no way in with {PASSWORD}"))
     assert told.startswith("no way in with ***")
     assert CANARY not in told
-    assert CANARY not in sentence_of(OSError(5, PASSWORD))
-    assert "lacks the package 'pyarrow'" in sentence_of(ModuleNotFoundError("No module", name="pyarrow"))
+    assert CANARY not in user_message(OSError(5, PASSWORD))
+    assert "lacks the package 'pyarrow'" in user_message(ModuleNotFoundError("No module", name="pyarrow"))
 
 
 @pytest.mark.parametrize(
@@ -298,12 +308,12 @@ def vault(tmp_path: Path) -> ParquetVaultHook:
 
 
 @pytest.fixture
-def doors(watchlist: WatchlistHook, vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch) -> Doors:
+def context(watchlist: WatchlistHook, vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch) -> PageContext:
     """A vault that is there, an empty schedule, and DAGs that are well."""
     vault.identity(create=True)
     monkeypatch.setattr(runs, "dags", lambda _: {dag_id: healthy(dag_id) for dag_id in runs.DAGS})
     forget()
-    return Doors(watchlist, vault, Settings())
+    return PageContext(watchlist, vault, Settings())
 
 
 def healthy(dag_id: str) -> runs.Dag:
@@ -313,7 +323,9 @@ def healthy(dag_id: str) -> runs.Dag:
     return runs.Dag(dag_id, is_known=True, is_paused=False, runs=(run,))
 
 
-def follow(doors: Doors, video_id: str, published: datetime, count: int | Callable[[float], int], **row: Any) -> None:
+def follow(
+    context: PageContext, video_id: str, published: datetime, count: int | Callable[[float], int], **row: Any
+) -> None:
     """Readings at every slot until now, a row of the watchlist, and metadata in the vault.
 
     `count`: views, or views by age in hours.
@@ -328,28 +340,28 @@ def follow(doors: Doors, video_id: str, published: datetime, count: int | Callab
         for at in moments
         if at < NOW
     ]
-    doors.vault.stage(points)
-    doors.vault.publish()
+    context.vault.stage(points)
+    context.vault.publish()
     tier, due = next_slot(published, NOW)
-    doors.watchlist.add_to_watchlist(WatchlistEntry(video_id, tier, points[-1].timestamp, due, anchor_at=published))
-    doors.vault.archive_videos(
+    context.watchlist.add_to_watchlist(WatchlistEntry(video_id, tier, points[-1].timestamp, due, anchor_at=published))
+    context.vault.archive_videos(
         [{"video_id": video_id, "published_at": published, "discovered_at": published, "duration_seconds": 100} | row]
     )
 
 
-def test_the_overview_counts_what_is_there(doors: Doors, sql: psycopg.Connection) -> None:
-    follow(doors, "young", NOW - 5 * HOUR, lambda hours: int(100 * hours))
-    follow(doors, "older", NOW - 3 * DAY, lambda hours: int(10 * hours))
+def test_the_overview_counts_what_is_there(context: PageContext, sql: psycopg.Connection) -> None:
+    follow(context, "young", NOW - 5 * HOUR, lambda hours: int(100 * hours))
+    follow(context, "older", NOW - 3 * DAY, lambda hours: int(10 * hours))
     sql.execute("UPDATE watchlist SET next_track_at = now() - INTERVAL '2 hours' WHERE video_id = 'young'")
-    found = overview.overview(doors, runs.DAGS, True)
+    found = plain(overview.overview(context, runs.DAGS, True))
     queues = {row["queue"]: row for row in found["queues"]}
     assert (queues["HOURLY"]["videos"], queues["HOURLY"]["due"], queues["HOURLY"]["overdue"]) == (1, 1, 1)
     assert (queues["DAILY"]["videos"], queues["DAILY"]["due"], queues["DAILY"]["readings"]) == (1, 0, 1)
     assert queues["HOURLY"]["readings"] == 24
-    assert found["verdict"]["level"] == "well"
-    assert sum(found["hours"]["points"]) == found["vault"]["points"] == len(doors.vault.read_metrics())
+    assert found["health"]["level"] == "well"
+    assert sum(found["hours"]["points"]) == found["vault"]["points"] == len(context.vault.read_metrics())
     assert found["vault"]["bytes_a_point"] > 0
-    assert found["room"]["everything"] > found["room"]["watchlist"] > 0
+    assert found["disk_usage"]["everything"] > found["disk_usage"]["watchlist"] > 0
     assert found["quota"]["buckets"]["statistics"] == {
         "budget": 10_000,
         "spent": 0,
@@ -361,27 +373,27 @@ def test_the_overview_counts_what_is_there(doors: Doors, sql: psycopg.Connection
     json.dumps(found, allow_nan=False)
 
 
-def test_points_an_hour_are_those_of_the_vault_whatever_their_layer(doors: Doors) -> None:
-    follow(doors, "young", NOW - 5 * DAY, lambda hours: int(100 * hours))
-    before = overview.points_by_hour(doors, NOW, 14)
-    doors.vault.seal(NOW)
-    doors.vault.fold(NOW, months=False, keep_hours=False)
-    doors.vault.append_metrics(
+def test_points_an_hour_are_those_of_the_vault_whatever_their_layer(context: PageContext) -> None:
+    follow(context, "young", NOW - 5 * DAY, lambda hours: int(100 * hours))
+    before = plain(overview.points_by_hour(context, NOW, 14))
+    context.vault.seal(NOW)
+    context.vault.fold(NOW, months=False, keep_hours=False)
+    context.vault.append_metrics(
         [{"video_id": "late", "timestamp": (NOW - 3 * DAY).isoformat(), "views": 1}]  # into an hour that was dropped
     )
-    after = overview.points_by_hour(doors, NOW, 14)
+    after = plain(overview.points_by_hour(context, NOW, 14))
     hour = int((NOW - 3 * DAY).timestamp()) // 3600 * 3600
     place = after["starts"].index(hour)
     assert after["points"][place] == before["points"][place] + 1
-    assert sum(after["points"]) == sum(before["points"]) + 1 == doors.vault.figures.weigh().points
-    assert doors.vault.figures.newest_point(NOW) is not None
+    assert sum(after["points"]) == sum(before["points"]) + 1 == context.vault.figures.weigh().points
+    assert context.vault.figures.newest_point(NOW) is not None
 
 
-def test_a_video_has_its_curve_its_place_and_its_story(doors: Doors) -> None:
+def test_a_video_has_its_curve_its_place_and_its_story(context: PageContext) -> None:
     published = NOW - 9 * DAY
-    follow(doors, "-abc_12345X", published, lambda hours: int(1000 * hours), title="A cat on a night train")
-    doors.vault.stage_availability([AvailabilityEvent("-abc_12345X", NOW - 3 * DAY, NOW - 2 * DAY)])
-    (found,) = video.videos(doors, ["-abc_12345X"], NOW)["videos"]
+    follow(context, "-abc_12345X", published, lambda hours: int(1000 * hours), title="A cat on a night train")
+    context.vault.stage_availability([AvailabilityEvent("-abc_12345X", NOW - 3 * DAY, NOW - 2 * DAY)])
+    (found,) = plain(video.videos(context, ["-abc_12345X"], NOW))["videos"]
     assert (found["title"], found["place"], found["tier"]) == ("A cat on a night train", "watchlist", "WEEKLY")
     assert found["next_at"] == int((published + 14 * DAY).timestamp())
     assert len(found["curve"]["seconds"]) == 31  # the hunter's, 24 hourly, 6 daily
@@ -393,84 +405,84 @@ def test_a_video_has_its_curve_its_place_and_its_story(doors: Doors) -> None:
     json.dumps(found, allow_nan=False)
 
 
-def test_a_video_is_found_long_after_its_row_is_gone(doors: Doors) -> None:
-    follow(doors, "-abc_12345X", NOW - 9 * DAY, 1, title="Ein Kätzchen im Nachtzug")
-    follow(doors, "older", NOW - 30 * DAY, 1, title="The cat's other train")
+def test_a_video_is_found_long_after_its_row_is_gone(context: PageContext) -> None:
+    follow(context, "-abc_12345X", NOW - 9 * DAY, 1, title="Ein Kätzchen im Nachtzug")
+    follow(context, "older", NOW - 30 * DAY, 1, title="The cat's other train")
     for query in ("-abc_12345X", "https://youtu.be/-abc_12345X", "https://www.youtube.com/watch?v=-abc_12345X"):
-        assert video.find(doors, query) == {"video_id": "-abc_12345X", "hits": []}
-    assert [hit["video_id"] for hit in video.find(doors, "katzchen NACHTZUG")["hits"]] == ["-abc_12345X"]
-    assert [hit["title"] for hit in video.find(doors, "cat")["hits"]] == ["The cat's other train"]
-    assert video.find(doors, "older")["video_id"] == "older"
-    assert video.find(doors, "no such words") == {"video_id": None, "hits": []}
-    assert video.find(doors, "!?") == {"video_id": None, "hits": []}
+        assert plain(video.find(context, query)) == {"video_id": "-abc_12345X", "hits": []}
+    assert [hit["video_id"] for hit in plain(video.find(context, "katzchen NACHTZUG"))["hits"]] == ["-abc_12345X"]
+    assert [hit["title"] for hit in plain(video.find(context, "cat"))["hits"]] == ["The cat's other train"]
+    assert plain(video.find(context, "older"))["video_id"] == "older"
+    assert plain(video.find(context, "no such words")) == {"video_id": None, "hits": []}
+    assert plain(video.find(context, "!?")) == {"video_id": None, "hits": []}
 
 
-def test_a_video_that_was_found_today_is_found_by_its_title(doors: Doors) -> None:
-    doors.watchlist.ingest_video_metadata({"id": "fresh", "title": "100%_new", "channel_title": "Harbour"})
-    assert [hit["video_id"] for hit in video.find(doors, "100%")["hits"]] == ["fresh"]
-    assert video.find(doors, "100_")["hits"] == []
+def test_a_video_that_was_found_today_is_found_by_its_title(context: PageContext) -> None:
+    context.watchlist.ingest_video_metadata({"id": "fresh", "title": "100%_new", "channel_title": "Harbour"})
+    assert [hit["video_id"] for hit in plain(video.find(context, "100%"))["hits"]] == ["fresh"]
+    assert plain(video.find(context, "100_"))["hits"] == []
 
 
-def test_the_newest_are_listed_whether_their_titles_are_known_or_not(doors: Doors) -> None:
-    assert video.newest(doors) == {"videos": []}
+def test_the_newest_are_listed_whether_their_titles_are_known_or_not(context: PageContext) -> None:
+    assert plain(video.newest(context)) == {"videos": []}
     forget()
-    follow(doors, "older", NOW - 3 * DAY, 1, title="Three days old")
-    follow(doors, "young", NOW - 5 * HOUR, 1, title="Five hours old")
-    doors.watchlist.add_to_watchlist(
+    follow(context, "older", NOW - 3 * DAY, 1, title="Three days old")
+    follow(context, "young", NOW - 5 * HOUR, 1, title="Five hours old")
+    context.watchlist.add_to_watchlist(
         [
             WatchlistEntry("nameless", Tier.HOURLY, None, NOW, anchor_at=NOW - HOUR),
             WatchlistEntry("premiere", Tier.HOURLY, None, NOW, anchor_at=NOW + HOUR, awaits_start=True),
         ]
     )
-    found = video.newest(doors)["videos"]
+    found = plain(video.newest(context))["videos"]
     assert [row["video_id"] for row in found] == ["nameless", "young", "older"]
     assert [row["title"] for row in found] == [None, "Five hours old", "Three days old"]
     assert found[0]["published_at"] == int((NOW - HOUR).timestamp())
 
 
-def test_a_settled_video_is_found_on_the_roster(doors: Doors) -> None:
+def test_a_settled_video_is_found_on_the_roster(context: PageContext) -> None:
     from ghost_tracking.services.roster_moves import Shelving
 
     published = NOW - 30 * DAY - 20 * timedelta(minutes=1)
-    follow(doors, "settled", published, 1)
-    Shelving(doors.watchlist, doors.vault, NOW).shelve()
-    (found,) = video.videos(doors, ["settled"], NOW)["videos"]
+    follow(context, "settled", published, 1)
+    Shelving(context.watchlist, context.vault, NOW).shelve()
+    (found,) = plain(video.videos(context, ["settled"], NOW))["videos"]
     assert (found["place"], found["tier"], found["state"]) == ("roster", "WEEKLY", None)
     assert timedelta(0) <= datetime.fromtimestamp(found["next_at"], UTC) - (published + 35 * DAY) < HOUR
-    (nowhere,) = video.videos(doors, ["neverseen"], NOW)["videos"]
-    assert (nowhere["place"], nowhere["curve"]["seconds"]) == ("nowhere", [])
+    (unknown,) = plain(video.videos(context, ["neverseen"], NOW))["videos"]
+    assert (unknown["place"], unknown["curve"]["seconds"]) == (None, [])
 
 
-def test_a_video_that_somebody_has_let_go_says_so(doors: Doors) -> None:
+def test_a_video_that_somebody_has_let_go_says_so(context: PageContext) -> None:
     from ghost_tracking.core.let_go import State
     from ghost_tracking.services.letting_go import LettingGo
     from ghost_tracking.services.roster_moves import Shelving
 
     published, ids = NOW - 30 * DAY, ["aaaaaaaaaa0", "bbbbbbbbbb0", "cccccccccc0"]
     for each in ids:
-        follow(doors, each, published, 1)
-    Shelving(doors.watchlist, doors.vault, NOW).shelve()
-    letting_go = LettingGo(doors.watchlist, doors.vault, NOW)
+        follow(context, each, published, 1)
+    Shelving(context.watchlist, context.vault, NOW).shelve()
+    letting_go = LettingGo(context.watchlist, context.vault, NOW)
     letting_go.decide(State.FORGOTTEN, ids[:1], confirm=True)
     letting_go.decide(State.PAUSED, ids[2:], confirm=True)
-    forgotten, there, paused = video.videos(doors, ids, NOW)["videos"]
+    forgotten, there, paused = plain(video.videos(context, ids, NOW))["videos"]
     assert (there["place"], there["state"]) == ("roster", None)
-    assert (paused["place"], paused["state"], paused["since"]) == ("nowhere", "paused", int(NOW.timestamp()))
-    assert (forgotten["place"], forgotten["state"], forgotten["curve"]["seconds"]) == ("nowhere", "forgotten", [])
+    assert (paused["place"], paused["state"], paused["since"]) == (None, "paused", int(NOW.timestamp()))
+    assert (forgotten["place"], forgotten["state"], forgotten["curve"]["seconds"]) == (None, "forgotten", [])
     assert paused["curve"]["seconds"]
 
 
-def test_series_and_history_are_what_the_vault_has(doors: Doors) -> None:
-    follow(doors, "one", NOW - 3 * DAY, int)
-    follow(doors, "two", NOW - 2 * DAY, int)
-    wanted = doors.vault.read_metrics(video_ids=["one", "two"]).sort_values(["video_id", "timestamp"])
-    frame = pd.read_csv(io.StringIO(video.series(doors, ["two", "one"])))
+def test_series_and_history_are_what_the_vault_has(context: PageContext) -> None:
+    follow(context, "one", NOW - 3 * DAY, int)
+    follow(context, "two", NOW - 2 * DAY, int)
+    wanted = context.vault.read_metrics(video_ids=["one", "two"]).sort_values(["video_id", "timestamp"])
+    frame = pd.read_csv(io.StringIO(video.series(context, ["two", "one"])))
     assert list(frame.columns) == ["video_id", "timestamp", "age_seconds", "views", "likes", "comments"]
     assert frame["views"].tolist() == wanted["views"].tolist()
     assert frame["age_seconds"][0] == 20 * 60
     assert frame["comments"].isna().all()
-    table = pq.read_table(io.BytesIO(video.history(doors, ["one"])))
-    assert table["views"].to_pylist() == doors.vault.read_history("one")["views"].tolist()
+    table = pq.read_table(io.BytesIO(video.history(context, ["one"])))
+    assert table["views"].to_pylist() == context.vault.read_history("one")["views"].tolist()
 
 
 def test_an_answer_of_every_route(signed_in: Any, connections: Path) -> None:
@@ -505,37 +517,37 @@ def test_slots_are_those_of_the_schedule() -> None:
     assert curves.slots_by(np.array(slots) - 1).tolist() == (numbers - 1).tolist()
 
 
-def drawn(doors: Doors, ages_and_views: list[tuple[timedelta, int | None]]) -> dict[str, Any]:
+def drawn(context: PageContext, ages_and_views: list[tuple[timedelta, int | None]]) -> dict[str, Any]:
     published = NOW - 40 * DAY
-    doors.vault.append_metrics(
+    context.vault.append_metrics(
         [
             {"video_id": "abc", "timestamp": published + age, "views": views, "published_at": published}
             for age, views in ages_and_views
         ]
     )
-    found: dict[str, Any] = video.videos(doors, ["abc"], NOW)["videos"][0]["curve"]
+    found: dict[str, Any] = plain(video.videos(context, ["abc"], NOW))["videos"][0]["curve"]
     return found
 
 
-def test_a_missed_slot_is_a_gap_and_a_slower_tier_is_none(doors: Doors) -> None:
+def test_a_missed_slot_is_a_gap_and_a_slower_tier_is_none(context: PageContext) -> None:
     hours = [*range(1, 10), *range(14, 25)]
     days = [2, 3, 4, 5, 7, 14, 21, 35]
     ages = [
         *(hour * HOUR + timedelta(minutes=3) for hour in hours),
         *(day * DAY + timedelta(minutes=3) for day in days),
     ]
-    found = drawn(doors, [(age, 1) for age in ages])
+    found = drawn(context, [(age, 1) for age in ages])
     assert found["gaps"] == [hours.index(14), len(hours) + days.index(7), len(hours) + days.index(35)]
 
 
-def test_waits_that_are_all_longer_are_no_gaps(doors: Doors) -> None:
-    found = drawn(doors, [(hour * HOUR, 1) for hour in range(2, 24, 3)])
+def test_waits_that_are_all_longer_are_no_gaps(context: PageContext) -> None:
+    found = drawn(context, [(hour * HOUR, 1) for hour in range(2, 24, 3)])
     assert found["gaps"] == []
 
 
-def test_falls_are_explained(doors: Doors) -> None:
+def test_falls_are_explained(context: PageContext) -> None:
     counts = [(1, 100), (2, 90), (3, 120), (4, None), (5, 110), (24 * 8, 111), (24 * 10, 112)]
-    found = drawn(doors, [(hours * HOUR, views) for hours, views in counts])["falls"]["views"]
+    found = drawn(context, [(hours * HOUR, views) for hours, views in counts])["falls"]["views"]
     assert [(fall["place"], fall["before"], fall["after"]) for fall in found] == [(1, 100, 90), (4, 120, 110)]
     assert found[0]["because"].startswith("It was back 1.0 h later")
     assert "does not believe in" in found[1]["because"]
@@ -547,65 +559,65 @@ def test_the_days_on_which_a_view_changed_are_marked() -> None:
     now = datetime(2026, 11, 1, tzinfo=UTC)
     first = datetime(2025, 1, 1, tzinfo=UTC)
     assert len(video._meanings(first, now, 60)) == len(video._meanings(first, now, None)) == 2
-    assert [each["at"] for each in video._meanings(first, now, 600)] == [int(all_formats.timestamp())]
+    assert [each.at for each in video._meanings(first, now, 600)] == [int(all_formats.timestamp())]
     assert video._meanings(datetime(2026, 9, 1, tzinfo=UTC), now, 60) == []
 
 
 # Movers
 
 
-def test_the_fastest_stand_first_and_are_never_scaled_up(doors: Doors) -> None:
-    follow(doors, "steady", NOW - 6 * DAY, lambda hours: int(1000 * hours))
-    follow(doors, "newborn", NOW - 3 * HOUR, lambda hours: int(90_000 * hours))
-    follow(doors, "still", NOW - 2 * DAY, 7)
-    found = movers.movers(doors, "day")
+def test_the_fastest_stand_first_and_are_never_scaled_up(context: PageContext) -> None:
+    follow(context, "steady", NOW - 6 * DAY, lambda hours: int(1000 * hours))
+    follow(context, "newborn", NOW - 3 * HOUR, lambda hours: int(90_000 * hours))
+    follow(context, "still", NOW - 2 * DAY, 7)
+    found = plain(movers.movers(context, "day"))
     assert [row["video_id"] for row in found["movers"]] == ["newborn", "steady"]
     newborn, steady = found["movers"]
-    assert newborn["gain"] == newborn["to"] - newborn["from"]
+    assert newborn["gain"] == newborn["last_count"] - newborn["first_count"]
     assert steady["gain"] == pytest.approx(24_000, rel=0.02)
     assert (found["videos"], found["seconds"]) == (3, 86_400)
 
 
-def test_a_weekly_video_counts_for_what_it_gains_in_the_window(doors: Doors) -> None:
-    follow(doors, "weekly", NOW - 20 * DAY, lambda hours: int(7 * hours))
-    (row,) = movers.movers(doors, "week")["movers"]
+def test_a_weekly_video_counts_for_what_it_gains_in_the_window(context: PageContext) -> None:
+    follow(context, "weekly", NOW - 20 * DAY, lambda hours: int(7 * hours))
+    (row,) = plain(movers.movers(context, "week"))["movers"]
     assert row["gain"] == pytest.approx(7 * 24 * 7, rel=0.02)
-    assert movers.movers(doors, "hour")["movers"] == []
+    assert plain(movers.movers(context, "hour"))["movers"] == []
 
 
-def test_a_mover_is_compared_with_its_channel_at_the_same_age(doors: Doors) -> None:
+def test_a_mover_is_compared_with_its_channel_at_the_same_age(context: PageContext) -> None:
     for number in range(4):
         follow(
-            doors,
+            context,
             f"old{number}",
             NOW - (6 + number) * DAY,
             lambda hours, n=number: int((n + 1) * 10 * hours),
             channel_id="UC1",
             title="t",
         )
-    follow(doors, "hit", NOW - 2 * DAY, lambda hours: int(500 * hours), channel_id="UC1", title="A hit")
-    follow(doors, "alone", NOW - 2 * DAY, lambda hours: int(900 * hours), channel_id="UC2")
-    rows = {row["video_id"]: row for row in movers.movers(doors, "day")["movers"]}
+    follow(context, "hit", NOW - 2 * DAY, lambda hours: int(500 * hours), channel_id="UC1", title="A hit")
+    follow(context, "alone", NOW - 2 * DAY, lambda hours: int(900 * hours), channel_id="UC2")
+    rows = {row["video_id"]: row for row in plain(movers.movers(context, "day"))["movers"]}
     assert rows["hit"]["siblings"] == 4
     assert rows["hit"]["times"] == pytest.approx(500 / 25, rel=0.05)
     assert rows["hit"]["times"] == round(rows["hit"]["own"] / rows["hit"]["median"], 2)  # a reader can tell
     assert rows["hit"]["ages"] == [120, 86_520]
     assert rows["hit"]["title"] == "A hit"
-    assert "times" not in rows["alone"]
+    assert rows["alone"]["times"] is None
 
 
-def test_who_came_back_and_who_vanished(doors: Doors, sql: psycopg.Connection) -> None:
-    follow(doors, "hot", NOW - 30 * DAY, 5, title="Hot again")
+def test_who_came_back_and_who_vanished(context: PageContext, sql: psycopg.Connection) -> None:
+    follow(context, "hot", NOW - 30 * DAY, 5, title="Hot again")
     sql.execute("UPDATE watchlist SET heated_until = now() + INTERVAL '5 days'")
-    doors.vault.stage_availability(
+    context.vault.stage_availability(
         [
             AvailabilityEvent("hot", NOW - 4 * DAY, NOW - 3 * DAY),
             AvailabilityEvent("hot", NOW - 4 * DAY, NOW - 3 * DAY, NOW - 1 * DAY),
             AvailabilityEvent("long", NOW - 60 * DAY, NOW - 59 * DAY),
         ]
     )
-    found = movers.movers(doors, "day")
-    assert [row["title"] for row in found["heated"]] == ["Hot again"]
+    found = plain(movers.movers(context, "day"))
+    assert [row["title"] for row in found["promoted"]] == ["Hot again"]
     assert [(row["video_id"], row["state"], row["views"]) for row in found["vanished"]] == [
         ("hot", "returned", 5),
         ("hot", "gone", 5),
@@ -616,10 +628,10 @@ def test_who_came_back_and_who_vanished(doors: Doors, sql: psycopg.Connection) -
 # Coverage
 
 
-def test_every_slot_that_was_served_is_counted_in_its_hour(doors: Doors) -> None:
+def test_every_slot_that_was_served_is_counted_in_its_hour(context: PageContext) -> None:
     published = NOW - 30 * HOUR
-    follow(doors, "abc", published, 1)
-    found = coverage.coverage(doors, "2")
+    follow(context, "abc", published, 1)
+    found = plain(coverage.coverage(context, "2"))
     tiers = {each["tier"]: each for each in found["tiers"]}
     assert sum(tiers["HOURLY"]["served"]) == sum(tiers["HOURLY"]["expected"]) == 24
     assert sum(tiers["DAILY"]["expected"]) == 0
@@ -627,19 +639,19 @@ def test_every_slot_that_was_served_is_counted_in_its_hour(doors: Doors) -> None
     assert tiers["HOURLY"]["served"][first] == 1
     assert found["worst"] == []
     assert found["since"] == int((published + timedelta(minutes=20)).timestamp())  # nobody looked before
-    assert coverage.coverage(doors, "1")["since"] is None
+    assert plain(coverage.coverage(context, "1"))["since"] is None
 
 
-def test_a_hole_is_seen_by_hour_and_tier(doors: Doors) -> None:
+def test_a_hole_is_seen_by_hour_and_tier(context: PageContext) -> None:
     published = NOW - 30 * HOUR
     served = [*range(1, 8), *range(12, 25)]
-    doors.vault.append_metrics(
+    context.vault.append_metrics(
         [
             {"video_id": "abc", "timestamp": published + hour * HOUR, "views": 1, "published_at": published}
             for hour in served
         ]
     )
-    found = coverage.coverage(doors, "2")
+    found = plain(coverage.coverage(context, "2"))
     hourly = found["tiers"][0]
     missing = [expected - got for expected, got in zip(hourly["expected"], hourly["served"], strict=True)]
     assert sum(missing) == 4
@@ -649,15 +661,15 @@ def test_a_hole_is_seen_by_hour_and_tier(doors: Doors) -> None:
     }
 
 
-def test_what_is_overdue_is_missing_too(doors: Doors) -> None:
+def test_what_is_overdue_is_missing_too(context: PageContext) -> None:
     due = NOW - 3 * HOUR - timedelta(minutes=1)
-    doors.watchlist.add_to_watchlist(
+    context.watchlist.add_to_watchlist(
         [
             WatchlistEntry("late", Tier.HOURLY, None, due),
             WatchlistEntry("gone", Tier.HOURLY, None, due, absence=Absence(1, due, None)),
         ]
     )
-    found = coverage.coverage(doors, "1")
+    found = plain(coverage.coverage(context, "1"))
     hourly = found["tiers"][0]
     assert hourly["served"] == [0] * 24
     assert sum(hourly["expected"]) in {3, 4}
@@ -714,13 +726,13 @@ WELL = Standing(
     due=10,
     overdue=0,
     misplaced=0,
-    room=50_000_000,
+    disk_usage=50_000_000,
     points=1_000,
     newest_point=NOW,
     quarantined=0,
-    shares_mark=True,
+    in_sync=True,
     is_paced=False,
-    stretch=1.0,
+    slowdown=1.0,
 )
 
 
@@ -733,10 +745,10 @@ def run(state: str, at: datetime = NOW, kind: str = "scheduled") -> runs.Run:
 
 
 def test_all_is_well_says_so() -> None:
-    found = verdict(WELL)
+    found = plain(health(WELL))
     assert (found["level"], found["action"], found["others"]) == ("well", None, [])
     assert found["sentence"].startswith("All is well: 100,000 videos are tracked")
-    assert verdict(replace(WELL, videos=1))["sentence"].startswith("All is well: 1 video is tracked")
+    assert plain(health(replace(WELL, videos=1)))["sentence"].startswith("All is well: 1 video is tracked")
 
 
 @pytest.mark.parametrize(
@@ -765,16 +777,16 @@ def test_all_is_well_says_so() -> None:
         (replace(WELL, points=0), "broken", "Nothing appears in the vault", "same folder"),
         (replace(WELL, misplaced=7), "watch", "Videos are read too often: 7 videos are HOURLY", "Somebody else"),
         (replace(WELL, overdue=9_000), "watch", "9,000 videos are overdue", "tracker_parallel_tasks"),
-        (replace(WELL, is_paced=True, stretch=2.5), "watch", "waits 2.5 times as long", "more quota"),
+        (replace(WELL, is_paced=True, slowdown=2.5), "watch", "waits 2.5 times as long", "more quota"),
         (replace(WELL, refused=("search",)), "watch", "bucket search is empty", "midnight"),
-        (replace(WELL, room=480_000_000), "watch", "near half a gigabyte", "ghost_janitor"),
-        (replace(WELL, room=600_000_000), "broken", "above half a gigabyte", "ghost_janitor"),
+        (replace(WELL, disk_usage=480_000_000), "watch", "near half a gigabyte", "ghost_janitor"),
+        (replace(WELL, disk_usage=600_000_000), "broken", "above half a gigabyte", "ghost_janitor"),
         (replace(WELL, quarantined=2), "watch", "2 broken files", "verify"),
-        (replace(WELL, shares_mark=False), "watch", "restored from a backup", "Trigger ghost_janitor"),
+        (replace(WELL, in_sync=False), "watch", "restored from a backup", "Trigger ghost_janitor"),
     ],
 )
 def test_what_is_not_well_comes_with_what_to_do(at: Standing, level: str, words: str, action: str) -> None:
-    found = verdict(at)
+    found = plain(health(at))
     assert found["level"] == level
     assert words in found["sentence"]
     assert action in found["action"]
@@ -793,24 +805,57 @@ def test_what_is_not_well_comes_with_what_to_do(at: Standing, level: str, words:
 def test_a_slip_in_a_form_is_no_failure_of_tracking(states: str, level: str) -> None:
     told = [each.split() for each in states.split(", ")]
     ended = tuple(run(state, kind=kind) for kind, state in told)
-    assert verdict(replace(WELL, dags=dags("ghost_hunter", runs=ended)))["level"] == level
+    assert plain(health(replace(WELL, dags=dags("ghost_hunter", runs=ended))))["level"] == level
 
 
 def test_the_gravest_stands_first() -> None:
-    found = verdict(replace(WELL, quarantined=2, dags=dags("ghost_tracker", is_paused=True)))
+    found = plain(health(replace(WELL, quarantined=2, dags=dags("ghost_tracker", is_paused=True))))
     assert found["sentence"].startswith("ghost_tracker is paused")
     assert [each["level"] for each in found["others"]] == ["watch"]
 
 
-def test_answers_are_remembered_for_a_while() -> None:
-    asked: list[int] = []
-    answers = Remembered(60, most=2)
+def test_answers_are_kept_for_a_while(context: PageContext) -> None:
+    asked: list[str] = []
 
-    def find() -> int:
-        asked.append(1)
+    @ttl_cached(60, most=2)
+    def find(_: PageContext, question: str) -> int:
+        asked.append(question)
+        if question == "bad":
+            raise ZeroDivisionError
         return len(asked)
 
-    assert [answers("a", find), answers("a", find), answers("b", find)] == [1, 1, 2]
-    assert [answers("c", find), answers("a", find)] == [3, 4]
-    answers.forget()
-    assert answers("a", find) == 5
+    assert [find(context, each) for each in ("a", "a", "b")] == [1, 1, 2]
+    assert [find(context, each) for each in ("c", "a")] == [3, 4]
+    find.cache_clear()
+    assert find(context, "a") == 5
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            find(context, "bad")
+    assert asked[-2:] == ["bad", "bad"]
+
+
+def test_who_asks_what_is_being_found_waits_for_it(context: PageContext) -> None:
+    asked: list[int] = []
+    together = threading.Barrier(8)
+
+    @ttl_cached(60)
+    def find(_: PageContext) -> int:
+        asked.append(1)
+        time.sleep(0.2)
+        return len(asked)
+
+    def ask(_: int) -> int:
+        together.wait(30)
+        return find(context)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(ask, range(8))) == [1] * 8
+
+
+def test_what_one_vault_answers_is_kept_for_no_other(context: PageContext, tmp_path: Path) -> None:
+    @ttl_cached(60)
+    def root(asked: PageContext) -> str:
+        return str(asked.vault.get_conn())
+
+    other = replace(context, vault=ParquetVaultHook(root=tmp_path / "other"))
+    assert root(context) == root(replace(context)) != root(other)

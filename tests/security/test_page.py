@@ -20,9 +20,10 @@ from hypothesis import strategies as st
 from ghost_tracking.core.titles import MOST_WORDS, searchable, words_of
 from ghost_tracking.errors import DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.page import coverage, doors, overview, runs, video
+from ghost_tracking.page import context, coverage, messages, overview, runs, video
+from ghost_tracking.page.health import health
 from ghost_tracking.page.lanes import SEARCHES, SPANS, BusyError, Lane
-from ghost_tracking.page.verdict import verdict
+from ghost_tracking.page.responses import to_json
 from integration.test_page import (  # noqa: F401 - fixtures
     WELL,
     airflow_tables,
@@ -197,7 +198,7 @@ def test_airflows_threads_stay_free_while_every_lane_is_full(quiet: Any, monkeyp
 
 
 def test_a_statement_that_takes_too_long_is_ended(ghost_postgres: Connection, sql: psycopg.Connection) -> None:
-    limit = doors.STATEMENT_LIMIT / 100
+    limit = context.STATEMENT_LIMIT / 100
     with WatchlistHook(connection=ghost_postgres, statement_limit=limit) as watchlist:
         sql.execute("BEGIN")
         sql.execute("LOCK TABLE videos")
@@ -246,7 +247,7 @@ def test_whatever_is_asked_the_answer_is_a_sentence_or_data(quiet: Any, route: s
 
     found = quiet.get(f"data/{route}{quote(value, safe='')}")
     assert found.status_code in {200, 400, 404}, found.text
-    assert "nobody foresaw" not in found.text
+    assert "Unexpected error" not in found.text
     if found.headers["content-type"] == "application/json":
         json.loads(found.text)
 
@@ -280,7 +281,7 @@ def restricted(quiet: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_runs_of_dags_that_somebody_may_not_see_are_not_shown(restricted: Any, connections: Path) -> None:  # noqa: F811
-    overview.overview.forget()
+    overview.overview.cache_clear()
     found = restricted.get("data/overview")
     assert found.status_code == 200, found.text
     assert [dag["dag_id"] for dag in found.json()["dags"]] == ["ghost_tracker"]
@@ -297,13 +298,13 @@ def test_an_error_shows_no_place_to_those_who_may_not_see_connections(
     monkeypatch.setenv("AIRFLOW_CONN_GHOST_POSTGRES", json.dumps(known | {"host": "127.0.0.1"}))
     for route in ("overview", "movers", "coverage", "video?v=abc", "find?q=cat", "series.csv?v=abc"):
         found = restricted.get(f"data/{route}")
-        assert (found.status_code, found.json()["error"]) == (503, doors.ASK_SOMEBODY)
+        assert (found.status_code, found.json()["error"]) == (503, messages.NOT_FOR_YOU)
     restricted.headers["Authorization"] = f"Bearer {token('admin')}"
     assert "secret_name" in restricted.get("data/overview").json()["error"]
 
 
 def test_what_one_viewer_may_see_is_remembered_for_no_other(restricted: Any, connections: Path) -> None:  # noqa: F811
-    overview.overview.forget()
+    overview.overview.cache_clear()
     first = restricted.get("data/overview").json()
     restricted.headers["Authorization"] = f"Bearer {token('admin')}"
     second = restricted.get("data/overview").json()
@@ -315,6 +316,6 @@ def test_the_sentence_says_nothing_of_dags_that_are_not_shown() -> None:
 
     hidden = {dag_id: runs.Dag(dag_id, is_known=True, is_paused=False, is_shown=False) for dag_id in runs.DAGS}
     for standing in (replace(WELL, dags=hidden), replace(WELL, dags=hidden, videos=0, points=0)):
-        told = json.dumps(verdict(standing))
+        told = to_json(health(standing))
         assert "runs/" not in told
         assert "paused" not in told

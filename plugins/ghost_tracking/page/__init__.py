@@ -1,6 +1,7 @@
 """The page that Airflow's navigation shows: how tracking stands, a video's curves, movers, coverage.
 
-`app.py` has the routes, one module a page its data, `static/` what the browser runs.
+`app.py` has the routes, `responses.py` what they answer, `context.py` what they are answered from; one module a page
+finds its data, and `static/` is what the browser runs.
 """
 
 from typing import TYPE_CHECKING, Any

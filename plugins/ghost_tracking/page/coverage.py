@@ -7,12 +7,13 @@ are slots of videos that were not read at all in these days and are not due now.
 """
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.errors import BadInputError
+from ghost_tracking.page.context import PageContext, ttl_cached
 from ghost_tracking.page.curves import slots_by
-from ghost_tracking.page.doors import Doors, remembered
+from ghost_tracking.page.responses import Coverage, Hole, TierCoverage, seconds_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,21 +34,21 @@ _MOST_SLOTS: Final = {Tier.HOURLY: 24, Tier.DAILY: 6, Tier.WEEKLY: 1}
 """Slots of a tier that a video which is overdue can have passed: then it is of the next one."""
 
 
-def coverage(doors: Doors, days: str) -> dict[str, Any]:
-    """By tier and hour how many slots there were, and how many were served, as plain data."""
+def coverage(context: PageContext, days: str) -> Coverage:
+    """By tier and hour how many slots there were, and how many were served."""
     if days not in DAYS:
         raise BadInputError(f"{days[:20]!r} is none of {', '.join(DAYS)} days.")
-    return _coverage(doors, int(days))
+    return _coverage(context, int(days))
 
 
-@remembered(60)
-def _coverage(doors: Doors, days: int) -> dict[str, Any]:
-    now = doors.watchlist.quota.today().now
+@ttl_cached(60)
+def _coverage(context: PageContext, days: int) -> Coverage:
+    now = context.watchlist.quota.today().now
     last = int(now.timestamp()) // _HOUR
     first = last - days * 24 + 1
-    served, missed, begun = _slots(doors, first, last)
+    served, missed, begun = _slots(context, first, last)
     since = datetime.fromtimestamp(first * _HOUR, UTC) - LOOK_BACK
-    for row in doors.watchlist.database.run("page_overdue", since=since, until=now - LATE):
+    for row in context.watchlist.database.run("page_overdue", since=since, until=now - LATE):
         tier = Tier(row["tier"])
         begin = int(row["hour"].timestamp()) // _HOUR - first
         step = int(tier.interval.total_seconds()) // _HOUR
@@ -56,20 +57,20 @@ def _coverage(doors: Doors, days: int) -> dict[str, Any]:
             if hour >= 0:
                 missed[_TIERS.index(tier), hour] += row["videos"]
     expected = served + missed
-    return {
-        "now": int(now.timestamp()),
-        "days": days,
-        "since": begun if begun is not None and begun > first * _HOUR else None,
-        "starts": [(first + place) * _HOUR for place in range(days * 24)],
-        "tiers": [
-            {"tier": tier.value, "expected": expected[place].tolist(), "served": served[place].tolist()}
+    return Coverage(
+        now=seconds_of(now),
+        days=days,
+        since=begun if begun is not None and begun > first * _HOUR else None,
+        starts=[(first + place) * _HOUR for place in range(days * 24)],
+        tiers=[
+            TierCoverage(tier.value, expected[place].tolist(), served[place].tolist())
             for place, tier in enumerate(_TIERS)
         ],
-        "worst": _worst(expected, missed, first),
-    }
+        worst=_worst(expected, missed, first),
+    )
 
 
-def _slots(doors: Doors, first: int, last: int) -> tuple["Numbers", "Numbers", int | None]:
+def _slots(context: PageContext, first: int, last: int) -> tuple["Numbers", "Numbers", int | None]:
     """Slots that were served, and that were passed over, by tier and by hour since 1970, from `first` to `last`; and
     when the first reading was made that is looked at, in seconds.
     """
@@ -80,7 +81,7 @@ def _slots(doors: Doors, first: int, last: int) -> tuple["Numbers", "Numbers", i
     served, missed = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
     begin = datetime.fromtimestamp(first * _HOUR, UTC) - LOOK_BACK
     columns = ["video_id", "timestamp", "published_at"]
-    batches = list(doors.vault.read_batches(begin, None, columns=columns))
+    batches = list(context.vault.read_batches(begin, None, columns=columns))
     if not batches:
         return served, missed, None
     table = pa.Table.from_batches(batches)
@@ -140,19 +141,19 @@ def age_of(slots: "Numbers") -> "Numbers":
     return ages
 
 
-def _worst(expected: "Numbers", missed: "Numbers", first: int) -> list[dict[str, Any]]:
+def _worst(expected: "Numbers", missed: "Numbers", first: int) -> list[Hole]:
     """The hours that lack the most, the worst first."""
     import numpy as np
 
     order = np.argsort(-missed, axis=None, kind="stable")[:WORST_SHOWN]
     tiers, hours = np.unravel_index(order, missed.shape)
     return [
-        {
-            "start": int((first + hour) * _HOUR),
-            "tier": _TIERS[tier].value,
-            "expected": int(expected[tier, hour]),
-            "missed": int(missed[tier, hour]),
-        }
+        Hole(
+            start=int((first + hour) * _HOUR),
+            tier=_TIERS[tier].value,
+            expected=int(expected[tier, hour]),
+            missed=int(missed[tier, hour]),
+        )
         for tier, hour in zip(tiers.tolist(), hours.tolist(), strict=True)
         if missed[tier, hour] > 0
     ]

@@ -1,8 +1,9 @@
 """A video's readings as a page draws them: where there are gaps, where counts fall, and what a fall may mean."""
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
+
+from ghost_tracking.page.responses import Curve, Fall, Falls
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,42 +22,25 @@ _RECOVERS_WITHIN: Final = 2 * _DAY
 _FALLS_EXPLAINED: Final = 40
 
 
-@dataclass(frozen=True)
-class Curve:
-    """`seconds` (since 1970) of the readings, in order; `counts`, None where YouTube showed none; `gaps`: places of
-    readings before which some are missing; `falls`: see `_falls`.
-    """
-
-    seconds: list[int]
-    counts: dict[str, list[int | None]]
-    gaps: list[int]
-    falls: dict[str, list[dict[str, Any]]]
-    published_at: datetime | None
-
-    @property
-    def first_at(self) -> datetime | None:
-        """When the first reading was made."""
-        return datetime.fromtimestamp(self.seconds[0], UTC) if self.seconds else None
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, **self.counts, "gaps": self.gaps, "falls": self.falls}
-
-
-def curve(table: "pa.Table") -> Curve:
-    """The points of one video, in any order, as a curve."""
+def curve(table: "pa.Table", published: datetime | None) -> Curve:
+    """The points of one video, ordered by time, as a curve."""
     import numpy as np
     import pyarrow as pa
 
-    table = table.sort_by("timestamp")
     seconds = table["timestamp"].cast(pa.int64()).to_numpy() // 1_000_000
-    told = table["published_at"].drop_null()
-    published = told[-1].as_py() if len(told) else None
     counts = {name: table[name].to_pylist() for name in COUNTS}
     gaps: list[int] = []
     if published is not None and len(seconds) > 1:
         gaps = [int(place) for place in np.flatnonzero(_gaps(seconds, int(published.timestamp()))) + 1]
     falls = {name: _falls(seconds.tolist(), counts[name], name) for name in COUNTS}
-    return Curve(seconds.tolist(), counts, gaps, falls, published)
+    return Curve(seconds=seconds.tolist(), **counts, gaps=gaps, falls=Falls(**falls))
+
+
+def published_at(table: "pa.Table") -> datetime | None:
+    """When a video was published, as the last of its points that says so has it."""
+    published = table["published_at"].drop_null()
+    found: datetime | None = published[-1].as_py() if len(published) else None
+    return found
 
 
 def slots_by(ages: "Numbers") -> "Numbers":
@@ -85,16 +69,16 @@ def _gaps(seconds: "Numbers", published: int) -> Any:
     return found
 
 
-def _falls(seconds: list[int], counts: list[int | None], name: str) -> list[dict[str, Any]]:
-    """Where a count is lower than the one shown before: `place`, `before`, `after` and `because`, a sentence."""
-    found: list[dict[str, Any]] = []
+def _falls(seconds: list[int], counts: list[int | None], name: str) -> list[Fall]:
+    """Where a count is lower than the one shown before."""
+    found: list[Fall] = []
     last = None
     for place, count in enumerate(counts):
         if count is None:
             continue
         if last is not None and count < last:
             because = _because(seconds, counts, place, last, name) if len(found) < _FALLS_EXPLAINED else ""
-            found.append({"place": place, "before": last, "after": count, "because": because})
+            found.append(Fall(place, last, count, because))
         last = count
     return found
 

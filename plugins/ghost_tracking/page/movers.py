@@ -7,12 +7,13 @@ window is long, the gain is scaled down to it. It is never scaled up.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ghost_tracking.errors import BadInputError
-from ghost_tracking.page.doors import Doors, remembered
-from ghost_tracking.page.video import titles
+from ghost_tracking.page.context import PageContext, ttl_cached
+from ghost_tracking.page.responses import Mover, Movers, PromotedVideo, VanishedVideo, seconds_of
+from ghost_tracking.page.video import titles, video_fields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,31 +35,35 @@ _GRACE: Final = timedelta(minutes=10)
 _SCALE: Final = 1_000_000
 
 
-def movers(doors: Doors, window: str) -> dict[str, Any]:
-    """The fastest of a window, absolute and against their channels; and who came back or vanished, as plain data."""
+def movers(context: PageContext, window: str) -> Movers:
+    """The fastest of a window, absolute and against their channels; and who came back or vanished."""
     if window not in WINDOWS:
         raise BadInputError(f"{window[:20]!r} is none of {', '.join(WINDOWS)}.")
-    return _movers(doors, window)
+    return _movers(context, window)
 
 
-@remembered(300)
-def _movers(doors: Doors, window: str) -> dict[str, Any]:
-    now = doors.watchlist.quota.today().now
+@ttl_cached(300)
+def _movers(context: PageContext, window: str) -> Movers:
+    now = context.watchlist.quota.today().now
     length = WINDOWS[window]
-    gained = gains(doors, now, length)
+    gained = gains(context, now, length)
     fastest = gained.fastest(max(SHOWN, COMPARED))
-    known = titles(doors, [row["video_id"] for row in fastest])
-    _compare(doors, fastest[:COMPARED], known, length, now)
-    rows = [known.get(row["video_id"], {}) | row for row in fastest]
-    return {
-        "now": _seconds(now),
-        "window": window,
-        "seconds": round(length.total_seconds()),
-        "videos": len(gained.ids),
-        "movers": rows[:SHOWN],
-        "heated": _heated(doors),
-        "vanished": _vanished(doors, now),
-    }
+    known = titles(context, [row["video_id"] for row in fastest])
+    _compare(context, fastest[:COMPARED], known, length, now)
+    return Movers(
+        now=seconds_of(now),
+        window=window,
+        seconds=round(length.total_seconds()),
+        videos=len(gained.ids),
+        movers=[Mover(**_known(known, row["video_id"]) | row) for row in fastest[:SHOWN]],
+        promoted=_promoted(context),
+        vanished=_vanished(context, now),
+    )
+
+
+def _known(known: Mapping[str, dict[str, Any]], video_id: str) -> dict[str, Any]:
+    """The fields of a video, also of one without metadata."""
+    return known.get(video_id) or video_fields({"video_id": video_id})
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Gains:
     length: timedelta
 
     def fastest(self, number: int) -> list[dict[str, Any]]:
-        """Those that gained the most views a window, the fastest first."""
+        """Fields of `Mover` of those that gained the most views a window, the fastest first."""
         import numpy as np
 
         window = self.length.total_seconds() * _SCALE
@@ -84,8 +89,8 @@ class Gains:
             {
                 "video_id": self.ids[int(place)].as_py(),
                 "gain": round(float(scaled[place])),
-                "from": int(self.before[place]),
-                "to": int(self.after[place]),
+                "first_count": int(self.before[place]),
+                "last_count": int(self.after[place]),
                 "since": int(self.since[place]) // _SCALE,
                 "until": int(self.until[place]) // _SCALE,
                 "published_at": int(self.published[place]) // _SCALE if self.published[place] else None,
@@ -95,7 +100,7 @@ class Gains:
         ]
 
 
-def gains(doors: Doors, now: datetime, length: timedelta) -> Gains:
+def gains(context: PageContext, now: datetime, length: timedelta) -> Gains:
     """What every video gained that has two counts in or just before the window that ends `now`."""
     import numpy as np
     import pyarrow as pa
@@ -103,7 +108,7 @@ def gains(doors: Doors, now: datetime, length: timedelta) -> Gains:
     begin = now - length
     columns = ["video_id", "timestamp", "views", "published_at"]
     earliest = begin - max(length, timedelta(hours=1)) - _GRACE
-    batches = list(doors.vault.read_batches(earliest, now + _GRACE, columns=columns))
+    batches = list(context.vault.read_batches(earliest, now + _GRACE, columns=columns))
     if not batches:
         empty = np.zeros(0, dtype=np.int64)
         return Gains(pa.array([], pa.string()), empty, empty, empty, empty, empty, length)
@@ -149,7 +154,7 @@ def _two_counts(codes: "Numbers", moments: "Numbers", count: int, edge: int) -> 
 
 
 def _compare(
-    doors: Doors,
+    context: PageContext,
     rows: Sequence[dict[str, Any]],
     known: Mapping[str, Mapping[str, Any]],
     length: timedelta,
@@ -158,12 +163,12 @@ def _compare(
     """Add to each mover its gain between two `ages` (seconds), its channel's median one, and their ratio `times`."""
     import pyarrow.compute as pc
 
-    siblings = _siblings(doors, rows, known)
+    siblings = _siblings(context, rows, known)
     wanted = {video_id for ids in siblings.values() for video_id in ids} | set(siblings)
     if not wanted:
         return
     earliest = now - timedelta(days=400)
-    table = doors.vault.read_table(earliest, None, wanted, ["video_id", "timestamp", "views", "published_at"])
+    table = context.vault.read_table(earliest, None, wanted, ["video_id", "timestamp", "views", "published_at"])
     table = table.filter(pc.and_(table["views"].is_valid(), table["published_at"].is_valid()))
     histories = _histories(table)
     for row in rows:
@@ -185,20 +190,20 @@ def _compare(
 
 
 def _siblings(
-    doors: Doors, rows: Sequence[Mapping[str, Any]], known: Mapping[str, Mapping[str, Any]]
+    context: PageContext, rows: Sequence[Mapping[str, Any]], known: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, list[str]]:
     """For each mover some other videos of its channel, those published nearest to it."""
     channels = {row["video_id"]: known.get(row["video_id"], {}).get("channel_id") for row in rows}
     asked = sorted({channel for channel in channels.values() if channel})
     if not asked:
         return {}
-    found = doors.watchlist.database.run("page_siblings", channel_ids=asked)
+    found = context.watchlist.database.run("page_siblings", channel_ids=asked)
     pairs = {(row["channel_id"], row["video_id"]): row["published_at"] for row in found}
-    pairs |= {(channel, video_id): at for channel, video_id, at in doors.vault.figures.videos_of_channels(asked)}
+    pairs |= {(channel, video_id): at for channel, video_id, at in context.vault.figures.videos_of_channels(asked)}
     by_channel: dict[str, list[tuple[int, str]]] = {}
     for (channel, video_id), published in pairs.items():
         if published is not None:
-            by_channel.setdefault(channel, []).append((_seconds(published), video_id))
+            by_channel.setdefault(channel, []).append((seconds_of(published), video_id))
     nearest: dict[str, list[str]] = {}
     for row in rows:
         channel, at = channels[row["video_id"]], row["published_at"]
@@ -247,46 +252,40 @@ def _gain_between(history: tuple["Numbers", "Numbers"] | None, since: float, unt
 # Back, and gone
 
 
-def _heated(doors: Doors) -> list[dict[str, Any]]:
-    rows = doors.watchlist.database.run("page_heated", limit=SHOWN)
-    known = titles(doors, [row["video_id"] for row in rows])
+def _promoted(context: PageContext) -> list[PromotedVideo]:
+    rows = context.watchlist.database.run("page_heated", limit=SHOWN)
+    known = titles(context, [row["video_id"] for row in rows])
     return [
-        known.get(row["video_id"], {})
-        | {
-            "video_id": row["video_id"],
-            "heated_until": _seconds(row["heated_until"]),
-            "last_at": row["last_tracked_at"] and _seconds(row["last_tracked_at"]),
-            "next_at": _seconds(row["next_track_at"]),
-        }
+        PromotedVideo(
+            **_known(known, row["video_id"]),
+            promoted_until=seconds_of(row["heated_until"]),
+            last_at=seconds_of(row["last_tracked_at"]),
+            next_at=seconds_of(row["next_track_at"]),
+        )
         for row in rows
     ]
 
 
-def _vanished(doors: Doors, now: datetime) -> list[dict[str, Any]]:
+def _vanished(context: PageContext, now: datetime) -> list[VanishedVideo]:
     """Who was found to be gone, or back, in the last days, the latest first."""
-    events = doors.vault.read_availability(start=now - timedelta(days=VANISHED_DAYS))
+    events = context.vault.read_availability(start=now - timedelta(days=VANISHED_DAYS))
     events["at"] = events["returned_at"].fillna(events["confirmed_at"])
     latest = events.sort_values("at", ascending=False).head(SHOWN).to_dict("records")
     ids = [row["video_id"] for row in latest]
-    known = titles(doors, ids)
+    known = titles(context, ids)
     counts: dict[str, Any] = {}
     if ids:
-        counts = {row["video_id"]: row for row in doors.vault.read_latest(ids).to_dict("records")}
+        counts = {row["video_id"]: row for row in context.vault.read_latest(ids).to_dict("records")}
     return [
-        known.get(row["video_id"], {})
-        | {
-            "video_id": row["video_id"],
-            "state": row["state"],
-            "at": _seconds(row["at"]),
-            "views": _count(counts.get(row["video_id"], {}).get("views")),
-        }
+        VanishedVideo(
+            **_known(known, row["video_id"]),
+            state=row["state"],
+            at=seconds_of(row["at"]),
+            views=_count(counts.get(row["video_id"], {}).get("views")),
+        )
         for row in latest
     ]
 
 
 def _count(value: Any) -> int | None:
     return value if isinstance(value, int) else None
-
-
-def _seconds(moment: datetime) -> int:
-    return int(moment.astimezone(UTC).timestamp())

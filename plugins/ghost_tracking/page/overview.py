@@ -1,7 +1,8 @@
 """The overview: how tracking stands, from counts of the database, footers of the vault and Airflow's own tables."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -11,8 +12,22 @@ from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.pacing import QuotaStatus, quota_status
 from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.page import runs
-from ghost_tracking.page.doors import Doors, remembered
-from ghost_tracking.page.verdict import SQL_LIMIT, Standing, verdict
+from ghost_tracking.page.context import PageContext, ttl_cached
+from ghost_tracking.page.health import SQL_LIMIT, Standing, health
+from ghost_tracking.page.responses import (
+    BucketUse,
+    DagRun,
+    DagRuns,
+    DiskUsage,
+    Overview,
+    PointsByHour,
+    QueueLoad,
+    Quota,
+    SourceGap,
+    UnusualVideos,
+    VaultSize,
+    seconds_of,
+)
 
 DAYS_SHOWN: Final = 14
 _DAY: Final = timedelta(days=1)
@@ -21,19 +36,16 @@ _GAPS_SHOWN_FOR: Final = timedelta(days=30)
 _MOST_GAPS: Final = 20
 
 
-@remembered(10)
-def overview(doors: Doors, dag_ids: tuple[str, ...], sees_connections: bool) -> dict[str, Any]:
-    """Plain data for the page; times are seconds since 1970, sizes bytes, quota in calls.
-
-    For somebody who may read the runs of these DAGs, and may or may not know where the vault lies.
-    """
-    now = doors.watchlist.quota.today().now
-    rows = doors.watchlist.database.run("page_queues", now=now, tiers=list(Tier))
+@ttl_cached(10)
+def overview(context: PageContext, dag_ids: tuple[str, ...], sees_connections: bool) -> Overview:
+    """How tracking stands, for somebody who may read the runs of these DAGs, and know where the vault is or not."""
+    now = context.watchlist.quota.today().now
+    rows = context.watchlist.database.run("page_queues", now=now, tiers=list(Tier))
     queues = {Queue(row["queue"]): row for row in rows}
-    (states,) = doors.watchlist.database.run("page_states")
-    (room,) = doors.watchlist.database.run("page_room")
-    quota = _quota(doors, queues)
-    vault = _vault(doors)
+    (states,) = context.watchlist.database.run("page_states")
+    (disk_usage,) = context.watchlist.database.run("page_room")
+    quota = _quota(context, queues)
+    vault = _vault(context)
     dags = runs.dags(dag_ids)
     standing = Standing(
         now=now,
@@ -42,137 +54,148 @@ def overview(doors: Doors, dag_ids: tuple[str, ...], sees_connections: bool) -> 
         due=sum(row["due"] for row in queues.values()),
         overdue=sum(row["overdue"] for queue, row in queues.items() if queue is not Queue.GONE),
         misplaced=states["misplaced"],
-        room=room["everything"],
-        points=vault["points"],
-        newest_point=vault["newest_point"] and datetime.fromtimestamp(vault["newest_point"], UTC),
-        quarantined=vault["quarantined"],
-        shares_mark=marks.same(doors.watchlist.mark(), doors.vault.mark()),
+        disk_usage=disk_usage["everything"],
+        points=vault.points,
+        newest_point=None if vault.newest_point is None else datetime.fromtimestamp(vault.newest_point, UTC),
+        quarantined=vault.quarantined,
+        in_sync=marks.same(context.watchlist.mark(), context.vault.mark()),
         is_paced=quota.is_paced,
-        stretch=quota.as_dict()["stretch"],
+        slowdown=_slowdown(quota),
         refused=tuple(bucket.value for bucket, balance in quota.balances.items() if balance.is_exhausted),
-        gaps=tuple(map(str, doors.watchlist.gaps(_DAY))),
+        gaps=tuple(map(str, context.watchlist.gaps(_DAY))),
     )
-    return {
-        "now": _seconds(now),
-        "verdict": verdict(standing),
-        "queues": [_queue(queue, queues) for queue in Queue],
-        "states": states,
-        "quota": _quota_shown(quota),
-        "hours": _hours(doors, now.replace(minute=0, second=0, microsecond=0)),
-        "room": {"limit": SQL_LIMIT, **room},
-        "vault": vault | {"root": str(doors.vault.get_conn()) if sees_connections else None},
-        "gaps": [_gap(gap) for gap in doors.watchlist.gaps(_GAPS_SHOWN_FOR, _MOST_GAPS)],
-        "dags": [_dag(dag) for dag in dags.values() if dag.is_shown],
-    }
+    return Overview(
+        now=seconds_of(now),
+        health=health(standing),
+        queues=[_queue(queue, queues) for queue in Queue],
+        states=_unusual(states),
+        quota=_quota_shown(quota),
+        hours=_hours(context, now.replace(minute=0, second=0, microsecond=0)),
+        disk_usage=DiskUsage(limit=SQL_LIMIT, **disk_usage),
+        vault=replace(vault, root=str(context.vault.get_conn()) if sees_connections else None),
+        gaps=[_gap(gap) for gap in context.watchlist.gaps(_GAPS_SHOWN_FOR, _MOST_GAPS)],
+        dags=[_dag(dag) for dag in dags.values() if dag.is_shown],
+    )
 
 
-def _quota(doors: Doors, queues: Mapping[Queue, Any]) -> QuotaStatus:
+def _quota(context: PageContext, queues: Mapping[Queue, Any]) -> QuotaStatus:
     """As the tracker's plan sees it."""
-    ledger = doors.watchlist.quota
+    ledger = context.watchlist.quota
     return quota_status(
         {queue: row["videos"] for queue, row in queues.items()},
         {queue: row["due"] for queue, row in queues.items()},
         ledger.balances(),
-        doors.settings.quota_reserves,
+        context.settings.quota_reserves,
         ledger.today(),
     )
 
 
-def _gap(gap: Gap) -> dict[str, Any]:
+def _slowdown(quota: QuotaStatus) -> float | None:
+    """How many times its interval each video really waits; None: for ever."""
+    return round(quota.stretch, 3) if math.isfinite(quota.stretch) else None
+
+
+def _unusual(states: Mapping[str, int]) -> UnusualVideos:
+    return UnusualVideos(
+        missing=states["missing"],
+        gone=states["gone"],
+        promoted=states["heated"],
+        awaiting=states["awaiting"],
+        misplaced=states["misplaced"],
+    )
+
+
+def _gap(gap: Gap) -> SourceGap:
     window = gap.window
-    return {"source": gap.label, "start": _seconds(window.start), "end": _seconds(window.end), "reason": gap.reason}
+    return SourceGap(source=gap.label, start=seconds_of(window.start), end=seconds_of(window.end), reason=gap.reason)
 
 
-def _quota_shown(quota: QuotaStatus) -> dict[str, Any]:
-    told = quota.as_dict()
+def _quota_shown(quota: QuotaStatus) -> Quota:
     day = quota.day
-    return {
-        "needed": round(quota.needed),
-        "owned": quota.owned,
-        "due": quota.calls_due,
-        "left": quota.left,
-        "stretch": told["stretch"],
-        "is_paced": quota.is_paced,
-        "runs_out_at": quota.runs_out_at and _seconds(quota.runs_out_at),
-        "day_starts": _seconds(day.start),
-        "day_ends": _seconds(day.end),
-        "buckets": told["buckets"],
-    }
+    return Quota(
+        demand=round(quota.needed),
+        capacity=quota.owned,
+        due=quota.calls_due,
+        left=quota.left,
+        slowdown=_slowdown(quota),
+        is_paced=quota.is_paced,
+        runs_out_at=seconds_of(quota.runs_out_at),
+        day_starts=seconds_of(day.start),
+        day_ends=seconds_of(day.end),
+        buckets={
+            bucket.value: BucketUse(
+                budget=balance.budget,
+                spent=balance.spent,
+                left=balance.left(),
+                set_aside=quota.reserved[bucket],
+                is_exhausted=balance.is_exhausted,
+            )
+            for bucket, balance in quota.balances.items()
+        },
+    )
 
 
-def _queue(queue: Queue, queues: Mapping[Queue, Any]) -> dict[str, Any]:
-    """Where how many videos wait, and the readings and calls that the next 24 hours need for them."""
+def _queue(queue: Queue, queues: Mapping[Queue, Any]) -> QueueLoad:
     row = queues.get(queue, {"videos": 0, "due": 0, "overdue": 0, "next_track_at": None})
     readings = row["videos"] * (_DAY / queue.interval)
-    return {
-        "queue": queue.value,
-        "tier": queue.tier.value,
-        "videos": row["videos"],
-        "due": row["due"],
-        "overdue": row["overdue"],
-        "next_at": row["next_track_at"] and _seconds(row["next_track_at"]),
-        "readings": round(readings),
-        "calls": round(readings / IDS_PER_CALL, 2),
-        "interval": round(queue.interval.total_seconds()),
-    }
+    return QueueLoad(
+        queue=queue.value,
+        tier=queue.tier.value,
+        videos=row["videos"],
+        due=row["due"],
+        overdue=row["overdue"],
+        next_at=seconds_of(row["next_track_at"]),
+        readings=round(readings),
+        calls=round(readings / IDS_PER_CALL, 2),
+        interval=round(queue.interval.total_seconds()),
+    )
 
 
-@remembered(30)
-def _hours(doors: Doors, hour: datetime) -> dict[str, list[int]]:
+@ttl_cached(30)
+def _hours(context: PageContext, hour: datetime) -> PointsByHour:
     """Points of each hour of the two weeks that end with this one; an hour without points is 0."""
-    return points_by_hour(doors, hour, DAYS_SHOWN)
+    return points_by_hour(context, hour, DAYS_SHOWN)
 
 
-def points_by_hour(doors: Doors, now: datetime, days: int) -> dict[str, list[int]]:
-    """`starts` of the hours (seconds since 1970), and the `points` of each, told by manifest and footers."""
+def points_by_hour(context: PageContext, now: datetime, days: int) -> PointsByHour:
+    """The hours of so many days that end `now`, and the points of each, told by manifest and footers."""
     last = now.replace(minute=0, second=0, microsecond=0)
     first = last - days * _DAY + _HOUR
-    found = {hour.starts_at: points for hour, points in doors.vault.figures.points_by_hour(first).items()}
+    found = {hour.starts_at: points for hour, points in context.vault.figures.points_by_hour(first).items()}
     moments = [first + number * _HOUR for number in range(days * 24)]
-    return {
-        "starts": [_seconds(moment) for moment in moments],
-        "points": [found.get(moment, 0) for moment in moments],
-    }
+    return PointsByHour([seconds_of(moment) for moment in moments], [found.get(moment, 0) for moment in moments])
 
 
-@remembered(60)
-def _vault(doors: Doors) -> dict[str, Any]:
-    """Bytes by layer and a point, the newest point, what was set aside."""
-    figures = doors.vault.figures
+@ttl_cached(60)
+def _vault(context: PageContext) -> VaultSize:
+    """Bytes by layer and a point, the newest point, what was set aside; not where it is."""
+    figures = context.vault.figures
     weight = figures.weigh()
     newest = figures.newest_point(datetime.now(UTC))
     of_points = weight.bytes["hours"] + weight.bytes["series"]
-    return {
-        "bytes": weight.bytes,
-        "total": sum(weight.bytes.values()),
-        "points": weight.points,
-        "bytes_a_point": round(of_points / weight.points, 1) if weight.points else None,
-        "newest_point": newest and _seconds(newest),
-        "quarantined": weight.quarantined,
-    }
+    return VaultSize(
+        bytes=weight.bytes,
+        total=sum(weight.bytes.values()),
+        points=weight.points,
+        bytes_a_point=round(of_points / weight.points, 1) if weight.points else None,
+        newest_point=seconds_of(newest),
+        quarantined=weight.quarantined,
+        root=None,
+    )
 
 
-def _dag(dag: runs.Dag) -> dict[str, Any]:
-    return {
-        "dag_id": dag.dag_id,
-        "is_known": dag.is_known,
-        "is_paused": dag.is_paused,
-        "runs": [
-            {
-                "run_id": run.run_id,
-                "state": run.state,
-                "kind": run.kind,
-                "at": _seconds(run.started_at or run.run_after),
-                "seconds": run.ended_at
-                and run.started_at
-                and round((run.ended_at - run.started_at).total_seconds(), 1),
-                "message": run.message,
-                "failure": run.failure and asdict(run.failure),
-            }
-            for run in dag.runs[: runs.RUNS_SHOWN]
-        ],
-    }
+def _dag(dag: runs.Dag) -> DagRuns:
+    return DagRuns(dag.dag_id, dag.is_known, dag.is_paused, [_run(run) for run in dag.runs[: runs.RUNS_SHOWN]])
 
 
-def _seconds(moment: datetime) -> int:
-    return int(moment.timestamp())
+def _run(run: runs.Run) -> DagRun:
+    took = run.ended_at - run.started_at if run.ended_at and run.started_at else None
+    return DagRun(
+        run_id=run.run_id,
+        state=run.state,
+        kind=run.kind,
+        at=seconds_of(run.started_at or run.run_after),
+        seconds=None if took is None else round(took.total_seconds(), 1),
+        message=run.message,
+        failure=run.failure,
+    )

@@ -1,4 +1,8 @@
-"""What Airflow itself knows of the three DAGs: paused or not, and their last runs. For the API server's process."""
+"""What Airflow itself knows of the three DAGs: paused or not, and their last runs. For the API server's process.
+
+`dags` alone reads Airflow's tables, through its ORM, which is not public: some ten small queries, where its REST
+API would take 26 calls. See docs/decisions/2026-11-30-runs-through-the-orm.md.
+"""
 
 import json
 from collections.abc import Collection, Iterable
@@ -6,21 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from ghost_tracking.page.responses import Failure
+
 HUNTER, TRACKER, JANITOR = DAGS = ("ghost_hunter", "ghost_tracker", "ghost_janitor")
 RUNS_SHOWN: Final = 6
 _TELLING_TASKS: Final = ("verdict", "clean")
 """Tasks whose result has a `message`."""
 _ASKED_FOR: Final = {"manual", "backfill"}
 """Kinds of runs that somebody asked for, with a form that may have had a slip in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A task instance that failed: where its log is. `map_index`: -1 for a task that is not mapped."""
-
-    task_id: str
-    map_index: int
-    try_number: int
 
 
 @dataclass(frozen=True, slots=True)

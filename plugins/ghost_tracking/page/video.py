@@ -9,8 +9,20 @@ from ghost_tracking.core.tiers import DAILY_FROM, WEEKLY_FROM, Tier
 from ghost_tracking.core.titles import words_of
 from ghost_tracking.core.video_ids import is_video_id, parse_video_reference
 from ghost_tracking.errors import BadInputError
-from ghost_tracking.page.curves import COUNTS, curve
-from ghost_tracking.page.doors import Doors, remembered
+from ghost_tracking.page.context import PageContext, ttl_cached
+from ghost_tracking.page.curves import COUNTS, curve, published_at
+from ghost_tracking.page.responses import (
+    Curve,
+    Event,
+    Found,
+    Meaning,
+    Newest,
+    TierChange,
+    TrackedVideo,
+    Video,
+    Videos,
+    seconds_of,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,70 +51,70 @@ MEANINGS: Final = (
 """When YouTube changed the meaning of a view: the day, a word, a sentence, and whether it was of Shorts only."""
 
 
-def find(doors: Doors, query: str) -> dict[str, Any]:
-    """`video_id` where the query names one that is known, else `hits` by words of titles, the best first."""
+def find(context: PageContext, query: str) -> Found:
+    """The video that the query names, where it is known, else `hits` by words of titles, the best first."""
     query = query.strip()
     named = _named(query)
-    if named is not None and ("/" in query or _is_known(doors, named)):
-        return {"video_id": named, "hits": []}
+    if named is not None and ("/" in query or _is_known(context, named)):
+        return Found(named, [])
     words = words_of(query)
     if not words:
-        return {"video_id": None, "hits": []}
+        return Found(None, [])
     # as they are written, and no more of them than are looked for in the archive
     patterns = [f"%{_escaped(word)}%" for word in sorted(query.split(), key=len, reverse=True)[: len(words)]]
-    rows = doors.watchlist.database.run("page_found_lately", patterns=patterns, limit=HITS_SHOWN)
-    hits = {row["video_id"]: _shown(row) for row in doors.vault.find_videos(query, HITS_SHOWN).to_dict("records")}
-    hits |= {row["video_id"]: _shown(row) for row in rows if row["video_id"] not in hits}
-    return {"video_id": None, "hits": list(hits.values())[:HITS_SHOWN]}
+    rows = context.watchlist.database.run("page_found_lately", patterns=patterns, limit=HITS_SHOWN)
+    hits = {row["video_id"]: row for row in context.vault.find_videos(query, HITS_SHOWN).to_dict("records")}
+    hits |= {row["video_id"]: row for row in rows if row["video_id"] not in hits}
+    return Found(None, [Video(**video_fields(row)) for row in list(hits.values())[:HITS_SHOWN]])
 
 
-@remembered(30)
-def newest(doors: Doors) -> dict[str, Any]:
+@ttl_cached(30)
+def newest(context: PageContext) -> Newest:
     """The videos of the watchlist that were published last, the newest first."""
     rows: list[Any] = []
     for tier in Tier:
-        if len(rows) < NEWEST_SHOWN:  # but for heated ones, a tier's videos are older than those of the one before
+        if len(rows) < NEWEST_SHOWN:  # but for promoted ones, a tier's videos are older than those of the one before
             limit = NEWEST_SHOWN - len(rows)
-            rows += doors.watchlist.database.run("page_newest", tier=tier, limit=limit)
-    known = titles(doors, [row["video_id"] for row in rows])
-    unknown = [_shown({"video_id": row["video_id"], "published_at": row["anchor_at"]}) for row in rows]
-    return {"videos": [known.get(row["video_id"], row) for row in unknown]}
+            rows += context.watchlist.database.run("page_newest", tier=tier, limit=limit)
+    known = titles(context, [row["video_id"] for row in rows])
+    unknown = [video_fields({"video_id": row["video_id"], "published_at": row["anchor_at"]}) for row in rows]
+    return Newest([Video(**known.get(row["video_id"], row)) for row in unknown])
 
 
-def videos(doors: Doors, video_ids: Sequence[str], now: datetime | None = None) -> dict[str, Any]:
-    """All that is known of these videos, as plain data; times are seconds since 1970."""
+def videos(context: PageContext, video_ids: Sequence[str], now: datetime | None = None) -> Videos:
+    """All that is known of these videos."""
     wanted = checked(video_ids)
     present = now or datetime.now(UTC)
-    points = _points(doors, wanted)
-    metadata = _metadata(doors, wanted)
-    events = doors.vault.read_availability(wanted)
-    rows = {row["video_id"]: row for row in doors.watchlist.database.run("page_watched", video_ids=wanted)}
+    points = _points(context, wanted)
+    metadata = _metadata(context, wanted)
+    events = context.vault.read_availability(wanted)
+    rows = {row["video_id"]: row for row in context.watchlist.database.run("page_watched", video_ids=wanted)}
     found = []
     for video_id in wanted:
         known = metadata.get(video_id, {})
-        drawn = curve(points[video_id])
-        published = known.get("published_at") or drawn.published_at
-        place = _place(doors, video_id, rows.get(video_id), published)
+        told = published_at(points[video_id])
+        drawn = curve(points[video_id], told)
+        published = known.get("published_at") or told
+        place = _place(context, video_id, rows.get(video_id), published)
         anchor = place.pop("anchor") or published
         found.append(
-            {
-                "video_id": video_id,
-                **_shown(known | {"video_id": video_id, "published_at": published}),
+            TrackedVideo(
+                **video_fields(known | {"video_id": video_id, "published_at": published}),
                 **place,
-                "curve": drawn.as_dict(),
-                "tiers": _tier_changes(anchor, present),
-                "meanings": _meanings(drawn.first_at, present, known.get("duration_seconds")),
-                "events": [_event(row) for row in events[events["video_id"] == video_id].to_dict("records")],
-            }
+                curve=drawn,
+                tiers=_tier_changes(anchor, present),
+                meanings=_meanings(_first_reading(drawn), present, known.get("duration_seconds")),
+                events=[_event(row) for row in events[events["video_id"] == video_id].to_dict("records")],
+            )
         )
-    return {"now": _seconds(present), "videos": found}
+    return Videos(seconds_of(present), found)
 
 
-def series(doors: Doors, video_ids: Sequence[str]) -> str:
+def series(context: PageContext, video_ids: Sequence[str]) -> str:
     """The readings of these videos as CSV, by video and time, with the age in seconds."""
     import pandas as pd
 
-    frame = _table(doors, checked(video_ids)).to_pandas(types_mapper=_nullable)
+    frame = _table(context, checked(video_ids)).to_pandas(types_mapper=_nullable)
     age = (frame["timestamp"] - frame["published_at"]).dt.total_seconds().round().astype("Int64")
     columns = ["video_id", "timestamp", "age_seconds", *COUNTS]
     shown = frame.assign(age_seconds=age)[columns].sort_values(["video_id", "timestamp"])
@@ -111,13 +123,13 @@ def series(doors: Doors, video_ids: Sequence[str]) -> str:
     return text
 
 
-def history(doors: Doors, video_ids: Sequence[str]) -> bytes:
+def history(context: PageContext, video_ids: Sequence[str]) -> bytes:
     """The whole history of these videos as a Parquet file in the vault's schema, by video and time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    ordered = _table(doors, checked(video_ids)).sort_by([("video_id", "ascending"), ("timestamp", "ascending")])
+    ordered = _table(context, checked(video_ids)).sort_by([("video_id", "ascending"), ("timestamp", "ascending")])
     pq.write_table(ordered, sink, compression="zstd", version="2.6", store_schema=False)
     data: bytes = sink.getvalue().to_pybytes()
     return data
@@ -134,9 +146,9 @@ def checked(video_ids: Sequence[str]) -> list[str]:
     return wanted
 
 
-def titles(doors: Doors, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Title, channel and publish time of these videos by id, as they are shown; those without are absent."""
-    return {video_id: _shown(row) for video_id, row in _metadata(doors, video_ids).items()}
+def titles(context: PageContext, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The fields of these videos that are shown, by id; those without metadata are absent."""
+    return {video_id: video_fields(row) for video_id, row in _metadata(context, video_ids).items()}
 
 
 def _named(query: str) -> str | None:
@@ -146,65 +158,67 @@ def _named(query: str) -> str | None:
         return None
 
 
-def _is_known(doors: Doors, video_id: str) -> bool:
-    if doors.watchlist.known([video_id]) or _metadata(doors, [video_id]):
+def _is_known(context: PageContext, video_id: str) -> bool:
+    if context.watchlist.known([video_id]) or _metadata(context, [video_id]):
         return True
-    return len(doors.vault.read_latest([video_id])) > 0
+    return len(context.vault.read_latest([video_id])) > 0
 
 
 def _escaped(word: str) -> str:
     return word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
-def _metadata(doors: Doors, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _metadata(context: PageContext, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """From the database while it is there, else from the vault."""
-    found = {row["video_id"]: row for row in doors.watchlist.database.run("page_metadata", video_ids=list(video_ids))}
+    found = {row["video_id"]: row for row in context.watchlist.database.run("page_metadata", video_ids=list(video_ids))}
     lacking = [video_id for video_id in video_ids if video_id not in found]
-    return doors.vault.figures.titles(lacking) | found
+    return context.vault.figures.titles(lacking) | found
 
 
-def _table(doors: Doors, video_ids: Sequence[str]) -> "pa.Table":
-    return doors.vault.read_table(video_ids=video_ids)
+def _table(context: PageContext, video_ids: Sequence[str]) -> "pa.Table":
+    return context.vault.read_table(video_ids=video_ids)
 
 
-def _points(doors: Doors, video_ids: Sequence[str]) -> dict[str, "pa.Table"]:
+def _points(context: PageContext, video_ids: Sequence[str]) -> dict[str, "pa.Table"]:
     import pyarrow.compute as pc
 
-    table = _table(doors, video_ids)
+    table = _table(context, video_ids).sort_by("timestamp")
     return {video_id: table.filter(pc.equal(table["video_id"], video_id)) for video_id in video_ids}
 
 
-def _place(doors: Doors, video_id: str, row: Mapping[str, Any] | None, published: datetime | None) -> dict[str, Any]:
-    """Where a video waits: `place` (watchlist, roster or nowhere), tier, last and next time, state."""
+def _place(
+    context: PageContext, video_id: str, row: Mapping[str, Any] | None, published: datetime | None
+) -> dict[str, Any]:
+    """Where a video waits: `place` (watchlist, roster or None), tier, last and next time, state; and its `anchor`."""
     if row is not None:
         gone, missing = row["gone_at"], row["first_missed_at"]
         state = "gone" if gone else "missing" if missing else "waits for its start" if row["awaits_start"] else None
         return {
             "place": "watchlist",
             "tier": row["tracking_tier"],
-            "last_at": _seconds(row["last_tracked_at"]),
-            "next_at": _seconds(row["next_track_at"]),
-            "state": state or ("heated" if row["heated_until"] else None),
-            "since": _seconds(gone or missing or None),
-            "heated_until": _seconds(row["heated_until"]),
+            "last_at": seconds_of(row["last_tracked_at"]),
+            "next_at": seconds_of(row["next_track_at"]),
+            "state": state or ("promoted" if row["heated_until"] else None),
+            "since": seconds_of(gone or missing or None),
+            "promoted_until": seconds_of(row["heated_until"]),
             "anchor": row["anchor_at"],
         }
-    chunk = _chunk_of(doors, video_id, published)
-    decision = doors.watchlist.let_go.changes([video_id]).get(video_id)
+    chunk = _chunk_of(context, video_id, published)
+    decision = context.watchlist.let_go.changes([video_id]).get(video_id)
     let_go = decision if decision is not None and decision.state.lets_go else None
     return {
-        "place": "nowhere" if chunk is None else "roster",
+        "place": None if chunk is None else "roster",
         "tier": None if chunk is None else Tier.WEEKLY.value,
-        "last_at": chunk and _seconds(chunk.last_tracked_at),
-        "next_at": chunk and _seconds(chunk.next_track_at),
+        "last_at": chunk and seconds_of(chunk.last_tracked_at),
+        "next_at": chunk and seconds_of(chunk.next_track_at),
         "state": "gone" if chunk is not None and chunk.gone else let_go and let_go.state.value,
-        "since": let_go and _seconds(let_go.changed_at),
-        "heated_until": None,
+        "since": let_go and seconds_of(let_go.changed_at),
+        "promoted_until": None,
         "anchor": None,
     }
 
 
-def _chunk_of(doors: Doors, video_id: str, published: datetime | None) -> Chunk | None:
+def _chunk_of(context: PageContext, video_id: str, published: datetime | None) -> Chunk | None:
     """The roster's chunk that holds a video: one of the hour of the week of its publication.
 
     A premiere is in the hour of its start, which only its readings' times tell: it is not found here.
@@ -212,36 +226,41 @@ def _chunk_of(doors: Doors, video_id: str, published: datetime | None) -> Chunk 
     if published is None:
         return None
     hour = hour_of_week(published)
-    for chunk in doors.watchlist.roster.of_hours([hour]):
-        ids = enumerate(doors.vault.figures.chunk(chunk.name))
+    for chunk in context.watchlist.roster.of_hours([hour]):
+        ids = enumerate(context.vault.figures.chunk(chunk.name))
         if any(each == video_id and place not in chunk.departed for place, each in ids):
             return chunk
     return None
 
 
-def _tier_changes(anchor: datetime | None, now: datetime) -> list[dict[str, Any]]:
+def _tier_changes(anchor: datetime | None, now: datetime) -> list[TierChange]:
     if anchor is None:
         return []
     changes = ((anchor, Tier.HOURLY), (anchor + DAILY_FROM, Tier.DAILY), (anchor + WEEKLY_FROM, Tier.WEEKLY))
-    return [{"at": _seconds(at), "tier": tier.value} for at, tier in changes if at <= now]
+    return [TierChange(seconds_of(at), tier.value) for at, tier in changes if at <= now]
 
 
-def _meanings(first: datetime | None, now: datetime, duration: int | None) -> list[dict[str, Any]]:
+def _meanings(first: datetime | None, now: datetime, duration: int | None) -> list[Meaning]:
     """The days that lie between a video's readings; those of Shorts where it may be one."""
     may_be_short = duration is None or duration <= SHORTS_UNTIL
     return [
-        {"at": _seconds(day), "text": text, "sentence": sentence}
+        Meaning(seconds_of(day), text, sentence)
         for day, text, sentence, shorts_only in MEANINGS
         if first is not None and first < day + timedelta(days=1) and day <= now and (may_be_short or not shorts_only)
     ]
 
 
-def _event(row: Mapping[Any, Any]) -> dict[str, Any]:
+def _first_reading(drawn: Curve) -> datetime | None:
+    return datetime.fromtimestamp(drawn.seconds[0], UTC) if drawn.seconds else None
+
+
+def _event(row: Mapping[Any, Any]) -> Event:
     times = {name: _moment(row[name]) for name in ("first_missed_at", "confirmed_at", "returned_at")}
-    return {"state": row["state"], **times}
+    return Event(row["state"], **times)
 
 
-def _shown(row: Mapping[Any, Any]) -> dict[str, Any]:
+def video_fields(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """The fields of `Video` for a row of metadata, which may have its id alone."""
     duration = row.get("duration_seconds")
     return {
         "video_id": row["video_id"],
@@ -262,10 +281,6 @@ def _moment(value: Any) -> int | None:
     if value is None or value != value:
         return None
     return int(value.timestamp())
-
-
-def _seconds(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp())
 
 
 def _nullable(kind: Any) -> Any:

@@ -1,12 +1,12 @@
 // Coverage: of the slots of each hour and tier, how many were served. A hole is red, and says how much it lacks.
 
-import { chart } from "./charts.js";
+import { chart } from "./chart.js";
 import { address, h, panel, table } from "./dom.js";
 import { number, percent, some, time } from "./format.js";
 
 const DAYS = { 1: "a day", 2: "two days", 7: "a week" };
 
-export async function coverage({ asked, ask }) {
+export async function showCoverage({ asked, ask }) {
   const days = Object.hasOwn(DAYS, asked.get("days")) ? asked.get("days") : "2";
   const found = await ask("coverage", { days });
   return [
@@ -18,11 +18,26 @@ export async function coverage({ asked, ask }) {
         "fieldset",
         { class: "choice" },
         h("legend", null, "The last"),
-        Object.entries(DAYS).map(([value, text]) => h("a", { href: address({ page: "coverage", days: value }), "aria-current": value === days ? "true" : null }, text)),
+        Object.entries(DAYS).map(([value, text]) =>
+          h(
+            "a",
+            { href: address({ page: "coverage", days: value }), "aria-current": value === days ? "true" : null },
+            text,
+          ),
+        ),
       ),
     ),
-    h("div", { class: "grid" }, found.tiers.map((tier) => hours(tier, found)), worst(found)),
-    h("p", { class: "note" }, "A slot is counted in the hour in which it lies, whenever it was served: a late reading fills its hole. Of two readings of a video the later one serves the last slot before it; the slots between were missed, and so were by now those of videos that are overdue. Not seen are slots of videos that nobody has read in these days and that are not due now; and premieres are counted from their publication."),
+    h(
+      "div",
+      { class: "grid" },
+      found.tiers.map((tier) => hours(tier, found)),
+      worst(found),
+    ),
+    h(
+      "p",
+      { class: "note" },
+      "A slot is counted in the hour in which it lies, whenever it was served: a late reading fills its hole. Of two readings of a video the later one serves the last slot before it; the slots between were missed, and so were by now those of videos that are overdue. Not seen are slots of videos that nobody has read in these days and that are not due now; and premieres are counted from their publication.",
+    ),
     h("p", { class: "note" }, `As of ${time(found.now)} UTC. All times are UTC.`),
   ];
 }
@@ -33,8 +48,12 @@ function sentence({ tiers, days, since }) {
   const expected = sum(tiers.flatMap((tier) => tier.expected));
   const served = sum(tiers.flatMap((tier) => tier.served));
   const range = since ? `since the first reading, ${time(since)} UTC,` : `of the last ${DAYS[days].replace("a ", "")}`;
-  if (!expected) return since ? `No slot lay ${range.slice(0, -1)}` : `No slot lay in the last ${DAYS[days].replace("a ", "")}`;
-  if (served === expected) return expected === 1 ? `The one slot ${range} was served` : `Every slot ${range} was served: ${number(expected)} readings`;
+  if (!expected)
+    return since ? `No slot lay ${range.slice(0, -1)}` : `No slot lay in the last ${DAYS[days].replace("a ", "")}`;
+  if (served === expected)
+    return expected === 1
+      ? `The one slot ${range} was served`
+      : `Every slot ${range} was served: ${number(expected)} readings`;
   return `${percent(served / expected)} of the slots ${range} were served: ${number(expected - served)} of ${number(expected)} ${expected - served === 1 ? "is" : "are"} missing`;
 }
 
@@ -48,8 +67,31 @@ function hours({ tier, expected, served }, { starts }) {
   return panel(
     tier,
     null,
-    h("span", { class: "soft small" }, total ? [`${percent(got / total)} of ${some(total, "slot")}`, holes.length ? [" · ", h("span", { class: "falling" }, `${number(total - got)} missing in ${some(holes.length, "hour")}`)] : ""] : "no slot"),
-    chart({ label: `${tier}: slots served and missing by hour`, x: "time", height: 150, zero: true, group: "coverage", series: holes.length ? [bars, missing] : [bars], top: Math.max(...expected), empty: "No video of this tier had a slot." }),
+    h(
+      "span",
+      { class: "soft small" },
+      total
+        ? [
+            `${percent(got / total)} of ${some(total, "slot")}`,
+            holes.length
+              ? [
+                  " · ",
+                  h("span", { class: "falling" }, `${number(total - got)} missing in ${some(holes.length, "hour")}`),
+                ]
+              : "",
+          ]
+        : "no slot",
+    ),
+    chart({
+      label: `${tier}: slots served and missing by hour`,
+      x: "time",
+      height: 150,
+      zero: true,
+      group: "coverage",
+      series: holes.length ? [bars, missing] : [bars],
+      top: Math.max(...expected),
+      empty: "No video of this tier had a slot.",
+    }),
   );
 }
 
@@ -61,5 +103,10 @@ function worst({ worst: rows }) {
     { name: "Missing", number: true, cell: (row) => h("span", { class: "falling" }, number(row.missed)) },
     { name: "Served", number: true, cell: (row) => percent((row.expected - row.missed) / row.expected) },
   ];
-  return panel("The largest holes", null, null, rows.length ? table("Hours that lack the most slots", columns, rows) : h("p", { class: "note" }, "There is none."));
+  return panel(
+    "The largest holes",
+    null,
+    null,
+    rows.length ? table("Hours that lack the most slots", columns, rows) : h("p", { class: "note" }, "There is none."),
+  );
 }

@@ -8,7 +8,9 @@ export function h(name, attributes, ...children) {
     if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
     else element.setAttribute(key, value === true ? "" : value);
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -34,7 +36,11 @@ export function airflowLink(path, ...content) {
 
 /** A link to somewhere else, in a window of its own. */
 export function outerLink(href, ...content) {
-  return h("a", { href, onclick: (event) => leave(event, true), target: "_blank", rel: "noopener noreferrer" }, ...content);
+  return h(
+    "a",
+    { href, onclick: (event) => leave(event, true), target: "_blank", rel: "noopener noreferrer" },
+    ...content,
+  );
 }
 
 function leave(event, elsewhere) {
@@ -65,7 +71,11 @@ export function panel(title, attributes, more, ...content) {
   const id = "t" + (panel.count = (panel.count || 0) + 1);
   return h(
     "section",
-    { ...attributes, class: ["panel", attributes && attributes.class].filter(Boolean).join(" "), "aria-labelledby": id },
+    {
+      ...attributes,
+      class: ["panel", attributes && attributes.class].filter(Boolean).join(" "),
+      "aria-labelledby": id,
+    },
     h("div", { class: "head" }, h("h2", { id }, title), more || null),
     ...content,
   );
@@ -74,7 +84,13 @@ export function panel(title, attributes, more, ...content) {
 /** A table: columns are { name, is number, cell: row => content }; for people who scroll, in a box of its own. */
 export function table(caption, columns, rows, attributes) {
   const cells = (row) =>
-    columns.map((column, place) => h(place === 0 ? "th" : "td", place === 0 ? { scope: "row" } : { class: column.number ? "number" : null }, column.cell(row)));
+    columns.map((column, place) =>
+      h(
+        place === 0 ? "th" : "td",
+        place === 0 ? { scope: "row" } : { class: column.number ? "number" : null },
+        column.cell(row),
+      ),
+    );
   return h(
     "div",
     { class: "scroll", tabindex: "0", role: "region", "aria-label": caption, ...attributes },
@@ -82,8 +98,20 @@ export function table(caption, columns, rows, attributes) {
       "table",
       null,
       h("caption", { class: "unseen" }, caption),
-      h("thead", null, h("tr", null, columns.map((column) => h("th", { scope: "col", class: column.number ? "number" : null }, column.name)))),
-      h("tbody", null, rows.map((row) => h("tr", null, cells(row)))),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          columns.map((column) => h("th", { scope: "col", class: column.number ? "number" : null }, column.name)),
+        ),
+      ),
+      h(
+        "tbody",
+        null,
+        rows.map((row) => h("tr", null, cells(row))),
+      ),
     ),
   );
 }

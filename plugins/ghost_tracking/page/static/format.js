@@ -7,19 +7,26 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 
 export const number = (value) => (value === null || value === undefined ? "–" : whole.format(value));
 export const short = (value) => (value === null || value === undefined ? "–" : compact.format(value));
-export const gain = (value) => (value === null || value === undefined ? "–" : (value > 0 ? "+" : value < 0 ? "−" : "") + (Math.abs(value) < 10 ? tenths : whole).format(Math.abs(value)));
+export const gain = (value) =>
+  value === null || value === undefined
+    ? "–"
+    : (value > 0 ? "+" : value < 0 ? "−" : "") + (Math.abs(value) < 10 ? tenths : whole).format(Math.abs(value));
 export const some = (count, one, many = one + "s") => `${number(count)} ${count === 1 ? one : many}`;
-export const percent = (share) => (share === null || !Number.isFinite(share) ? "–" : (share * 100 < 10 ? (share * 100).toFixed(1) : Math.round(share * 100)) + " %");
+export const percent = (share) =>
+  share === null || !Number.isFinite(share)
+    ? "–"
+    : (share * 100 < 10 ? (share * 100).toFixed(1) : Math.round(share * 100)) + " %";
 
 export function bytes(size) {
   if (size === null || size === undefined) return "–";
   const units = ["B", "kB", "MB", "GB", "TB"];
   let place = 0;
-  while (size >= 1000 && place < units.length - 1) {
-    size /= 1000;
+  let shown = size;
+  while (shown >= 1000 && place < units.length - 1) {
+    shown /= 1000;
     place += 1;
   }
-  return (place === 0 || size >= 100 ? Math.round(size) : size.toPrecision(2)) + " " + units[place];
+  return (place === 0 || shown >= 100 ? Math.round(shown) : shown.toPrecision(2)) + " " + units[place];
 }
 
 const two = (value) => String(value).padStart(2, "0");

@@ -1,16 +1,16 @@
 // The frame around every page: which one is asked for, the navigation, and what is shown when it cannot be had.
 
 import { address, h, say } from "./dom.js";
-import { coverage } from "./coverage.js";
-import { movers } from "./movers.js";
-import { overview } from "./overview.js";
-import { video } from "./video.js";
+import { showCoverage } from "./coverage.js";
+import { showMovers } from "./movers.js";
+import { showOverview } from "./overview.js";
+import { showVideo } from "./video.js";
 
 const PAGES = {
-  overview: { name: "Overview", show: overview },
-  video: { name: "Videos", show: video },
-  movers: { name: "Movers", show: movers },
-  coverage: { name: "Coverage", show: coverage },
+  overview: { name: "Overview", show: showOverview },
+  video: { name: "Videos", show: showVideo },
+  movers: { name: "Movers", show: showMovers },
+  coverage: { name: "Coverage", show: showCoverage },
 };
 
 const asked = new URLSearchParams(location.search);
@@ -19,7 +19,9 @@ const content = document.getElementById("content");
 
 for (const [each, page] of Object.entries(PAGES)) {
   const href = address({ page: each });
-  document.getElementById("pages").append(h("li", null, h("a", { href, "aria-current": each === name ? "page" : null }, page.name)));
+  document
+    .getElementById("pages")
+    .append(h("li", null, h("a", { href, "aria-current": each === name ? "page" : null }, page.name)));
 }
 document.title = `${PAGES[name].name} · Ghost Tracking`;
 document.getElementById("q").value = asked.get("q") || "";
@@ -31,7 +33,7 @@ const TOO_MANY = 429;
 
 /** The server's answer; one that is busy is asked again when it says so, for half a minute. */
 async function answered(path) {
-  for (let waited = 0; ; ) {
+  for (let waited = 0; ;) {
     const answer = await fetch(path, { headers: { Accept: "application/json" } });
     if (answer.status !== TOO_MANY || waited >= PATIENCE) return answer;
     const seconds = Math.max(1, Number(answer.headers.get("retry-after")) || 1);
@@ -53,7 +55,8 @@ async function ask(path, parameters) {
     throw new NotAnswered("Airflow does not let you see this: sign in again, with a user who may see plugins.");
   }
   const type = answer.headers.get("content-type") || "";
-  if (!type.startsWith("application/json")) throw new NotAnswered(`Airflow answered ${answer.status}, and nothing that this page can show.`);
+  if (!type.startsWith("application/json"))
+    throw new NotAnswered(`Airflow answered ${answer.status}, and nothing that this page can show.`);
   const found = await answer.json();
   if (!answer.ok) throw new NotAnswered(found.error || `Airflow answered ${answer.status}.`);
   return found;
@@ -69,12 +72,15 @@ async function show() {
     content.dataset.ready = "yes";
   } catch (error) {
     clearTimeout(patience);
-    const sentence = error instanceof NotAnswered ? error.message : "This page failed to draw what it was told. Loading it again may help.";
+    const sentence =
+      error instanceof NotAnswered
+        ? error.message
+        : "This page failed to draw what it was told. Loading it again may help.";
     if (!(error instanceof NotAnswered)) console.error(error);
     content.replaceChildren(
       h(
         "div",
-        { class: "verdict broken", role: "alert" },
+        { class: "health broken", role: "alert" },
         h("span", { class: "sign", "aria-hidden": "true" }, "×"),
         h("h1", null, "This cannot be shown."),
         h("p", null, sentence),

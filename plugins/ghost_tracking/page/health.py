@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
+from ghost_tracking.page.responses import Finding, Health
 from ghost_tracking.page.runs import HUNTER, JANITOR, TRACKER, Dag
 
 SQL_LIMIT: Final = 500_000_000
@@ -22,9 +23,9 @@ _FEW: Final = 0.01
 class Standing:
     """What is known when the sentence is made; times are aware.
 
-    `room`: bytes of the database; `shares_mark`: whether database and vault belong to the same moment; `refused`:
-    buckets that YouTube called empty; `stretch`: how many times its interval each video really waits. `gaps`: what
-    sources could not give, as noted in the last day.
+    `disk_usage`: bytes of the database; `in_sync`: whether database and vault belong to the same moment; `refused`:
+    buckets that YouTube called empty; `slowdown`: how many times its interval each video really waits, None: for ever.
+    `gaps`: what sources could not give, as noted in the last day.
     """
 
     now: datetime
@@ -33,38 +34,25 @@ class Standing:
     due: int
     overdue: int
     misplaced: int
-    room: int
+    disk_usage: int
     points: int
     newest_point: datetime | None
     quarantined: int
-    shares_mark: bool
+    in_sync: bool
     is_paced: bool
-    stretch: float | None
+    slowdown: float | None
     refused: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is not as it should be: `level` is `broken` or `watch`; where to look, as a path of Airflow's."""
-
-    level: str
-    sentence: str
-    action: str
-    path: str | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"level": self.level, "sentence": self.sentence, "action": self.action, "path": self.path}
-
-
-def verdict(at: Standing) -> dict[str, Any]:
-    """The gravest finding as `level`, `sentence`, `action` and `path`, and the `others`; `well` where there is none."""
+def health(at: Standing) -> Health:
+    """The gravest finding and the others; `well` where there is none."""
     findings = [finding for rule in _RULES for finding in rule(at)]
     findings.sort(key=lambda finding: finding.level != "broken")  # stable: what explains the rest stands first
     if not findings:
-        return {"level": "well", "sentence": _all_well(at), "action": None, "path": None, "others": []}
+        return Health("well", _all_well(at), action=None, path=None, others=[])
     first, *others = findings
-    return first.as_dict() | {"others": [each.as_dict() for each in others]}
+    return Health(first.level, first.sentence, first.action, first.path, others)
 
 
 def _all_well(at: Standing) -> str:
@@ -163,10 +151,10 @@ def _lateness(at: Standing) -> Iterator[Finding]:
             "Nothing to do: what is left stays due until midnight Pacific time. Do other programs use the same "
             "project?",
         )
-    if at.is_paced and at.stretch is not None and at.stretch > 1:
+    if at.is_paced and at.slowdown is not None and at.slowdown > 1:
         yield Finding(
             "watch",
-            f"Quota is short: every video waits {at.stretch:.2g} times as long as its tier says.",
+            f"Quota is short: every video waits {at.slowdown:.2g} times as long as its tier says.",
             "Ask Google for more quota and raise the settings quota_statistics and quota_general, or hunt less.",
         )
     elif at.overdue > max(50, at.videos * _FEW):
@@ -185,12 +173,12 @@ def _lateness(at: Standing) -> Iterator[Finding]:
         )
 
 
-def _room(at: Standing) -> Iterator[Finding]:
-    if at.room > SQL_LIMIT * SQL_NEAR:
-        over = "above" if at.room > SQL_LIMIT else "near"
+def _disk_usage(at: Standing) -> Iterator[Finding]:
+    if at.disk_usage > SQL_LIMIT * SQL_NEAR:
+        over = "above" if at.disk_usage > SQL_LIMIT else "near"
         yield Finding(
-            "broken" if at.room > SQL_LIMIT else "watch",
-            f"The database takes {at.room / 1e6:,.0f} MB, {over} half a gigabyte.",
+            "broken" if at.disk_usage > SQL_LIMIT else "watch",
+            f"The database takes {at.disk_usage / 1e6:,.0f} MB, {over} half a gigabyte.",
             "Does ghost_janitor run every night? It moves settled videos to the roster. Otherwise hunt less.",
             f"dags/{JANITOR}",
         )
@@ -203,7 +191,7 @@ def _vault(at: Standing) -> Iterator[Finding]:
             f"{at.quarantined:,} broken {'file' if at.quarantined == 1 else 'files'} of the vault set aside.",
             "`python -m ghost_tracking verify` says whether a point is missing; `repair` makes anew what it can.",
         )
-    if not at.shares_mark:
+    if not at.in_sync:
         yield Finding(
             "watch",
             "Database and vault are not of the same moment: one of them was restored from a backup.",
@@ -217,7 +205,7 @@ _RULES: Final[tuple[Callable[[Standing], Iterator[Finding]], ...]] = (
     _failures,
     _silence,
     _emptiness,
-    _room,
+    _disk_usage,
     _lateness,
     _gaps,
     _vault,

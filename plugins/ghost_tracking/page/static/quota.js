@@ -1,0 +1,38 @@
+// What today's quota has given, and what the next 24 hours need of it.
+
+import { h, panel } from "./dom.js";
+import { clock, number, percent, some } from "./format.js";
+import { measure } from "./measure.js";
+
+export function quota({ quota: day, now }) {
+  const gone = (now - day.day_starts) / (day.day_ends - day.day_starts);
+  const measures = Object.entries(day.buckets).map(([name, bucket]) =>
+    measure(
+      [
+        h("span", null, name),
+        h("span", { class: "soft" }, h("b", null, number(bucket.spent)), ` of ${some(bucket.budget, "call")}`),
+      ],
+      bucket.budget ? bucket.spent / bucket.budget : 0,
+      `${name}: ${number(bucket.spent)} of ${some(bucket.budget, "call")} are spent`,
+      gone,
+      bucket.is_exhausted ? "over" : bucket.budget && bucket.spent / bucket.budget > Math.max(0.9, gone) ? "near" : "",
+    ),
+  );
+  const enough = day.demand <= day.capacity;
+  return panel(
+    "Quota today",
+    { class: "w4" },
+    h("span", { class: "soft small" }, `${percent(gone)} of the day has gone`),
+    measures,
+    h(
+      "p",
+      { class: "note" },
+      `The line is where the day stands; it ends at ${clock(day.day_ends)} UTC. `,
+      h("b", null, `The next 24 hours need ${some(day.demand, "call")} of ${number(day.capacity)}`),
+      enough
+        ? ", so every video is read at its slots."
+        : `, so every video waits ${day.slowdown === null ? "for ever" : day.slowdown.toFixed(2) + " times"} as long.`,
+      day.runs_out_at ? ` Unpaced, it would be used up at ${clock(day.runs_out_at)}.` : "",
+    ),
+  );
+}
