@@ -8,7 +8,6 @@ merged once more, which changes nothing. A month is written anew by each publica
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
@@ -29,8 +28,8 @@ from ghost_tracking.errors import (
 )
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.staging import StagedParts, Trouble
 from ghost_tracking.vault.metadata.files import naming_damage
-from ghost_tracking.vault.metadata.names import new_name
 from ghost_tracking.vault.points.scan import Question
 from ghost_tracking.vault.reports import AvailabilityReport, ExpireReport
 from ghost_tracking.vault.storage import Storage, Version
@@ -72,22 +71,21 @@ class Availability:
         """Write `events` as one durable part, and return its key; None where there are none."""
         if not events:
             return None
-        key = f"{layout.STAGED_AVAILABILITY}/{new_name(layout.PART_SUFFIX)}"
-        self._storage.put(key, _encoded(_table_of(events)))
-        return key
+        return _parts(self._storage).stage(_encoded(_table_of(events)))
 
     def publish(self) -> AvailabilityReport:
         """Merge all staged parts, and delete those whose every event is published."""
-        parts = self._read_parts()
-        together = _merged(parts.tables.values())
-        report = AvailabilityReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
+        trouble = Trouble()
+        parts = dict(_parts(self._storage).read(trouble))
+        together = _merged(parts.values())
+        report = AvailabilityReport(quarantined=tuple(trouble.quarantined), problems=tuple(trouble.problems))
         waiting: set[Period] = set()
         for month, events in _by_month(together):
             merged = self._publish_month(month, events)
             report += merged
             if not merged.complete:
                 waiting.add(month)
-        done = [key for key, table in parts.tables.items() if waiting.isdisjoint(_months(table))]
+        done = [key for key, table in parts.items() if waiting.isdisjoint(_months(table))]
         self._storage.delete(done)
         return report + AvailabilityReport(parts_merged=len(done))
 
@@ -142,34 +140,6 @@ class Availability:
             self._storage.settle(key)
         return AvailabilityReport(events_added=added)
 
-    def _read_parts(self) -> "_Parts":
-        parts = _Parts()
-        for name in _staged_names(self._storage):
-            key = f"{layout.STAGED_AVAILABILITY}/{name}"
-            try:
-                parts.tables[key] = _decoded(key, self._storage.read(key).data)
-            except FileNotFoundError:
-                log.warning("%s was published by somebody else", key)
-            except UnreadableFileError as error:
-                aside = f"{layout.QUARANTINE}/availability/{name}.broken"
-                self._storage.move(key, aside)
-                parts.quarantined.append(aside)
-                parts.problems.append(f"{error.message}; it was set aside as {aside}")
-            except OSError as error:
-                parts.problems.append(f"{key} could not be read and stays staged: {error}")
-        for problem in parts.problems:
-            log.error(problem)
-        return parts
-
-
-@dataclass(slots=True)
-class _Parts:
-    """The parts that could be read, by key in the order of their names, and what was wrong with the others."""
-
-    tables: dict[str, pa.Table] = field(default_factory=dict)
-    quarantined: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-
 
 def read(
     storage: Storage, video_ids: Collection[str] | None, start: datetime | None, end: datetime | None
@@ -186,7 +156,7 @@ def read(
 
 def survey(storage: Storage) -> dict[str, Any]:
     """What names and footers tell: `files`, `events`, `bytes`, `staged_parts`, and `unreadable` (a list)."""
-    found = {"files": 0, "events": 0, "bytes": 0, "staged_parts": len(_staged_names(storage))}
+    found = {"files": 0, "events": 0, "bytes": 0, "staged_parts": len(_parts(storage).listed())}
     unreadable = []
     for month in _published_months(storage):
         key = layout.availability(month)
@@ -271,17 +241,16 @@ def _asked_for(table: pa.Table, question: Question) -> pa.Table:
     return table
 
 
-def _staged_names(storage: Storage) -> list[str]:
-    """In the order in which they were staged."""
-    return [name for name in storage.children(layout.STAGED_AVAILABILITY) if name.endswith(layout.PART_SUFFIX)]
+def _parts(storage: Storage) -> StagedParts:
+    return StagedParts(storage, layout.STAGED_AVAILABILITY, _decoded)
 
 
 def _staged(storage: Storage) -> Iterator[pa.Table]:
-    for name in _staged_names(storage):
-        key = f"{layout.STAGED_AVAILABILITY}/{name}"
+    parts = _parts(storage)
+    for key in parts.listed():
         # published meanwhile, and so in its month; a broken one is for the publisher to report
         with suppress(FileNotFoundError, UnreadableFileError):
-            yield _decoded(key, storage.read(key).data)
+            yield parts.load(key)
 
 
 def _published_months(storage: Storage) -> list[Period]:

@@ -31,8 +31,8 @@ from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFil
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.manifests import Count, Manifest
+from ghost_tracking.vault.kit.names import named_at, new_name, require_file_name
 from ghost_tracking.vault.metadata.files import naming_damage
-from ghost_tracking.vault.metadata.names import named_at, new_name, of_file
 from ghost_tracking.vault.reports import ListReport, ListStatus, Waiting
 from ghost_tracking.vault.storage import Storage
 
@@ -61,7 +61,7 @@ _SPELLED_OUT: Final = 10
 _SHOWN: Final = 80
 _NOTHING: Final = np.empty(0, dtype=np.uint64)
 
-FileName = Annotated[str, AfterValidator(of_file)]
+FileName = Annotated[str, AfterValidator(require_file_name)]
 
 Progress = Callable[[int, int], None]
 """Is told now and then how many lines were read, and how many videos were found in them."""

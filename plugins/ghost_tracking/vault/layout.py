@@ -37,11 +37,12 @@ SOURCES: Final = "sources"
 AVAILABILITY: Final = "availability"
 INBOX: Final = "inbox"
 INBOX_MANIFEST: Final = f"{INBOX}/manifest.json"
-PARTS: Final = "_staging/parts"
-STAGED_VIDEOS: Final = "_staging/videos"
-STAGED_AVAILABILITY: Final = "_staging/availability"
-QUARANTINE: Final = "_staging/quarantine"
-LOCKS: Final = "_staging/locks"
+STAGING: Final = "_staging"
+PARTS: Final = f"{STAGING}/parts"
+STAGED_VIDEOS: Final = f"{STAGING}/videos"
+STAGED_AVAILABILITY: Final = f"{STAGING}/availability"
+QUARANTINE: Final = f"{STAGING}/quarantine"
+LOCKS: Final = f"{STAGING}/locks"
 SERIES_LOCK: Final = f"{LOCKS}/series.lock"
 VIDEOS_LOCK: Final = f"{LOCKS}/videos.lock"
 INBOX_LOCK: Final = f"{LOCKS}/inbox.lock"
@@ -103,7 +104,7 @@ def part(partition: Partition, name: str) -> str:
 
 def quarantined(key: str, stamp: str = "") -> str:
     """Where the file that stood at `key` is set aside."""
-    kept = key.removeprefix(f"{PARTS}/").removeprefix(f"{METRICS}/")
+    kept = key.removeprefix(f"{PARTS}/").removeprefix(f"{METRICS}/").removeprefix(f"{STAGING}/")
     return f"{QUARANTINE}/{kept}{stamp}.broken"
 
 

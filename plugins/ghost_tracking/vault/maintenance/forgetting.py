@@ -31,11 +31,11 @@ from ghost_tracking.vault.history.encoding import SeriesReader, SeriesWriter
 from ghost_tracking.vault.history.manifest import begun_at, load
 from ghost_tracking.vault.import_queue import Inbox
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.metadata import Archive
 from ghost_tracking.vault.metadata.files import naming_damage
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest
-from ghost_tracking.vault.metadata.names import named_at
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Tally
 from ghost_tracking.vault.reports import ForgetReport, LayerReport
