@@ -16,7 +16,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.partitions import Period
@@ -28,6 +27,7 @@ from ghost_tracking.errors import (
 )
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.manifests import edit
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
 from ghost_tracking.vault.metadata.files import naming_damage
 from ghost_tracking.vault.points.scan import Question
@@ -49,7 +49,6 @@ SCHEMA: Final = pa.schema(
 )
 """`state` is gone or returned. The times of an `AvailabilityEvent`."""
 
-_ATTEMPTS: Final = 8
 _OPTIONS: Final = {
     "version": "2.6",
     "data_page_version": "1.0",
@@ -114,13 +113,10 @@ class Availability:
 
     def _publish_month(self, month: Period, events: pa.Table) -> AvailabilityReport:
         """A month that is held, or cannot be read or written, is reported and does not stop the others."""
-        overtaken = retry_if_exception_type(FileChangedError)
-        waits = wait_random_exponential(0.05, max=2)  # where there are no locks, two writers must get out of step
-        retrying = Retrying(retry=overtaken, wait=waits, stop=stop_after_attempt(_ATTEMPTS), reraise=True)
         key = layout.availability(month)
         try:
             with self._storage.lock(layout.availability_lock(month), self._lock_timeout):
-                return retrying(self._merge, month, events)
+                return self._merge(month, events)
         except (PartitionBusyError, FileChangedError):
             log.warning("%s is being written by somebody else: its events stay staged", key)
             return AvailabilityReport(busy=(month,))
@@ -130,15 +126,13 @@ class Availability:
             return AvailabilityReport(problems=(problem,))
 
     def _merge(self, month: Period, events: pa.Table) -> AvailabilityReport:
+        def merged(before: pa.Table) -> pa.Table:
+            after = _merged([before, events])
+            return after if after.num_rows > before.num_rows else before
+
         key = layout.availability(month)
-        before, version = _published(self._storage, month)
-        after = _merged([before, events])
-        added = after.num_rows - before.num_rows
-        if added:
-            self._storage.replace(key, _encoded(after), expecting=version)
-        else:  # whoever wrote it may have been killed before it was sure to survive a power cut
-            self._storage.settle(key)
-        return AvailabilityReport(events_added=added)
+        before, after = edit(self._storage, key, lambda: _published(self._storage, month), merged, _encoded)
+        return AvailabilityReport(events_added=after.num_rows - before.num_rows)
 
 
 def read(

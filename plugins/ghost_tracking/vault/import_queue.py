@@ -24,13 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from more_itertools import chunked
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ghost_tracking.core.lists import BadLine, Found, read_list
-from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
+from ghost_tracking.errors import BadInputError, UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.kit.manifests import Count, Manifest
+from ghost_tracking.vault.kit.manifests import Count, Manifest, edit
 from ghost_tracking.vault.kit.names import named_at, new_name, require_file_name
 from ghost_tracking.vault.metadata.files import naming_damage
 from ghost_tracking.vault.reports import ListReport, ListStatus, Waiting
@@ -56,7 +55,6 @@ BAD: Final = pa.schema(
 )
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,80}")
-_ATTEMPTS: Final = 8
 _SPELLED_OUT: Final = 10
 _SHOWN: Final = 80
 _NOTHING: Final = np.empty(0, dtype=np.uint64)
@@ -366,21 +364,14 @@ class Inbox:
 
     def _change(self, change: Callable[[InboxManifest], InboxManifest]) -> InboxManifest:
         """Replace the manifest, planned anew when somebody else was faster; how it is then."""
-        overtaken = retry_if_exception_type(FileChangedError)
-        waits = wait_random_exponential(0.05, max=2)  # where there are no locks, two writers must get out of step
-        retrying = Retrying(retry=overtaken, wait=waits, stop=stop_after_attempt(_ATTEMPTS), reraise=True)
-        return retrying(self._change_once, change)
-
-    def _change_once(self, change: Callable[[InboxManifest], InboxManifest]) -> InboxManifest:
-        before, version = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
-        after = change(before)
-        if after == before:
-            # Whoever wrote it may have been killed before it was sure to survive a power cut.
-            self._storage.settle(layout.INBOX_MANIFEST)
-            return after
-        with self._storage.lock(layout.INBOX_LOCK, self._lock_timeout):
-            after.replace(self._storage, layout.INBOX_MANIFEST, expecting=version)
-        return after
+        return edit(
+            self._storage,
+            layout.INBOX_MANIFEST,
+            lambda: InboxManifest.load(self._storage, layout.INBOX_MANIFEST),
+            change,
+            InboxManifest.encoded,
+            lambda: self._storage.lock(layout.INBOX_LOCK, self._lock_timeout),
+        )[1]
 
     def _ids(self, each: KeptList, start: int, count: int) -> Iterator[str]:
         """So many ids of a list, from a position on."""

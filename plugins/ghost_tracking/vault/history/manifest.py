@@ -10,13 +10,12 @@ import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ghost_tracking.core.partitions import Partition, Period
-from ghost_tracking.errors import FileChangedError, UnreadableFileError
+from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.kit.manifests import Count, Manifest
+from ghost_tracking.vault.kit.manifests import Count, Manifest, retry_overtaken
 from ghost_tracking.vault.points.tables import Tally, tally
 from ghost_tracking.vault.storage import Storage, Version
 
-_ATTEMPTS: Final = 5
 _NONE: Final = Tally(0, 0)
 _NAME: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}-\d{3,6}\.parquet", re.ASCII)
 _Hash = Annotated[str, Field(pattern=r"^(?:[0-9a-f]{16})?$")]
@@ -273,14 +272,12 @@ def current(storage: Storage) -> tuple[SeriesIndex, Version | None]:
 
 def mark_late(storage: Storage, partition: Partition, published: pa.Table) -> None:
     """Note that this hour is late, if it is folded and its published points are not those in the series."""
-    for _ in range(_ATTEMPTS):
+    points = tally(published).get(partition)
+
+    def mark() -> None:
         index, version = load(storage)
-        same = index.tallies(Period.day(partition.date)).get(partition) == tally(published).get(partition)
-        if not index.holds(partition.date) or same or partition.path in index.late:
-            return
-        try:
+        same = index.tallies(Period.day(partition.date)).get(partition) == points
+        if index.holds(partition.date) and not same and not index.is_late(partition):
             index.with_late([partition]).replace(storage, layout.SERIES_MANIFEST, expecting=version)
-        except FileChangedError:
-            continue
-        return
-    raise FileChangedError(f"{layout.SERIES_MANIFEST} is being replaced over and over", key=layout.SERIES_MANIFEST)
+
+    retry_overtaken(mark)

@@ -17,20 +17,21 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import ClassVar, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ghost_tracking.core.partitions import Partition, Period
-from ghost_tracking.errors import FileChangedError, UnreadableFileError
+from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.encoding import SeriesReader, SeriesWriter
 from ghost_tracking.vault.history.manifest import begun_at, load
 from ghost_tracking.vault.import_queue import Inbox
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.manifests import retry_overtaken
 from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.metadata import Archive
@@ -47,7 +48,6 @@ log = logging.getLogger(__name__)
 LEFTOVER_AGE: Final = timedelta(days=1)
 """Files that no manifest names are nobody's by then."""
 
-_ATTEMPTS: Final = 5
 _BATCH: Final = 64 * 1024
 _ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -86,7 +86,7 @@ def _look(layer: "Layer", *, dry_run: bool, progress: Progress | None) -> LayerR
         if progress is not None:
             progress(layer.name, number, len(keys))
         try:
-            found = _again(lambda key=key: _found(layer, key, dry_run=dry_run))  # type: ignore[misc]
+            found = retry_overtaken(partial(_found, layer, key, dry_run=dry_run))
         except FileNotFoundError:
             continue  # merged or folded meanwhile: what was in it is looked for where it went
         except UnreadableFileError as error:
@@ -103,17 +103,6 @@ def _found(layer: "Layer", key: str, *, dry_run: bool) -> int:
     if rows and not dry_run:
         layer.remove(key)
     return rows
-
-
-def _again(work: Callable[[], int]) -> int:
-    """Do it anew when somebody else has replaced the file meanwhile."""
-    retrying = Retrying(
-        retry=retry_if_exception_type(FileChangedError),
-        wait=wait_random_exponential(0.05, max=2),
-        stop=stop_after_attempt(_ATTEMPTS),
-        reraise=True,
-    )
-    return retrying(work)
 
 
 class Wanted:

@@ -14,11 +14,11 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import FileChangedError
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit.manifests import retry_overtaken
 from ghost_tracking.vault.kit.names import named_at, new_name
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
 from ghost_tracking.vault.metadata import files
@@ -40,7 +40,6 @@ from ghost_tracking.vault.storage import Storage
 log = logging.getLogger(__name__)
 
 LEFTOVER_AGE: Final = timedelta(days=1)
-_ATTEMPTS: Final = 8
 _ROUND_BYTES: Final = 64 * 2**20
 """Of staged metadata in memory at a time: some 60,000 videos with long descriptions."""
 
@@ -170,11 +169,8 @@ class Archive:
 
     def _commit(self, planned: Callable[[ArchiveManifest], _Change]) -> tuple[_Change, int]:
         """Make a change durable, planned anew when somebody else was faster; what it was, and the bytes written."""
-        overtaken = retry_if_exception_type((FileChangedError, FileNotFoundError))
-        waits = wait_random_exponential(0.05, max=2)  # where there are no locks, two writers must get out of step
-        retrying = Retrying(retry=overtaken, wait=waits, stop=stop_after_attempt(_ATTEMPTS), reraise=True)
         try:
-            return retrying(self._commit_once, planned)
+            return retry_overtaken(lambda: self._commit_once(planned), also=FileNotFoundError)
         except FileNotFoundError as error:
             raise missing_file(error) from error
 

@@ -32,6 +32,7 @@ from ghost_tracking.errors import (
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.encoding import points_of_hour
 from ghost_tracking.vault.history.manifest import load, mark_late
+from ghost_tracking.vault.kit.manifests import retry_overtaken
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
 from ghost_tracking.vault.listing import part_names, staged_hours
 from ghost_tracking.vault.points import files, tables
@@ -41,7 +42,6 @@ from ghost_tracking.vault.storage import Storage, Version
 log = logging.getLogger(__name__)
 
 LEFTOVER_AGE: Final = timedelta(days=1)
-_ATTEMPTS: Final = 5
 
 _Work = Callable[[Partition], PublishReport]
 
@@ -106,7 +106,7 @@ class Publisher:
         now = datetime.now(UTC)
         begun = [hour for hour in hours if not is_future(hour.starts_at, now)]
         pending = [hour for hour in begun if self._lacks_parts(hour)]
-        report = self._each_alone(pending, lambda hour: self._again(self._merge_new, hour))
+        report = self._each_alone(pending, lambda hour: retry_overtaken(partial(self._merge_new, hour)))
         return report + self._ahead([hour for hour in hours if hour not in set(begun)], now)
 
     def _ahead(self, hours: Collection[Partition], now: datetime) -> PublishReport:
@@ -134,7 +134,7 @@ class Publisher:
         unverified: list[Partition] = []
 
         def seal_hour(partition: Partition) -> PublishReport:
-            report = self._again(self._merge_all, partition)
+            report = retry_overtaken(partial(self._merge_all, partition))
             deleted = self._delete_verified(partition)
             if deleted is None:
                 unverified.append(partition)
@@ -174,14 +174,6 @@ class Publisher:
         except (OSError, UnreadableFileError):
             return True
         return not footer.parts.issuperset(names)
-
-    def _again(self, work: _Work, partition: Partition) -> PublishReport:
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return work(partition)
-            except FileChangedError:
-                log.warning("%s was replaced under its lock: merging anew", partition)
-        return work(partition)
 
     def _merge_new(self, partition: Partition) -> PublishReport:
         """Add the points of parts that the published file does not list to its end."""
