@@ -15,7 +15,6 @@ from typing import Any, Final
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.partitions import Period
@@ -29,7 +28,6 @@ from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.manifests import edit
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
-from ghost_tracking.vault.metadata.files import naming_damage
 from ghost_tracking.vault.points.scan import Question
 from ghost_tracking.vault.reports import AvailabilityReport, ExpireReport
 from ghost_tracking.vault.storage import Storage, Version
@@ -48,15 +46,6 @@ SCHEMA: Final = pa.schema(
     ]
 )
 """`state` is gone or returned. The times of an `AvailabilityEvent`."""
-
-_OPTIONS: Final = {
-    "version": "2.6",
-    "data_page_version": "1.0",
-    "compression": "zstd",
-    "use_dictionary": ["state", "first_missed_at", "confirmed_at", "returned_at"],  # one call, one time
-    "write_page_checksum": True,
-    "store_schema": False,
-}
 
 
 class Availability:
@@ -155,7 +144,7 @@ def survey(storage: Storage) -> dict[str, Any]:
     for month in _published_months(storage):
         key = layout.availability(month)
         try:
-            with naming_damage(key), storage.open(key) as file:
+            with parquet.naming_damage(key), storage.open(key) as file:
                 rows = parquet.rows_of(file, parquet.AVAILABILITY)
                 found["bytes"] += file.seek(0, 2)
             found["files"] += 1
@@ -275,23 +264,19 @@ def _published(storage: Storage, month: Period) -> tuple[pa.Table, Version | Non
 def _count(storage: Storage, key: str) -> int:
     """How many events a file has; 0 for one that is broken or gone."""
     try:
-        with naming_damage(key), storage.open(key) as file:
+        with parquet.naming_damage(key), storage.open(key) as file:
             return parquet.rows_of(file, parquet.AVAILABILITY)
     except (FileNotFoundError, UnreadableFileError, FileChangedError):
         return 0
 
 
 def _encoded(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, SCHEMA, **_OPTIONS) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
+    return parquet.encode(table, parquet.EVENTS)
 
 
 def _decoded(key: str, data: bytes) -> pa.Table:
     """All events of a file; UnreadableFileError with its name when it is broken, SchemaDriftError for other columns."""
-    with naming_damage(key):
-        table = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.AVAILABILITY).read().cast(SCHEMA)
+    table = parquet.decode(key, data, SCHEMA, parquet.AVAILABILITY)
     if table["video_id"].null_count or _times(table).null_count:
         raise UnreadableFileError(f"{key} has events without video_id or without a time", key=key)
     return table

@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from more_itertools import chunked
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -31,7 +30,6 @@ from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.manifests import Count, Manifest, edit
 from ghost_tracking.vault.kit.names import named_at, new_name, require_file_name
-from ghost_tracking.vault.metadata.files import naming_damage
 from ghost_tracking.vault.reports import ListReport, ListStatus, Waiting
 from ghost_tracking.vault.storage import Storage
 
@@ -238,7 +236,7 @@ class Inbox:
         position: so a neighbour's id takes the place of a forgotten one. Where there are no others, none stays, and
         `drop_empty` has to follow.
         """
-        with naming_damage(_key(name)):
+        with parquet.naming_damage(_key(name)):
             data = self._storage.read(_key(name)).data
             table = parquet.opened(pa.BufferReader(data), None, parquet.INBOX).read()
         if "text" in table.column_names:
@@ -262,7 +260,7 @@ class Inbox:
     def _rows(self, name: str) -> int:
         """How many ids a file has; 1 for one that is broken or missing: its list stays, to be mended."""
         try:
-            with naming_damage(_key(name)), self._storage.open(_key(name)) as file:
+            with parquet.naming_damage(_key(name)), self._storage.open(_key(name)) as file:
                 return parquet.rows_of(file, parquet.INBOX)
         except (FileNotFoundError, UnreadableFileError):
             return 1
@@ -402,9 +400,7 @@ class Inbox:
         return [BadLine(row["line"], row["text"][:_SHOWN], row["reason"], row["text"]) for row in rows]
 
     def _put(self, name: str, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", use_dictionary=["reason"], write_page_checksum=True)
-        self._storage.put(_key(name), bytes(sink.getvalue()))
+        self._storage.put(_key(name), parquet.encode(table, parquet.IDS))
 
     def _read(self, name: str, schema: pa.Schema) -> pa.Table:
         key = _key(name)
@@ -416,8 +412,7 @@ class Inbox:
                 f"list again under another name",
                 key=key,
             ) from error
-        with naming_damage(key):
-            return parquet.opened(pa.BufferReader(data), schema, parquet.INBOX).read()
+        return parquet.decode(key, data, schema, parquet.INBOX)
 
     def _sweep(self) -> None:
         """Delete files that no list names and that are too old for somebody to be about to name them."""

@@ -10,14 +10,12 @@ from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ghost_tracking.core.let_go import Change, State
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.manifests import edit
-from ghost_tracking.vault.metadata.files import naming_damage
 from ghost_tracking.vault.storage import Storage, Version
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -127,14 +125,11 @@ def _encoded(known: dict[str, Kept]) -> bytes:
         ],
         schema=SCHEMA,
     )
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, store_schema=False)
-    return bytes(sink.getvalue())
+    return parquet.encode(table, parquet.SMALL)
 
 
 def _decoded(data: bytes) -> dict[str, Kept]:
-    with naming_damage(layout.LET_GO):
-        rows = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.AVAILABILITY).read().to_pylist()
+    rows = parquet.decode(layout.LET_GO, data, SCHEMA, parquet.AVAILABILITY).to_pylist()
     return {
         row["video_id"]: Kept(
             Change(row["video_id"], State(row["state"]), row["changed_at"]), row["applied_at"], row["checked_at"]

@@ -11,14 +11,12 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ghost_tracking.core.heat import FALLEN_FOR, SHORTEST, HeatRule
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.metadata.files import naming_damage
 from ghost_tracking.vault.points.tables import Numbers
 from ghost_tracking.vault.storage import Storage
 
@@ -51,10 +49,7 @@ def load(storage: Storage, chunk: str, length: int) -> Memory | None:
     """What is remembered of a chunk of `length` ids; None where that is nothing, or broken. OSError of the storage."""
     key = layout.heat(chunk)
     try:
-        data = storage.read(key).data
-        with naming_damage(key):
-            file = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.ROSTER)
-            table = file.read()
+        table = parquet.decode(key, storage.read(key).data, SCHEMA, parquet.ROSTER)
     except FileNotFoundError:
         return None
     except UnreadableFileError as error:
@@ -68,20 +63,8 @@ def load(storage: Storage, chunk: str, length: int) -> Memory | None:
 
 def save(storage: Storage, chunk: str, memory: Memory) -> None:
     """Remember this of a chunk, durably, whatever was remembered before."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        pa.table([memory.views, memory.seconds, memory.gain_a_day], schema=SCHEMA),
-        sink,
-        version="2.6",
-        data_page_version="1.0",
-        compression="zstd",
-        compression_level=9,  # most bytes of a count are zero: 3 bytes a video instead of 24
-        use_dictionary=False,
-        write_statistics=False,
-        write_page_checksum=True,
-        store_schema=False,
-    )
-    storage.put(layout.heat(chunk), bytes(sink.getvalue()))
+    table = pa.table([memory.views, memory.seconds, memory.gain_a_day], schema=SCHEMA)
+    storage.put(layout.heat(chunk), parquet.encode(table, parquet.TRENDS))
 
 
 def forget(storage: Storage, chunks: Iterable[str]) -> None:

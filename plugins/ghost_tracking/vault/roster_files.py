@@ -12,7 +12,6 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.videos import Reading
@@ -155,21 +154,7 @@ def encode(ids: Iterable[str]) -> bytes:
         },
         schema=SCHEMA,
     )
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        sink,
-        version="2.6",
-        data_page_version="1.0",
-        compression="none",
-        use_dictionary=False,
-        column_encoding={"number": "DELTA_BINARY_PACKED", "other": "PLAIN"},
-        write_statistics=False,
-        write_page_checksum=True,
-        store_schema=False,
-    )
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+    return parquet.encode(table, parquet.CHUNK)
 
 
 def decode(data: bytes) -> list[str]:

@@ -73,24 +73,7 @@ _BYTES_AT_A_TIME: Final = 256 * 2**20
 
 _SECOND: Final = 1_000_000
 _NULL: Final = np.iinfo(np.int64).min
-_LEAVES: Final = {field.name: f"{field.name}.list.element" for field in SERIES_SCHEMA if pa.types.is_list(field.type)}
-_NAMES: Final = {name: _LEAVES.get(name, name) for name in SERIES_SCHEMA.names}
-"""The columns as Parquet names them."""
-
-_SPLIT: Final = ["published_second", "last_second", *(f"last_{name}" for name in COUNTS), *_LEAVES]
-_HARD: Final = ["video_id", "seconds_to_next"]
-"""Columns that zstd makes 4 to 6 % smaller when it takes its time."""
-
-_WRITING: Final = {
-    "version": "2.6",
-    "compression": "zstd",
-    "compression_level": {_NAMES[name]: 15 if name in _HARD else 9 for name in _NAMES},
-    "use_dictionary": False,
-    "write_page_checksum": True,
-    "store_schema": False,
-    "write_statistics": ["video_id"],
-    "column_encoding": {_NAMES[name]: "BYTE_STREAM_SPLIT" if name in _SPLIT else "PLAIN" for name in _NAMES},
-}
+_WRITING: Final = parquet.history_options(SERIES_SCHEMA)
 
 
 def segments(table: pa.Table) -> pa.Table:

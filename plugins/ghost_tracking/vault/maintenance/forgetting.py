@@ -35,7 +35,6 @@ from ghost_tracking.vault.kit.manifests import retry_overtaken
 from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.metadata import Archive
-from ghost_tracking.vault.metadata.files import naming_damage
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Tally
@@ -184,7 +183,7 @@ class Layer(ABC):
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[pq.ParquetFile]:
-        with naming_damage(key), self._storage.open(key) as handle:
+        with parquet.naming_damage(key), self._storage.open(key) as handle:
             file = parquet.opened(handle, None, parquet.ANY_LAYER)
             if "video_id" not in file.schema_arrow.names:
                 raise UnreadableFileError("no column video_id")
@@ -195,26 +194,13 @@ class Layer(ABC):
 
     def _rewritten(self, key: str) -> bytes | None:
         """A small file without the videos, with all else that it says; None where nothing is left."""
-        with naming_damage(key):
+        with parquet.naming_damage(key):
             file = parquet.opened(pa.BufferReader(self._storage.read(key).data), None, parquet.REWRITTEN)
             table = self._wanted.left_of(file.read())
         if not table.num_rows:
             return None
-        sink = pa.BufferOutputStream()
         notes = {name: text for name, text in (file.metadata.metadata or {}).items() if name != b"ARROW:schema"}
-        with pq.ParquetWriter(
-            sink,
-            table.schema.remove_metadata(),
-            version="2.6",
-            data_page_version="1.0",
-            compression="zstd",
-            write_page_checksum=True,
-            store_schema=False,
-        ) as writer:
-            writer.write_table(table.replace_schema_metadata(None))
-            if notes:
-                writer.add_key_value_metadata(notes)
-        return bytes(sink.getvalue())
+        return parquet.encode(table, parquet.SMALL, notes=notes)
 
     def _put_rewritten(self, key: str) -> None:
         data = self._rewritten(key)
@@ -417,7 +403,7 @@ class Lists(Layer):
         return [key for key in self._walked(layout.INBOX) if key != layout.INBOX_MANIFEST]
 
     def rows(self, key: str) -> int:
-        with naming_damage(key), self._storage.open(key) as handle:
+        with parquet.naming_damage(key), self._storage.open(key) as handle:
             file = parquet.opened(handle, None, parquet.ANY_LAYER)
             if "video_id" in file.schema_arrow.names:
                 return self._wanted.rows_of(file)

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import COLUMNS, MetricPoint
-from ghost_tracking.errors import BadInputError, SchemaDriftError, UnreadableFileError
+from ghost_tracking.errors import BadInputError, UnreadableFileError
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -74,19 +74,6 @@ def _require_keys(table: pa.Table) -> None:
     for name in KEY:
         if name in table.column_names and table[name].null_count:
             raise UnreadableFileError(f"{table[name].null_count} row(s) without {name}")
-
-
-def require_schema(found: pa.Schema, wanted: pa.Schema = SCHEMA) -> None:
-    """Raise SchemaDriftError, naming the columns, unless names and types agree."""
-    have = [(field.name, field.type) for field in found]
-    need = [(field.name, field.type) for field in wanted]
-    if have == need:
-        return
-    differing = [f"{name} {kind}" for name, kind in have if (name, kind) not in need]
-    missing = [f"{name} {kind}" for name, kind in need if (name, kind) not in have]
-    raise SchemaDriftError(
-        f"other columns than the vault's: unexpected {differing or 'order'}, missing {missing or 'none'}"
-    )
 
 
 def require_hour(table: pa.Table, partition: Partition) -> None:
