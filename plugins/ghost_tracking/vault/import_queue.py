@@ -28,8 +28,9 @@ from ghost_tracking.core.lists import BadLine, Found, read_list
 from ghost_tracking.errors import BadInputError, UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.leftovers import sweep
 from ghost_tracking.vault.kit.manifests import Count, Manifest, edit
-from ghost_tracking.vault.kit.names import named_at, new_name, require_file_name
+from ghost_tracking.vault.kit.names import new_name, require_file_name
 from ghost_tracking.vault.reports import ListReport, ListStatus, Waiting
 from ghost_tracking.vault.storage import Storage
 
@@ -415,12 +416,8 @@ class Inbox:
         return parquet.decode(key, data, schema, parquet.INBOX)
 
     def _sweep(self) -> None:
-        """Delete files that no list names and that are too old for somebody to be about to name them."""
         named = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].named
-        before = datetime.now(UTC) - LEFTOVER_AGE
-        stamps = {name: named_at(name) for name in self._storage.children(layout.INBOX)}
-        old = [name for name, stamp in stamps.items() if name not in named and stamp is not None and stamp < before]
-        self._storage.delete(map(_key, old))
+        sweep(self._storage, layout.INBOX, set(map(_key, named)), datetime.now(UTC) - LEFTOVER_AGE)
 
 
 class _Ids:

@@ -22,7 +22,8 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.encoding import MOST_POINTS_A_FILE, SeriesReader, SeriesWriter, beyond_series
-from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex, begun_at, load
+from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex, load
+from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE, sweep
 from ghost_tracking.vault.listing import part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Tally
@@ -31,7 +32,6 @@ from ghost_tracking.vault.storage import Storage, Version
 
 log = logging.getLogger(__name__)
 
-LEFTOVER_AGE: Final = timedelta(days=1)
 _LOCK_SECONDS: Final = 5.0
 _BATCH: Final = 64 * 1024
 """Points of one source that a merge holds at a time: a month of 31 days takes some 120 MB."""
@@ -69,7 +69,9 @@ class Folder:
         if months:
             report += self._each(self._months_due(now - margin), self._fold_month)
         report += self._drop_hours(late if keep_hours else None)
-        return report + FoldReport(leftovers_deleted=self._sweep(now - LEFTOVER_AGE))
+        named = {each.path for each in load(self._storage)[0].files}
+        swept = sweep(self._storage, layout.SERIES, named, now - LEFTOVER_AGE)
+        return report + FoldReport(leftovers_deleted=swept)
 
     def rebuild(self, period: Period, sources: Collection[str], hours: Collection[Partition]) -> FoldReport:
         """Make a period's series of these files of series and of these hours, whatever the index says of it."""
@@ -307,18 +309,6 @@ class Folder:
             self._storage.discard(key, expecting=version)
             return True
         return False
-
-    def _sweep(self, before: datetime) -> int:
-        """Delete files that no index names and that were begun before this moment; how many."""
-        index, _ = load(self._storage)
-        named = {each.path for each in index.files}
-        leftovers = [
-            key
-            for key, _ in self._storage.walk(layout.SERIES)
-            if key not in named and (begun := begun_at(key)) is not None and begun < before
-        ]
-        self._storage.delete(leftovers)
-        return len(leftovers)
 
 
 def _require_equal(period: Period, wanted: Mapping[Partition, Tally], found: Mapping[Partition, Tally]) -> None:

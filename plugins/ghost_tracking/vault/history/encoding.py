@@ -30,6 +30,7 @@ from ghost_tracking.errors import SchemaDriftError, UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.caches import VersionCache
 from ghost_tracking.vault.points import tables
 from ghost_tracking.vault.points.tables import BROKEN, COUNTS, SCHEMA, Numbers, numbers
 from ghost_tracking.vault.storage import Storage
@@ -329,8 +330,9 @@ class SeriesWriter:
         self._open, self._written, self._borders = None, 0, []
 
 
-_FOOTERS: Final[dict[tuple[str, str], tuple[pq.FileMetaData, list[str], list[str]]]] = {}
-_MOST_FOOTERS: Final = 256
+_Footer = tuple[pq.FileMetaData, list[str], list[str]]
+"""With the first and the last id of each row group."""
+_FOOTERS: Final = VersionCache[_Footer](most=256)
 
 
 class SeriesReader:
@@ -346,7 +348,7 @@ class SeriesReader:
 
     def check(self) -> None:
         """Read the footer anew; raises for a file that is not there or not intact at its end."""
-        _FOOTERS.pop((self._storage.place, self._key), None)
+        _FOOTERS.forget(self._storage, self._key)
         self._footer()
 
     def segments(self, video_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
@@ -375,20 +377,17 @@ class SeriesReader:
             for chosen in _together(found.metadata, groups):
                 yield found.read_row_groups(chosen, columns=columns)
 
-    def _footer(self) -> tuple[pq.FileMetaData, list[str], list[str]]:
-        place = self._storage.place, self._key
-        if place not in _FOOTERS:
-            with self._naming_damage(), self._storage.open(self._key) as file:
-                metadata = self._opened(file).metadata
-                groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-                ids = [group.column(0).statistics for group in groups]
-                if not all(each is not None and isinstance(each.min, str) for each in ids):
-                    raise UnreadableFileError("row groups that do not tell from which video to which they go")
-                footer = metadata, [each.min for each in ids], [each.max for each in ids]
-            while len(_FOOTERS) >= _MOST_FOOTERS:
-                _FOOTERS.pop(next(iter(_FOOTERS)), None)
-            _FOOTERS[place] = footer
-        return _FOOTERS[place]
+    def _footer(self) -> _Footer:
+        return _FOOTERS.get(self._storage, self._key, None, lambda: (self._parsed(), None))[0]
+
+    def _parsed(self) -> _Footer:
+        with self._naming_damage(), self._storage.open(self._key) as file:
+            metadata = self._opened(file).metadata
+            groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+            ids = [group.column(0).statistics for group in groups]
+            if not all(each is not None and isinstance(each.min, str) for each in ids):
+                raise UnreadableFileError("row groups that do not tell from which video to which they go")
+            return metadata, [each.min for each in ids], [each.max for each in ids]
 
     @staticmethod
     def _opened(file: Any) -> pq.ParquetFile:

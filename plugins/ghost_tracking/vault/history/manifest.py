@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Final, Literal, Self
 
 import pyarrow as pa
@@ -12,7 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit.caches import VersionCache
 from ghost_tracking.vault.kit.manifests import Count, Manifest, retry_overtaken
+from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.points.tables import Tally, tally
 from ghost_tracking.vault.storage import Storage, Version
 
@@ -236,7 +238,7 @@ def load(storage: Storage) -> tuple[SeriesIndex, Version | None]:
     UnreadableFileError for a damaged one, and where one is missing from beside its files.
     """
     index, version = SeriesIndex.load(storage, layout.SERIES_MANIFEST)
-    if version is None and any(begun_at(key) for key, _ in storage.walk(layout.SERIES)):
+    if version is None and any(named_at(key) for key, _ in storage.walk(layout.SERIES)):
         index, version = SeriesIndex.load(storage, layout.SERIES_MANIFEST)  # has it come meanwhile, before its files?
         if version is None:
             raise UnreadableFileError(
@@ -247,27 +249,13 @@ def load(storage: Storage) -> tuple[SeriesIndex, Version | None]:
     return index, version
 
 
-def begun_at(key: str) -> dt.datetime | None:
-    """When a file of series was begun, by its name; None for what is no file of ours."""
-    name = key.rsplit("/", 1)[-1]
-    try:
-        stamp = dt.datetime.strptime(name[:15], "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC)
-    except ValueError:
-        return None
-    return stamp if name.endswith(layout.SUFFIX) else None
-
-
-_KNOWN: Final[dict[str, tuple[Version | None, SeriesIndex]]] = {}
+_PARSED: Final = VersionCache[SeriesIndex](most=256)
 
 
 def current(storage: Storage) -> tuple[SeriesIndex, Version | None]:
     """As `load`, for readers: parsed once for each version."""
-    version = storage.version(layout.SERIES_MANIFEST)
-    known = _KNOWN.get(storage.place)
-    if known is None or known[0] != version:
-        index, version = load(storage)
-        known = _KNOWN[storage.place] = (version, index)
-    return known[1], known[0]
+    key = layout.SERIES_MANIFEST
+    return _PARSED.get(storage, key, storage.version(key), partial(load, storage))
 
 
 def mark_late(storage: Storage, partition: Partition, published: pa.Table) -> None:

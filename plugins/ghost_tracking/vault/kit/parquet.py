@@ -126,7 +126,10 @@ def _leaves(schema: pa.Schema) -> dict[str, str]:
 def encode(
     table: pa.Table, options: Options, *, notes: Mapping[Any, Any] | None = None, row_group_size: int | None = None
 ) -> bytes:
-    """A file of this table, with `notes` (text or bytes by name) in its footer, and not those of a file that the table was read from."""
+    """A file of this table, with `notes` (text or bytes) in its footer.
+
+    The notes of a file that the table was read from stay behind.
+    """
     table = table.replace_schema_metadata(None)
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(sink, table.schema, **options) as writer:

@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import ClassVar, Final
 
@@ -28,11 +28,11 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.encoding import SeriesReader, SeriesWriter
-from ghost_tracking.vault.history.manifest import begun_at, load
+from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.import_queue import Inbox
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed
 from ghost_tracking.vault.kit.manifests import retry_overtaken
-from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.metadata import Archive
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest
@@ -43,9 +43,6 @@ from ghost_tracking.vault.roster_files import ChunkFiles
 from ghost_tracking.vault.storage import Storage
 
 log = logging.getLogger(__name__)
-
-LEFTOVER_AGE: Final = timedelta(days=1)
-"""Files that no manifest names are nobody's by then."""
 
 _BATCH: Final = 64 * 1024
 _ID: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -261,7 +258,7 @@ class Series(Layer):
     name = "series"
 
     def keys(self) -> list[str]:
-        keys = [key for key in self._walked(layout.SERIES) if key != layout.SERIES_MANIFEST]
+        keys = sorted(unnamed(self._storage, layout.SERIES, ()))
         return [key for key in keys if self._since is None or self._meets(key)]
 
     def rows(self, key: str) -> int:
@@ -280,7 +277,7 @@ class Series(Layer):
             index, version = load(self._storage)
             each = next((file for file in index.files if file.path == key), None)
             if each is None:
-                _delete_leftover(self._storage, key, begun_at(key))
+                _delete_leftover(self._storage, key)
                 return
             kept: dict[Partition, Tally] = {}
             gone: dict[Partition, Tally] = {}
@@ -360,7 +357,7 @@ class Metadata(Layer):
     name = "metadata"
 
     def keys(self) -> list[str]:
-        return [key for key in self._walked(layout.VIDEOS) if key != layout.VIDEOS_MANIFEST]
+        return sorted(unnamed(self._storage, layout.VIDEOS, ()))
 
     def remove(self, key: str) -> None:
         name = key.removeprefix(f"{layout.VIDEOS}/")
@@ -369,7 +366,7 @@ class Metadata(Layer):
             return
         with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
             if name not in {file.name for file in ArchiveManifest.of(self._storage)[0].files}:
-                _delete_leftover(self._storage, key, named_at(name))
+                _delete_leftover(self._storage, key)
 
 
 class Roster(Layer):
@@ -400,7 +397,7 @@ class Lists(Layer):
     may_get_more = False
 
     def keys(self) -> list[str]:
-        return [key for key in self._walked(layout.INBOX) if key != layout.INBOX_MANIFEST]
+        return sorted(unnamed(self._storage, layout.INBOX, ()))
 
     def rows(self, key: str) -> int:
         with parquet.naming_damage(key), self._storage.open(key) as handle:
@@ -465,13 +462,13 @@ LAYERS: Final[tuple[type[Layer], ...]] = (
 )
 
 
-def _delete_leftover(storage: Storage, key: str, begun: datetime | None) -> None:
+def _delete_leftover(storage: Storage, key: str) -> None:
     """Delete a file that no manifest names, where its writer cannot be about to have it named.
 
     The caller holds the lock that its writer would hold. Without locks only its age tells; a younger one stays, is
     found by the proof, and goes with a later run.
     """
-    if storage.keeps_others_out or (begun is not None and begun < datetime.now(UTC) - LEFTOVER_AGE):
+    if storage.keeps_others_out or is_leftover(key):
         storage.delete([key])
 
 

@@ -14,6 +14,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import current
+from ghost_tracking.vault.kit.caches import VersionCache
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.maintenance.verify import newest_point
 from ghost_tracking.vault.metadata import files as archived
@@ -21,7 +22,7 @@ from ghost_tracking.vault.metadata.manifest import ArchiveManifest
 from ghost_tracking.vault.points import files
 from ghost_tracking.vault.points.files import Footer
 from ghost_tracking.vault.roster_files import ChunkFiles
-from ghost_tracking.vault.storage import Storage, Version
+from ghost_tracking.vault.storage import Storage
 
 LAYERS: Final = {
     "hours": layout.METRICS,
@@ -39,8 +40,7 @@ TITLE: Final = ("video_id", "title", "channel_id", "channel_title", "published_a
 
 Result = TypeVar("Result")
 
-_KNOWN: Final[dict[tuple[str, str], tuple[Version | None, Footer]]] = {}
-_MOST_KNOWN: Final = 20_000
+_FOOTERS: Final = VersionCache[Footer](most=20_000)
 _ATTEMPTS: Final = 3
 _SIBLING: Final = ["channel_id", "video_id", "published_at"]
 
@@ -135,16 +135,12 @@ class Figures:
     def _footer(self, hour: Partition) -> Footer | None:
         """An hour's footer, parsed once for each version of its file; None where there is no file."""
         key = layout.stats(hour)
-        place, version = (self._storage.place, key), self._storage.version(key)
+        version = self._storage.version(key)
         if version is None:
             return None
-        known = _KNOWN.get(place)
-        if known is None or known[0] != version:
-            try:
-                footer, _ = files.footer_at(self._storage, key)
-            except FileNotFoundError:
-                return None
-            while len(_KNOWN) >= _MOST_KNOWN:
-                _KNOWN.pop(next(iter(_KNOWN)), None)
-            known = _KNOWN[place] = (version, footer)
-        return known[1]
+        try:
+            return _FOOTERS.get(self._storage, key, version, lambda: (files.footer_at(self._storage, key)[0], version))[
+                0
+            ]
+        except FileNotFoundError:
+            return None

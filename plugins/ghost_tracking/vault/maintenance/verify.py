@@ -17,6 +17,7 @@ from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import availability, layout, metadata
 from ghost_tracking.vault.history.encoding import SeriesReader, beyond_series, newest_of_hour
 from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex, current, load
+from ghost_tracking.vault.kit.leftovers import unnamed
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, future, tables
 from ghost_tracking.vault.points.tables import Tally, add_tallies
@@ -306,7 +307,5 @@ def _foreign(storage: Storage) -> Iterator[str]:
 
 
 def _orphans(storage: Storage, index: SeriesIndex) -> Iterator[str]:
-    named = {each.path for each in index.files}
-    for key, _ in storage.walk(layout.SERIES):
-        if key not in named and key != layout.SERIES_MANIFEST:
-            yield f"{key} is in no index: it is left of a fold that was killed (and goes after a day), or is not ours"
+    for key in unnamed(storage, layout.SERIES, {each.path for each in index.files}):
+        yield f"{key} is in no index: it is left of a fold that was killed (and goes after a day), or is not ours"

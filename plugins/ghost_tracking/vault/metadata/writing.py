@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import FileChangedError
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit.leftovers import sweep
 from ghost_tracking.vault.kit.manifests import retry_overtaken
-from ghost_tracking.vault.kit.names import named_at, new_name
+from ghost_tracking.vault.kit.names import new_name
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
 from ghost_tracking.vault.metadata import files
 from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, archived, missing_file
@@ -39,7 +40,6 @@ from ghost_tracking.vault.storage import Storage
 
 log = logging.getLogger(__name__)
 
-LEFTOVER_AGE: Final = timedelta(days=1)
 _ROUND_BYTES: Final = 64 * 2**20
 """Of staged metadata in memory at a time: some 60,000 videos with long descriptions."""
 
@@ -77,7 +77,8 @@ class Archive:
             return self._merge_staged(dry_run=True)
         with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
             report = self._merge_staged(dry_run=False)
-            self._sweep()
+            named = {file.key for file in ArchiveManifest.of(self._storage)[0].files}
+            sweep(self._storage, layout.VIDEOS, named)
         return report
 
     def take(self, rows: Sequence[Mapping[str, Any]], *, dry_run: bool = False) -> ArchiveReport:
@@ -247,17 +248,6 @@ class Archive:
         changed = manifest.with_files(added, {file.name for file in retired})
         changed.replace(self._storage, layout.VIDEOS_MANIFEST, expecting=version)
         self._storage.delete(file.key for file in retired)
-
-    def _sweep(self) -> None:
-        """Delete files that no manifest names and that are too old for somebody to be about to name them."""
-        manifest, version = ArchiveManifest.of(self._storage)
-        if version is None:
-            return
-        named = {file.name for file in manifest.files}
-        before = datetime.now(UTC) - LEFTOVER_AGE
-        stamps = {name: named_at(name) for name in self._storage.children(layout.VIDEOS)}
-        old = [name for name, stamp in stamps.items() if name not in named and stamp is not None and stamp < before]
-        self._storage.delete(archived(name) for name in old)
 
 
 def staged_parts(storage: Storage) -> StagedParts:

@@ -32,6 +32,7 @@ from ghost_tracking.errors import (
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.encoding import points_of_hour
 from ghost_tracking.vault.history.manifest import load, mark_late
+from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE
 from ghost_tracking.vault.kit.manifests import retry_overtaken
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
 from ghost_tracking.vault.listing import part_names, staged_hours
@@ -41,7 +42,6 @@ from ghost_tracking.vault.storage import Storage, Version
 
 log = logging.getLogger(__name__)
 
-LEFTOVER_AGE: Final = timedelta(days=1)
 
 _Work = Callable[[Partition], PublishReport]
 
