@@ -50,8 +50,8 @@ def flat(segments: pd.DataFrame) -> pd.DataFrame:
 
 
 def series_points(root: Root) -> pd.DataFrame:
-    """The points that are folded into series."""
-    return _concat(_folded([each.file for each in VaultFiles.of(root).series], None, None))
+    """The points that are compacted into series."""
+    return _concat(_compacted([each.file for each in VaultFiles.of(root).series], None, None))
 
 
 def points(root: Root, since: Moment = None, until: Moment = None) -> pd.DataFrame:
@@ -63,17 +63,17 @@ def points(root: Root, since: Moment = None, until: Moment = None) -> pd.DataFra
 
 
 def history(root: Root, video: str) -> pd.DataFrame:
-    """One video's points by time, from its series and from the hours that are not folded."""
+    """One video's points by time, from its series and from the hours that are not compacted."""
     found = _every_point(VaultFiles.of(root).by_video(video), video)
     return found.sort_values("timestamp", ignore_index=True)
 
 
 def _every_point(reading: Reading, video: str | None) -> pd.DataFrame:
-    folded = _concat(_folded(reading.series, video, reading.hours))
+    compacted = _concat(_compacted(reading.series, video, reading.hours))
     changed = _concat(_plain(reading.changed, video))
-    known = pd.MultiIndex.from_frame(folded[_KEY])
+    known = pd.MultiIndex.from_frame(compacted[_KEY])
     beyond = changed[~pd.MultiIndex.from_frame(changed[_KEY]).isin(known)]
-    return _concat([*_plain(reading.plain, video), folded, beyond])
+    return _concat([*_plain(reading.plain, video), compacted, beyond])
 
 
 def _points_in(file: str) -> int:
@@ -84,7 +84,7 @@ def _plain(files: Iterable[str], video: str | None) -> Iterable[pd.DataFrame]:
     return (_frame(_read(file, video, _COLUMNS)) for file in files)
 
 
-def _folded(files: Iterable[str], video: str | None, hours: Sequence[dt.datetime] | None) -> Iterable[pd.DataFrame]:
+def _compacted(files: Iterable[str], video: str | None, hours: Sequence[dt.datetime] | None) -> Iterable[pd.DataFrame]:
     for file in files:
         found = _frame(_flat(_read(file, video)))
         yield found if hours is None else found[found["timestamp"].dt.floor("h").isin(hours)]
@@ -184,9 +184,9 @@ def growth_per_day(
 def latest(root: Root) -> pd.DataFrame:
     """The newest point of every video, by video: the six columns. Of the series only the last columns are read."""
     reading = VaultFiles.of(root).by_video()
-    folded = [_frame(_last_points(_read(file, None, _LATEST))) for file in reading.series]
+    compacted = [_frame(_last_points(_read(file, None, _LATEST))) for file in reading.series]
     # of points of one moment that of the series stands, which comes last
-    found = _concat([*_plain(reading.changed, None), *_plain(reading.plain, None), *folded])
+    found = _concat([*_plain(reading.changed, None), *_plain(reading.plain, None), *compacted])
     newest = found.sort_values(_KEY, kind="stable").drop_duplicates("video_id", keep="last")
     return newest.reset_index(drop=True)
 

@@ -78,7 +78,7 @@ def flat(segments: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def series_points(root: Root) -> pl.LazyFrame:
-    """The points that are folded into series."""
+    """The points that are compacted into series."""
     return flat(_segments([each.file for each in VaultFiles.of(root).series]))
 
 
@@ -91,18 +91,18 @@ def points(root: Root, since: Moment = None, until: Moment = None) -> pl.LazyFra
 
 
 def history(root: Root, video: str) -> pl.DataFrame:
-    """One video's points by time, from its series and from the hours that are not folded."""
+    """One video's points by time, from its series and from the hours that are not compacted."""
     found = _every_point(VaultFiles.of(root).by_video(video), pl.col("video_id") == video)
     return found.sort("timestamp").collect()
 
 
 def _every_point(reading: Reading, condition: pl.Expr | bool = True) -> pl.LazyFrame:
-    folded = flat(_segments(reading.series)).filter(condition)
+    compacted = flat(_segments(reading.series)).filter(condition)
     if reading.hours is not None:
-        folded = folded.filter(pl.col("timestamp").dt.truncate("1h").is_in(pl.Series(reading.hours, dtype=_TIME)))
+        compacted = compacted.filter(pl.col("timestamp").dt.truncate("1h").is_in(pl.Series(reading.hours, dtype=_TIME)))
     changed = _plain(reading.changed).filter(condition)
-    beyond = changed.join(folded, on=_KEY, how="anti") if reading.changed else changed
-    return pl.concat([_plain(reading.plain).filter(condition), folded, beyond])
+    beyond = changed.join(compacted, on=_KEY, how="anti") if reading.changed else changed
+    return pl.concat([_plain(reading.plain).filter(condition), compacted, beyond])
 
 
 def _points_in(file: str) -> int:
@@ -166,7 +166,7 @@ def growth_per_day(
 def latest(root: Root) -> pl.DataFrame:
     """The newest point of every video, by video: the six columns. Of the series only the last columns are read."""
     reading = VaultFiles.of(root).by_video()
-    folded = _segments(reading.series).select(
+    compacted = _segments(reading.series).select(
         "video_id",
         timestamp=_time(pl.col("last_second"), pl.col("last_microsecond")),
         **{name: pl.col(f"last_{name}") for name in COUNTS},
@@ -174,9 +174,9 @@ def latest(root: Root) -> pl.DataFrame:
     )
     hours = [_plain(reading.plain), _plain(reading.changed)]
     # of points of one moment that of the series stands
-    ranked = [folded.with_columns(is_folded=True), *(each.with_columns(is_folded=False) for each in hours)]
-    newest = pl.all().sort_by("timestamp", "is_folded").last()
-    return pl.concat(ranked).group_by("video_id").agg(newest).drop("is_folded").sort("video_id").collect()
+    ranked = [compacted.with_columns(is_compacted=True), *(each.with_columns(is_compacted=False) for each in hours)]
+    newest = pl.all().sort_by("timestamp", "is_compacted").last()
+    return pl.concat(ranked).group_by("video_id").agg(newest).drop("is_compacted").sort("video_id").collect()
 
 
 def top_movers(

@@ -1,9 +1,9 @@
 """Which files of a vault to read so that every point is met once. Needs nothing but Python.
 
-The vault has points in `metrics/` (one file an hour) and, once a day is folded, in `series/` (files by video, named by
-its manifest). An hour's file has all points of its hour, unless it is *changed* (late points may be in the file alone),
-or *dropped* (it was given up: all points are in the series), or has fewer points than the series have of that hour
-(somebody has removed it, and points came late; or has restored a part of it).
+The vault has points in `metrics/` (one file an hour) and, once a day is compacted, in `series/` (files by video, named
+by its manifest). An hour's file has all points of its hour, unless it is *changed* (late points may be in the file
+alone), or *dropped* (it was given up: all points are in the series), or has fewer points than the series have of that
+hour (somebody has removed it, and points came late; or has restored a part of it).
 """
 
 import datetime as dt
@@ -64,9 +64,9 @@ class VaultFiles:
     files: tuple[Hour, ...]
     changed: frozenset[dt.datetime]
     dropped: frozenset[dt.datetime]
-    folded: dict[dt.datetime, int]
+    compacted: dict[dt.datetime, int]
     """How many points the series have of an hour; without those that have none."""
-    folded_days: frozenset[dt.date]
+    compacted_days: frozenset[dt.date]
 
     @classmethod
     def of(cls, root: str | os.PathLike[str]) -> "VaultFiles":
@@ -75,7 +75,7 @@ class VaultFiles:
         while True:
             manifest = _manifest(folder / "series/manifest.json")
             found = cls._of(folder, json.loads(manifest or "{}"))
-            if _manifest(folder / "series/manifest.json") == manifest:  # else it was folded meanwhile
+            if _manifest(folder / "series/manifest.json") == manifest:  # else it was compacted meanwhile
                 return found
 
     @classmethod
@@ -95,13 +95,13 @@ class VaultFiles:
             ),
             changed=frozenset(hour for hour in changed if hour.date() in days),
             dropped=frozenset(_at(day, hour) for day, each in days.items() for hour in each.get("dropped", [])),
-            folded={
+            compacted={
                 _at(day, hour): each["rows"][hour]
                 for day, each in days.items()
                 for hour in range(24)
                 if each["rows"][hour]
             },
-            folded_days=frozenset(days),
+            compacted_days=frozenset(days),
         )
 
     def by_time(self, points_in: Callable[[str], int], since: Moment = None, until: Moment = None) -> Reading:
@@ -111,7 +111,7 @@ class VaultFiles:
         """
         files = [each for each in self.files if _meets(each.starts, each.ends, since, until)]
         whole = {each.starts for each in files if self._is_whole(each, points_in)}
-        lacking = sorted(hour for hour in self.folded.keys() - whole if _meets(hour, hour + HOUR, since, until))
+        lacking = sorted(hour for hour in self.compacted.keys() - whole if _meets(hour, hour + HOUR, since, until))
         return Reading(
             plain=[each.file for each in files if each.starts in whole],
             series=[each.file for each in self.series if any(each.starts <= hour < each.ends for hour in lacking)],
@@ -123,7 +123,7 @@ class VaultFiles:
         """Whether a file has all points of its hour: at least as many as the series, which have all but late ones."""
         if hour.starts in self.changed or hour.starts in self.dropped:
             return False
-        return hour.starts not in self.folded or points_in(hour.file) >= self.folded[hour.starts]
+        return hour.starts not in self.compacted or points_in(hour.file) >= self.compacted[hour.starts]
 
     @property
     def _given_up(self) -> frozenset[dt.datetime]:
@@ -131,9 +131,9 @@ class VaultFiles:
         return self.dropped - self.changed
 
     def by_video(self, video: str | None = None) -> Reading:
-        """For a question about one video (None: about all) at all times: series of the days that are folded."""
+        """For a question about one video (None: about all) at all times: series of the days that are compacted."""
         return Reading(
-            plain=[each.file for each in self.files if each.starts.date() not in self.folded_days],
+            plain=[each.file for each in self.files if each.starts.date() not in self.compacted_days],
             series=[each.file for each in self.series if video is None or each.first <= video <= each.last],
             hours=None,
             changed=[each.file for each in self.files if each.starts in self.changed],

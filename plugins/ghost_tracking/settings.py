@@ -127,7 +127,7 @@ class Settings(BaseModel):
     )
 
     vault_keep_hours: bool = Field(
-        True, description="whether hourly files stay in `metrics/` once their points are folded into `series/`"
+        True, description="whether hourly files stay in `metrics/` once their points are compacted into `series/`"
     )
     vault_retention_days: Annotated[int, Field(ge=1, le=36500)] | None = Field(
         None,
@@ -159,7 +159,7 @@ class Settings(BaseModel):
     )
 
     @property
-    def folds_months(self) -> bool:
+    def compacts_months(self) -> bool:
         """Whether days become months: a retention so short would tear them apart again at once."""
         return self.vault_retention_days is None or self.vault_retention_days >= SHORTEST_RETENTION_OF_MONTHS
 

@@ -76,7 +76,7 @@ def prepared(short_lived_folder: Path) -> Path:
     vault.roster.write(IDS, NIGHT.date())
     vault.inbox.receive(IDS)
     vault.seal(NIGHT)
-    vault.fold(NIGHT)
+    vault.compact(NIGHT)
     assert len(vault.series_files()) > 2
     return root
 

@@ -33,7 +33,7 @@ Interval = tuple[str | None, str | None]
 
 _STEPS: dict[type, tuple[str, ...]] = {
     YouTubeHook: ("upload_pages", "playlist_pages", "search_page", "chart", "metadata"),
-    ParquetVaultHook: ("stage_videos", "archive_videos", "publish_availability", "publish", "seal", "fold"),
+    ParquetVaultHook: ("stage_videos", "archive_videos", "publish_availability", "publish", "seal", "compact"),
     Inbox: ("receive", "waiting", "admitted"),
 }
 
@@ -127,7 +127,7 @@ def clean(where: Where, at: int | None = None, sent: str = KILL, skew: float = 0
     if archived is not None:
         run.task("clean", janitor.clean, dry_run=False, retention_days=None, vault=archived["vault"])
         run.task("shelve", janitor.shelve, dry_run=False, vault=archived["vault"])
-    for name in ("seal", "fold", "expire"):
+    for name in ("seal", "compact", "expire"):
         run.task(name, getattr(janitor, name), dry_run=False)
     run.task("check", janitor.check, dry_run=False, what="recent")
     if not run.errors:

@@ -78,7 +78,7 @@ TASKS: dict[str, Callable[[str], object]] = {
     "clean, dry": lambda vault: janitor.clean(dry_run=True, retention_days=None, vault=vault),
     "shelve": lambda vault: janitor.shelve(dry_run=False, vault=vault),
     "seal": lambda _: janitor.seal(dry_run=False),
-    "fold": lambda _: janitor.fold(dry_run=False),
+    "compact": lambda _: janitor.compact(dry_run=False),
     "expire": lambda _: janitor.expire(dry_run=False),
     "expire, dry": lambda _: janitor.expire(dry_run=True),
     "check": lambda _: janitor.check(dry_run=False, what="recent"),

@@ -174,7 +174,7 @@ def test_a_forgotten_video_leaves_no_trace_and_nothing_brings_it_back(
     shelving.shelve()
     shelving.sweep(timedelta(0))
     assert vault.seal(datetime.now(UTC)).complete
-    assert vault.fold(datetime.now(UTC)).problems == ()
+    assert vault.compact(datetime.now(UTC)).problems == ()
     assert vault.verify().problems == ()
     assert_no_trace(vault, watchlist, *gone)
     assert sorted(set(scheduled(watchlist, vault))) == without(*gone)

@@ -365,7 +365,7 @@ def test_points_an_hour_are_those_of_the_vault_whatever_their_layer(doors: Doors
     follow(doors, "young", NOW - 5 * DAY, lambda hours: int(100 * hours))
     before = overview.points_by_hour(doors, NOW, 14)
     doors.vault.seal(NOW)
-    doors.vault.fold(NOW, months=False, keep_hours=False)
+    doors.vault.compact(NOW, months=False, keep_hours=False)
     doors.vault.append_metrics(
         [{"video_id": "late", "timestamp": (NOW - 3 * DAY).isoformat(), "views": 1}]  # into an hour that was dropped
     )

@@ -74,10 +74,10 @@ AGAIN = [MetricPoint(each.video_id, each.timestamp, 1, 1, 1, None) for each in (
 
 @dataclass(frozen=True)
 class Scenario:
-    """How a vault comes about: the first points, folded up to `folded`; then late points, and what is done to them."""
+    """How a vault comes about: first points, compacted up to `compacted`; then late points and what is done to them."""
 
     name: str
-    folded: datetime | None = None
+    compacted: datetime | None = None
     months: bool = True
     keep_hours: bool = True
     late: str = ""
@@ -86,9 +86,9 @@ class Scenario:
         vault = ParquetVaultHook(root=root)
         vault.stage(EARLY)
         vault.publish()
-        if self.folded is not None:
-            vault.seal(self.folded)
-            self._fold(vault, self.folded)
+        if self.compacted is not None:
+            vault.seal(self.compacted)
+            self._compact(vault, self.compacted)
         if not self.late:
             return EARLY
         vault.stage([*LATE, *AGAIN])
@@ -99,14 +99,14 @@ class Scenario:
             vault.seal(LATER)
         return [*EARLY, *LATE]
 
-    def _fold(self, vault: ParquetVaultHook, now: datetime) -> None:
-        report = vault.fold(now, months=self.months, keep_hours=self.keep_hours)
-        assert report.folded
+    def _compact(self, vault: ParquetVaultHook, now: datetime) -> None:
+        report = vault.compact(now, months=self.months, keep_hours=self.keep_hours)
+        assert report.compacted
         assert not report.problems
 
 
 SCENARIOS = [
-    Scenario("nothing folded"),
+    Scenario("nothing compacted"),
     Scenario("some days", MIDDLE, months=False),
     Scenario("months", LATER),
     Scenario("a month and open hours", MIDDLE),
@@ -388,7 +388,7 @@ def test_duckdb_reads_a_sharded_month_and_names_its_files(tmp_path: Path) -> Non
     ]
     vault.stage(points)
     vault.seal(LATER)
-    vault.fold(LATER, most_points_a_file=10_000)
+    vault.compact(LATER, most_points_a_file=10_000)
     ghost = InDuckDB(tmp_path)
     files = ghost.ask("SELECT file, points FROM series_files")
     assert sorted(file for file, _ in files) == sorted(vault.series_files())
@@ -401,7 +401,7 @@ def test_files_of_series_that_are_not_in_force_are_not_read(tmp_path: Path, tool
     root = tmp_path / "vault"
     Scenario("days", LATER, months=False, keep_hours=False).build(root)
     old = {path: path.read_bytes() for path in root.glob("series/day=*/*.parquet")}
-    ParquetVaultHook(root=root).fold(LATER, keep_hours=False)
+    ParquetVaultHook(root=root).compact(LATER, keep_hours=False)
     for path, data in old.items():
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
@@ -416,7 +416,7 @@ def test_hours_that_should_be_gone_are_not_taken_for_whole(tmp_path: Path, tool:
     hook.seal(LATER)
     left = next(root.glob("metrics/date=*/hour=*/stats.parquet"))
     data = left.read_bytes()
-    hook.fold(LATER, keep_hours=False)
+    hook.compact(LATER, keep_hours=False)
     assert not left.exists()
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_bytes(data)

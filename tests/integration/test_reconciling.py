@@ -136,7 +136,7 @@ def test_a_lost_database_is_made_anew_of_the_vault(
     found(watchlist, vault, NOW - 80 * DAY, {"a": DAY, "b": 9 * DAY})
     found(watchlist, vault, NOW - DAY, {"c": timedelta(hours=1), "d": timedelta(hours=2)})
     vault.seal(NOW)
-    vault.fold(NOW)
+    vault.compact(NOW)
     sql.execute(f"TRUNCATE {TABLES}")
     assert not Reconciling(watchlist, vault, NOW).agree()
     assert Reconciling(watchlist, vault, NOW).reconcile() == 4

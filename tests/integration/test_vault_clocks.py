@@ -11,7 +11,7 @@ from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import BadInputError, BadPointsError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.compaction import Folder
+from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.storage import Storage
 
@@ -112,7 +112,7 @@ def test_points_of_the_future_are_named_hide_nothing_and_are_set_aside(
     put_hour(storage, AHEAD)
     if layer != "hours":
         vault.seal(NOW)
-        Folder(storage).fold(AHEAD + 60 * DAY, HOUR, months=True, keep_hours=layer == "both")
+        Compactor(storage).compact(AHEAD + 60 * DAY, HOUR, months=True, keep_hours=layer == "both")
     newest = OLD[0].timestamp
     assert vault.newest_point() == newest
     assert vault.figures.newest_point(NOW) == newest
@@ -169,7 +169,7 @@ def test_nothing_is_deleted_by_a_wrong_cutoff(
 
 
 def test_a_clock_ahead_closes_no_hour(vault: ParquetVaultHook) -> None:
-    for verb in (vault.seal, vault.fold):
+    for verb in (vault.seal, vault.compact):
         with pytest.raises(BadInputError, match=r"now 20.* lies in the future; this machine's clock says"):
             verb(datetime.now(UTC) + HOUR)
         with pytest.raises(BadInputError, match="no time zone"):
@@ -178,7 +178,7 @@ def test_a_clock_ahead_closes_no_hour(vault: ParquetVaultHook) -> None:
 
 def test_the_newest_point_is_found_in_series_too(vault: ParquetVaultHook) -> None:
     vault.seal(NOW)
-    vault.fold(NOW - DAY, keep_hours=False)
+    vault.compact(NOW - DAY, keep_hours=False)
     assert vault.newest_point() == vault.figures.newest_point(NOW) == OLD[0].timestamp
     assert vault.health_check()["newest_point"] == OLD[0].timestamp.isoformat()
     early = point(Partition.of(NOW - 3 * DAY).starts_at, "early")
@@ -193,6 +193,6 @@ def test_the_newest_point_is_found_in_series_too(vault: ParquetVaultHook) -> Non
 
 def test_the_newest_point_is_found_where_the_index_is_damaged(vault: ParquetVaultHook, storage: Storage) -> None:
     vault.seal(NOW)
-    vault.fold(NOW - DAY)
+    vault.compact(NOW - DAY)
     storage.put(layout.SERIES_MANIFEST, b"{broken")
     assert vault.newest_point() == OLD[0].timestamp

@@ -62,12 +62,12 @@ def video(video_id: str, channel: str = "UC1") -> Video:
 
 
 def fill(vault: ParquetVaultHook) -> list[MetricPoint]:
-    """A month that is folded, a day that is, late points, a sealed hour, an open one with parts, and staged points."""
+    """A compacted month and day, late points, a sealed hour, an open one with parts, and staged points."""
     found = points(0, 40)
     vault.stage(found)
     vault.publish()
     vault.seal(LATER)
-    vault.fold(LATER)
+    vault.compact(LATER)
     late = points(3, 1, minute=30)
     vault.stage(late)
     vault.publish()
@@ -142,7 +142,7 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
     assert_holds(vault, left)
     assert vault.seal(LATER).complete
     for _ in range(2):
-        assert vault.fold(LATER, keep_hours=False).problems == ()
+        assert vault.compact(LATER, keep_hours=False).problems == ()
     assert vault.verify().problems == ()
     assert_holds(vault, left)
     assert vault.forget(GONE).rows == 0

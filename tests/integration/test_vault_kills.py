@@ -109,24 +109,24 @@ def sealed(vault: ParquetVaultHook) -> None:
     assert vault.seal(LATER).complete
 
 
-def folded_days(vault: ParquetVaultHook) -> None:
+def compacted_days(vault: ParquetVaultHook) -> None:
     sealed(vault)
-    vault.fold(LATER, months=False)
+    vault.compact(LATER, months=False)
 
 
-def folded(vault: ParquetVaultHook) -> None:
+def compacted(vault: ParquetVaultHook) -> None:
     sealed(vault)
-    vault.fold(LATER)
+    vault.compact(LATER)
 
 
 def dropped(vault: ParquetVaultHook) -> None:
     sealed(vault)
-    vault.fold(LATER, keep_hours=False)
+    vault.compact(LATER, keep_hours=False)
 
 
 def removed(vault: ParquetVaultHook) -> None:
     """Hours that are kept, and that somebody has removed by hand all the same."""
-    folded(vault)
+    compacted(vault)
     shutil.rmtree(Path(vault.get_conn().path) / layout.METRICS)
 
 
@@ -161,7 +161,7 @@ def break_manifest(vault: ParquetVaultHook) -> None:
 
 
 def break_hour_and_series(vault: ParquetVaultHook) -> None:
-    folded(vault)
+    compacted(vault)
     root = Path(vault.get_conn().path)
     for path in (
         root / layout.METRICS / "date=2026-01-31" / "hour=22" / "stats.parquet",
@@ -176,9 +176,9 @@ def archived(vault: ParquetVaultHook) -> None:
     vault.stage_videos([found_video("staged", "Before"), found_video("kept1", "After")], START + DAY)
 
 
-def seal_and_fold(vault: ParquetVaultHook) -> None:
+def seal_and_compact(vault: ParquetVaultHook) -> None:
     vault.seal(LATER)
-    vault.fold(LATER)
+    vault.compact(LATER)
 
 
 def take_rows(vault: ParquetVaultHook) -> None:
@@ -250,33 +250,37 @@ CASES = {
     "stage": Case(published, lambda vault: vault.stage(FRESH), PUBLISHED),
     "publish": Case(with_staged, lambda vault: vault.publish(), PUBLISHED, tuple(FRESH)),
     "seal": Case(with_staged, lambda vault: vault.seal(LATER), PUBLISHED, tuple(FRESH)),
-    "fold days": Case(sealed, lambda vault: vault.fold(LATER, months=False), PUBLISHED),
-    "fold days and drop": Case(
-        sealed, lambda vault: vault.fold(LATER, months=False, keep_hours=False), PUBLISHED, keep_hours=False
+    "compact days": Case(sealed, lambda vault: vault.compact(LATER, months=False), PUBLISHED),
+    "compact days and drop": Case(
+        sealed, lambda vault: vault.compact(LATER, months=False, keep_hours=False), PUBLISHED, keep_hours=False
     ),
-    "fold months": Case(folded_days, lambda vault: vault.fold(LATER), PUBLISHED),
-    "fold all and drop": Case(sealed, lambda vault: vault.fold(LATER, keep_hours=False), PUBLISHED, keep_hours=False),
-    "append late": Case(folded, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE)),
+    "compact months": Case(compacted_days, lambda vault: vault.compact(LATER), PUBLISHED),
+    "compact all and drop": Case(
+        sealed, lambda vault: vault.compact(LATER, keep_hours=False), PUBLISHED, keep_hours=False
+    ),
+    "append late": Case(compacted, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE)),
     "append late to dropped": Case(
         dropped, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE), keep_hours=False
     ),
-    "seal late": late(folded, seal=False, keep=True, work=lambda vault: vault.seal(LATER)),
+    "seal late": late(compacted, seal=False, keep=True, work=lambda vault: vault.seal(LATER)),
     "seal late of dropped": late(dropped, seal=False, keep=False, work=lambda vault: vault.seal(LATER)),
-    "fold late": late(folded, seal=True, keep=True, work=lambda vault: vault.fold(LATER)),
-    "fold late and drop": late(folded, seal=True, keep=False, work=lambda vault: vault.fold(LATER, keep_hours=False)),
-    "fold late of dropped": late(
-        dropped, seal=True, keep=False, work=lambda vault: vault.fold(LATER, keep_hours=False)
+    "compact late": late(compacted, seal=True, keep=True, work=lambda vault: vault.compact(LATER)),
+    "compact late and drop": late(
+        compacted, seal=True, keep=False, work=lambda vault: vault.compact(LATER, keep_hours=False)
+    ),
+    "compact late of dropped": late(
+        dropped, seal=True, keep=False, work=lambda vault: vault.compact(LATER, keep_hours=False)
     ),
     "append late to removed": Case(
         removed, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE), keep_hours=False
     ),
-    "seal and fold late of removed": late(removed, seal=False, keep=False, work=seal_and_fold),
-    "seal and fold late days": late(folded_days, seal=False, keep=True, work=seal_and_fold),
+    "seal and compact late of removed": late(removed, seal=False, keep=False, work=seal_and_compact),
+    "seal and compact late days": late(compacted_days, seal=False, keep=True, work=seal_and_compact),
     "expire hours": expiry(sealed, keep=True),
-    "expire hours and series": expiry(folded, keep=True),
+    "expire hours and series": expiry(compacted, keep=True),
     "expire series": expiry(dropped, keep=False),
     "forget in hours": forgetting(sealed, keep=True),
-    "forget in hours and series": forgetting(folded, keep=True),
+    "forget in hours and series": forgetting(compacted, keep=True),
     "forget in series": forgetting(dropped, keep=False),
     "repair a broken index": Case(
         break_manifest, lambda vault: vault.repair(), PUBLISHED, keep_hours=False, broken=True
@@ -358,7 +362,7 @@ def live(root: str, number: int, ledger: str) -> None:
     verbs: list[Callable[[], object]] = [
         vault.publish,
         lambda: vault.seal(LATER),
-        lambda: vault.fold(LATER, months=dice.random() < 0.5, keep_hours=dice.random() < 0.7),
+        lambda: vault.compact(LATER, months=dice.random() < 0.5, keep_hours=dice.random() < 0.7),
         vault.repair,
     ]
     for verb in dice.sample(verbs, k=4):
@@ -475,9 +479,9 @@ def finish(root: Path, *, keep_hours: bool) -> dict[str, Any]:
     assert vault.publish().complete
     assert vault.seal(LATER).complete
     for _ in range(2):
-        report = vault.fold(LATER, keep_hours=keep_hours)
+        report = vault.compact(LATER, keep_hours=keep_hours)
         assert report.problems == ()
-    assert report.folded == ()
+    assert report.compacted == ()
     assert_sound(root)
     return shape(root)
 

@@ -48,7 +48,7 @@ def vault(root: Path) -> ParquetVaultHook:
 
 def night(vault: ParquetVaultHook, *, keep_hours: bool = True, months: bool = True) -> None:
     assert vault.seal(LATER).complete
-    assert vault.fold(LATER, months=months, keep_hours=keep_hours).problems == ()
+    assert vault.compact(LATER, months=months, keep_hours=keep_hours).problems == ()
 
 
 def keys(frame: pd.DataFrame) -> list[Key]:
@@ -147,7 +147,7 @@ def test_a_late_point_where_somebody_removed_a_folder(
     assert vault.verify().problems == ()
     vault.stage(late)
     assert vault.publish().complete
-    # footers do not tell which points a larger file has: until it is folded, the count of such an hour is too low
+    # footers do not tell which points a larger file has: until it is compacted, the count of such an hour is too low
     assert_every_reader_has(vault, [*ON_TIME, *late], counted=late is LATE)
     assert vault.seal(LATER).complete
     assert_every_reader_has(vault, [*ON_TIME, *late], counted=late is LATE)

@@ -163,7 +163,7 @@ def verbs_of(vault: ParquetVaultHook) -> dict[str, Callable[[], Any]]:
         "verify": vault.verify,
         "repair": vault.repair,
         "seal": lambda: vault.seal(datetime.now(UTC)),
-        "fold": lambda: vault.fold(datetime.now(UTC)),
+        "compact": lambda: vault.compact(datetime.now(UTC)),
         "expire": lambda: vault.expire(TEN, dry_run=False),
         "expire videos": lambda: vault.expire_videos(TEN),
         "archive": vault.archive_videos,

@@ -13,7 +13,7 @@
 --   history(video)                 one video by time, from its series: milliseconds
 --   latest                         the newest point of every video, without reading its history
 --   metrics                        what lies under metrics/, one file an hour, with `date` and `hour` of its path
---   series_points                  what is folded into series/, flat
+--   series_points                  what is compacted into series/, flat
 --   series_files                   the files of series that are in force
 --   videos                         titles, tags, channels …, one row a video
 --
@@ -75,15 +75,15 @@ CREATE OR REPLACE TEMP TABLE ghost_series AS
                     "last": "VARCHAR"}]'), recursive := true));
 
 -- Every hour that the vault knows. `file`: under metrics/. `series_points`: so many of it are in the series; null for
--- a day that is not folded. `is_late`: its file may have points that the series lack. `is_dropped`: its file was given up.
+-- a day that is not compacted. `is_late`: its file may have points that the series lack. `is_dropped`: its file was given up.
 CREATE OR REPLACE TEMP TABLE ghost_known AS
-    WITH folded AS (
+    WITH compacted AS (
         SELECT key AS date, from_json(value, '{"rows": ["BIGINT"], "dropped": ["BIGINT"]}') AS day
         FROM json_each(getvariable('ghost_series_manifest'), '$.days')
-    ), folded_hours AS (
+    ), compacted_hours AS (
         SELECT 'date=' || date || '/hour=' || format('{:02d}', hour) AS name, day.rows[hour + 1] AS series_points,
                coalesce(list_contains(day.dropped, hour), false) AS is_dropped
-        FROM folded, range(24) hours(hour)
+        FROM compacted, range(24) hours(hour)
     ), files AS (
         SELECT regexp_extract(file, 'date=[0-9-]{10}/hour=[0-9]{2}') AS name, any_value(file) AS file
         FROM glob(getvariable('ghost_root') || '/metrics/*/*/stats.parquet') GROUP BY name
@@ -94,7 +94,7 @@ CREATE OR REPLACE TEMP TABLE ghost_known AS
     )
     SELECT name, strptime(name, 'date=%Y-%m-%d/hour=%H') AS starts, file, series_points,
            series_points IS NOT NULL AND changed.name IS NOT NULL AS is_late, coalesce(is_dropped, false) AS is_dropped
-    FROM (FROM folded_hours FULL JOIN files USING (name)) AS hours LEFT JOIN changed USING (name)
+    FROM (FROM compacted_hours FULL JOIN files USING (name)) AS hours LEFT JOIN changed USING (name)
     WHERE name <> '';
 -- How many points the files have for which the series could stand: a footer each, a tenth of a millisecond.
 SET VARIABLE ghost_to_count = (
@@ -134,7 +134,7 @@ SET VARIABLE ghost_beside_changed = (
 -- What was read is of one moment, or says so.
 SET VARIABLE ghost_checked = (
     SELECT CASE WHEN content <> getvariable('ghost_series_manifest')
-           THEN error('The vault was folded while ghost.sql looked at it: load it again') END
+           THEN error('The vault was compacted while ghost.sql looked at it: load it again') END
     FROM ghost_manifest('series'));
 
 -- A segment's lists as values: a count is the last one, which has no element, less all that was gained after it.
@@ -189,28 +189,28 @@ CREATE OR REPLACE TEMP MACRO points_between(since, until) AS TABLE
     ) WHERE (since IS NULL OR timestamp >= since::TIMESTAMPTZ) AND (until IS NULL OR timestamp < until::TIMESTAMPTZ);
 CREATE OR REPLACE TEMP VIEW points AS FROM points_between(NULL, NULL);
 
--- Series of folded days, hours of other days, and what changed hours have beyond the series.
+-- Series of compacted days, hours of other days, and what changed hours have beyond the series.
 CREATE OR REPLACE TEMP MACRO history(video) AS TABLE
-    WITH folded AS MATERIALIZED (
+    WITH compacted AS MATERIALIZED (
         FROM ghost_flat(ghost_holding(getvariable('ghost_segments'), video)) WHERE video_id = video
     )
-    FROM folded
+    FROM compacted
     UNION ALL
     FROM ghost_plain(getvariable('ghost_hot')) WHERE video_id = video
     UNION ALL
     SELECT changed.* FROM ghost_plain(ghost_within(getvariable('ghost_changed'), NULL, NULL)) AS changed
-    ANTI JOIN folded USING (video_id, timestamp) WHERE video_id = video
+    ANTI JOIN compacted USING (video_id, timestamp) WHERE video_id = video
     ORDER BY timestamp;
 
 -- The last columns of segments, and the hours that the series lack. Of points of one moment that of the series stands.
 CREATE OR REPLACE TEMP VIEW latest AS
     SELECT video_id, unnest(max_by(
         {timestamp: timestamp, views: views, likes: likes, comments: comments, published_at: published_at},
-        {timestamp: timestamp, is_folded: is_folded}))
+        {timestamp: timestamp, is_compacted: is_compacted}))
     FROM (
         SELECT video_id, ghost_time(last_second, last_microsecond) AS timestamp, last_views AS views,
                last_likes AS likes, last_comments AS comments,
-               ghost_time(published_second, published_microsecond) AS published_at, true AS is_folded
+               ghost_time(published_second, published_microsecond) AS published_at, true AS is_compacted
         FROM query(ghost_reading(ghost_within(getvariable('ghost_segments'), NULL, NULL), 'ghost_no_segments'))
         UNION ALL SELECT *, false FROM ghost_plain(getvariable('ghost_hot'))
         UNION ALL SELECT *, false FROM ghost_plain(ghost_within(getvariable('ghost_changed'), NULL, NULL))

@@ -15,7 +15,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 
 
 def add_vault_commands(commands: Commands) -> None:
-    """health, verify, repair, seal, fold, expire, history, find."""
+    """health, verify, repair, seal, compact, expire, history, find."""
     text = "how the vault is: layers, freshness, what is staged, what cannot be read"
     add_command(commands, "health", _health, text)
     verify = add_command(commands, "verify", _verify, "read every point in every layer, and compare")
@@ -24,9 +24,9 @@ def add_vault_commands(commands: Commands) -> None:
     add_command(commands, "repair", _repair, text)
     text = "write the hours that are over once more, small, and delete their parts"
     add_command(commands, "seal", _seal, text)
-    fold = add_command(commands, "fold", _fold, "put closed days and months into series, by video")
-    fold.add_argument("--days-only", action="store_true", help="no months")
-    fold.add_argument("--drop-hours", action="store_true", help="delete hourly files whose points are in series")
+    compact = add_command(commands, "compact", _compact, "put closed days and months into series, by video")
+    compact.add_argument("--days-only", action="store_true", help="no months")
+    compact.add_argument("--drop-hours", action="store_true", help="delete hourly files whose points are in series")
     text = "count what is older than so many days; with --delete, delete it for good"
     expire = add_command(commands, "expire", _expire, text)
     expire.add_argument("days", type=_days)
@@ -75,8 +75,8 @@ def _seal(vault: ParquetVaultHook, _: argparse.Namespace) -> int:
     return 0 if report.complete else 1
 
 
-def _fold(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
-    report = vault.fold(datetime.now(UTC), months=not options.days_only, keep_hours=not options.drop_hours)
+def _compact(vault: ParquetVaultHook, options: argparse.Namespace) -> int:
+    report = vault.compact(datetime.now(UTC), months=not options.days_only, keep_hours=not options.drop_hours)
     print_json(report.as_dict())
     return 1 if report.failed else 0
 

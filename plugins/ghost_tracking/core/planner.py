@@ -31,9 +31,9 @@ _DAY = timedelta(days=1)
 _JANITOR_WAIT = 0.5
 """Days that what is due waits for the daily janitor, on average."""
 _OPEN_MONTH = 31
-"""Days that are in series of their own at most, until their month is over and folded."""
+"""Days that are in series of their own at most, until their month is over and compacted."""
 _OPEN_HOURS = 1
-"""Days that are in hourly files at least, until they are folded."""
+"""Days that are in hourly files at least, until they are compacted."""
 _SETTLED = SETTLED_AFTER / _DAY + _JANITOR_WAIT
 
 

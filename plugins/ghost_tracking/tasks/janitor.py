@@ -1,4 +1,4 @@
-"""The bodies of the janitor's tasks: let_go, archive, clean, shelve, seal, fold, expire, check, verdict."""
+"""The bodies of the janitor's tasks: let_go, archive, clean, shelve, seal, compact, expire, check, verdict."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -170,15 +170,15 @@ def seal(*, dry_run: bool) -> dict[str, Any]:
 
 
 @task_body
-def fold(*, dry_run: bool) -> dict[str, Any]:
+def compact(*, dry_run: bool) -> dict[str, Any]:
     """Put closed days, and then months, into series by video; TransientError for those that could not be."""
     if dry_run:
-        return _said("Dry run: nothing was folded")
+        return _said("Dry run: nothing was compacted")
     settings = read_settings()
     vault, now = _vault_now()
-    report = vault.fold(now, months=settings.folds_months, keep_hours=settings.vault_keep_hours)
-    periods = ", ".join(map(str, report.folded)) or "nothing"
-    message = f"Folded {periods}: {counted(report.points, 'point')}, {counted(report.bytes, 'byte')}"
+    report = vault.compact(now, months=settings.compacts_months, keep_hours=settings.vault_keep_hours)
+    periods = ", ".join(map(str, report.compacted)) or "nothing"
+    message = f"Compacted {periods}: {counted(report.points, 'point')}, {counted(report.bytes, 'byte')}"
     if report.hours_dropped:
         dropped = counted(report.hours_dropped, "hourly file was", "hourly files were")
         message += f"; {dropped} deleted, since series have the points"
@@ -231,7 +231,7 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
     elif what == "repair" and not dry_run:
         report = vault.repair()
         repaired = (
-            f"Restored {counted(len(report.restored), 'hour')} and {counted(len(report.refolded), 'period')}, set "
+            f"Restored {counted(len(report.restored), 'hour')} and {counted(len(report.recompacted), 'period')}, set "
             f"{counted(len(report.quarantined), 'file')} aside. "
         )
         for sentence in (*report.lost, *report.problems):

@@ -1,7 +1,7 @@
 """Where things stand in a vault, as keys: paths relative to its root, with forward slashes.
 
 metrics/date=2026-01-15/hour=10/stats.parquet    what readers see, and nothing else
-series/manifest.json                             which hours are folded into which of these files:
+series/manifest.json                             which hours are compacted into which of these files:
 series/day=…/<name>.parquet  series/month=…/…
 videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
 roster/<name>.parquet                            ids of settled videos, a chunk each

@@ -103,15 +103,15 @@ class SealReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
-class FoldReport(Report):
-    """What a folding did.
+class CompactReport(Report):
+    """What a compaction did.
 
-    `folded` days and months were written, `points` and `bytes` of them in all; those that could not be are `failed`
+    `compacted` days and months were written, `points` and `bytes` of them in all; those that could not be are `failed`
     and are still read from what they were to be made of. `hours_dropped` hourly files went because the series have
-    all their points. `leftovers_deleted` counts files of folds that were killed.
+    all their points. `leftovers_deleted` counts files of compactions that were killed.
     """
 
-    folded: tuple[Period, ...] = ()
+    compacted: tuple[Period, ...] = ()
     points: int = 0
     bytes: int = 0
     hours_dropped: int = 0
@@ -255,13 +255,13 @@ class VerifyReport(Report):
 class RepairReport(Report):
     """What a repair did.
 
-    `restored` hours were written anew from series, `refolded` periods anew from hours and what is left of series;
+    `restored` hours were written anew from series, `recompacted` periods anew from hours and what is left of series;
     broken files are set aside as `quarantined`. `lost` are sentences about points that no layer has any more.
     """
 
     published: PublishReport = field(default_factory=PublishReport)
     restored: tuple[Partition, ...] = ()
-    refolded: tuple[Period, ...] = ()
+    recompacted: tuple[Period, ...] = ()
     quarantined: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()

@@ -19,8 +19,8 @@ from ghost_tracking.vault.location import VaultLocation, make_identity, read_ide
 from ghost_tracking.vault.metadata_reports import ArchiveReport, ExpiryReport
 from ghost_tracking.vault.reports import (
     AvailabilityReport,
+    CompactReport,
     ExpireReport,
-    FoldReport,
     ForgetReport,
     PublishReport,
     RepairReport,
@@ -151,14 +151,14 @@ class Vault:
 
         What is not published yet is merged first, then the file is read back and compared with every part. A point
         that comes later makes its hour published, and sealed, again. Raises PartitionBusyError when another process
-        seals or folds, BadInputError for a `now` that is naive or lies in the future.
+        seals or compacts, BadInputError for a `now` that is naive or lies in the future.
         """
         require_past("now", now, datetime.now(UTC))
         publisher = self._publisher()
         with self._closed_hours():
             return publisher.seal(now, margin)
 
-    def fold(
+    def compact(
         self,
         now: datetime,
         margin: timedelta = SEAL_MARGIN,
@@ -166,29 +166,29 @@ class Vault:
         months: bool = True,
         keep_hours: bool = True,
         most_points_a_file: int | None = None,
-    ) -> FoldReport:
+    ) -> CompactReport:
         """Put days that ended `margin` before `now`, and then (if `months`) months, into `series/`, by video.
 
-        Seal before: a day with staged parts is not folded. Folded hours that got late points are folded again.
+        Seal before: a day with staged parts is not compacted. Compacted hours that got late points are compacted again.
         Hourly files stay, unless `keep_hours` is False: then those go whose every point is proven to be in a series.
         Every file is read back before the index names it. Takes about 1 GB of memory at most, whatever the size.
-        What fails is in the report and stays as it is. Raises PartitionBusyError when another process seals or folds,
-        BadInputError for a `now` that is naive or lies in the future.
+        What fails is in the report and stays as it is. Raises PartitionBusyError when another process seals or
+        compacts, BadInputError for a `now` that is naive or lies in the future.
         """
         require_past("now", now, datetime.now(UTC))
-        from ghost_tracking.vault.history.compaction import Folder
+        from ghost_tracking.vault.history.compaction import Compactor
         from ghost_tracking.vault.history.encoding import MOST_POINTS_A_FILE
 
-        folder = Folder(self._location.writable(), most_points_a_file or MOST_POINTS_A_FILE)
+        compactor = Compactor(self._location.writable(), most_points_a_file or MOST_POINTS_A_FILE)
         with self._closed_hours():
-            return folder.fold(now, margin, months=months, keep_hours=keep_hours)
+            return compactor.compact(now, margin, months=months, keep_hours=keep_hours)
 
     def expire(self, cutoff: datetime, *, dry_run: bool = True) -> ExpireReport:
         """Delete the points of all hours that ended by `cutoff` (aware), from every layer; `dry_run` only counts.
 
         Metadata has a verb of its own, `expire_videos`. Raises BadInputError, before anything is touched, for a cutoff
         that is naive or less than a day before this machine's time, PartitionBusyError when another process seals or
-        folds.
+        compacts.
         """
         from ghost_tracking.vault.maintenance import retention
 
@@ -233,7 +233,7 @@ class Vault:
         With `since` (aware), only out of what may have come since then. The videos have left the schedule before, see
         `tasks.letting_go`. `progress` is told the layer, how many of its files are done, and of how many. Reads the
         ids of every point. Calling it again finishes what was killed. Raises PartitionBusyError when another process
-        seals or folds.
+        seals or compacts.
         """
         from ghost_tracking.vault.maintenance import forgetting
 
@@ -243,7 +243,7 @@ class Vault:
     def repair(self) -> RepairReport:
         """Publish what was left staged; set aside what is broken and make it anew from the layer that has it.
 
-        Raises PartitionBusyError when another process seals or folds.
+        Raises PartitionBusyError when another process seals or compacts.
         """
         from ghost_tracking.vault.maintenance.repair import Repairer
 
@@ -291,7 +291,7 @@ class Vault:
         """As `read_metrics`, as Arrow batches of at most a million points, for what does not fit into memory.
 
         In no promised order. Raises FileChangedError, and has to be begun anew, when a file that it was to read next
-        is folded or expired meanwhile.
+        is compacted or expired meanwhile.
         """
         from ghost_tracking.vault.points import scan
 
@@ -313,7 +313,7 @@ class Vault:
     def series_files(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:
         """The paths or URLs of the files of series that meet [start, end), None being open, for other readers.
 
-        Take them from here, or from `series/manifest.json`, and not from a pattern: while the vault is being folded,
+        Take them from here, or from `series/manifest.json`, and not from a pattern: while the vault is being compacted,
         the folder has files that are not in force.
         """
         from ghost_tracking.vault.points import scan
@@ -437,7 +437,7 @@ class Vault:
         or None), `points` and `partitions` (each counted once), `bytes` (of all layers), `layers` (by layer `files`,
         `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, series of `days` and of `months`, `videos`,
         `availability`), `staged_parts` (not yet published), `staged_hours` (which hours they are of), `staged_videos`
-        (not yet archived), `staged_availability` (parts that are not yet published), `late_hours` (to be folded
+        (not yet archived), `staged_availability` (parts that are not yet published), `late_hours` (to be compacted
         again), `unreadable` (name and reason of each broken file), `quarantined` (number of files set aside). Never
         raises for a broken file. What footers do not tell, `verify` does.
         """
@@ -523,7 +523,7 @@ class Vault:
 
     @contextmanager
     def _closed_hours(self) -> Iterator[None]:
-        """Keep other processes from sealing, folding, expiring and repairing."""
+        """Keep other processes from sealing, compacting, expiring and repairing."""
         with self._storage.lock(layout.SERIES_LOCK, self.lock_timeout):
             yield
 

@@ -1,11 +1,11 @@
-"""Folding: closed days, then closed months, become files of `series/`.
+"""Compaction: closed days, then closed months, become files of `series/`.
 
 New files are written beside the old ones, read back, and compared hour by hour with what they were made of; then the
 index is replaced in one step, and only then the files that it no longer names are deleted. Whatever is killed in
 between leaves files that no index names, which a later run sweeps.
 
-One process folds at a time: under a lock where the storage has locks, else because the index is replaced only if
-nobody has replaced it meanwhile. An hour that changed while it was being folded is noted as late.
+One process compacts at a time: under a lock where the storage has locks, else because the index is replaced only if
+nobody has replaced it meanwhile. An hour that changed while it was being compacted is noted as late.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE, sweep
 from ghost_tracking.vault.listing import part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Tally
-from ghost_tracking.vault.reports import FoldReport
+from ghost_tracking.vault.reports import CompactReport
 from ghost_tracking.vault.storage import Storage, Version
 
 log = logging.getLogger(__name__)
@@ -42,38 +42,38 @@ Wanted = Callable[[Partition], bool]
 
 @dataclass(slots=True)
 class _Hours:
-    """What was read of `metrics/` for a fold: the points of each hour and the version of its file."""
+    """What was read of `metrics/` for a compaction: the points of each hour and the version of its file."""
 
     tallies: dict[Partition, Tally] = field(default_factory=dict)
     versions: dict[Partition, Version] = field(default_factory=dict)
 
 
-class Folder:
+class Compactor:
     """Makes series of closed days and months on one storage. The caller holds `layout.SERIES_LOCK`."""
 
     def __init__(self, storage: Storage, most_points_a_file: int = MOST_POINTS_A_FILE) -> None:
         self._storage = storage
         self._most_points = most_points_a_file
 
-    def fold(self, now: datetime, margin: timedelta, *, months: bool, keep_hours: bool) -> FoldReport:
-        """Fold what closed `margin` before `now`: late hours, then days, then (if `months`) months.
+    def compact(self, now: datetime, margin: timedelta, *, months: bool, keep_hours: bool) -> CompactReport:
+        """Compact what closed `margin` before `now`: late hours, then days, then (if `months`) months.
 
         A day with staged parts is not closed. Without `keep_hours`, hourly files go whose every point is in a series;
         with it, only those of late hours that have less than the series: whoever reads them would take a part of an
         hour for all of it.
         """
-        report = FoldReport()
+        report = CompactReport()
         late = set(map(Partition.parse, load(self._storage)[0].late))
-        report += self._each(self._late_periods(), self._fold_late)
-        report += self._each(self._days_due(now - margin), self._fold_day)
+        report += self._each(self._late_periods(), self._compact_late)
+        report += self._each(self._days_due(now - margin), self._compact_day)
         if months:
-            report += self._each(self._months_due(now - margin), self._fold_month)
+            report += self._each(self._months_due(now - margin), self._compact_month)
         report += self._drop_hours(late if keep_hours else None)
         named = {each.path for each in load(self._storage)[0].files}
         swept = sweep(self._storage, layout.SERIES, named, now - LEFTOVER_AGE)
-        return report + FoldReport(leftovers_deleted=swept)
+        return report + CompactReport(leftovers_deleted=swept)
 
-    def rebuild(self, period: Period, sources: Collection[str], hours: Collection[Partition]) -> FoldReport:
+    def rebuild(self, period: Period, sources: Collection[str], hours: Collection[Partition]) -> CompactReport:
         """Make a period's series of these files of series and of these hours, whatever the index says of it."""
         seen = _Hours()
         chunks = [*map(self._file_chunks, sources), *(self._hour_chunks(hour, seen) for hour in hours)]
@@ -89,30 +89,30 @@ class Folder:
             _, index = self._written(index, period, chunks, {}, _Hours(), taken=everything, measured=everything)
         return index
 
-    def forget(self, period: Period, gone: Wanted) -> FoldReport:
+    def forget(self, period: Period, gone: Wanted) -> CompactReport:
         """Leave the hours that are `gone` out of a period's series; without any left, the period goes."""
         index, _ = load(self._storage)
         left = {hour: each for hour, each in index.tallies(period).items() if not gone(hour)}
         chunks = [_without(self._file_chunks(each.path), gone) for each in index.files_of(period)] if left else []
         return self._commit(period, chunks, left, _Hours(), taken=set(filter(gone, period.hours)))
 
-    def _each(self, periods: Iterable[Period], work: Callable[[Period], FoldReport]) -> FoldReport:
-        """A period that cannot be folded is reported and stops no other."""
-        report = FoldReport()
+    def _each(self, periods: Iterable[Period], work: Callable[[Period], CompactReport]) -> CompactReport:
+        """A period that cannot be compacted is reported and stops no other."""
+        report = CompactReport()
         for period in periods:
             try:
                 report += work(period)
             except (UnreadableFileError, FileChangedError, OSError) as error:
-                problem = f"{period} could not be folded and is read from its hours: {error}"
+                problem = f"{period} could not be compacted and is read from its hours: {error}"
                 log.error(problem)
-                report += FoldReport(failed=(period,), problems=(problem,))
+                report += CompactReport(failed=(period,), problems=(problem,))
         return report
 
     def _late_periods(self) -> list[Period]:
         index, _ = load(self._storage)
         return [period for period in index.periods if self._settled(index.late_hours(period))]
 
-    def _fold_late(self, period: Period) -> FoldReport:
+    def _compact_late(self, period: Period) -> CompactReport:
         index, _ = load(self._storage)
         seen, late = _Hours(), index.late_hours(period)
         chunks = [self._file_chunks(each.path) for each in index.files_of(period)]
@@ -127,7 +127,7 @@ class Folder:
         due = [day for day in days if day.ends_at <= before and not index.holds(day.first) and day.first not in busy]
         return [day for day in due if self._hours_of(day.first)]
 
-    def _fold_day(self, day: Period) -> FoldReport:
+    def _compact_day(self, day: Period) -> CompactReport:
         seen = _Hours()
         hours = self._hours_of(day.first)
         return self._commit(day, [self._hour_chunks(hour, seen) for hour in hours], {}, seen, taken=set(day.hours))
@@ -145,7 +145,7 @@ class Folder:
         days = [each for each in (Period.parse(each.period) for each in index.files) if not each.is_month]
         months = sorted({Period.month(day.first) for day in days})
         candidates = {date for month in months for date in month.dates}
-        unfolded = {
+        uncompacted = {
             date
             for date in published_dates(self._storage)
             if date in candidates and not index.holds(date) and self._hours_of(date)
@@ -155,11 +155,11 @@ class Folder:
             month
             for month in months
             if month.ends_at <= before
-            and not (unfolded | busy).intersection(month.dates)
+            and not (uncompacted | busy).intersection(month.dates)
             and self._settled(month.hours)
         ]
 
-    def _fold_month(self, month: Period) -> FoldReport:
+    def _compact_month(self, month: Period) -> CompactReport:
         index, _ = load(self._storage)
         chunks = [self._file_chunks(each.path) for each in index.files_of(month)]
         return self._commit(month, chunks, index.tallies(month), _Hours(), taken=set())
@@ -174,7 +174,7 @@ class Folder:
         taken: set[Partition],
         measured: Collection[Partition] = (),
         drops: bool = False,
-    ) -> FoldReport:
+    ) -> CompactReport:
         """Write, read back, compare, replace the index, delete what it no longer names.
 
         `known` are the points that each hour must have in the new files, beside those that `seen` meets on the way;
@@ -196,8 +196,8 @@ class Folder:
         named = {each.path for each in after.files}
         self._storage.delete(each.path for each in index.files if each.path not in named)
         written = writer.files
-        return FoldReport(
-            folded=(period,), points=sum(each.points for each in written), bytes=sum(each.bytes for each in written)
+        return CompactReport(
+            compacted=(period,), points=sum(each.points for each in written), bytes=sum(each.bytes for each in written)
         )
 
     def _written(
@@ -212,7 +212,7 @@ class Folder:
         measured: Collection[Partition],
     ) -> tuple[SeriesWriter, SeriesIndex]:
         """Write and compare; the index that names what was written, which nobody sees yet."""
-        log.info("Folding %s", period)
+        log.info("Compacting %s", period)
         merged: dict[Partition, Tally] = {}
         writer = SeriesWriter(self._storage, period, self._most_points)
         with writer.discarding():
@@ -232,7 +232,7 @@ class Folder:
         return found
 
     def _note_changed(self, seen: _Hours) -> None:
-        """Hours that somebody has published while they were being folded are late."""
+        """Hours that somebody has published while they were being compacted are late."""
         changed = [
             hour for hour, version in seen.versions.items() if self._storage.version(layout.stats(hour)) != version
         ]
@@ -262,7 +262,7 @@ class Folder:
                 f"{layout.stats(hour)} cannot be read: {error.message}", key=layout.stats(hour)
             ) from error
 
-    def _drop_hours(self, late: Set[Partition] | None) -> FoldReport:
+    def _drop_hours(self, late: Set[Partition] | None) -> CompactReport:
         """Delete the hourly files whose points are all in the series; the index says so before they go.
 
         Where hours are kept, only those of `late` and of dropped hours that have less than the series.
@@ -279,7 +279,7 @@ class Folder:
         }
         if covered:
             index.with_dropped(covered).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
-        return FoldReport(hours_dropped=sum(self._drop(hour, seen) for hour, seen in covered.items()))
+        return CompactReport(hours_dropped=sum(self._drop(hour, seen) for hour, seen in covered.items()))
 
     def _version_covered(self, hour: Partition, index: SeriesIndex, *, whole: bool) -> Version | None:
         """The version of an hour's file if all its points are in the series, to the last one; else None.
@@ -321,7 +321,7 @@ def _require_equal(period: Period, wanted: Mapping[Partition, Tally], found: Map
 
 
 def _dates(index: SeriesIndex, late: Set[Partition]) -> set[str]:
-    """The folded dates of these and of dropped hours."""
+    """The compacted dates of these and of dropped hours."""
     return {hour.date.isoformat() for hour in late} | {name for name, day in index.days.items() if day.dropped}
 
 

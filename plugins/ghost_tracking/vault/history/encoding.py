@@ -339,7 +339,7 @@ class SeriesReader:
     """Reads one file of series. For single videos its footer is parsed once in a process: files never change.
 
     Raises `UnreadableFileError`, naming the file, for a broken one, and FileNotFoundError for one that has been
-    folded anew meanwhile.
+    compacted anew meanwhile.
     """
 
     def __init__(self, storage: Storage, key: str) -> None:

@@ -1,4 +1,4 @@
-"""The manifest of `series/`: which hours are folded, into which files, and which of them have changed since."""
+"""The manifest of `series/`: which hours are compacted, into which files, and which of them have changed since."""
 
 import datetime as dt
 import re
@@ -56,7 +56,7 @@ class SeriesFile(BaseModel):
         return self
 
 
-class FoldedDay(BaseModel):
+class CompactedDay(BaseModel):
     """Of each of the 24 hours of a day: how many points of it are in the series, and their hash (hexadecimal).
 
     `dropped` are the hours whose file under `metrics/` was given up: one that stands there all the same is not whole.
@@ -84,11 +84,14 @@ class FoldedDay(BaseModel):
 
 
 class SeriesIndex(Manifest):
-    """What is folded. `late`: folded hours with points in `metrics/` that the series lacks, as paths of partitions."""
+    """What is compacted.
+
+    `late`: compacted hours with points in `metrics/` that the series lack, as paths of partitions.
+    """
 
     version: Literal[1] = 1
     files: tuple[SeriesFile, ...] = ()
-    days: dict[Annotated[str, AfterValidator(_day)], FoldedDay] = Field(default_factory=dict)
+    days: dict[Annotated[str, AfterValidator(_day)], CompactedDay] = Field(default_factory=dict)
     late: tuple[Annotated[str, AfterValidator(_hour)], ...] = ()
 
     @property
@@ -98,7 +101,7 @@ class SeriesIndex(Manifest):
         return sorted(each for each in found if each.is_month or Period.month(each.first) not in found)
 
     def holds(self, date: dt.date) -> bool:
-        """Whether this date is folded."""
+        """Whether this date is compacted."""
         return date.isoformat() in self.days
 
     def files_of(self, period: Period) -> list[SeriesFile]:
@@ -121,7 +124,7 @@ class SeriesIndex(Manifest):
         """Whether a file of so many points under `metrics/` has all points of its hour, so that series have no more.
 
         This is the one rule by which readers, recipes, `verify` and `repair` tell a whole hour from what somebody
-        left, restored or added of one: of a folded day, a file that is neither late nor dropped and has at least as
+        left, restored or added of one: of a compacted day, a file that is neither late nor dropped and has at least as
         many points as the series. Those have all points of every hour that is not late, so as many are the same ones.
         """
         known = self.tally(hour)
@@ -130,7 +133,8 @@ class SeriesIndex(Manifest):
     def points(self, hour: Partition, rows: int, *, changed: bool) -> int:
         """How many points an hour has whose file has `rows`; `changed`: some may be in the file alone.
 
-        Too few where somebody had removed the file and more points came late than there were, until these are folded.
+        Too few where somebody had removed the file and more points came late than there were, until these are
+        compacted.
         """
         known = self.tally(hour)
         if known is None or (rows >= known.rows and not self.is_dropped(hour)):
@@ -154,7 +158,7 @@ class SeriesIndex(Manifest):
         return day.dropped if day is not None else ()
 
     def not_dropped(self, hour: Partition) -> Self:
-        """The same with this hour, of a folded day, no longer dropped."""
+        """The same with this hour, of a compacted day, no longer dropped."""
         name = hour.date.isoformat()
         dropped = tuple(each for each in self.days[name].dropped if each != hour.hour)
         return self.model_copy(
@@ -169,7 +173,7 @@ class SeriesIndex(Manifest):
         return None
 
     def with_dropped(self, hours: Iterable[Partition]) -> Self:
-        """The same with these hours, all of folded days, dropped."""
+        """The same with these hours, all of compacted days, dropped."""
         days = dict(self.days)
         for hour in hours:
             name = hour.date.isoformat()
@@ -178,7 +182,7 @@ class SeriesIndex(Manifest):
         return self.model_copy(update={"days": days})
 
     def tally(self, hour: Partition) -> Tally | None:
-        """What is in the series of an hour; None where its day is not folded."""
+        """What is in the series of an hour; None where its day is not compacted."""
         day = self.days.get(hour.date.isoformat())
         return None if day is None else day.tally(hour.hour)
 
@@ -189,7 +193,7 @@ class SeriesIndex(Manifest):
     def with_file(self, each: SeriesFile, files: Collection[SeriesFile], gone: Mapping[Partition, Tally]) -> Self:
         """The same with other files in the place of one, which have all its points but those that are `gone`.
 
-        A day of which no point is left is no longer folded.
+        A day of which no point is left is no longer compacted.
         """
         days = dict(self.days)
         for date in {hour.date for hour in gone}:
@@ -199,7 +203,7 @@ class SeriesIndex(Manifest):
                 rows, sums = left[hour].rows - gone[hour].rows, (left[hour].hash - gone[hour].hash) % 2**64
                 left[hour] = Tally(rows, sums)
             if any(tally.rows for tally in left.values()):
-                days[date.isoformat()] = FoldedDay.of(date, left, day.dropped)
+                days[date.isoformat()] = CompactedDay.of(date, left, day.dropped)
             else:
                 del days[date.isoformat()]
         kept = [other for other in self.files if other != each]
@@ -214,14 +218,14 @@ class SeriesIndex(Manifest):
         hours: Mapping[Partition, Tally],
         taken: Iterable[Partition],
     ) -> Self:
-        """The same with a period folded anew, in the place of whatever covers its dates; `taken` are no longer late.
+        """The same with a period compacted anew, in the place of whatever covers its dates; `taken` are no longer late.
 
-        Where no point is left, the period is no longer folded.
+        Where no point is left, the period is no longer compacted.
         """
         kept = [each for each in self.files if Period.parse(each.period) not in period]
         days = {name: day for name, day in self.days.items() if dt.date.fromisoformat(name) not in period.dates}
         dates = sorted({hour.date for hour in hours})
-        days |= {date.isoformat(): FoldedDay.of(date, hours, self._dropped_of(date)) for date in dates}
+        days |= {date.isoformat(): CompactedDay.of(date, hours, self._dropped_of(date)) for date in dates}
         gone = {hour.path for hour in taken}
         return self.model_copy(
             update={
@@ -259,7 +263,7 @@ def current(storage: Storage) -> tuple[SeriesIndex, Version | None]:
 
 
 def mark_late(storage: Storage, partition: Partition, published: pa.Table) -> None:
-    """Note that this hour is late, if it is folded and its published points are not those in the series."""
+    """Note that this hour is late, if it is compacted and its published points are not those in the series."""
     points = tally(published).get(partition)
 
     def mark() -> None:

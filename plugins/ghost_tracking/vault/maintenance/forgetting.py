@@ -7,7 +7,7 @@ finishes it. Nobody else's points change, and no position: where positions count
 admitted), a neighbour's id takes the place of a forgotten one.
 
 Series go before hours: an hour's file with fewer points than its series would be taken for what came late after the
-file had gone, and be dropped by a fold that comes in between.
+file had gone, and be dropped by a compaction that comes in between.
 """
 
 import logging
@@ -64,7 +64,7 @@ def forget(
 
     With `since` (aware), only of what may have come since then: hours, series and months that meet that time, and all
     that is staged, but neither the roster nor the lists in the inbox. Holds a file of an hour, a row group or some
-    65,000 points at a time. Raises PartitionBusyError where somebody else seals or folds.
+    65,000 points at a time. Raises PartitionBusyError where somebody else seals or compacts.
     """
     wanted = Wanted(video_ids)
     layers = [kind(storage, wanted, lock_timeout, since) for kind in LAYERS if since is None or kind.may_get_more]
@@ -84,7 +84,7 @@ def _look(layer: "Layer", *, dry_run: bool, progress: Progress | None) -> LayerR
         try:
             found = retry_overtaken(partial(_found, layer, key, dry_run=dry_run))
         except FileNotFoundError:
-            continue  # merged or folded meanwhile: what was in it is looked for where it went
+            continue  # merged or compacted meanwhile: what was in it is looked for where it went
         except UnreadableFileError as error:
             problems.append(f"{error.message}: mend it or delete it, then forget these videos again")
             continue

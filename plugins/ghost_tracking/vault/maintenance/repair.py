@@ -16,7 +16,7 @@ from ghost_tracking.errors import (
     UnreadableFileError,
 )
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.compaction import Folder
+from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.encoding import points_of_hour
 from ghost_tracking.vault.history.manifest import SeriesIndex, load, mark_late
 from ghost_tracking.vault.listing import hours_between, part_names, published_hours
@@ -67,11 +67,11 @@ class Repairer:
             quarantined = [] if version is None else [self._set_aside(layout.SERIES_MANIFEST)]
             found = self._series_files()
             sound = {period: self._sound(names, quarantined) for period, names in found.items()}
-            made = self._compared(Folder(self._storage).indexed(sound))
+            made = self._compared(Compactor(self._storage).indexed(sound))
             # in one step: until then nobody takes the vault for one that has no series
             made.replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
             self._storage.delete(name for names in found.values() for name in names)
-            return RepairReport(refolded=tuple(made.periods), quarantined=tuple(quarantined))
+            return RepairReport(recompacted=tuple(made.periods), quarantined=tuple(quarantined))
         return RepairReport()
 
     def _compared(self, index: SeriesIndex) -> SeriesIndex:
@@ -96,12 +96,12 @@ class Repairer:
         """Points of hours to come leave the layers that readers see, and are kept in the quarantine."""
         report = RepairReport()
         index, _ = load(self._storage)
-        for hour in future.folded(index, now):
+        for hour in future.compacted(index, now):
             key = layout.quarantined(layout.stats(hour), f"-of-series-{now:%Y%m%dT%H%M%S%f}")
             self._storage.put(key, files.encode_sealed(points_of_hour(self._storage, index, hour), []))
             report += _from_future(f"{layout.SERIES}/: points of {hour}", key)
-        for period in {each for each in index.periods if any(hour in each for hour in future.folded(index, now))}:
-            Folder(self._storage).forget(period, lambda hour: is_future(hour.starts_at, now))
+        for period in {each for each in index.periods if any(hour in each for hour in future.compacted(index, now))}:
+            Compactor(self._storage).forget(period, lambda hour: is_future(hour.starts_at, now))
         for hour in future.published(self._storage, now):
             key = layout.stats(hour)
             try:
@@ -145,7 +145,7 @@ class Repairer:
             return RepairReport(problems=(f"the series of {period} cannot be read now: {error}",))
         hours = [hour for date in period.dates for hour in self._sound_hours(date)]
         before = sum(each.rows for each in wanted.values())
-        report = self._refold(period, names, hours)
+        report = self._recompact(period, names, hours)
         after = sum(each.rows for each in load(self._storage)[0].tallies(period).values())
         if after < before:
             report += RepairReport(
@@ -161,11 +161,11 @@ class Repairer:
                 sound.append(hour)
         return sound
 
-    def _refold(self, period: Period, names: list[str], hours: list[Partition]) -> RepairReport:
+    def _recompact(self, period: Period, names: list[str], hours: list[Partition]) -> RepairReport:
         aside: list[str] = []
         sound = self._sound(names, aside)
-        folded = Folder(self._storage).rebuild(period, sound, hours)
-        return RepairReport(refolded=folded.folded, quarantined=tuple(aside))
+        compacted = Compactor(self._storage).rebuild(period, sound, hours)
+        return RepairReport(recompacted=compacted.compacted, quarantined=tuple(aside))
 
     def _sound(self, names: list[str], aside: list[str]) -> list[str]:
         """Those files of series that can be read; the broken ones are set aside, where is added to `aside`."""
@@ -181,7 +181,7 @@ class Repairer:
         return sound
 
     def _mend_hour(self, hour: Partition) -> RepairReport:
-        """A broken hour is written anew from its series; one that differs from its series is folded with it again."""
+        """A broken hour is written anew from its series; one that differs from them is compacted again."""
         index, _ = load(self._storage)
         try:
             points = read_hour(self._storage, hour)

@@ -11,7 +11,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.availability import Availability
-from ghost_tracking.vault.history.compaction import Folder
+from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.kit.manifests import Manifest
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
@@ -92,7 +92,7 @@ def _expire_series(storage: Storage, cutoff: datetime, *, dry_run: bool) -> Expi
             continue
         if not dry_run:
             try:
-                Folder(storage).forget(period, lambda hour: hour.ends_at <= cutoff)
+                Compactor(storage).forget(period, lambda hour: hour.ends_at <= cutoff)
             except (UnreadableFileError, FileChangedError, OSError) as error:
                 problem = f"the series of {period} keep points past their age: {error}"
                 log.error(problem)

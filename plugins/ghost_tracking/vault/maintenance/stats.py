@@ -63,7 +63,7 @@ class Figures:
     def points_by_hour(self, start: dt.datetime | None = None, end: dt.datetime | None = None) -> dict[Partition, int]:
         """Published points of each hour that meets [start, end), None being open; hours without points are absent.
 
-        Of folded days from the manifest, else from the footers of the hours. UnreadableFileError, naming the file.
+        Of compacted days from the manifest, else from the footers of the hours. UnreadableFileError, naming the file.
         """
         require_span(start, end)
         index, _ = current(self._storage)

@@ -109,7 +109,7 @@ def verify(storage: Storage, start: dt.datetime | None = None, end: dt.datetime 
     """Read every point of [start, end) in every layer, and compare; all metadata and availability as well.
 
     Hours against their series, series against the index, row by row of what each must hold. While the vault is being
-    folded, a file may be reported missing: verify again.
+    compacted, a file may be reported missing: verify again.
     """
     require_span(start, end)
     seen = _Survey()
@@ -178,7 +178,7 @@ def _current(storage: Storage) -> SeriesIndex:
     try:
         return current(storage)[0]
     except (UnreadableFileError, OSError) as error:
-        log.warning("What is folded is not known: %s", error)
+        log.warning("What is compacted is not known: %s", error)
         return SeriesIndex()
 
 
@@ -270,12 +270,12 @@ def _verify_hour(storage: Storage, index: SeriesIndex, hour: Partition) -> Verif
     report = VerifyReport(hours=1, points=found[0].rows)
     if not index.holds(hour.date) or index.is_late(hour) or part_names(storage, hour):
         return report
-    folded = index.tally(hour) or Tally(0, 0)
-    if folded == found[0] or (index.is_dropped(hour) and not _lacking(storage, index, hour)):
+    compacted = index.tally(hour) or Tally(0, 0)
+    if compacted == found[0] or (index.is_dropped(hour) and not _lacking(storage, index, hour)):
         return report
     problem = (
-        f"{layout.stats(hour)} has {found[0].rows:,} points, its series {folded.rows:,}"
-        + (" others" if folded.rows == found[0].rows else "")
+        f"{layout.stats(hour)} has {found[0].rows:,} points, its series {compacted.rows:,}"
+        + (" others" if compacted.rows == found[0].rows else "")
         + ": repair the vault to have both in both"
     )
     return report + VerifyReport(problems=(problem,))
@@ -308,4 +308,4 @@ def _foreign(storage: Storage) -> Iterator[str]:
 
 def _orphans(storage: Storage, index: SeriesIndex) -> Iterator[str]:
     for key in unnamed(storage, layout.SERIES, {each.path for each in index.files}):
-        yield f"{key} is in no index: it is left of a fold that was killed (and goes after a day), or is not ours"
+        yield f"{key} is in no index: it is left of a compaction that was killed (and goes after a day), or is not ours"

@@ -28,7 +28,7 @@ def staged(storage: Storage, now: dt.datetime) -> list[Partition]:
     return [hour for hour in staged_hours(storage) if is_future(hour.starts_at, now) and part_names(storage, hour)]
 
 
-def folded(index: SeriesIndex, now: dt.datetime) -> list[Partition]:
+def compacted(index: SeriesIndex, now: dt.datetime) -> list[Partition]:
     """The hours to come that have points in series."""
     periods = [period for period in index.periods if period.ends_at > now + CLOCK_SKEW]
     return sorted(hour for period in periods for hour in index.tallies(period) if is_future(hour.starts_at, now))
@@ -39,7 +39,7 @@ def problems(storage: Storage, index: SeriesIndex, now: dt.datetime) -> Iterator
     found = {
         layout.METRICS: published(storage, now),
         layout.PARTS: staged(storage, now),
-        layout.SERIES: folded(index, now),
+        layout.SERIES: compacted(index, now),
     }
     for layer, hours in found.items():
         if hours:

@@ -5,8 +5,8 @@ before and of all parts that it does not contain yet; which ones it contains sta
 points and list change in one step. Parts stay until their hour is sealed. Hence a publication that is killed, or
 wakes up late and overwrites a newer file, loses nothing: the next one finds what is missing and merges it.
 
-While an hour has parts, readers look into its published file even where the hour is folded. Sealing notes a folded
-hour that has changed as late before it deletes the parts.
+While an hour has parts, readers look into its published file even where the hour is compacted. Sealing notes a
+compacted hour that has changed as late before it deletes the parts.
 """
 
 import logging
@@ -257,7 +257,7 @@ class Publisher:
         self._storage.put(aside, self._storage.read(key).data)
         problem = (
             f"{key} could not be read ({published.damage}): it is kept as {aside}, and was made anew of the staged "
-            f"parts that are left, and of its series where it is folded, {rebuilt_rows} point(s); where it is not, "
+            f"parts that are left, and of its series where it is compacted, {rebuilt_rows} point(s); where it is not, "
             f"what had been sealed before is missing until {aside} is mended"
         )
         log.error(problem)

@@ -1,12 +1,12 @@
 """Reading the vault: every point once, whichever layer it lies in.
 
-A day that is folded is read from its series, any other from its hours. Of a folded day's hours those are read as well
-that may hold more than the series: the late ones, and those with staged parts. Where one question is for all videos
-of a span and the hourly files are there, they are read instead: they are by time, as the question is. But only a file
-that is whole stands for its hour (`SeriesIndex.is_whole`); of any other, what the series lack is added to them.
+A day that is compacted is read from its series, any other from its hours. Of a compacted day's hours those are read as
+well that may hold more than the series: the late ones, and those with staged parts. Where one question is for all
+videos of a span and the hourly files are there, they are read instead: they are by time, as the question is. But only a
+file that is whole stands for its hour (`SeriesIndex.is_whole`); of any other, what the series lack is added to them.
 
 Files of hours are read before the series, and judged by the index as it is then. A point leaves a file only when the
-index says that the series have it: whatever is folded or dropped meanwhile, both together have all.
+index says that the series have it: whatever is compacted or dropped meanwhile, both together have all.
 """
 
 import datetime as dt
@@ -124,7 +124,7 @@ def read_batches(storage: Storage, question: Question, columns: Sequence[str] | 
             yield from table.select(chosen).to_batches(max_chunksize=_BATCH)
     except FileNotFoundError as error:
         raise FileChangedError(
-            f"{error.filename or 'A file'} was folded or expired while it was read: read again"
+            f"{error.filename or 'A file'} was compacted or expired while it was read: read again"
         ) from error
 
 
@@ -185,12 +185,12 @@ def _plan(storage: Storage, question: Question, *, by_time: bool = False) -> _Pl
     changed = {hour for hour in changed if hour.meets(question.start, question.end)}
     plan = (_by_time if by_time else _by_video)(storage, question, index, frozenset(changed))
     if current(storage)[1] != version:
-        raise FileChangedError("the series were folded anew while the vault was being listed")
+        raise FileChangedError("the series were compacted anew while the vault was being listed")
     return plan
 
 
 def _by_video(storage: Storage, question: Question, index: SeriesIndex, changed: frozenset[Partition]) -> _Plan:
-    """Folded days from their series, other days from their hours; of folded days the hours that may have more."""
+    """Compacted days from their series, other days from their hours; of compacted days the hours that may have more."""
     start, end = question.start, question.end
     hours = set(changed)
     for date in published_dates(storage):
@@ -204,8 +204,8 @@ def _by_time(storage: Storage, question: Question, index: SeriesIndex, changed: 
     start, end = question.start, question.end
     there = set(hours_between(storage, start, end))
     hours = {hour for hour in there if hour in changed or not index.is_dropped(hour)}
-    folded = {hour for period in index.periods if period.meets(start, end) for hour in index.tallies(period)}
-    lacking = {hour for hour in folded - hours if hour.meets(start, end)}
+    compacted = {hour for period in index.periods if period.meets(start, end) for hour in index.tallies(period)}
+    lacking = {hour for hour in compacted - hours if hour.meets(start, end)}
     return _Plan(tuple(sorted(hours)), frozenset(lacking), changed)
 
 
