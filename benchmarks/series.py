@@ -28,7 +28,7 @@ from benchmarks.screen import Screen, Tell
 from ghost_tracking.core.partitions import Period
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import SeriesReader, SeriesWriter
+from ghost_tracking.vault.history.encoding import HistoryReader, HistoryWriter
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.storage import LocalStorage
@@ -190,13 +190,13 @@ def _latest_times(root: Path) -> dict[str, Samples]:
 
 def _sizes(root: Path, points: int, size: int) -> list[list[str]]:
     """Bytes a point of hours, of each month's series, and of ClickHouse's table of January's points."""
-    names = ParquetVaultHook(root=root).series_files(START, START + timedelta(days=31))
+    names = ParquetVaultHook(root=root).history_files(START, START + timedelta(days=31))
     storage = LocalStorage(root, layout.SCRATCH)
     plain = root / "january.parquet"
     count = 0
     with pq.ParquetWriter(plain, tables.SCHEMA, compression="zstd") as writer:
         for name in names:
-            for table in SeriesReader(storage, str(Path(name).relative_to(root))).batches(1 << 20):
+            for table in HistoryReader(storage, str(Path(name).relative_to(root))).batches(1 << 20):
                 writer.write_table(table)
                 count += table.num_rows
     ours = sum(Path(name).stat().st_size for name in names) / count
@@ -289,9 +289,9 @@ def _copy(root: Path) -> dict[str, Any]:
     storage = LocalStorage(root, layout.SCRATCH)
     elsewhere = LocalStorage(root / "copy", layout.SCRATCH)
     points = 0
-    for name in ParquetVaultHook(root=root).series_files():
-        writer = SeriesWriter(elsewhere, Period.month(START.date()))
-        for table in SeriesReader(storage, str(Path(name).relative_to(root))).batches(1 << 18):
+    for name in ParquetVaultHook(root=root).history_files():
+        writer = HistoryWriter(elsewhere, Period.month(START.date()))
+        for table in HistoryReader(storage, str(Path(name).relative_to(root))).batches(1 << 18):
             writer.write(table)
         points += sum(each.points for each in writer.close())
     shutil.rmtree(root / "copy")

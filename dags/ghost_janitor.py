@@ -11,9 +11,9 @@ where one row stands for up to 5,000 of them, whose ids are in a file of the vau
 
 Then it looks after the vault. It *seals* the hours that are over: writes them once more, small and sorted, proves
 that they hold every staged point, and deletes the parts. It *compacts* days that are over, and then months, into
-series, where a video's points stand together. It *expires* what is older than the setting `vault_retention_days`, if
-there is one. And it *checks* that all layers agree: of the last two days, or, from the form, of everything, also after
-a repair.
+the history, where a video's points stand together. It *expires* what is older than the setting `vault_retention_days`,
+if there is one. And it *checks* that all layers agree: of the last two days, or, from the form, of everything, also
+after a repair.
 
 Age counts from discovery, not from publication: a video that is years old when it is found would otherwise lose its
 row within the day. With *Dry run* in the form, nothing is written or deleted and the report says what would be.
@@ -117,7 +117,7 @@ def ghost_janitor():
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def compact() -> dict:
-        """Put days and months that are over into series, by video."""
+        """Put days and months that are over into the history, by video."""
         from ghost_tracking.tasks import janitor
 
         return janitor.compact(dry_run=form()["dry_run"])

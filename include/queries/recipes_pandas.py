@@ -40,18 +40,20 @@ _MICROSECOND: Final = pd.Timedelta(microseconds=1)
 
 
 def flat(segments: pd.DataFrame) -> pd.DataFrame:
-    """The points of a file of series, in its order: `flat(pd.read_parquet(file, dtype_backend="pyarrow"))`.
+    """The points of a file of the history, in its order: `flat(pd.read_parquet(file, dtype_backend="pyarrow"))`.
 
     TypeError for a frame of another backend, whose counts are no longer exact.
     """
     if not isinstance(segments["views_to_next"].dtype, pd.ArrowDtype):
-        raise TypeError('Read files of series with dtype_backend="pyarrow": other columns round counts beside nulls')
+        raise TypeError(
+            'Read files of the history with dtype_backend="pyarrow": other columns round counts beside nulls'
+        )
     return _frame(_flat(pa.Table.from_pandas(segments, preserve_index=False)))
 
 
-def series_points(root: Root) -> pd.DataFrame:
-    """The points that are compacted into series."""
-    return _concat(_compacted([each.file for each in VaultFiles.of(root).series], None, None))
+def history_points(root: Root) -> pd.DataFrame:
+    """The points that are compacted into the history."""
+    return _concat(_compacted([each.file for each in VaultFiles.of(root).history], None, None))
 
 
 def points(root: Root, since: Moment = None, until: Moment = None) -> pd.DataFrame:
@@ -63,13 +65,13 @@ def points(root: Root, since: Moment = None, until: Moment = None) -> pd.DataFra
 
 
 def history(root: Root, video: str) -> pd.DataFrame:
-    """One video's points by time, from its series and from the hours that are not compacted."""
+    """One video's points by time, from its history and from the hours that are not compacted."""
     found = _every_point(VaultFiles.of(root).by_video(video), video)
     return found.sort_values("timestamp", ignore_index=True)
 
 
 def _every_point(reading: Reading, video: str | None) -> pd.DataFrame:
-    compacted = _concat(_compacted(reading.series, video, reading.hours))
+    compacted = _concat(_compacted(reading.history, video, reading.hours))
     changed = _concat(_plain(reading.changed, video))
     known = pd.MultiIndex.from_frame(compacted[_KEY])
     beyond = changed[~pd.MultiIndex.from_frame(changed[_KEY]).isin(known)]
@@ -91,7 +93,7 @@ def _compacted(files: Iterable[str], video: str | None, hours: Sequence[dt.datet
 
 
 def _read(file: str, video: str | None, columns: list[str] | None = None) -> pa.Table:
-    """Of a file of series a video's row group alone is read."""
+    """Of a file of the history a video's row group alone is read."""
     filters = None if video is None else [("video_id", "=", video)]
     return pq.read_table(file, columns=columns, filters=filters, partitioning=None)
 
@@ -182,10 +184,10 @@ def growth_per_day(
 
 
 def latest(root: Root) -> pd.DataFrame:
-    """The newest point of every video, by video: the six columns. Of the series only the last columns are read."""
+    """The newest point of every video, by video: the six columns. Of the history only the last columns are read."""
     reading = VaultFiles.of(root).by_video()
-    compacted = [_frame(_last_points(_read(file, None, _LATEST))) for file in reading.series]
-    # of points of one moment that of the series stands, which comes last
+    compacted = [_frame(_last_points(_read(file, None, _LATEST))) for file in reading.history]
+    # of points of one moment that of the history stands, which comes last
     found = _concat([*_plain(reading.changed, None), *_plain(reading.plain, None), *compacted])
     newest = found.sort_values(_KEY, kind="stable").drop_duplicates("video_id", keep="last")
     return newest.reset_index(drop=True)

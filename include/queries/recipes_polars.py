@@ -47,7 +47,7 @@ _KEY: Final = ["video_id", "timestamp"]
 
 
 def flat(segments: pl.LazyFrame) -> pl.LazyFrame:
-    """The points of a file of series, in its order: `flat(pl.scan_parquet(file))`. Filters by video reach the file."""
+    """The points of a file of the history, in its order: `flat(pl.scan_parquet(file))`. Filters by video reach it."""
     # the last point has no element: 0, or null where its count is
     gains = {
         f"{name}_to_next": pl.concat_list(f"{name}_to_next", pl.col(f"last_{last}") * 0)
@@ -77,9 +77,9 @@ def flat(segments: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def series_points(root: Root) -> pl.LazyFrame:
-    """The points that are compacted into series."""
-    return flat(_segments([each.file for each in VaultFiles.of(root).series]))
+def history_points(root: Root) -> pl.LazyFrame:
+    """The points that are compacted into the history."""
+    return flat(_segments([each.file for each in VaultFiles.of(root).history]))
 
 
 def points(root: Root, since: Moment = None, until: Moment = None) -> pl.LazyFrame:
@@ -91,13 +91,13 @@ def points(root: Root, since: Moment = None, until: Moment = None) -> pl.LazyFra
 
 
 def history(root: Root, video: str) -> pl.DataFrame:
-    """One video's points by time, from its series and from the hours that are not compacted."""
+    """One video's points by time, from its history and from the hours that are not compacted."""
     found = _every_point(VaultFiles.of(root).by_video(video), pl.col("video_id") == video)
     return found.sort("timestamp").collect()
 
 
 def _every_point(reading: Reading, condition: pl.Expr | bool = True) -> pl.LazyFrame:
-    compacted = flat(_segments(reading.series)).filter(condition)
+    compacted = flat(_segments(reading.history)).filter(condition)
     if reading.hours is not None:
         compacted = compacted.filter(pl.col("timestamp").dt.truncate("1h").is_in(pl.Series(reading.hours, dtype=_TIME)))
     changed = _plain(reading.changed).filter(condition)
@@ -164,16 +164,16 @@ def growth_per_day(
 
 
 def latest(root: Root) -> pl.DataFrame:
-    """The newest point of every video, by video: the six columns. Of the series only the last columns are read."""
+    """The newest point of every video, by video: the six columns. Of the history only the last columns are read."""
     reading = VaultFiles.of(root).by_video()
-    compacted = _segments(reading.series).select(
+    compacted = _segments(reading.history).select(
         "video_id",
         timestamp=_time(pl.col("last_second"), pl.col("last_microsecond")),
         **{name: pl.col(f"last_{name}") for name in COUNTS},
         published_at=_time(pl.col("published_second"), pl.col("published_microsecond")),
     )
     hours = [_plain(reading.plain), _plain(reading.changed)]
-    # of points of one moment that of the series stands
+    # of points of one moment that of the history stands
     ranked = [compacted.with_columns(is_compacted=True), *(each.with_columns(is_compacted=False) for each in hours)]
     newest = pl.all().sort_by("timestamp", "is_compacted").last()
     return pl.concat(ranked).group_by("video_id").agg(newest).drop("is_compacted").sort("video_id").collect()

@@ -1,8 +1,8 @@
 """Which files of a vault to read so that every point is met once. Needs nothing but Python.
 
-The vault has points in `metrics/` (one file an hour) and, once a day is compacted, in `series/` (files by video, named
+The vault has points in `metrics/` (one file an hour) and, once a day is compacted, in `history/` (files by video, named
 by its manifest). An hour's file has all points of its hour, unless it is *changed* (late points may be in the file
-alone), or *dropped* (it was given up: all points are in the series), or has fewer points than the series have of that
+alone), or *dropped* (it was given up: all points are in the history), or has fewer points than the history has of that
 hour (somebody has removed it, and points came late; or has restored a part of it).
 """
 
@@ -31,8 +31,8 @@ class Hour:
 
 
 @dataclass(frozen=True)
-class Series:
-    """A file of series: the points of the videos from `first` to `last` of a day or month."""
+class HistoryFile:
+    """A file of the history: the points of the videos from `first` to `last` of a day or month."""
 
     file: str
     starts: dt.datetime
@@ -43,15 +43,15 @@ class Series:
 
 @dataclass(frozen=True)
 class Reading:
-    """Files that hold every point of a question once, but for those that `changed` hours repeat of the series.
+    """Files that hold every point of a question once, but for those that `changed` hours repeat of the history.
 
-    `changed` are all hours that are not whole and may have points that the series lack.
+    `changed` are all hours that are not whole and may have points that the history lacks.
 
-    Of the series only the points of these `hours` count, whose beginnings they are; None: of all.
+    Of the history only the points of these `hours` count, whose beginnings they are; None: of all.
     """
 
     plain: list[str]
-    series: list[str]
+    history: list[str]
     hours: list[dt.datetime] | None
     changed: list[str]
 
@@ -60,12 +60,12 @@ class Reading:
 class VaultFiles:
     """What a vault consists of, at one moment."""
 
-    series: tuple[Series, ...]
+    history: tuple[HistoryFile, ...]
     files: tuple[Hour, ...]
     changed: frozenset[dt.datetime]
     dropped: frozenset[dt.datetime]
     compacted: dict[dt.datetime, int]
-    """How many points the series have of an hour; without those that have none."""
+    """How many points the history has of an hour; without those that have none."""
     compacted_days: frozenset[dt.date]
 
     @classmethod
@@ -73,9 +73,9 @@ class VaultFiles:
         """Look at the folder `root`; one that is not there holds nothing."""
         folder = Path(root)
         while True:
-            manifest = _manifest(folder / "series/manifest.json")
+            manifest = _manifest(folder / "history/manifest.json")
             found = cls._of(folder, json.loads(manifest or "{}"))
-            if _manifest(folder / "series/manifest.json") == manifest:  # else it was compacted meanwhile
+            if _manifest(folder / "history/manifest.json") == manifest:  # else it was compacted meanwhile
                 return found
 
     @classmethod
@@ -85,8 +85,8 @@ class VaultFiles:
         changed = {_hour(*path.split("/")) for path in manifest.get("late", [])}
         changed |= {_hour(path.parent.name, path.name) for path in set(parts)}
         return cls(
-            series=tuple(
-                Series(str(folder / file["path"]), *_period(file["period"]), file["first"], file["last"])
+            history=tuple(
+                HistoryFile(str(folder / file["path"]), *_period(file["period"]), file["first"], file["last"])
                 for file in manifest.get("files", [])
             ),
             files=tuple(
@@ -105,7 +105,7 @@ class VaultFiles:
         )
 
     def by_time(self, points_in: Callable[[str], int], since: Moment = None, until: Moment = None) -> Reading:
-        """For a question about all videos in [since, until): hours where they are whole, else series.
+        """For a question about all videos in [since, until): hours where they are whole, else the history.
 
         `points_in` tells how many rows a Parquet file has, of which its footer suffices.
         """
@@ -114,27 +114,27 @@ class VaultFiles:
         lacking = sorted(hour for hour in self.compacted.keys() - whole if _meets(hour, hour + HOUR, since, until))
         return Reading(
             plain=[each.file for each in files if each.starts in whole],
-            series=[each.file for each in self.series if any(each.starts <= hour < each.ends for hour in lacking)],
+            history=[each.file for each in self.history if any(each.starts <= hour < each.ends for hour in lacking)],
             hours=lacking,
             changed=[each.file for each in files if each.starts not in whole and each.starts not in self._given_up],
         )
 
     def _is_whole(self, hour: Hour, points_in: Callable[[str], int]) -> bool:
-        """Whether a file has all points of its hour: at least as many as the series, which have all but late ones."""
+        """Whether a file has all points of its hour: at least as many as the history, which have all but late ones."""
         if hour.starts in self.changed or hour.starts in self.dropped:
             return False
         return hour.starts not in self.compacted or points_in(hour.file) >= self.compacted[hour.starts]
 
     @property
     def _given_up(self) -> frozenset[dt.datetime]:
-        """Hours whose points are all in the series, whatever stands in their place."""
+        """Hours whose points are all in the history, whatever stands in their place."""
         return self.dropped - self.changed
 
     def by_video(self, video: str | None = None) -> Reading:
-        """For a question about one video (None: about all) at all times: series of the days that are compacted."""
+        """For a question about one video (None: about all) at all times: the history of the days that are compacted."""
         return Reading(
             plain=[each.file for each in self.files if each.starts.date() not in self.compacted_days],
-            series=[each.file for each in self.series if video is None or each.first <= video <= each.last],
+            history=[each.file for each in self.history if video is None or each.first <= video <= each.last],
             hours=None,
             changed=[each.file for each in self.files if each.starts in self.changed],
         )

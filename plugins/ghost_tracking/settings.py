@@ -127,7 +127,7 @@ class Settings(BaseModel):
     )
 
     vault_keep_hours: bool = Field(
-        True, description="whether hourly files stay in `metrics/` once their points are compacted into `series/`"
+        True, description="whether hourly files stay in `metrics/` once their points are compacted into `history/`"
     )
     vault_retention_days: Annotated[int, Field(ge=1, le=36500)] | None = Field(
         None,

@@ -77,7 +77,7 @@ def prepared(short_lived_folder: Path) -> Path:
     vault.inbox.receive(IDS)
     vault.seal(NIGHT)
     vault.compact(NIGHT)
-    assert len(vault.series_files()) > 2
+    assert len(vault.history_files()) > 2
     return root
 
 

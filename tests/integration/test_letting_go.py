@@ -415,7 +415,7 @@ def test_while_somebody_seals_it_waits_for_the_janitor(
     letting_go: LettingGo, watchlist: WatchlistHook, vault: ParquetVaultHook
 ) -> None:
     with (
-        vault._storage.lock(layout.SERIES_LOCK, 1),
+        vault._storage.lock(layout.HISTORY_LOCK, 1),
         pytest.raises(TransientError, match="goes with the janitor's next"),
     ):
         letting_go.decide(State.FORGOTTEN, [YOUNG[0]], confirm=True)

@@ -149,8 +149,8 @@ class InDuckDB:
     def history(self, video: str) -> list[Row]:
         return self.ask("FROM history($video)", {"video": video})
 
-    def series_points(self) -> list[Row]:
-        return self.ask("FROM series_points")
+    def history_points(self) -> list[Row]:
+        return self.ask("FROM history_points")
 
     def ask(self, query: str, bound: dict[str, Any] | None = None, **variables: Any) -> list[Row]:
         for name, value in variables.items():
@@ -314,9 +314,9 @@ def test_every_point_is_met_once(built: tuple[Path, Points], tool: Callable[[Pat
     for video, own in list(by_video(points).items())[::3]:
         assert ghost.history(video) == [row(each) for each in own]
     assert ghost.history("unknown") == []
-    in_series = set(ghost.series_points())
-    assert in_series <= {row(each) for each in points}
-    assert bool(in_series) == (root / "series" / "manifest.json").exists()
+    in_history = set(ghost.history_points())
+    assert in_history <= {row(each) for each in points}
+    assert bool(in_history) == (root / "history" / "manifest.json").exists()
 
 
 def test_curve_and_latest(built: tuple[Path, Points], tool: Callable[[Path], Any]) -> None:
@@ -364,7 +364,7 @@ def test_an_empty_vault_has_no_answers_and_no_errors(tmp_path: Path, tool: Calla
     ParquetVaultHook(root=made).identity(create=True)
     for root in (tmp_path / "not there", made):
         ghost = tool(root)
-        for recipe in ("points", "series_points", "latest", "growth_per_day", "points_per_hour", "gaps"):
+        for recipe in ("points", "history_points", "latest", "growth_per_day", "points_per_hour", "gaps"):
             assert getattr(ghost, recipe)() == []
         assert ghost.history("x") == ghost.video_curve(video="x") == ghost.top_movers(until=MIDDLE) == []
 
@@ -390,8 +390,8 @@ def test_duckdb_reads_a_sharded_month_and_names_its_files(tmp_path: Path) -> Non
     vault.seal(LATER)
     vault.compact(LATER, most_points_a_file=10_000)
     ghost = InDuckDB(tmp_path)
-    files = ghost.ask("SELECT file, points FROM series_files")
-    assert sorted(file for file, _ in files) == sorted(vault.series_files())
+    files = ghost.ask("SELECT file, points FROM history_files")
+    assert sorted(file for file, _ in files) == sorted(vault.history_files())
     assert sum(count for _, count in files) == len(points)
     for video in ("v00000", "v01499", "v02999"):
         assert ghost.history(video) == [row(each) for each in points if each.video_id == video]
@@ -400,7 +400,7 @@ def test_duckdb_reads_a_sharded_month_and_names_its_files(tmp_path: Path) -> Non
 def test_files_of_series_that_are_not_in_force_are_not_read(tmp_path: Path, tool: Callable[[Path], Any]) -> None:
     root = tmp_path / "vault"
     Scenario("days", LATER, months=False, keep_hours=False).build(root)
-    old = {path: path.read_bytes() for path in root.glob("series/day=*/*.parquet")}
+    old = {path: path.read_bytes() for path in root.glob("history/day=*/*.parquet")}
     ParquetVaultHook(root=root).compact(LATER, keep_hours=False)
     for path, data in old.items():
         path.parent.mkdir(exist_ok=True)
@@ -426,7 +426,7 @@ def test_hours_that_should_be_gone_are_not_taken_for_whole(tmp_path: Path, tool:
 
 def test_one_line_decodes_a_file_for_pandas_and_polars(tmp_path: Path) -> None:
     Scenario("months", LATER).build(tmp_path)
-    for file in ParquetVaultHook(root=tmp_path).series_files():
+    for file in ParquetVaultHook(root=tmp_path).history_files():
         found = listed(recipes_pandas.flat(pd.read_parquet(file, dtype_backend="pyarrow")))
         assert found == listed(recipes_polars.flat(pl.scan_parquet(file)))
         assert set(found) <= set(map(row, EARLY))

@@ -794,7 +794,7 @@ def test_a_new_retention_is_announced_before_anything_goes(
         assert "would be deleted by the next run" in janitor.expire(dry_run=False)["message"]
     assert len(vault.read_history("video")) == 30
     janitor.compact(dry_run=False)
-    assert all("month=" not in name for name in vault.series_files())
+    assert all("month=" not in name for name in vault.history_files())
     announced = deployment.vault / "_retention.json"
     announced.write_text(announced.read_text().replace(str(datetime.now(UTC).year), "2020"))
     assert "would be deleted" in janitor.expire(dry_run=True)["message"]

@@ -448,7 +448,7 @@ def test_bad_spans_are_refused_by_every_verb(three_hours: ParquetVaultHook, span
     verbs: list[Callable[[], object]] = [
         lambda: three_hours.read_history("a", start, end),
         lambda: three_hours.read_availability(None, start, end),
-        lambda: three_hours.series_files(start, end),
+        lambda: three_hours.history_files(start, end),
         lambda: three_hours.verify(start, end),
         lambda: three_hours.figures.points_by_hour(start, end),
     ]

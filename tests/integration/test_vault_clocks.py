@@ -105,7 +105,7 @@ def test_a_part_of_an_hour_to_come_waits_for_it(vault: ParquetVaultHook, storage
     assert vault.verify().problems == ()
 
 
-@pytest.mark.parametrize("layer", ["hours", "series", "both"])
+@pytest.mark.parametrize("layer", ["hours", "history", "both"])
 def test_points_of_the_future_are_named_hide_nothing_and_are_set_aside(
     vault: ParquetVaultHook, storage: Storage, layer: str
 ) -> None:
@@ -120,8 +120,8 @@ def test_points_of_the_future_are_named_hide_nothing_and_are_set_aside(
     assert (health["newest_point"], health["ok"], health["writable"]) == (newest.isoformat(), False, True)
     assert "points of the future" in health["problem"]
     problems = vault.verify(start=NOW - 2 * DAY).problems
-    assert [each.split("/")[0] for each in problems] == {"hours": ["metrics"], "series": ["series"]}.get(
-        layer, ["metrics", "series"]
+    assert [each.split("/")[0] for each in problems] == {"hours": ["metrics"], "history": ["history"]}.get(
+        layer, ["metrics", "history"]
     )
 
     report = vault.repair()
@@ -194,5 +194,5 @@ def test_the_newest_point_is_found_in_series_too(vault: ParquetVaultHook) -> Non
 def test_the_newest_point_is_found_where_the_index_is_damaged(vault: ParquetVaultHook, storage: Storage) -> None:
     vault.seal(NOW)
     vault.compact(NOW - DAY)
-    storage.put(layout.SERIES_MANIFEST, b"{broken")
+    storage.put(layout.HISTORY_MANIFEST, b"{broken")
     assert vault.newest_point() == OLD[0].timestamp

@@ -117,7 +117,7 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
     assert counts == {
         "staged points": 4,
         "hours": 2 * 44,
-        "series": 2 * 40,
+        "history": 2 * 40,
         "staged availability": 2,
         "availability": 2,
         "staged metadata": 1,
@@ -240,7 +240,7 @@ def test_only_what_came_since_is_looked_through(vault: ParquetVaultHook) -> None
     since = START + 700 * HOUR
     report = vault.forget(GONE, since=since)
     files = {layer.name: layer.files for layer in report.layers}
-    assert (files["hours"], files["series"]) == (3, 0)
+    assert (files["hours"], files["history"]) == (3, 0)
     assert {"roster", "lists"}.isdisjoint(files)
 
 

@@ -157,15 +157,15 @@ def expiring(before: Callable[[ParquetVaultHook], None]) -> Callable[[ParquetVau
 
 def break_manifest(vault: ParquetVaultHook) -> None:
     dropped(vault)
-    (Path(vault.get_conn().path) / layout.SERIES_MANIFEST).write_bytes(b'{"files": [')
+    (Path(vault.get_conn().path) / layout.HISTORY_MANIFEST).write_bytes(b'{"files": [')
 
 
-def break_hour_and_series(vault: ParquetVaultHook) -> None:
+def break_hour_and_history(vault: ParquetVaultHook) -> None:
     compacted(vault)
     root = Path(vault.get_conn().path)
     for path in (
         root / layout.METRICS / "date=2026-01-31" / "hour=22" / "stats.parquet",
-        *root.glob("series/month=2026-02/*"),
+        *root.glob("history/month=2026-02/*"),
     ):
         path.write_bytes(path.read_bytes()[:-100])
 
@@ -277,15 +277,15 @@ CASES = {
     "seal and compact late of removed": late(removed, seal=False, keep=False, work=seal_and_compact),
     "seal and compact late days": late(compacted_days, seal=False, keep=True, work=seal_and_compact),
     "expire hours": expiry(sealed, keep=True),
-    "expire hours and series": expiry(compacted, keep=True),
-    "expire series": expiry(dropped, keep=False),
+    "expire hours and history": expiry(compacted, keep=True),
+    "expire history": expiry(dropped, keep=False),
     "forget in hours": forgetting(sealed, keep=True),
-    "forget in hours and series": forgetting(compacted, keep=True),
-    "forget in series": forgetting(dropped, keep=False),
-    "repair a broken index": Case(
+    "forget in hours and history": forgetting(compacted, keep=True),
+    "forget in the history": forgetting(dropped, keep=False),
+    "repair a broken manifest": Case(
         break_manifest, lambda vault: vault.repair(), PUBLISHED, keep_hours=False, broken=True
     ),
-    "repair hours and series": Case(break_hour_and_series, lambda vault: vault.repair(), PUBLISHED, broken=True),
+    "repair hours and history": Case(break_hour_and_history, lambda vault: vault.repair(), PUBLISHED, broken=True),
 }
 ARCHIVE_CASES: dict[str, Callable[[ParquetVaultHook], object]] = {
     "archive staged": lambda vault: vault.archive_videos(),
@@ -455,20 +455,20 @@ def assert_readable(root: Path, case: Case) -> None:
 
 def shape(root: Path) -> dict[str, Any]:
     """What stands in a vault, but for names that are random."""
-    index, _ = load(LocalStorage(root, layout.SCRATCH))
+    manifest, _ = load(LocalStorage(root, layout.SCRATCH))
     return {
         "metrics": sorted(str(path.relative_to(root)) for path in (root / layout.METRICS).rglob("*")),
         "parts": sorted({str(path.parent.relative_to(root)) for path in (root / layout.PARTS).rglob("*.part")}),
         "quarantine": len(list((root / layout.QUARANTINE).rglob("*.part.broken"))),
-        "series": [(each.period, each.points) for each in index.files],
-        "days": index.days,
-        "late": index.late,
+        "history": [(each.period, each.points) for each in manifest.files],
+        "days": manifest.days,
+        "late": manifest.late,
     }
 
 
 def assert_sound(root: Path) -> None:
     vault = opened(root)
-    assert [problem for problem in vault.verify().problems if "is in no index" not in problem] == []
+    assert [problem for problem in vault.verify().problems if "is in no manifest" not in problem] == []
     health = vault.health_check()
     assert (health["ok"], health["unreadable"]) == (True, [])
 

@@ -1,4 +1,4 @@
-"""Series: compacting closed days and months, and reading every point once, whichever layer it lies in."""
+"""The history: compacting closed days and months, and reading every point once, whichever layer it lies in."""
 
 import itertools
 import random
@@ -183,7 +183,7 @@ def test_days_and_then_months_are_compacted(vault: ParquetVaultHook, root: Path)
     assert [str(each) for each in months.compacted] == ["2026-01", "2026-02"]
     assert_holds(vault, points)
     assert vault.compact(LATER).compacted == ()
-    assert len(list((root / "series").rglob("*.parquet"))) == 2
+    assert len(list((root / "history").rglob("*.parquet"))) == 2
     assert vault.verify().problems == ()
     assert len(list((root / "metrics").rglob("*.parquet"))) == 60
 
@@ -247,7 +247,7 @@ def test_late_points_into_compacted_hours(vault: ParquetVaultHook, root: Path, k
     assert vault.verify().problems == ()
     vault.compact(LATER, months=months, keep_hours=keep_hours)
     assert_holds(vault, everything)
-    files = len(list((root / "series").rglob("*.parquet")))
+    files = len(list((root / "history").rglob("*.parquet")))
     assert files == (2 if months else 4)
 
 
@@ -257,7 +257,7 @@ def test_a_month_is_sharded_where_it_outgrows_a_file(vault: ParquetVaultHook, ro
     points = fill(vault, hours=12, ids=ids)
     vault.seal(LATER)
     vault.compact(LATER, most_points_a_file=10_000)
-    names = [each for each in vault.series_files() if "month=2026-01" in each]
+    names = [each for each in vault.history_files() if "month=2026-01" in each]
     assert len(names) >= 3
     assert rows(vault.read_metrics()) == expected(points)
     for video_id in ("v00000", "v01500", "v02999"):
@@ -300,12 +300,12 @@ def test_other_readers_read_series(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
     vault.compact(LATER)
-    names = vault.series_files()
+    names = vault.history_files()
     assert len(pd.read_parquet(names[0])) == pl.read_parquet(names[0]).height == len(IDS)
     found = duckdb.sql(f"SELECT sum(len(seconds_to_next) + 1), count(*) FROM read_parquet({names})").fetchall()
     assert found == [(len(points), 2 * len(IDS))]
     file = pq.ParquetFile(names[0])
-    assert file.schema_arrow.names == encoding.SERIES_SCHEMA.names
+    assert file.schema_arrow.names == encoding.HISTORY_SCHEMA.names
 
 
 @folder_only("they take paths")
@@ -346,11 +346,11 @@ def test_broken_series_are_made_anew_of_hours(vault: ParquetVaultHook, root: Pat
     points = fill(vault)
     vault.seal(LATER)
     vault.compact(LATER, keep_hours=keep_hours)
-    name = next(each for each in vault.series_files() if "2026-01" in each)
+    name = next(each for each in vault.history_files() if "2026-01" in each)
     data = bytearray(Path(name).read_bytes())
     data[60] ^= 1
     Path(name).write_bytes(data)
-    with pytest.raises(UnreadableFileError, match=r"series/month=2026-01/.*\.parquet cannot be read"):
+    with pytest.raises(UnreadableFileError, match=r"history/month=2026-01/.*\.parquet cannot be read"):
         vault.read_history("-a")
     assert any("month=2026-01" in problem for problem in vault.verify().problems)
     report = vault.repair()
@@ -369,7 +369,7 @@ def test_a_damaged_index_is_made_anew_of_the_series(vault: ParquetVaultHook, roo
     points = fill(vault)
     vault.seal(LATER)
     vault.compact(LATER, keep_hours=False)
-    (root / layout.SERIES_MANIFEST).write_bytes(b'{"files": [')
+    (root / layout.HISTORY_MANIFEST).write_bytes(b'{"files": [')
     with pytest.raises(UnreadableFileError, match="repair the vault"):
         vault.read_history("-a")
     assert not vault.health_check()["ok"]
@@ -392,7 +392,7 @@ def test_an_hour_changed_behind_the_vaults_back_is_noticed(vault: ParquetVaultHo
     more.publish()
     more.seal(LATER)
     first.write_bytes((root.parent / "other" / layout.stats(Partition.of(START))).read_bytes())
-    assert "has 7 points, its series 6" in vault.verify().problems[0]
+    assert "has 7 points, its history 6" in vault.verify().problems[0]
     vault.repair()
     vault.compact(LATER)
     assert_holds(vault, [*points, extra])
@@ -430,7 +430,7 @@ def test_expiry_deletes_from_every_layer_after_a_dry_run(vault: ParquetVaultHook
     assert sorted(path.name for path in root.rglob("*")) == before
     done = vault.expire(cutoff, dry_run=False)
     assert dry == done
-    assert (done.hours, done.points, done.series_points, done.parts) == (20, 120, 120, 1)
+    assert (done.hours, done.points, done.history_points, done.parts) == (20, 120, 120, 1)
     assert_holds(vault, [each for each in points if each.timestamp >= cutoff])
     assert vault.verify().problems == ()
     assert vault.expire(cutoff, dry_run=False).points == 0

@@ -84,9 +84,7 @@ def hour_file(root: Path, hour: int) -> Path:
 
 
 def assert_well(vault: ParquetVaultHook) -> None:
-    assert [
-        problem for problem in vault.verify().problems if "is left of a compaction that was killed" not in problem
-    ] == []
+    assert [problem for problem in vault.verify().problems if "was left by a killed compaction" not in problem] == []
     health = vault.health_check()
     assert (health["ok"], health["late_hours"]) == (True, [])
 
@@ -145,7 +143,7 @@ def test_expiry_on_a_full_disk_names_the_period_and_goes_on_afterwards(vault: Pa
     with full_disk():
         report = vault.expire(cutoff, dry_run=False)
     assert len(report.problems) == 1
-    assert "the series of 2026-01 keep points past their age: [Errno 27] File too large" in report.problems[0]
+    assert "the history of 2026-01 keeps points past their age: [Errno 27] File too large" in report.problems[0]
     left = expected(each for each in points if each.timestamp >= cutoff)
     assert left <= rows(vault.read_metrics()) <= expected(points)
     assert vault.expire(cutoff, dry_run=False).problems == ()
@@ -244,14 +242,14 @@ def test_a_layer_that_may_not_be_written_is_named_and_the_others_go_on(
     vault.seal(LATER)
     vault.compact(LATER, months=False)
     give_away(root)
-    (root / "series").chmod(0o555)
+    (root / "history").chmod(0o555)
     said = nobody("compact")
     assert [each[:7] for each in said] == ["2026-01", "2026-02"]
     assert all("could not be compacted" in each and "Permission denied" in each for each in said)
     assert rows(vault.read_metrics()) == expected(points)
     said = nobody("expire")
-    assert ["series of 2026-01-3" in each and "Permission denied" in each for each in said] == [True, True]
-    (root / "series").chmod(0o755)
+    assert ["history of 2026-01-3" in each and "Permission denied" in each for each in said] == [True, True]
+    (root / "history").chmod(0o755)
     assert nobody("expire") == nobody("compact") == []
     assert rows(vault.read_metrics()) == expected(each for each in points if each.timestamp >= START + 10 * HOUR)
     assert_well(vault)
@@ -266,19 +264,19 @@ def test_a_truncated_series_file_is_named_stops_no_other_period_and_is_made_anew
     points = some_points()
     fill(vault, points)
     compact(vault)
-    (january,) = root.glob("series/month=2026-01/*.parquet")
+    (january,) = root.glob("history/month=2026-01/*.parquet")
     january.write_bytes(january.read_bytes()[:300])
     late = [late_point(0), late_point(27)]
     append(vault, *late)
     vault.seal(LATER)
-    with pytest.raises(UnreadableFileError, match=r"series/month=2026-01/.*\.parquet cannot be read"):
+    with pytest.raises(UnreadableFileError, match=r"history/month=2026-01/.*\.parquet cannot be read"):
         vault.read_history(points[0].video_id)
     assert rows(vault.read_history("late", start=START + 26 * HOUR)) == expected(late[1:])
     report = vault.compact(LATER)
     assert (report.compacted, report.failed) == ((FEBRUARY,), (JANUARY,))
     assert f"{january.relative_to(root)} cannot be read" in report.problems[0]
     expiry = vault.expire(START + HOUR, dry_run=False)
-    assert "the series of 2026-01 keep points past their age" in expiry.problems[0]
+    assert "the history of 2026-01 keeps points past their age" in expiry.problems[0]
     vault.repair()
     assert vault.expire(START + HOUR, dry_run=False).problems == ()
     compact(vault)
@@ -337,9 +335,9 @@ def test_foreign_files_are_left_alone_and_told(vault: ParquetVaultHook, root: Pa
         hour_file(root, 3).parent / "notes.txt": b"?",
         root / "metrics/date=2026-01-29/notes.txt": b"?",
         root / "metrics/date=2026-01-29/hour=07/notes.txt": b"?",
-        root / "series/day=2026-01-30/mine.parquet": foreign_file(),
-        root / "series/month=2026-01/notes.txt": b"?",
-        root / "series/notes.txt": b"?",
+        root / "history/day=2026-01-30/mine.parquet": foreign_file(),
+        root / "history/month=2026-01/notes.txt": b"?",
+        root / "history/notes.txt": b"?",
     }
     for path, data in strangers.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -349,10 +347,10 @@ def test_foreign_files_are_left_alone_and_told(vault: ParquetVaultHook, root: Pa
     compact(vault, keep_hours=keep_hours)
     assert_holds(vault, [*points, late])
     assert sorted(vault.verify().problems) == sorted(
-        f"{path.relative_to(root)} is in no index: it is left of a compaction that was killed (and goes after a day), "
+        f"{path.relative_to(root)} is in no manifest: it was left by a killed compaction (and goes after a day), "
         "or is not ours"
         for path in strangers
-        if path.is_relative_to(root / "series")
+        if path.is_relative_to(root / "history")
     )
     assert vault.repair().problems == ()
     assert vault.expire(START + HOUR, dry_run=False).problems == ()
@@ -364,8 +362,8 @@ def test_series_without_their_index_are_no_empty_vault(vault: ParquetVaultHook, 
     points = some_points()
     fill(vault, points)
     compact(vault, keep_hours=False)
-    (root / layout.SERIES_MANIFEST).unlink()
-    with pytest.raises(UnreadableFileError, match=r"series/manifest\.json is missing"):
+    (root / layout.HISTORY_MANIFEST).unlink()
+    with pytest.raises(UnreadableFileError, match=r"history/manifest\.json is missing"):
         vault.read_metrics()
     assert any("manifest.json is missing" in each for each in vault.verify().problems)
     assert not vault.health_check()["ok"]
@@ -450,7 +448,7 @@ def test_late_points_are_read_at_once_and_by_every_layer_in_the_end(
 # Retention that is killed
 
 
-@pytest.mark.parametrize("name", ["expire hours", "expire hours and series", "expire series"])
+@pytest.mark.parametrize("name", ["expire hours", "expire hours and history", "expire history"])
 def test_retention_killed_midway_is_finished_by_the_next(tmp_path: Path, name: str) -> None:
     case = kills.CASES[name]
     template = tmp_path / "template"

@@ -14,7 +14,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.manifest import SeriesIndex, load
+from ghost_tracking.vault.history.manifest import HistoryManifest, load
 from ghost_tracking.vault.points import files, tables
 from queries import recipes_pandas, recipes_polars
 
@@ -95,12 +95,12 @@ def _in_utc(frame: pl.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(frame.select("video_id", "timestamp").rows(), columns=["video_id", "timestamp"])
 
 
-def index_of(vault: ParquetVaultHook) -> SeriesIndex:
+def index_of(vault: ParquetVaultHook) -> HistoryManifest:
     return load(vault._storage)[0]
 
 
 def spoil_manifest(vault: ParquetVaultHook) -> None:
-    (Path(vault.get_conn().path) / layout.SERIES_MANIFEST).write_text("{broken")
+    (Path(vault.get_conn().path) / layout.HISTORY_MANIFEST).write_text("{broken")
 
 
 @pytest.mark.parametrize("keep_hours", [True, False])
@@ -170,7 +170,7 @@ def test_a_part_of_an_hour_that_somebody_restored_hides_nothing(vault: ParquetVa
     restore_a_part(vault)
     assert_every_reader_has(vault, ON_TIME)
     (problem,) = vault.verify().problems
-    assert "hour=10/stats.parquet has 3 points, its series 20: repair the vault" in problem
+    assert "hour=10/stats.parquet has 3 points, its history 20: repair the vault" in problem
     if keep_hours:
         assert vault.repair().restored == (TEN,)
     else:
@@ -179,7 +179,7 @@ def test_a_part_of_an_hour_that_somebody_restored_hides_nothing(vault: ParquetVa
     assert vault.verify().problems == ()
 
 
-@pytest.mark.parametrize("spoil", [spoil_manifest, lambda _: None], ids=["index made anew", "index as it was"])
+@pytest.mark.parametrize("spoil", [spoil_manifest, lambda _: None], ids=["manifest made anew", "manifest as it was"])
 def test_hours_that_somebody_brought_back_whole_are_read_as_such(
     vault: ParquetVaultHook, root: Path, spoil: Callable[[ParquetVaultHook], None]
 ) -> None:
@@ -198,11 +198,11 @@ def test_hours_that_somebody_brought_back_whole_are_read_as_such(
 
 
 def test_points_that_only_a_dropped_hour_has_are_a_problem(vault: ParquetVaultHook) -> None:
-    """A bug, or somebody's file: not late by the index, so that readers by video do not look into it."""
+    """A bug, or somebody's file: not late by the manifest, so that readers by video do not look into it."""
     night(vault, keep_hours=False)
     vault._storage.put(layout.stats(TEN), files.encode(tables.sort(tables.table_of(LATE)), []))
     (problem,) = vault.verify().problems
-    assert "has 1 points, its series 20" in problem
+    assert "has 1 points, its history 20" in problem
     vault.repair()
     night(vault)
     assert_every_reader_has(vault, [*ON_TIME, *LATE])

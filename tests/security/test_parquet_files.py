@@ -21,7 +21,7 @@ from ghost_tracking.errors import GhostTrackingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import availability, import_queue, layout, promotion, roster_files
 from ghost_tracking.vault import source_memory as sources
-from ghost_tracking.vault.history.encoding import SERIES_SCHEMA, SeriesReader, SeriesWriter
+from ghost_tracking.vault.history.encoding import HISTORY_SCHEMA, HistoryReader, HistoryWriter
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.parquet import Bounds
 from ghost_tracking.vault.metadata import files as archive_files
@@ -35,7 +35,7 @@ TEN = dt.datetime(2026, 1, 15, 10, tzinfo=dt.UTC)
 AT_TEN = Partition.of(TEN)
 DAY = Period.day(TEN.date())
 VIDEO = "f6x1WVSR-4U"
-KEY = "series/day=2026-01-15/20260116T000000-0123456789ab-000.parquet"
+KEY = "history/day=2026-01-15/20260116T000000-0123456789ab-000.parquet"
 MOST_BYTES = 2 * 2**20
 
 
@@ -54,8 +54,8 @@ class Layer:
     good: Callable[[], bytes]
 
 
-def series_bytes() -> bytes:
-    return written(lambda storage: SeriesWriter(storage, DAY), lambda writer: (writer.write(points()), writer.close()))
+def history_bytes() -> bytes:
+    return written(lambda storage: HistoryWriter(storage, DAY), lambda writer: (writer.write(points()), writer.close()))
 
 
 def written(make: Callable[[LocalStorage], Any], use: Callable[[Any], Any]) -> bytes:
@@ -108,8 +108,8 @@ def read_source(vault: ParquetVaultHook) -> None:
         raise UnreadableFileError(LAYERS["source"].key)
 
 
-def read_series(vault: ParquetVaultHook) -> None:
-    reader = SeriesReader(vault._storage, KEY)
+def read_history(vault: ParquetVaultHook) -> None:
+    reader = HistoryReader(vault._storage, KEY)
     reader.check()
     reader.segments([VIDEO])
     list(reader.batches(1 << 19))
@@ -124,7 +124,7 @@ LAYERS: dict[str, Layer] = {
         read_hour,
         lambda: files.encode_sealed(points(), ["x.part"]),
     ),
-    "series": Layer(SERIES_SCHEMA, parquet.SERIES, KEY, read_series, series_bytes),
+    "history": Layer(HISTORY_SCHEMA, parquet.HISTORY, KEY, read_history, history_bytes),
     "archive": Layer(
         ARCHIVE_SCHEMA,
         parquet.ARCHIVE,
@@ -242,12 +242,12 @@ def test_rows_of_many_groups_are_added_up(vault: ParquetVaultHook) -> None:
 
 
 def test_lists_in_few_rows_are_refused_too(vault: ParquetVaultHook) -> None:
-    many = parquet.SERIES.group_elements + 1
-    row: dict[str, Any] = {field.name: [value_of(field)] for field in SERIES_SCHEMA}
+    many = parquet.HISTORY.group_elements + 1
+    row: dict[str, Any] = {field.name: [value_of(field)] for field in HISTORY_SCHEMA}
     row["seconds_to_next"] = [[0] * many]
-    place(vault, KEY, table_bytes(pa.table(row, schema=SERIES_SCHEMA)))
+    place(vault, KEY, table_bytes(pa.table(row, schema=HISTORY_SCHEMA)))
     with pytest.raises(UnreadableFileError, match=f"{many:,} list elements"):
-        read_series(vault)
+        read_history(vault)
 
 
 def test_long_texts_are_refused_by_their_bytes(vault: ParquetVaultHook) -> None:
@@ -273,7 +273,7 @@ def test_a_footer_of_gigabytes_is_not_fetched(vault: ParquetVaultHook, name: str
     if name == "hour":
         with pytest.raises(UnreadableFileError, match="a footer of"):
             files.footer_at(vault._storage, layer.key)
-    elif name in {"series", "archive"}:
+    elif name in {"history", "archive"}:
         with pytest.raises(UnreadableFileError, match="a footer of"):
             layer.read(vault)
     assert vault.health_check()["bytes"] >= 0

@@ -18,7 +18,7 @@ from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import BadInputError, ForeignFileError, GhostTrackingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ConnectedLocation, ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.manifest import SeriesIndex
+from ghost_tracking.vault.history.manifest import HistoryManifest
 from ghost_tracking.vault.import_queue import InboxManifest
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest
 from ghost_tracking.vault.storage import LocalStorage, Storage
@@ -141,7 +141,7 @@ def test_a_key_that_is_taken_stays_below_the_root(key: str) -> None:
 # Manifests
 
 
-def series_manifest(path: str, **file: Any) -> dict[str, Any]:
+def history_manifest(path: str, **file: Any) -> dict[str, Any]:
     rows, hashes = [0] * 24, [""] * 24
     rows[3], hashes[3] = 1, "00000000000000ff"
     named = {"path": path, "period": LONG_AGO, "points": 1, "bytes": 1, "first": "a", "last": "b"} | file
@@ -192,7 +192,7 @@ def test_no_verb_touches_what_a_manifest_names_outside(
     where = form.format(str(tmp_path).strip("/"))
     below = where if where.startswith("/") else f"../{where}"
     manifests = {
-        layout.SERIES_MANIFEST: series_manifest(where),
+        layout.HISTORY_MANIFEST: history_manifest(where),
         layout.VIDEOS_MANIFEST: archive_manifest(below),
     }
     for inbox in (inbox_manifest(below), inbox_manifest("", bad=below)):
@@ -206,8 +206,8 @@ def test_no_verb_touches_what_a_manifest_names_outside(
 
 
 def test_a_manifest_that_names_another_file_is_set_aside_by_repair(vault: ParquetVaultHook, root: Path) -> None:
-    (root / "series").mkdir()
-    (root / layout.SERIES_MANIFEST).write_text(json.dumps(series_manifest("/etc/passwd")))
+    (root / "history").mkdir()
+    (root / layout.HISTORY_MANIFEST).write_text(json.dumps(history_manifest("/etc/passwd")))
     assert any("/etc/passwd" in problem for problem in vault.verify().problems)
     assert len(vault.repair().quarantined) == 1
     assert not vault.verify().problems
@@ -224,21 +224,21 @@ STRANGE = st.one_of(
 
 
 @given(st.sampled_from(["path", "period", "points", "bytes", "first", "last"]), STRANGE)
-@example("path", f"series/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet/../../x")
-@example("path", f"series/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet\n")
+@example("path", f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet/../../x")
+@example("path", f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet\n")
 @example("period", "9999-12")
 def test_a_manifest_of_series_has_files_of_series_or_is_damaged(name: str, value: Any) -> None:
-    good = f"series/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet"
-    content = series_manifest(good)
-    assert SeriesIndex.model_validate_json(json.dumps(content)).files[0].path == good
+    good = f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet"
+    content = history_manifest(good)
+    assert HistoryManifest.model_validate_json(json.dumps(content)).files[0].path == good
     content["files"][0][name] = value
     try:
-        index = SeriesIndex.model_validate_json(json.dumps(content))
+        manifest = HistoryManifest.model_validate_json(json.dumps(content))
     except ValueError:
         return
-    assert index.files[0].path == good
-    assert 0 <= index.files[0].points < 2**63
-    assert index.periods
+    assert manifest.files[0].path == good
+    assert 0 <= manifest.files[0].points < 2**63
+    assert manifest.periods
 
 
 @given(
@@ -246,18 +246,18 @@ def test_a_manifest_of_series_has_files_of_series_or_is_damaged(name: str, value
     STRANGE | st.dictionaries(st.text(max_size=10), STRANGE),
 )
 def test_hours_and_days_of_a_manifest_are_some_or_it_is_damaged(name: str, value: Any) -> None:
-    content = series_manifest(f"series/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet")
+    content = history_manifest(f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet")
     if name in {"days", "late"}:
         content[name] = value
     else:
         content["days"][LONG_AGO][name] = value
     try:
-        index = SeriesIndex.model_validate_json(json.dumps(content))
+        manifest = HistoryManifest.model_validate_json(json.dumps(content))
     except ValueError:
         return
-    for period in index.periods:
-        assert index.tallies(period) is not None
-        assert index.late_hours(period) == sorted(index.late_hours(period))
+    for period in manifest.periods:
+        assert manifest.tallies(period) is not None
+        assert manifest.late_hours(period) == sorted(manifest.late_hours(period))
 
 
 @given(STRANGE)
@@ -276,8 +276,8 @@ def test_names_in_the_archive_and_the_inbox_are_names_that_were_given(value: Any
 
 @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"version": ' + b"9" * 5_000 + b"}", b"\xff\xfe", b""])
 def test_a_manifest_that_is_no_json_is_damaged(vault: ParquetVaultHook, root: Path, data: bytes) -> None:
-    (root / "series").mkdir()
-    (root / layout.SERIES_MANIFEST).write_bytes(data)
+    (root / "history").mkdir()
+    (root / layout.HISTORY_MANIFEST).write_bytes(data)
     with pytest.raises(UnreadableFileError, match="manifest"):
         vault.read_history(VIDEO)
 
@@ -321,7 +321,7 @@ def test_a_linked_folder_is_another_tenants(vault: ParquetVaultHook, tmp_path: P
     assert any(f"metrics/date={LONG_AGO} is a symbolic link" in problem for problem in vault.verify().problems)
 
 
-@pytest.mark.parametrize("folder", ["series", "videos", "inbox", "roster", "availability", "_staging/parts"])
+@pytest.mark.parametrize("folder", ["history", "videos", "inbox", "roster", "availability", "_staging/parts"])
 def test_nothing_is_written_through_a_linked_folder(
     vault: ParquetVaultHook, tmp_path: Path, root: Path, folder: str
 ) -> None:
@@ -351,9 +351,9 @@ def test_unfinished_files_and_locks_are_not_followed_either(vault: ParquetVaultH
     storage = vault._storage
     (root / layout.SCRATCH / "1-old").symlink_to(outside / "secret")
     (root / layout.LOCKS).mkdir(exist_ok=True)
-    (root / layout.SERIES_LOCK).symlink_to(outside / "secret")
+    (root / layout.HISTORY_LOCK).symlink_to(outside / "secret")
     assert storage.sweep_scratch(datetime.now(UTC).timestamp() + 10) == 0
-    with pytest.raises(ForeignFileError), storage.lock(layout.SERIES_LOCK, 0):
+    with pytest.raises(ForeignFileError), storage.lock(layout.HISTORY_LOCK, 0):
         pass
     assert_untouched(outside, root)
 
@@ -371,7 +371,7 @@ def test_loops_break_nothing(vault: ParquetVaultHook, root: Path) -> None:
 def test_a_pipe_keeps_nobody_waiting(vault: ParquetVaultHook, root: Path) -> None:
     (root / f"metrics/{HOUR}").mkdir(parents=True)
     os.mkfifo(root / f"metrics/{HOUR}/{layout.STATS}")
-    os.mkfifo(root / layout.SERIES_LOCK.replace("series", "videos"))
+    os.mkfifo(root / layout.HISTORY_LOCK.replace("history", "videos"))
     with ThreadPoolExecutor(1) as thread:
         thread.submit(use, vault).result(timeout=30)
 

@@ -73,7 +73,7 @@ def test_hours_that_are_dropped_and_points_that_expire_weigh_nothing() -> None:
     )
     assert compacted == everything | {"hours": compacted["hours"]}
     assert compacted["hours"] < everything["hours"] / 1_000
-    assert recent["series"] < everything["series"] / 10
+    assert recent["history"] < everything["history"] / 10
     assert recent["metadata"] == 90 * 10_000 * Policy().weights.metadata
     assert least == recent | {"hours": compacted["hours"]}
 

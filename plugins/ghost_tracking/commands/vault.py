@@ -24,9 +24,11 @@ def add_vault_commands(commands: Commands) -> None:
     add_command(commands, "repair", _repair, text)
     text = "write the hours that are over once more, small, and delete their parts"
     add_command(commands, "seal", _seal, text)
-    compact = add_command(commands, "compact", _compact, "put closed days and months into series, by video")
+    compact = add_command(commands, "compact", _compact, "put closed days and months into the history, by video")
     compact.add_argument("--days-only", action="store_true", help="no months")
-    compact.add_argument("--drop-hours", action="store_true", help="delete hourly files whose points are in series")
+    compact.add_argument(
+        "--drop-hours", action="store_true", help="delete hourly files whose points are in the history"
+    )
     text = "count what is older than so many days; with --delete, delete it for good"
     expire = add_command(commands, "expire", _expire, text)
     expire.add_argument("days", type=_days)

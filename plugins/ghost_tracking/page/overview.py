@@ -141,7 +141,7 @@ def _vault(doors: Doors) -> dict[str, Any]:
     figures = doors.vault.figures
     weight = figures.weigh()
     newest = figures.newest_point(datetime.now(UTC))
-    of_points = weight.bytes["hours"] + weight.bytes["series"]
+    of_points = weight.bytes["hours"] + weight.bytes["history"]
     return {
         "bytes": weight.bytes,
         "total": sum(weight.bytes.values()),

@@ -171,7 +171,7 @@ def seal(*, dry_run: bool) -> dict[str, Any]:
 
 @task_body
 def compact(*, dry_run: bool) -> dict[str, Any]:
-    """Put closed days, and then months, into series by video; TransientError for those that could not be."""
+    """Put closed days, and then months, into the history by video; TransientError for those that could not be."""
     if dry_run:
         return _said("Dry run: nothing was compacted")
     settings = read_settings()
@@ -181,7 +181,7 @@ def compact(*, dry_run: bool) -> dict[str, Any]:
     message = f"Compacted {periods}: {counted(report.points, 'point')}, {counted(report.bytes, 'byte')}"
     if report.hours_dropped:
         dropped = counted(report.hours_dropped, "hourly file was", "hourly files were")
-        message += f"; {dropped} deleted, since series have the points"
+        message += f"; {dropped} deleted, since the history has the points"
     if report.failed:
         raise TransientError(f"{message}; {'; '.join(report.problems[:3])}")
     return _said(message) | report.as_dict()
@@ -206,7 +206,7 @@ def expire(*, dry_run: bool) -> dict[str, Any]:
     done = "would be deleted" if announced else "deleted"
     message = (
         f"Older than {counted(days, 'day')}: {counted(points.hours, 'hour')} with {counted(points.points, 'point')}, "
-        f"{counted(points.series_points, 'point')} of series and the metadata of "
+        f"{counted(points.history_points, 'point')} of the history and the metadata of "
         f"{counted(videos.videos + videos.staged, 'video')} {done}"
     )
     if announced and not dry_run:
@@ -237,7 +237,9 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
         for sentence in (*report.lost, *report.problems):
             log.error(sentence)
     found = vault.verify(start=since)
-    compared = f"{counted(found.points, 'point')} of {counted(found.hours, 'hour')} and {found.periods} series"
+    compared = (
+        f"{counted(found.points, 'point')} of {counted(found.hours, 'hour')} and {found.periods} periods of the history"
+    )
     message = f"{repaired}Compared {compared}"
     if found.problems:
         raise PermanentError(

@@ -1,8 +1,8 @@
 """Where things stand in a vault, as keys: paths relative to its root, with forward slashes.
 
 metrics/date=2026-01-15/hour=10/stats.parquet    what readers see, and nothing else
-series/manifest.json                             which hours are compacted into which of these files:
-series/day=…/<name>.parquet  series/month=…/…
+history/manifest.json                             which hours are compacted into which of these files:
+history/day=…/<name>.parquet  history/month=…/…
 videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
 roster/<name>.parquet                            ids of settled videos, a chunk each
 roster/heat/<name>.parquet                       how fast their views grew
@@ -27,8 +27,8 @@ from typing import Final
 from ghost_tracking.core.partitions import Partition, Period
 
 METRICS: Final = "metrics"
-SERIES: Final = "series"
-SERIES_MANIFEST: Final = f"{SERIES}/manifest.json"
+HISTORY: Final = "history"
+HISTORY_MANIFEST: Final = f"{HISTORY}/manifest.json"
 VIDEOS: Final = "videos"
 VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
 ROSTER: Final = "roster"
@@ -43,7 +43,7 @@ STAGED_VIDEOS: Final = f"{STAGING}/videos"
 STAGED_AVAILABILITY: Final = f"{STAGING}/availability"
 QUARANTINE: Final = f"{STAGING}/quarantine"
 LOCKS: Final = f"{STAGING}/locks"
-SERIES_LOCK: Final = f"{LOCKS}/series.lock"
+HISTORY_LOCK: Final = f"{LOCKS}/history.lock"
 VIDEOS_LOCK: Final = f"{LOCKS}/videos.lock"
 INBOX_LOCK: Final = f"{LOCKS}/inbox.lock"
 SCRATCH: Final = "_staging/tmp"
@@ -62,9 +62,9 @@ def stats(partition: Partition) -> str:
     return f"{METRICS}/{partition.path}/{STATS}"
 
 
-def series(period: Period, name: str) -> str:
+def history(period: Period, name: str) -> str:
     """A file of the points of a day or month."""
-    return f"{SERIES}/{period.path}/{name}{SUFFIX}"
+    return f"{HISTORY}/{period.path}/{name}{SUFFIX}"
 
 
 def chunk(name: str) -> str:

@@ -107,7 +107,7 @@ class CompactReport(Report):
     """What a compaction did.
 
     `compacted` days and months were written, `points` and `bytes` of them in all; those that could not be are `failed`
-    and are still read from what they were to be made of. `hours_dropped` hourly files went because the series have
+    and are still read from what they were to be made of. `hours_dropped` hourly files went because the history has
     all their points. `leftovers_deleted` counts files of compactions that were killed.
     """
 
@@ -194,13 +194,13 @@ class Waiting:
 class ExpireReport(Report):
     """What was deleted because of its age, or would be; points that lie in several layers count in each.
 
-    `hours` files under `metrics/` with `points`, `series_points` in series, `parts` staged, `set_aside` files in
+    `hours` files under `metrics/` with `points`, `history_points` in the history, `parts` staged, `set_aside` files in
     quarantine, `availability` events.
     """
 
     hours: int = 0
     points: int = 0
-    series_points: int = 0
+    history_points: int = 0
     parts: int = 0
     set_aside: int = 0
     availability: int = 0
@@ -255,8 +255,8 @@ class VerifyReport(Report):
 class RepairReport(Report):
     """What a repair did.
 
-    `restored` hours were written anew from series, `recompacted` periods anew from hours and what is left of series;
-    broken files are set aside as `quarantined`. `lost` are sentences about points that no layer has any more.
+    `restored` hours were written anew from the history, `recompacted` periods anew from hours and what is left of the
+    history; broken files are set aside as `quarantined`. `lost` are sentences about points that no layer has any more.
     """
 
     published: PublishReport = field(default_factory=PublishReport)

@@ -167,10 +167,10 @@ class Vault:
         keep_hours: bool = True,
         most_points_a_file: int | None = None,
     ) -> CompactReport:
-        """Put days that ended `margin` before `now`, and then (if `months`) months, into `series/`, by video.
+        """Put days that ended `margin` before `now`, and then (if `months`) months, into `history/`, by video.
 
         Seal before: a day with staged parts is not compacted. Compacted hours that got late points are compacted again.
-        Hourly files stay, unless `keep_hours` is False: then those go whose every point is proven to be in a series.
+        Hourly files stay, unless `keep_hours` is False: then those go whose every point is proven to be in the history.
         Every file is read back before the index names it. Takes about 1 GB of memory at most, whatever the size.
         What fails is in the report and stays as it is. Raises PartitionBusyError when another process seals or
         compacts, BadInputError for a `now` that is naive or lies in the future.
@@ -310,15 +310,15 @@ class Vault:
 
         return scan.frame(scan.read_latest(self._location.readable(), video_ids))
 
-    def series_files(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:
-        """The paths or URLs of the files of series that meet [start, end), None being open, for other readers.
+    def history_files(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:
+        """The paths or URLs of the files of the history that meet [start, end), None being open, for other readers.
 
-        Take them from here, or from `series/manifest.json`, and not from a pattern: while the vault is being compacted,
-        the folder has files that are not in force.
+        Take them from here, or from `history/manifest.json`, and not from a pattern: while the vault is being
+        compacted, the folder has files that are not in force.
         """
         from ghost_tracking.vault.points import scan
 
-        return [str(self._location.path / key) for key in scan.series_files(self._location.readable(), start, end)]
+        return [str(self._location.path / key) for key in scan.history_files(self._location.readable(), start, end)]
 
     def stage_videos(self, videos: Sequence[Video], discovered_at: datetime) -> None:
         """Write the metadata of newly found videos durably beside the archive, descriptions included, as one part.
@@ -435,7 +435,7 @@ class Vault:
         `ok`, `writable` (tried by writing), `problem` (a sentence why it cannot be written, or about points of the
         future, or None), `root`, `newest_point` (ISO 8601, UTC,
         or None), `points` and `partitions` (each counted once), `bytes` (of all layers), `layers` (by layer `files`,
-        `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, series of `days` and of `months`, `videos`,
+        `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, history of `days` and of `months`, `videos`,
         `availability`), `staged_parts` (not yet published), `staged_hours` (which hours they are of), `staged_videos`
         (not yet archived), `staged_availability` (parts that are not yet published), `late_hours` (to be compacted
         again), `unreadable` (name and reason of each broken file), `quarantined` (number of files set aside). Never
@@ -524,7 +524,7 @@ class Vault:
     @contextmanager
     def _closed_hours(self) -> Iterator[None]:
         """Keep other processes from sealing, compacting, expiring and repairing."""
-        with self._storage.lock(layout.SERIES_LOCK, self.lock_timeout):
+        with self._storage.lock(layout.HISTORY_LOCK, self.lock_timeout):
             yield
 
     def _publisher(self) -> "Publisher":

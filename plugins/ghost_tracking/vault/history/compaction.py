@@ -1,10 +1,10 @@
-"""Compaction: closed days, then closed months, become files of `series/`.
+"""Compaction: closed days, then closed months, become files of `history/`.
 
 New files are written beside the old ones, read back, and compared hour by hour with what they were made of; then the
-index is replaced in one step, and only then the files that it no longer names are deleted. Whatever is killed in
-between leaves files that no index names, which a later run sweeps.
+manifest is replaced in one step, and only then the files that it no longer names are deleted. Whatever is killed in
+between leaves files that no manifest names, which a later run sweeps.
 
-One process compacts at a time: under a lock where the storage has locks, else because the index is replaced only if
+One process compacts at a time: under a lock where the storage has locks, else because the manifest is replaced only if
 nobody has replaced it meanwhile. An hour that changed while it was being compacted is noted as late.
 """
 
@@ -21,8 +21,8 @@ import pyarrow as pa
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import MOST_POINTS_A_FILE, SeriesReader, SeriesWriter, beyond_series
-from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex, load
+from ghost_tracking.vault.history.encoding import MOST_POINTS_A_FILE, HistoryReader, HistoryWriter, beyond_history
+from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, load
 from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE, sweep
 from ghost_tracking.vault.listing import part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
@@ -49,7 +49,7 @@ class _Hours:
 
 
 class Compactor:
-    """Makes series of closed days and months on one storage. The caller holds `layout.SERIES_LOCK`."""
+    """Makes the history of closed days and months on one storage. The caller holds `layout.HISTORY_LOCK`."""
 
     def __init__(self, storage: Storage, most_points_a_file: int = MOST_POINTS_A_FILE) -> None:
         self._storage = storage
@@ -59,7 +59,7 @@ class Compactor:
         """Compact what closed `margin` before `now`: late hours, then days, then (if `months`) months.
 
         A day with staged parts is not closed. Without `keep_hours`, hourly files go whose every point is in a series;
-        with it, only those of late hours that have less than the series: whoever reads them would take a part of an
+        with it, only those of late hours that have less than the history: whoever reads them would take a part of an
         hour for all of it.
         """
         report = CompactReport()
@@ -70,30 +70,30 @@ class Compactor:
             report += self._each(self._months_due(now - margin), self._compact_month)
         report += self._drop_hours(late if keep_hours else None)
         named = {each.path for each in load(self._storage)[0].files}
-        swept = sweep(self._storage, layout.SERIES, named, now - LEFTOVER_AGE)
+        swept = sweep(self._storage, layout.HISTORY, named, now - LEFTOVER_AGE)
         return report + CompactReport(leftovers_deleted=swept)
 
     def rebuild(self, period: Period, sources: Collection[str], hours: Collection[Partition]) -> CompactReport:
-        """Make a period's series of these files of series and of these hours, whatever the index says of it."""
+        """Make a period's history of these files of it and of these hours, whatever the manifest says of it."""
         seen = _Hours()
         chunks = [*map(self._file_chunks, sources), *(self._hour_chunks(hour, seen) for hour in hours)]
         everything = set(period.hours)
         return self._commit(period, chunks, {}, seen, taken=everything, measured=everything)
 
-    def indexed(self, sources: Mapping[Period, Collection[str]]) -> SeriesIndex:
-        """An index of new files that hold the points of these ones, by period; nobody sees it yet."""
-        index = SeriesIndex()
+    def manifest_of(self, sources: Mapping[Period, Collection[str]]) -> HistoryManifest:
+        """A manifest of new files that hold the points of these ones, by period; nobody sees it yet."""
+        manifest = HistoryManifest()
         for period, names in sources.items():
             everything = set(period.hours)
             chunks = [self._file_chunks(name) for name in names]
-            _, index = self._written(index, period, chunks, {}, _Hours(), taken=everything, measured=everything)
-        return index
+            _, manifest = self._written(manifest, period, chunks, {}, _Hours(), taken=everything, measured=everything)
+        return manifest
 
     def forget(self, period: Period, gone: Wanted) -> CompactReport:
-        """Leave the hours that are `gone` out of a period's series; without any left, the period goes."""
-        index, _ = load(self._storage)
-        left = {hour: each for hour, each in index.tallies(period).items() if not gone(hour)}
-        chunks = [_without(self._file_chunks(each.path), gone) for each in index.files_of(period)] if left else []
+        """Leave the hours that are `gone` out of a period's history; without any left, the period goes."""
+        manifest, _ = load(self._storage)
+        left = {hour: each for hour, each in manifest.tallies(period).items() if not gone(hour)}
+        chunks = [_without(self._file_chunks(each.path), gone) for each in manifest.files_of(period)] if left else []
         return self._commit(period, chunks, left, _Hours(), taken=set(filter(gone, period.hours)))
 
     def _each(self, periods: Iterable[Period], work: Callable[[Period], CompactReport]) -> CompactReport:
@@ -109,22 +109,22 @@ class Compactor:
         return report
 
     def _late_periods(self) -> list[Period]:
-        index, _ = load(self._storage)
-        return [period for period in index.periods if self._settled(index.late_hours(period))]
+        manifest, _ = load(self._storage)
+        return [period for period in manifest.periods if self._settled(manifest.late_hours(period))]
 
     def _compact_late(self, period: Period) -> CompactReport:
-        index, _ = load(self._storage)
-        seen, late = _Hours(), index.late_hours(period)
-        chunks = [self._file_chunks(each.path) for each in index.files_of(period)]
+        manifest, _ = load(self._storage)
+        seen, late = _Hours(), manifest.late_hours(period)
+        chunks = [self._file_chunks(each.path) for each in manifest.files_of(period)]
         chunks += [self._hour_chunks(hour, seen) for hour in late]
-        known = {hour: each for hour, each in index.tallies(period).items() if hour not in late}
+        known = {hour: each for hour, each in manifest.tallies(period).items() if hour not in late}
         return self._commit(period, chunks, known, seen, taken=set(late), measured=set(late), drops=True)
 
     def _days_due(self, before: datetime) -> list[Period]:
-        index, _ = load(self._storage)
+        manifest, _ = load(self._storage)
         days = [Period.day(date) for date in published_dates(self._storage)]
         busy = {hour.date for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
-        due = [day for day in days if day.ends_at <= before and not index.holds(day.first) and day.first not in busy]
+        due = [day for day in days if day.ends_at <= before and not manifest.holds(day.first) and day.first not in busy]
         return [day for day in due if self._hours_of(day.first)]
 
     def _compact_day(self, day: Period) -> CompactReport:
@@ -141,16 +141,16 @@ class Compactor:
         return there
 
     def _months_due(self, before: datetime) -> list[Period]:
-        index, _ = load(self._storage)
-        days = [each for each in (Period.parse(each.period) for each in index.files) if not each.is_month]
+        manifest, _ = load(self._storage)
+        days = [each for each in (Period.parse(each.period) for each in manifest.files) if not each.is_month]
         months = sorted({Period.month(day.first) for day in days})
         candidates = {date for month in months for date in month.dates}
         uncompacted = {
             date
             for date in published_dates(self._storage)
-            if date in candidates and not index.holds(date) and self._hours_of(date)
+            if date in candidates and not manifest.holds(date) and self._hours_of(date)
         }
-        busy = {Partition.parse(path).date for path in index.late}
+        busy = {Partition.parse(path).date for path in manifest.late}
         return [
             month
             for month in months
@@ -160,9 +160,9 @@ class Compactor:
         ]
 
     def _compact_month(self, month: Period) -> CompactReport:
-        index, _ = load(self._storage)
-        chunks = [self._file_chunks(each.path) for each in index.files_of(month)]
-        return self._commit(month, chunks, index.tallies(month), _Hours(), taken=set())
+        manifest, _ = load(self._storage)
+        chunks = [self._file_chunks(each.path) for each in manifest.files_of(month)]
+        return self._commit(month, chunks, manifest.tallies(month), _Hours(), taken=set())
 
     def _commit(
         self,
@@ -175,26 +175,26 @@ class Compactor:
         measured: Collection[Partition] = (),
         drops: bool = False,
     ) -> CompactReport:
-        """Write, read back, compare, replace the index, delete what it no longer names.
+        """Write, read back, compare, replace the manifest, delete what it no longer names.
 
         `known` are the points that each hour must have in the new files, beside those that `seen` meets on the way;
         of `measured` hours only the merge knows which points they have. With `drops`, hours whose files have less than
         the new files are dropped in the same step: nobody takes one for whole, and `_drop_hours` deletes it.
         """
-        index, version = load(self._storage)
+        manifest, version = load(self._storage)
         if version is None:  # never a file without it
-            index.replace(self._storage, layout.SERIES_MANIFEST, expecting=None)
-            index, version = load(self._storage)
-        writer, after = self._written(index, period, chunks, known, seen, taken=taken, measured=measured)
+            manifest.replace(self._storage, layout.HISTORY_MANIFEST, expecting=None)
+            manifest, version = load(self._storage)
+        writer, after = self._written(manifest, period, chunks, known, seen, taken=taken, measured=measured)
         if drops:
             after = after.with_dropped(
                 hour for hour, each in seen.tallies.items() if not after.is_whole(hour, each.rows)
             )
         # when this fails, only a later sweep can tell that nobody names what was written
-        after.replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+        after.replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
         self._note_changed(seen)
         named = {each.path for each in after.files}
-        self._storage.delete(each.path for each in index.files if each.path not in named)
+        self._storage.delete(each.path for each in manifest.files if each.path not in named)
         written = writer.files
         return CompactReport(
             compacted=(period,), points=sum(each.points for each in written), bytes=sum(each.bytes for each in written)
@@ -202,7 +202,7 @@ class Compactor:
 
     def _written(
         self,
-        index: SeriesIndex,
+        manifest: HistoryManifest,
         period: Period,
         chunks: list[Chunks],
         known: Mapping[Partition, Tally],
@@ -210,11 +210,11 @@ class Compactor:
         *,
         taken: set[Partition],
         measured: Collection[Partition],
-    ) -> tuple[SeriesWriter, SeriesIndex]:
-        """Write and compare; the index that names what was written, which nobody sees yet."""
+    ) -> tuple[HistoryWriter, HistoryManifest]:
+        """Write and compare; the manifest that names what was written, which nobody sees yet."""
         log.info("Compacting %s", period)
         merged: dict[Partition, Tally] = {}
-        writer = SeriesWriter(self._storage, period, self._most_points)
+        writer = HistoryWriter(self._storage, period, self._most_points)
         with writer.discarding():
             for table in tables.merge_sorted(chunks):
                 writer.write(table)
@@ -222,12 +222,12 @@ class Compactor:
             written = writer.close()
             found = self._read_back(written)
             _require_equal(period, {**seen.tallies, **known, **merged}, found)
-        return writer, index.with_period(period, written, found, taken)
+        return writer, manifest.with_period(period, written, found, taken)
 
-    def _read_back(self, written: Iterable[SeriesFile]) -> dict[Partition, Tally]:
+    def _read_back(self, written: Iterable[HistoryFile]) -> dict[Partition, Tally]:
         found: dict[Partition, Tally] = {}
         for each in written:
-            for table in SeriesReader(self._storage, each.path).batches(_BATCH):
+            for table in HistoryReader(self._storage, each.path).batches(_BATCH):
                 tables.add_tallies(found, tables.tally(table))
         return found
 
@@ -237,8 +237,8 @@ class Compactor:
             hour for hour, version in seen.versions.items() if self._storage.version(layout.stats(hour)) != version
         ]
         if changed:
-            index, version = load(self._storage)
-            index.with_late(changed).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+            manifest, version = load(self._storage)
+            manifest.with_late(changed).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
 
     def _settled(self, hours: Iterable[Partition]) -> bool:
         """Whether there are hours, and none has parts that are not proven to be published."""
@@ -248,7 +248,7 @@ class Compactor:
         )
 
     def _file_chunks(self, key: str) -> Chunks:
-        return SeriesReader(self._storage, key).batches(_BATCH)
+        return HistoryReader(self._storage, key).batches(_BATCH)
 
     def _hour_chunks(self, hour: Partition, seen: _Hours) -> Chunks:
         blob = self._storage.read(layout.stats(hour))
@@ -263,40 +263,40 @@ class Compactor:
             ) from error
 
     def _drop_hours(self, late: Set[Partition] | None) -> CompactReport:
-        """Delete the hourly files whose points are all in the series; the index says so before they go.
+        """Delete the hourly files whose points are all in the history; the manifest says so before they go.
 
-        Where hours are kept, only those of `late` and of dropped hours that have less than the series.
+        Where hours are kept, only those of `late` and of dropped hours that have less than the history.
         """
-        index, version = load(self._storage)
-        dates = set(index.days) if late is None else _dates(index, late)
+        manifest, version = load(self._storage)
+        dates = set(manifest.days) if late is None else _dates(manifest, late)
         covered = {
             hour: seen
             for date in published_dates(self._storage)
             if date.isoformat() in dates
             for hour in self._hours_of(date)
-            if late is None or hour in late or index.is_dropped(hour)
-            if (seen := self._version_covered(hour, index, whole=late is None)) is not None
+            if late is None or hour in late or manifest.is_dropped(hour)
+            if (seen := self._version_covered(hour, manifest, whole=late is None)) is not None
         }
         if covered:
-            index.with_dropped(covered).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+            manifest.with_dropped(covered).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
         return CompactReport(hours_dropped=sum(self._drop(hour, seen) for hour, seen in covered.items()))
 
-    def _version_covered(self, hour: Partition, index: SeriesIndex, *, whole: bool) -> Version | None:
-        """The version of an hour's file if all its points are in the series, to the last one; else None.
+    def _version_covered(self, hour: Partition, manifest: HistoryManifest, *, whole: bool) -> Version | None:
+        """The version of an hour's file if all its points are in the history, to the last one; else None.
 
         Of one that has all that they have, only if `whole` ones are to go.
         """
-        if index.is_late(hour) or part_names(self._storage, hour):
+        if manifest.is_late(hour) or part_names(self._storage, hour):
             return None
         try:
             blob = self._storage.read(layout.stats(hour))
             points = files.decode(blob.data, hour)
-            known = index.tally(hour) or Tally(0, 0)
+            known = manifest.tally(hour) or Tally(0, 0)
             if points.num_rows >= known.rows:
                 same = tables.tally(points).get(hour, Tally(0, 0)) == known
                 return blob.version if whole and same else None
             # a part of the hour: what came late after its file had gone
-            return None if beyond_series(self._storage, index, hour, points).num_rows else blob.version
+            return None if beyond_history(self._storage, manifest, hour, points).num_rows else blob.version
         except (UnreadableFileError, FileNotFoundError):
             return None
 
@@ -315,14 +315,14 @@ def _require_equal(period: Period, wanted: Mapping[Partition, Tally], found: Map
     differing = sorted(hour for hour in wanted.keys() | found.keys() if wanted.get(hour) != found.get(hour))
     if differing:
         raise UnreadableFileError(
-            f"the new series of {period} do not hold what they were made of: {len(differing)} hour(s) differ, first "
+            f"the new history of {period} does not hold what they were made of: {len(differing)} hour(s) differ, first "
             f"{differing[0]}; nothing was replaced"
         )
 
 
-def _dates(index: SeriesIndex, late: Set[Partition]) -> set[str]:
+def _dates(manifest: HistoryManifest, late: Set[Partition]) -> set[str]:
     """The compacted dates of these and of dropped hours."""
-    return {hour.date.isoformat() for hour in late} | {name for name, day in index.days.items() if day.dropped}
+    return {hour.date.isoformat() for hour in late} | {name for name, day in manifest.days.items() if day.dropped}
 
 
 def _without(chunks: Chunks, gone: Wanted) -> Chunks:

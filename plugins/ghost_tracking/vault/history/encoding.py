@@ -1,4 +1,4 @@
-"""Files of series: all points of a video one behind the other, in few bytes.
+"""Files of the history: all points of a video one behind the other, in few bytes.
 
 A row is a segment: consecutive points of one video that tell the same publish time. It holds its last point whole
 (`last_second`, `last_views` …), and how far each point before it is from the one that follows: `seconds_to_next`,
@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import SchemaDriftError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex
+from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.caches import VersionCache
 from ghost_tracking.vault.points import tables
@@ -36,7 +36,7 @@ from ghost_tracking.vault.points.tables import BROKEN, COUNTS, SCHEMA, Numbers, 
 from ghost_tracking.vault.storage import Storage
 
 _GAINS = pa.list_(pa.field("element", pa.int64()))
-SERIES_SCHEMA: Final = pa.schema(
+HISTORY_SCHEMA: Final = pa.schema(
     [
         pa.field("video_id", pa.string(), nullable=False),
         pa.field("published_second", pa.int64()),
@@ -74,11 +74,11 @@ _BYTES_AT_A_TIME: Final = 256 * 2**20
 
 _SECOND: Final = 1_000_000
 _NULL: Final = np.iinfo(np.int64).min
-_WRITING: Final = parquet.history_options(SERIES_SCHEMA)
+_WRITING: Final = parquet.history_options(HISTORY_SCHEMA)
 
 
 def segments(table: pa.Table) -> pa.Table:
-    """A table of points, sorted by key and each key once, as rows of `SERIES_SCHEMA`."""
+    """A table of points, sorted by key and each key once, as rows of `HISTORY_SCHEMA`."""
     count = table.num_rows
     moments, published = numbers(table["timestamp"]), numbers(table["published_at"], null=_NULL)
     ends = _ends(table, published)
@@ -97,11 +97,11 @@ def segments(table: pa.Table) -> pa.Table:
         column = table[name].combine_chunks()
         columns[f"last_{name}"] = column.take(pa.array(lasts))
         columns[f"{name}_to_next"] = _all_but_last(offsets, ends, _gains(column, ends), _nulls(column))
-    return pa.table([columns[name] for name in SERIES_SCHEMA.names], schema=SERIES_SCHEMA)
+    return pa.table([columns[name] for name in HISTORY_SCHEMA.names], schema=HISTORY_SCHEMA)
 
 
 def flat(rows: pa.Table) -> pa.Table:
-    """Rows of `SERIES_SCHEMA` as points, in their order."""
+    """Rows of `HISTORY_SCHEMA` as points, in their order."""
     rows = rows.combine_chunks()
     steps = _column(rows, "seconds_to_next")
     lengths = pc.list_value_length(steps).to_numpy(zero_copy_only=False).astype(np.int64) + 1
@@ -203,7 +203,7 @@ def _nulls(column: pa.Array) -> Any:
 
 
 def _microseconds(offsets: Any, micros: Numbers, lasts: Any) -> pa.Array:
-    kind = SERIES_SCHEMA.field("microseconds").type
+    kind = HISTORY_SCHEMA.field("microseconds").type
     if not micros.any():
         return pa.nulls(len(lasts), kind)
     broken = np.logical_or.reduceat(micros != 0, offsets[:-1])
@@ -248,11 +248,11 @@ def _column(rows: pa.Table, name: str) -> pa.Array:
     return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
 
 
-class SeriesWriter:
+class HistoryWriter:
     """Writes a period's points into new files, of which no manifest knows yet."""
 
     def __init__(self, storage: Storage, period: Period, most_points: int = MOST_POINTS_A_FILE) -> None:
-        self.files: list[SeriesFile] = []
+        self.files: list[HistoryFile] = []
         self._storage = storage
         self._period = period
         self._most_points = most_points
@@ -271,7 +271,7 @@ class SeriesWriter:
         if self._pending_points >= 16 * _ROW_GROUP:
             self._flush()
 
-    def close(self) -> list[SeriesFile]:
+    def close(self) -> list[HistoryFile]:
         """Store what is left; all files that were written."""
         self._flush()
         self._store()
@@ -302,7 +302,7 @@ class SeriesWriter:
     def _write_group(self, rows: pa.Table, points: int) -> None:
         if self._open is None:
             sink = pa.BufferOutputStream()
-            self._open = sink, pq.ParquetWriter(sink, SERIES_SCHEMA, **_WRITING)
+            self._open = sink, pq.ParquetWriter(sink, HISTORY_SCHEMA, **_WRITING)
         self._open[1].write_table(rows.combine_chunks(), row_group_size=rows.num_rows)
         self._written += points
         self._borders += [rows["video_id"][0].as_py(), rows["video_id"][-1].as_py()]
@@ -315,10 +315,10 @@ class SeriesWriter:
         sink, writer = self._open
         writer.close()
         data = bytes(sink.getvalue())
-        key = layout.series(self._period, f"{self._stamp}-{len(self.files):03d}")
+        key = layout.history(self._period, f"{self._stamp}-{len(self.files):03d}")
         self._storage.put(key, data)
         self.files.append(
-            SeriesFile(
+            HistoryFile(
                 path=key,
                 period=self._period.name,
                 points=self._written,
@@ -335,8 +335,8 @@ _Footer = tuple[pq.FileMetaData, list[str], list[str]]
 _FOOTERS: Final = VersionCache[_Footer](most=256)
 
 
-class SeriesReader:
-    """Reads one file of series. For single videos its footer is parsed once in a process: files never change.
+class HistoryReader:
+    """Reads one file of the history. For single videos its footer is parsed once in a process: files never change.
 
     Raises `UnreadableFileError`, naming the file, for a broken one, and FileNotFoundError for one that has been
     compacted anew meanwhile.
@@ -356,7 +356,7 @@ class SeriesReader:
         metadata, firsts, lasts = self._footer()
         groups = sorted({group for each in video_ids for group in _groups_of(each, firsts, lasts)})
         if not groups:
-            return pa.schema([SERIES_SCHEMA.field(name) for name in columns or SERIES_SCHEMA.names]).empty_table()
+            return pa.schema([HISTORY_SCHEMA.field(name) for name in columns or HISTORY_SCHEMA.names]).empty_table()
         with self._naming_damage(), self._storage.open(self._key) as file:
             known = pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True, pre_buffer=False)
             rows = known.read_row_groups(groups, columns=columns, use_threads=False)
@@ -391,7 +391,7 @@ class SeriesReader:
 
     @staticmethod
     def _opened(file: Any) -> pq.ParquetFile:
-        return parquet.opened(file, SERIES_SCHEMA, parquet.SERIES, pre_buffer=False)
+        return parquet.opened(file, HISTORY_SCHEMA, parquet.HISTORY, pre_buffer=False)
 
     def _naming_damage(self) -> "_Naming":
         return _Naming(self._key)
@@ -449,54 +449,54 @@ def _groups_of(video_id: str, firsts: Sequence[str], lasts: Sequence[str]) -> It
 
 
 def points_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str]) -> pa.Table:
-    """The points of these videos in these files, file by file; raises as `SeriesReader`."""
-    readers = [SeriesReader(storage, key) for key in keys]
+    """The points of these videos in these files, file by file; raises as `HistoryReader`."""
+    readers = [HistoryReader(storage, key) for key in keys]
     if len(readers) <= _FEW:
         found = [each.segments(video_ids) for each in readers]
     else:
         with ThreadPoolExecutor(_THREADS) as threads:
             found = list(threads.map(lambda each: each.segments(video_ids), readers))
-    return flat(pa.concat_tables([SERIES_SCHEMA.empty_table(), *found]))
+    return flat(pa.concat_tables([HISTORY_SCHEMA.empty_table(), *found]))
 
 
-def points_of_hour(storage: Storage, index: SeriesIndex, hour: Partition) -> pa.Table:
-    """All that the series have of an hour, sorted by key; raises as `SeriesReader`."""
+def points_of_hour(storage: Storage, manifest: HistoryManifest, hour: Partition) -> pa.Table:
+    """All that the history has of an hour, sorted by key; raises as `HistoryReader`."""
     chunks = (
         tables.of_hours(table, [hour])
-        for period in index.periods
-        if hour in period and hour in index.tallies(period)
-        for each in index.files_of(period)
-        for table in SeriesReader(storage, each.path).batches(_HOURS_BATCH)
+        for period in manifest.periods
+        if hour in period and hour in manifest.tallies(period)
+        for each in manifest.files_of(period)
+        for table in HistoryReader(storage, each.path).batches(_HOURS_BATCH)
     )
     return tables.sort(tables.concat(chunks))
 
 
-def beyond_series(storage: Storage, index: SeriesIndex, hour: Partition, points: pa.Table) -> pa.Table:
-    """Those of an hour's points that the series lack, sorted by key; raises as `SeriesReader`."""
+def beyond_history(storage: Storage, manifest: HistoryManifest, hour: Partition, points: pa.Table) -> pa.Table:
+    """Those of an hour's points that the history lacks, sorted by key; raises as `HistoryReader`."""
     ids = sorted(set(points["video_id"].to_pylist()))
-    keys = [each.path for period in index.periods if hour in period for each in index.files_of(period)]
+    keys = [each.path for period in manifest.periods if hour in period for each in manifest.files_of(period)]
     return tables.without(tables.sort(points), points_of(storage, keys, ids))
 
 
-def newest_of_hour(storage: Storage, index: SeriesIndex, hour: Partition, until: datetime) -> datetime | None:
+def newest_of_hour(storage: Storage, manifest: HistoryManifest, hour: Partition, until: datetime) -> datetime | None:
     """The newest point up to `until` (aware), which is of this hour, the last one that has begun by then.
 
-    Only the last points of segments are read, unless later hours have points. Raises as `SeriesReader`.
+    Only the last points of segments are read, unless later hours have points. Raises as `HistoryReader`.
     """
-    keys = [each.path for period in index.periods if hour in period for each in index.files_of(period)]
+    keys = [each.path for period in manifest.periods if hour in period for each in manifest.files_of(period)]
     lasts = latest_of(storage, keys, None)
     ahead = pc.any(pc.greater(lasts["timestamp"], pa.scalar(until, lasts["timestamp"].type))).as_py()
-    return tables.newest(points_of_hour(storage, index, hour) if ahead else lasts, until)
+    return tables.newest(points_of_hour(storage, manifest, hour) if ahead else lasts, until)
 
 
 def latest_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str] | None) -> pa.Table:
-    """The last points of the segments of these videos (None: of all) in these files; raises as `SeriesReader`."""
-    readers = [SeriesReader(storage, key) for key in keys]
+    """The last points of the segments of these videos (None: of all) in these files; raises as `HistoryReader`."""
+    readers = [HistoryReader(storage, key) for key in keys]
     found = [each.lasts() if video_ids is None else each.segments(video_ids, LATEST) for each in readers]
-    return last_points(pa.concat_tables([SERIES_SCHEMA.empty_table().select(LATEST), *found]))
+    return last_points(pa.concat_tables([HISTORY_SCHEMA.empty_table().select(LATEST), *found]))
 
 
-def files_of_videos(files: Sequence[SeriesFile], video_ids: Sequence[str]) -> Mapping[SeriesFile, list[str]]:
+def files_of_videos(files: Sequence[HistoryFile], video_ids: Sequence[str]) -> Mapping[HistoryFile, list[str]]:
     """Which of these files may hold which of these videos."""
     found = {each: [video for video in video_ids if each.first <= video <= each.last] for each in files}
     return {each: videos for each, videos in found.items() if videos}

@@ -1,4 +1,4 @@
-"""The manifest of `series/`: which hours are compacted, into which files, and which of them have changed since."""
+"""The manifest of `history/`: which hours are compacted, into which files, and which of them have changed since."""
 
 import datetime as dt
 import re
@@ -35,7 +35,7 @@ def _hour(path: str) -> str:
     return path
 
 
-class SeriesFile(BaseModel):
+class HistoryFile(BaseModel):
     """A file of the points of a period, of the videos from `first` to `last`; its points and its size in bytes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -49,15 +49,15 @@ class SeriesFile(BaseModel):
 
     @model_validator(mode="after")
     def _is_of_its_period(self) -> Self:
-        """Stands where `series.SeriesWriter` puts the files of its period, and nowhere else."""
+        """Stands where `HistoryWriter` puts the files of its period, and nowhere else."""
         folder, _, name = self.path.rpartition("/")
-        if folder != f"{layout.SERIES}/{Period.parse(self.period).path}" or not _NAME.fullmatch(name):
-            raise ValueError(f"{self.path[:100]!r} is no file of the series of {self.period[:20]!r}")
+        if folder != f"{layout.HISTORY}/{Period.parse(self.period).path}" or not _NAME.fullmatch(name):
+            raise ValueError(f"{self.path[:100]!r} is no file of the history of {self.period[:20]!r}")
         return self
 
 
 class CompactedDay(BaseModel):
-    """Of each of the 24 hours of a day: how many points of it are in the series, and their hash (hexadecimal).
+    """Of each of the 24 hours of a day: how many points of it are in the history, and their hash (hexadecimal).
 
     `dropped` are the hours whose file under `metrics/` was given up: one that stands there all the same is not whole.
     """
@@ -79,18 +79,18 @@ class CompactedDay(BaseModel):
         )
 
     def tally(self, hour: int) -> Tally:
-        """What is in the series of this hour."""
+        """What is in the history of this hour."""
         return Tally(self.rows[hour], int(self.hash[hour] or "0", 16))
 
 
-class SeriesIndex(Manifest):
+class HistoryManifest(Manifest):
     """What is compacted.
 
-    `late`: compacted hours with points in `metrics/` that the series lack, as paths of partitions.
+    `late`: compacted hours with points in `metrics/` that the history lacks, as paths of partitions.
     """
 
     version: Literal[1] = 1
-    files: tuple[SeriesFile, ...] = ()
+    files: tuple[HistoryFile, ...] = ()
     days: dict[Annotated[str, AfterValidator(_day)], CompactedDay] = Field(default_factory=dict)
     late: tuple[Annotated[str, AfterValidator(_hour)], ...] = ()
 
@@ -104,7 +104,7 @@ class SeriesIndex(Manifest):
         """Whether this date is compacted."""
         return date.isoformat() in self.days
 
-    def files_of(self, period: Period) -> list[SeriesFile]:
+    def files_of(self, period: Period) -> list[HistoryFile]:
         """The files of a period, and of days within it."""
         return [each for each in self.files if Period.parse(each.period) in period]
 
@@ -113,7 +113,7 @@ class SeriesIndex(Manifest):
         return sorted(hour for hour in map(Partition.parse, self.late) if hour in period)
 
     def tallies(self, period: Period) -> dict[Partition, Tally]:
-        """What is in the series of each hour of a period; hours without points are absent."""
+        """What is in the history of each hour of a period; hours without points are absent."""
         found: dict[Partition, Tally] = {}
         for date in period.dates:
             if (day := self.days.get(date.isoformat())) is not None:
@@ -121,11 +121,12 @@ class SeriesIndex(Manifest):
         return found
 
     def is_whole(self, hour: Partition, rows: int) -> bool:
-        """Whether a file of so many points under `metrics/` has all points of its hour, so that series have no more.
+        """Whether a file of so many points under `metrics/` has all points of its hour, so that the history has no
+        more.
 
         This is the one rule by which readers, recipes, `verify` and `repair` tell a whole hour from what somebody
         left, restored or added of one: of a compacted day, a file that is neither late nor dropped and has at least as
-        many points as the series. Those have all points of every hour that is not late, so as many are the same ones.
+        many points as the history. Those have all points of every hour that is not late, so as many are the same ones.
         """
         known = self.tally(hour)
         return known is None or (rows >= known.rows and not self.is_late(hour) and not self.is_dropped(hour))
@@ -142,7 +143,7 @@ class SeriesIndex(Manifest):
         return known.rows + rows if changed else known.rows
 
     def is_late(self, hour: Partition) -> bool:
-        """Whether its file may have points that the series lack."""
+        """Whether its file may have points that the history lacks."""
         return hour.path in self._late
 
     @cached_property
@@ -150,7 +151,7 @@ class SeriesIndex(Manifest):
         return frozenset(self.late)
 
     def is_dropped(self, hour: Partition) -> bool:
-        """Whether the file of this hour was given up, so that the series alone have all its points."""
+        """Whether the file of this hour was given up, so that the history alone has all its points."""
         return hour.hour in self._dropped_of(hour.date)
 
     def _dropped_of(self, date: dt.date) -> tuple[int, ...]:
@@ -182,7 +183,7 @@ class SeriesIndex(Manifest):
         return self.model_copy(update={"days": days})
 
     def tally(self, hour: Partition) -> Tally | None:
-        """What is in the series of an hour; None where its day is not compacted."""
+        """What is in the history of an hour; None where its day is not compacted."""
         day = self.days.get(hour.date.isoformat())
         return None if day is None else day.tally(hour.hour)
 
@@ -190,7 +191,7 @@ class SeriesIndex(Manifest):
         """The same with these hours late."""
         return self.model_copy(update={"late": tuple(sorted({*self.late, *(hour.path for hour in hours)}))})
 
-    def with_file(self, each: SeriesFile, files: Collection[SeriesFile], gone: Mapping[Partition, Tally]) -> Self:
+    def with_file(self, each: HistoryFile, files: Collection[HistoryFile], gone: Mapping[Partition, Tally]) -> Self:
         """The same with other files in the place of one, which have all its points but those that are `gone`.
 
         A day of which no point is left is no longer compacted.
@@ -214,7 +215,7 @@ class SeriesIndex(Manifest):
     def with_period(
         self,
         period: Period,
-        files: Collection[SeriesFile],
+        files: Collection[HistoryFile],
         hours: Mapping[Partition, Tally],
         taken: Iterable[Partition],
     ) -> Self:
@@ -236,40 +237,42 @@ class SeriesIndex(Manifest):
         )
 
 
-def load(storage: Storage) -> tuple[SeriesIndex, Version | None]:
-    """The index as it stands, and its version for replacing it.
+def load(storage: Storage) -> tuple[HistoryManifest, Version | None]:
+    """The manifest as it stands, and its version for replacing it.
 
     UnreadableFileError for a damaged one, and where one is missing from beside its files.
     """
-    index, version = SeriesIndex.load(storage, layout.SERIES_MANIFEST)
-    if version is None and any(named_at(key) for key, _ in storage.walk(layout.SERIES)):
-        index, version = SeriesIndex.load(storage, layout.SERIES_MANIFEST)  # has it come meanwhile, before its files?
+    manifest, version = HistoryManifest.load(storage, layout.HISTORY_MANIFEST)
+    if version is None and any(named_at(key) for key, _ in storage.walk(layout.HISTORY)):
+        manifest, version = HistoryManifest.load(
+            storage, layout.HISTORY_MANIFEST
+        )  # has it come meanwhile, before its files?
         if version is None:
             raise UnreadableFileError(
-                f"{layout.SERIES_MANIFEST} is missing from beside its files: restore it from a backup, or repair the "
+                f"{layout.HISTORY_MANIFEST} is missing from beside its files: restore it from a backup, or repair the "
                 "vault",
-                key=layout.SERIES_MANIFEST,
+                key=layout.HISTORY_MANIFEST,
             )
-    return index, version
+    return manifest, version
 
 
-_PARSED: Final = VersionCache[SeriesIndex](most=256)
+_PARSED: Final = VersionCache[HistoryManifest](most=256)
 
 
-def current(storage: Storage) -> tuple[SeriesIndex, Version | None]:
+def current(storage: Storage) -> tuple[HistoryManifest, Version | None]:
     """As `load`, for readers: parsed once for each version."""
-    key = layout.SERIES_MANIFEST
+    key = layout.HISTORY_MANIFEST
     return _PARSED.get(storage, key, storage.version(key), partial(load, storage))
 
 
 def mark_late(storage: Storage, partition: Partition, published: pa.Table) -> None:
-    """Note that this hour is late, if it is compacted and its published points are not those in the series."""
+    """Note that this hour is late, if it is compacted and its published points are not those in the history."""
     points = tally(published).get(partition)
 
     def mark() -> None:
-        index, version = load(storage)
-        same = index.tallies(Period.day(partition.date)).get(partition) == points
-        if index.holds(partition.date) and not same and not index.is_late(partition):
-            index.with_late([partition]).replace(storage, layout.SERIES_MANIFEST, expecting=version)
+        manifest, version = load(storage)
+        same = manifest.tallies(Period.day(partition.date)).get(partition) == points
+        if manifest.holds(partition.date) and not same and not manifest.is_late(partition):
+            manifest.with_late([partition]).replace(storage, layout.HISTORY_MANIFEST, expecting=version)
 
     retry_overtaken(mark)

@@ -21,7 +21,7 @@ from ghost_tracking.errors import SchemaDriftError, UnreadableFileError
 
 _MIB: Final = 2**20
 MOST_FOOTER_BYTES: Final = 32 * _MIB
-"""The footer of the largest file of series takes 6 MB."""
+"""The footer of the largest file of the history takes 6 MB."""
 _END: Final = 8
 """The length of the footer, in four bytes, and the four that end every Parquet file."""
 
@@ -39,7 +39,7 @@ class Bounds:
 
 POINTS: Final = Bounds(10_000_000, 1024 * _MIB, 1 << 20, 128 * _MIB)
 """Of an hour, published or staged: read whole; row groups have up to 131,072 rows."""
-SERIES: Final = Bounds(32_000_000, 4096 * _MIB, 1 << 17, 64 * _MIB, 1 << 20)
+HISTORY: Final = Bounds(32_000_000, 4096 * _MIB, 1 << 17, 64 * _MIB, 1 << 20)
 """Up to 24 million points in segments; row groups have some 10,000 points, or one segment."""
 ARCHIVE: Final = Bounds(20_000_000, 16_384 * _MIB, 1 << 16, 512 * _MIB, 1 << 22)
 """Read by row groups, of up to 8,192 videos with some 10 kB each."""

@@ -6,8 +6,8 @@ their manifests: whoever is killed in between leaves a vault that readers can us
 finishes it. Nobody else's points change, and no position: where positions count (chunks of the roster, lists that are
 admitted), a neighbour's id takes the place of a forgotten one.
 
-Series go before hours: an hour's file with fewer points than its series would be taken for what came late after the
-file had gone, and be dropped by a compaction that comes in between.
+The history goes before hours: an hour's file with fewer points than its history would be taken for what came late after
+the file had gone, and be dropped by a compaction that comes in between.
 """
 
 import logging
@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import SeriesReader, SeriesWriter
+from ghost_tracking.vault.history.encoding import HistoryReader, HistoryWriter
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.import_queue import Inbox
 from ghost_tracking.vault.kit import parquet
@@ -62,7 +62,7 @@ def forget(
 ) -> ForgetReport:
     """Take these videos out of every layer, or only count what each has of them.
 
-    With `since` (aware), only of what may have come since then: hours, series and months that meet that time, and all
+    With `since` (aware), only of what may have come since then: hours, history and months that meet that time, and all
     that is staged, but neither the roster nor the lists in the inbox. Holds a file of an hour, a row group or some
     65,000 points at a time. Raises PartitionBusyError where somebody else seals or compacts.
     """
@@ -239,7 +239,7 @@ class Hours(Layer):
     def remove(self, key: str) -> None:
         hour = Partition.parse(key.removeprefix(f"{layout.METRICS}/").rpartition("/")[0])
         with (
-            self._storage.lock(layout.SERIES_LOCK, self._lock_timeout),
+            self._storage.lock(layout.HISTORY_LOCK, self._lock_timeout),
             self._storage.lock(layout.lock(hour), self._lock_timeout),
         ):
             blob = self._storage.read(key)
@@ -252,13 +252,13 @@ class Hours(Layer):
             self._storage.replace(key, encode(left, footer.parts), expecting=blob.version)
 
 
-class Series(Layer):
-    """Days and months by video, those too that no index names."""
+class History(Layer):
+    """Days and months by video, those too that no manifest names."""
 
-    name = "series"
+    name = "history"
 
     def keys(self) -> list[str]:
-        keys = sorted(unnamed(self._storage, layout.SERIES, ()))
+        keys = sorted(unnamed(self._storage, layout.HISTORY, ()))
         return [key for key in keys if self._since is None or self._meets(key)]
 
     def rows(self, key: str) -> int:
@@ -273,27 +273,27 @@ class Series(Layer):
         return points
 
     def remove(self, key: str) -> None:
-        with self._storage.lock(layout.SERIES_LOCK, self._lock_timeout):
-            index, version = load(self._storage)
-            each = next((file for file in index.files if file.path == key), None)
+        with self._storage.lock(layout.HISTORY_LOCK, self._lock_timeout):
+            manifest, version = load(self._storage)
+            each = next((file for file in manifest.files if file.path == key), None)
             if each is None:
                 _delete_leftover(self._storage, key)
                 return
             kept: dict[Partition, Tally] = {}
             gone: dict[Partition, Tally] = {}
-            writer = SeriesWriter(self._storage, Period.parse(each.period))
+            writer = HistoryWriter(self._storage, Period.parse(each.period))
             with writer.discarding():
                 for table in tables.merge_sorted([self._sorted_apart(key, kept, gone)]):
                     writer.write(table)
                 written = writer.close()
                 _require_same(each.path, kept, _tally(self._storage, (file.path for file in written)))
             # when this fails, only a later sweep can tell that nobody names what was written
-            index.with_file(each, written, gone).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+            manifest.with_file(each, written, gone).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
             self._storage.delete([key])
 
     def _sorted_apart(self, key: str, kept: dict[Partition, Tally], gone: dict[Partition, Tally]) -> Iterator[pa.Table]:
         """The points of a file that stay; of both those and the others the tallies."""
-        for table in SeriesReader(self._storage, key).batches(_BATCH):
+        for table in HistoryReader(self._storage, key).batches(_BATCH):
             mask = self._wanted.among(table)
             left = table.filter(pc.invert(mask))
             tables.add_tallies(gone, tables.tally(table.filter(mask)))
@@ -449,7 +449,7 @@ class Quarantine(Layer):
 
 LAYERS: Final[tuple[type[Layer], ...]] = (
     StagedPoints,
-    Series,
+    History,
     Hours,
     StagedAvailability,
     Availability,
@@ -475,7 +475,7 @@ def _delete_leftover(storage: Storage, key: str) -> None:
 def _tally(storage: Storage, keys: Iterable[str]) -> dict[Partition, Tally]:
     found: dict[Partition, Tally] = {}
     for key in keys:
-        for table in SeriesReader(storage, key).batches(_BATCH):
+        for table in HistoryReader(storage, key).batches(_BATCH):
             tables.add_tallies(found, tables.tally(table))
     return found
 

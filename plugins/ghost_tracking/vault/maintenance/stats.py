@@ -26,7 +26,7 @@ from ghost_tracking.vault.storage import Storage
 
 LAYERS: Final = {
     "hours": layout.METRICS,
-    "series": layout.SERIES,
+    "history": layout.HISTORY,
     "metadata": layout.VIDEOS,
     "roster": layout.ROSTER,
     "availability": layout.AVAILABILITY,
@@ -66,17 +66,17 @@ class Figures:
         Of compacted days from the manifest, else from the footers of the hours. UnreadableFileError, naming the file.
         """
         require_span(start, end)
-        index, _ = current(self._storage)
-        late = {Partition.parse(path) for path in index.late}
+        manifest, _ = current(self._storage)
+        late = {Partition.parse(path) for path in manifest.late}
         late |= {hour for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
         found: dict[Partition, int] = {}
-        for period in index.periods:
+        for period in manifest.periods:
             if period.meets(start, end):
-                tallies = index.tallies(period)
+                tallies = manifest.tallies(period)
                 found |= {hour: each.rows for hour, each in tallies.items() if hour.meets(start, end)}
         for hour in hours_between(self._storage, start, end):
-            if (not index.holds(hour.date) or hour in late) and (footer := self._footer(hour)) and footer.rows:
-                found[hour] = index.points(hour, footer.rows, changed=True)
+            if (not manifest.holds(hour.date) or hour in late) and (footer := self._footer(hour)) and footer.rows:
+                found[hour] = manifest.points(hour, footer.rows, changed=True)
         return found
 
     def newest_point(self, before: dt.datetime) -> dt.datetime | None:

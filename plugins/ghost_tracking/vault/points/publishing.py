@@ -234,12 +234,12 @@ class Publisher:
             return _Published(None, blob.version, _NOTHING, damage=error.message)
 
     def _rest(self, partition: Partition, published: _Published) -> pa.Table:
-        """What the series have of an hour whose published file is broken; nothing of any other."""
+        """What the history has of an hour whose published file is broken; nothing of any other."""
         if published.damage is not None:
             try:
                 return points_of_hour(self._storage, load(self._storage)[0], partition)
             except (UnreadableFileError, FileNotFoundError) as error:
-                log.error("%s is not made anew of its series: %s", partition, error)
+                log.error("%s is not made anew of its history: %s", partition, error)
         return tables.concat([])
 
     def _with_broken(
@@ -257,7 +257,7 @@ class Publisher:
         self._storage.put(aside, self._storage.read(key).data)
         problem = (
             f"{key} could not be read ({published.damage}): it is kept as {aside}, and was made anew of the staged "
-            f"parts that are left, and of its series where it is compacted, {rebuilt_rows} point(s); where it is not, "
+            f"parts that are left, and of its history where it is compacted, {rebuilt_rows} point(s); where it is not, "
             f"what had been sealed before is missing until {aside} is mended"
         )
         log.error(problem)
@@ -301,7 +301,7 @@ def _decoded(partition: Partition, key: str, data: bytes) -> pa.Table:
 
 
 def _fresh(published: _Published, rest: pa.Table, parts: _Parts) -> pa.Table:
-    """The points of series and parts whose keys are not published; sorted by key."""
+    """The points of the history and parts whose keys are not published; sorted by key."""
     staged = tables.merge([rest, *parts.tables.values()])
     if published.data is None or not staged.num_rows:
         return staged

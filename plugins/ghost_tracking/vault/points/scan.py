@@ -1,12 +1,13 @@
 """Reading the vault: every point once, whichever layer it lies in.
 
-A day that is compacted is read from its series, any other from its hours. Of a compacted day's hours those are read as
-well that may hold more than the series: the late ones, and those with staged parts. Where one question is for all
+A day that is compacted is read from its history, any other from its hours. Of a compacted day's hours those are read as
+well that may hold more than the history: the late ones, and those with staged parts. Where one question is for all
 videos of a span and the hourly files are there, they are read instead: they are by time, as the question is. But only a
-file that is whole stands for its hour (`SeriesIndex.is_whole`); of any other, what the series lack is added to them.
+file that is whole stands for its hour (`HistoryManifest.is_whole`); of any other, what the history lacks is added to
+them.
 
-Files of hours are read before the series, and judged by the index as it is then. A point leaves a file only when the
-index says that the series have it: whatever is compacted or dropped meanwhile, both together have all.
+Files of hours are read before the history, and judged by the manifest as it is then. A point leaves a file only when
+the manifest says that the history has it: whatever is compacted or dropped meanwhile, both together have all.
 """
 
 import datetime as dt
@@ -24,8 +25,8 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import SeriesReader, files_of_videos, latest_of, points_of
-from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex, current
+from ghost_tracking.vault.history.encoding import HistoryReader, files_of_videos, latest_of, points_of
+from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.storage import Storage
@@ -62,9 +63,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What to read for a question: the files of these `hours`, and series.
+    """What to read for a question: the files of these `hours`, and the history.
 
-    Of the series, the points of `lacking` hours (None: of all). `changed` hours may have points in their file alone.
+    Of the history, the points of `lacking` hours (None: of all). `changed` hours may have points in their file alone.
     """
 
     hours: tuple[Partition, ...]
@@ -137,17 +138,17 @@ def read_latest(storage: Storage, video_ids: Collection[str] | None) -> pa.Table
         hours = _from_hours(storage, question, _plan(storage, question), read)
         for day in chunked(hours, 24):
             found = tables.latest(tables.concat([found, *day]))
-        series = latest_of(storage, [each.path for each in _series(storage, question, None)], question.video_ids)
-        return tables.latest(tables.concat([series, found, *read.apart.values()]))
+        compacted = latest_of(storage, [each.path for each in _series(storage, question, None)], question.video_ids)
+        return tables.latest(tables.concat([compacted, found, *read.apart.values()]))
 
     return _at_one_moment(newest)
 
 
-def series_files(storage: Storage, start: dt.datetime | None, end: dt.datetime | None) -> list[str]:
-    """The keys of the files of series that meet [start, end)."""
+def history_files(storage: Storage, start: dt.datetime | None, end: dt.datetime | None) -> list[str]:
+    """The keys of the files of the history that meet [start, end)."""
     require_span(start, end)
-    index, _ = current(storage)
-    return [each.path for each in index.files if Period.parse(each.period).meets(start, end)]
+    manifest, _ = current(storage)
+    return [each.path for each in manifest.files if Period.parse(each.period).meets(start, end)]
 
 
 def frame(table: pa.Table) -> pd.DataFrame:
@@ -178,44 +179,44 @@ def _fitting_plan(storage: Storage, question: Question) -> _Plan:
 
 
 def _plan(storage: Storage, question: Question, *, by_time: bool = False) -> _Plan:
-    """What to read: hours where they are there (`by_time`), or series where they are there."""
-    index, version = current(storage)
-    changed = {hour for hour in staged_hours(storage) if index.holds(hour.date) and part_names(storage, hour)}
-    changed |= {Partition.parse(path) for path in index.late}
+    """What to read: hours where they are there (`by_time`), or the history where it is there."""
+    manifest, version = current(storage)
+    changed = {hour for hour in staged_hours(storage) if manifest.holds(hour.date) and part_names(storage, hour)}
+    changed |= {Partition.parse(path) for path in manifest.late}
     changed = {hour for hour in changed if hour.meets(question.start, question.end)}
-    plan = (_by_time if by_time else _by_video)(storage, question, index, frozenset(changed))
+    plan = (_by_time if by_time else _by_video)(storage, question, manifest, frozenset(changed))
     if current(storage)[1] != version:
-        raise FileChangedError("the series were compacted anew while the vault was being listed")
+        raise FileChangedError("the history was compacted anew while the vault was being listed")
     return plan
 
 
-def _by_video(storage: Storage, question: Question, index: SeriesIndex, changed: frozenset[Partition]) -> _Plan:
-    """Compacted days from their series, other days from their hours; of compacted days the hours that may have more."""
+def _by_video(storage: Storage, question: Question, manifest: HistoryManifest, changed: frozenset[Partition]) -> _Plan:
+    """Compacted days from the history, other days from their hours; of compacted days the hours that may have more."""
     start, end = question.start, question.end
     hours = set(changed)
     for date in published_dates(storage):
-        if not index.holds(date) and Period.day(date).meets(start, end):
+        if not manifest.holds(date) and Period.day(date).meets(start, end):
             hours |= {hour for hour in published_hours(storage, date) if hour.meets(start, end)}
     return _Plan(tuple(sorted(hours)), None, changed)
 
 
-def _by_time(storage: Storage, question: Question, index: SeriesIndex, changed: frozenset[Partition]) -> _Plan:
-    """Hours from their files where they have one, and from the series what has none, or not all of it."""
+def _by_time(storage: Storage, question: Question, manifest: HistoryManifest, changed: frozenset[Partition]) -> _Plan:
+    """Hours from their files where they have one, and from the history what has none, or not all of it."""
     start, end = question.start, question.end
     there = set(hours_between(storage, start, end))
-    hours = {hour for hour in there if hour in changed or not index.is_dropped(hour)}
-    compacted = {hour for period in index.periods if period.meets(start, end) for hour in index.tallies(period)}
+    hours = {hour for hour in there if hour in changed or not manifest.is_dropped(hour)}
+    compacted = {hour for period in manifest.periods if period.meets(start, end) for hour in manifest.tallies(period)}
     lacking = {hour for hour in compacted - hours if hour.meets(start, end)}
     return _Plan(tuple(sorted(hours)), frozenset(lacking), changed)
 
 
 def _points(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Table]:
-    """The tables of a plan, no point in two of them. Where an hour's file repeats what series hold, theirs stays."""
+    """The tables of a plan, no point in two of them. Where an hour's file repeats the history, that stays."""
     read = _Read()
     yield from _from_hours(storage, question, plan, read)
     wanted = None if plan.lacking is None else plan.lacking | read.apart.keys()
     doubled: list[pa.Table] = []
-    for table in _from_series(storage, question, wanted):
+    for table in _from_history(storage, question, wanted):
         apart = table if wanted is None else tables.of_hours(table, wanted)
         if read.whole and wanted is None:
             apart = tables.not_of_hours(apart, read.whole)
@@ -230,17 +231,17 @@ def _from_hours(storage: Storage, question: Question, plan: _Plan, read: _Read) 
     """The hours of a plan whose files are whole; `read` tells which, and has what the files of the others have."""
     for hour in plan.hours:
         rows, table = _hour(storage, hour, question)
-        # after the file: what has left it, or was never in it, is in the series of this index or of a later one
-        index, _ = current(storage)
-        if rows is not None and hour not in plan.changed and index.is_whole(hour, rows):
+        # after the file: what has left it, or was never in it, is in the history of this manifest or of a later one
+        manifest, _ = current(storage)
+        if rows is not None and hour not in plan.changed and manifest.is_whole(hour, rows):
             read.whole.add(hour)
             yield table
         else:
             read.apart[hour] = table
 
 
-def _from_series(storage: Storage, question: Question, hours: Set[Partition] | None) -> Iterator[pa.Table]:
-    """The series' points, by the index as it is now, from the files that may have any of these hours (None: any)."""
+def _from_history(storage: Storage, question: Question, hours: Set[Partition] | None) -> Iterator[pa.Table]:
+    """The history's points, by the present manifest, from the files that may have any of these hours (None: any)."""
     if hours is not None and not hours:
         return
     keys = [each.path for each in _series(storage, question, hours)]
@@ -248,17 +249,17 @@ def _from_series(storage: Storage, question: Question, hours: Set[Partition] | N
         yield tables.within(points_of(storage, keys, question.video_ids), question.start, question.end)
         return
     for key in keys:
-        for table in SeriesReader(storage, key).batches(_BATCH):
+        for table in HistoryReader(storage, key).batches(_BATCH):
             yield tables.within(table, question.start, question.end)
 
 
-def _series(storage: Storage, question: Question, hours: Set[Partition] | None) -> list[SeriesFile]:
-    index, _ = current(storage)
-    periods = [each for each in index.periods if each.meets(question.start, question.end)]
+def _series(storage: Storage, question: Question, hours: Set[Partition] | None) -> list[HistoryFile]:
+    manifest, _ = current(storage)
+    periods = [each for each in manifest.periods if each.meets(question.start, question.end)]
     if hours is not None:
-        dates = {hour.date for hour in hours if index.tally(hour) is not None}
+        dates = {hour.date for hour in hours if manifest.tally(hour) is not None}
         periods = [each for each in periods if not dates.isdisjoint(each.dates)]
-    found = [each for period in periods for each in index.files_of(period)]
+    found = [each for period in periods for each in manifest.files_of(period)]
     return found if question.video_ids is None else list(files_of_videos(found, question.video_ids))
 
 
