@@ -2,8 +2,8 @@
 
 The vault has points in `metrics/` (one file an hour) and, once a day is compacted, in `history/` (files by video, named
 by its manifest). An hour's file has all points of its hour, unless it is *changed* (late points may be in the file
-alone), or *dropped* (it was given up: all points are in the history), or has fewer points than the history has of that
-hour (somebody has removed it, and points came late; or has restored a part of it).
+alone), or *compacted-only* (it was given up: all points are in the history), or has fewer points than the history has
+of that hour (somebody has removed it, and points came late; or has restored a part of it).
 """
 
 import datetime as dt
@@ -63,7 +63,7 @@ class VaultFiles:
     history: tuple[HistoryFile, ...]
     files: tuple[Hour, ...]
     changed: frozenset[dt.datetime]
-    dropped: frozenset[dt.datetime]
+    compacted_only: frozenset[dt.datetime]
     compacted: dict[dt.datetime, int]
     """How many points the history has of an hour; without those that have none."""
     compacted_days: frozenset[dt.date]
@@ -82,7 +82,7 @@ class VaultFiles:
     def _of(cls, folder: Path, manifest: dict) -> "VaultFiles":
         days = {dt.date.fromisoformat(name): day for name, day in manifest.get("days", {}).items()}
         parts = (path.parent for path in folder.glob("_staging/parts/*/*/*") if path.suffix in {".part", ".parquet"})
-        changed = {_hour(*path.split("/")) for path in manifest.get("late", [])}
+        changed = {_hour(*path.split("/")) for path in manifest.get("stale", [])}
         changed |= {_hour(path.parent.name, path.name) for path in set(parts)}
         return cls(
             history=tuple(
@@ -94,7 +94,9 @@ class VaultFiles:
                 for path in sorted(folder.glob("metrics/date=*/hour=*/stats.parquet"))
             ),
             changed=frozenset(hour for hour in changed if hour.date() in days),
-            dropped=frozenset(_at(day, hour) for day, each in days.items() for hour in each.get("dropped", [])),
+            compacted_only=frozenset(
+                _at(day, hour) for day, each in days.items() for hour in each.get("compacted_only", [])
+            ),
             compacted={
                 _at(day, hour): each["rows"][hour]
                 for day, each in days.items()
@@ -121,14 +123,14 @@ class VaultFiles:
 
     def _is_whole(self, hour: Hour, points_in: Callable[[str], int]) -> bool:
         """Whether a file has all points of its hour: at least as many as the history, which have all but late ones."""
-        if hour.starts in self.changed or hour.starts in self.dropped:
+        if hour.starts in self.changed or hour.starts in self.compacted_only:
             return False
         return hour.starts not in self.compacted or points_in(hour.file) >= self.compacted[hour.starts]
 
     @property
     def _given_up(self) -> frozenset[dt.datetime]:
         """Hours whose points are all in the history, whatever stands in their place."""
-        return self.dropped - self.changed
+        return self.compacted_only - self.changed
 
     def by_video(self, video: str | None = None) -> Reading:
         """For a question about one video (None: about all) at all times: the history of the days that are compacted."""

@@ -824,7 +824,7 @@ def test_hours_go_after_compacting_where_the_setting_says_so(deployment: Deploym
     vault = old_points(deployment)
     deployment.set_settings(vault_keep_hours=False)
     janitor.seal(dry_run=False)
-    assert janitor.compact(dry_run=False)["hours_dropped"] == 30
+    assert janitor.compact(dry_run=False)["hours_deleted"] == 30
     assert not list((deployment.vault / "metrics").rglob("*.parquet"))
     assert len(vault.read_history("video")) == 30
 

@@ -514,7 +514,7 @@ def test_health_of_a_good_vault(three_hours: ParquetVaultHook, root: Path) -> No
         "staged_hours": ["date=2026-01-15/hour=10"],
         "staged_videos": 0,
         "staged_availability": 0,
-        "late_hours": [],
+        "stale_hours": [],
         "unreadable": [],
         "quarantined": 0,
     }

@@ -191,7 +191,7 @@ def test_the_newest_point_is_found_in_series_too(vault: ParquetVaultHook) -> Non
     assert vault.newest_point() == fresh.timestamp
 
 
-def test_the_newest_point_is_found_where_the_index_is_damaged(vault: ParquetVaultHook, storage: Storage) -> None:
+def test_the_newest_point_is_found_where_the_manifest_is_damaged(vault: ParquetVaultHook, storage: Storage) -> None:
     vault.seal(NOW)
     vault.compact(NOW - DAY)
     storage.put(layout.HISTORY_MANIFEST, b"{broken")

@@ -61,7 +61,7 @@ def tidy(root: str, connection: str, keep_hours: bool) -> dict[str, int]:
             done["overtaken"] += 1
             continue
         assert all("replaced" in each or "gone" in each or "No such" in each for each in report.problems), report
-        done.update(compacted=len(report.compacted), dropped=report.hours_dropped, overtaken=len(report.failed))
+        done.update(compacted=len(report.compacted), dropped=report.hours_deleted, overtaken=len(report.failed))
     return done
 
 
@@ -104,7 +104,7 @@ def test_two_janitors_at_once_lose_nothing(
     assert_holds(vault, written)
     assert [each for each in vault.verify().problems if "is in no manifest" not in each] == []
     health = vault.health_check()
-    assert (health["ok"], health["staged_parts"], health["late_hours"]) == (True, 0, [])
+    assert (health["ok"], health["staged_parts"], health["stale_hours"]) == (True, 0, [])
     print(done)
 
 

@@ -462,7 +462,7 @@ def shape(root: Path) -> dict[str, Any]:
         "quarantine": len(list((root / layout.QUARANTINE).rglob("*.part.broken"))),
         "history": [(each.period, each.points) for each in manifest.files],
         "days": manifest.days,
-        "late": manifest.late,
+        "stale": manifest.stale,
     }
 
 

@@ -84,7 +84,7 @@ def tidy_until(root: str, stop: str, keep_hours: bool) -> dict[str, int]:
         compacted = hook.compact(NOW, months=done["rounds"] % 3 == 2, keep_hours=keep_hours)
         assert compacted.problems == ()
         done.update(
-            rounds=1, sealed=len(sealed.sealed), compacted=len(compacted.compacted), dropped=compacted.hours_dropped
+            rounds=1, sealed=len(sealed.sealed), compacted=len(compacted.compacted), dropped=compacted.hours_deleted
         )
     return done
 

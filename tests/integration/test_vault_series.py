@@ -214,7 +214,7 @@ def test_a_day_with_staged_parts_is_not_compacted(vault: ParquetVaultHook) -> No
 def test_hours_can_go_once_they_are_compacted(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
-    assert vault.compact(LATER, keep_hours=False).hours_dropped == 60
+    assert vault.compact(LATER, keep_hours=False).hours_deleted == 60
     assert not list((root / "metrics").rglob("*.parquet"))
     assert_holds(vault, points)
     start, end = START + timedelta(minutes=30), START + 5 * HOUR + timedelta(seconds=3)
@@ -240,10 +240,10 @@ def test_late_points_into_compacted_hours(vault: ParquetVaultHook, root: Path, k
     assert_holds(vault, everything)
     vault.seal(LATER)
     assert_holds(vault, everything)
-    assert len(vault.health_check()["late_hours"]) == (2 if keep_hours else 3)
+    assert len(vault.health_check()["stale_hours"]) == (2 if keep_hours else 3)
     vault.compact(LATER, months=months, keep_hours=keep_hours)
     assert_holds(vault, everything)
-    assert vault.health_check()["late_hours"] == []
+    assert vault.health_check()["stale_hours"] == []
     assert vault.verify().problems == ()
     vault.compact(LATER, months=months, keep_hours=keep_hours)
     assert_holds(vault, everything)
@@ -365,7 +365,7 @@ def test_broken_series_are_made_anew_of_hours(vault: ParquetVaultHook, root: Pat
 
 
 @folder_only("the file is changed in place")
-def test_a_damaged_index_is_made_anew_of_the_series(vault: ParquetVaultHook, root: Path) -> None:
+def test_a_damaged_manifest_is_made_anew_of_the_series(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
     vault.compact(LATER, keep_hours=False)

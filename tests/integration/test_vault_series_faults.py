@@ -86,7 +86,7 @@ def hour_file(root: Path, hour: int) -> Path:
 def assert_well(vault: ParquetVaultHook) -> None:
     assert [problem for problem in vault.verify().problems if "was left by a killed compaction" not in problem] == []
     health = vault.health_check()
-    assert (health["ok"], health["late_hours"]) == (True, [])
+    assert (health["ok"], health["stale_hours"]) == (True, [])
 
 
 def leftovers(root: Path) -> list[str]:
@@ -358,7 +358,7 @@ def test_foreign_files_are_left_alone_and_told(vault: ParquetVaultHook, root: Pa
     assert_holds(vault, [each for each in [*points, late] if each.timestamp >= START + HOUR])
 
 
-def test_series_without_their_index_are_no_empty_vault(vault: ParquetVaultHook, root: Path) -> None:
+def test_series_without_their_manifest_are_no_empty_vault(vault: ParquetVaultHook, root: Path) -> None:
     points = some_points()
     fill(vault, points)
     compact(vault, keep_hours=False)

@@ -95,7 +95,7 @@ def _in_utc(frame: pl.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(frame.select("video_id", "timestamp").rows(), columns=["video_id", "timestamp"])
 
 
-def index_of(vault: ParquetVaultHook) -> HistoryManifest:
+def manifest_of(vault: ParquetVaultHook) -> HistoryManifest:
     return load(vault._storage)[0]
 
 
@@ -105,13 +105,13 @@ def spoil_manifest(vault: ParquetVaultHook) -> None:
 
 @pytest.mark.parametrize("keep_hours", [True, False])
 @pytest.mark.parametrize("late", [LATE, MANY], ids=["one", "more than there were"])
-def test_a_late_point_after_a_repair_that_made_the_index_anew(
+def test_a_late_point_after_a_repair_that_made_the_manifest_anew(
     vault: ParquetVaultHook, root: Path, keep_hours: bool, late: list[MetricPoint]
 ) -> None:
     night(vault, keep_hours=False)
     spoil_manifest(vault)
     assert vault.repair().lost == ()
-    assert (index_of(vault).is_dropped(TEN), index_of(vault).is_dropped(ELEVEN)) == (True, True)
+    assert (manifest_of(vault).is_compacted_only(TEN), manifest_of(vault).is_compacted_only(ELEVEN)) == (True, True)
     assert_every_reader_has(vault, ON_TIME)
     vault.stage(late)
     assert vault.publish().complete
@@ -123,13 +123,13 @@ def test_a_late_point_after_a_repair_that_made_the_index_anew(
     assert not (root / layout.stats(TEN)).exists()  # a part of the hour would be taken for all of it
 
 
-def test_a_repair_finds_late_points_in_files_of_hours_that_the_index_has_forgotten(vault: ParquetVaultHook) -> None:
+def test_a_repair_finds_late_points_in_files_of_hours_that_the_manifest_has_forgotten(vault: ParquetVaultHook) -> None:
     night(vault, keep_hours=False)
     vault.stage(MANY)
     assert vault.seal(LATER).complete
     spoil_manifest(vault)
     vault.repair()
-    assert index_of(vault).late == (TEN.path,)
+    assert manifest_of(vault).stale == (TEN.path,)
     assert_every_reader_has(vault, [*ON_TIME, *MANY])
     night(vault)
     assert_every_reader_has(vault, [*ON_TIME, *MANY])
@@ -192,7 +192,7 @@ def test_hours_that_somebody_brought_back_whole_are_read_as_such(
     assert_every_reader_has(vault, ON_TIME)
     spoil(vault)
     vault.repair()
-    assert not index_of(vault).is_dropped(TEN)
+    assert not manifest_of(vault).is_compacted_only(TEN)
     assert_every_reader_has(vault, ON_TIME)
     assert vault.verify().problems == ()
 

@@ -145,7 +145,7 @@ def history_manifest(path: str, **file: Any) -> dict[str, Any]:
     rows, hashes = [0] * 24, [""] * 24
     rows[3], hashes[3] = 1, "00000000000000ff"
     named = {"path": path, "period": LONG_AGO, "points": 1, "bytes": 1, "first": "a", "last": "b"} | file
-    return {"version": 1, "files": [named], "days": {LONG_AGO: {"rows": rows, "hash": hashes}}, "late": []}
+    return {"version": 1, "files": [named], "days": {LONG_AGO: {"rows": rows, "hash": hashes}}, "stale": []}
 
 
 def archive_manifest(name: str) -> dict[str, Any]:
@@ -242,12 +242,12 @@ def test_a_manifest_of_series_has_files_of_series_or_is_damaged(name: str, value
 
 
 @given(
-    st.sampled_from(["days", "late", "rows", "hash", "dropped"]),
+    st.sampled_from(["days", "stale", "rows", "hash", "compacted_only"]),
     STRANGE | st.dictionaries(st.text(max_size=10), STRANGE),
 )
 def test_hours_and_days_of_a_manifest_are_some_or_it_is_damaged(name: str, value: Any) -> None:
     content = history_manifest(f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet")
-    if name in {"days", "late"}:
+    if name in {"days", "stale"}:
         content[name] = value
     else:
         content["days"][LONG_AGO][name] = value
@@ -257,7 +257,7 @@ def test_hours_and_days_of_a_manifest_are_some_or_it_is_damaged(name: str, value
         return
     for period in manifest.periods:
         assert manifest.tallies(period) is not None
-        assert manifest.late_hours(period) == sorted(manifest.late_hours(period))
+        assert manifest.stale_hours(period) == sorted(manifest.stale_hours(period))
 
 
 @given(STRANGE)

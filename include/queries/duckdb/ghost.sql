@@ -75,37 +75,37 @@ CREATE OR REPLACE TEMP TABLE ghost_history AS
                     "last": "VARCHAR"}]'), recursive := true));
 
 -- Every hour that the vault knows. `file`: under metrics/. `history_points`: so many of it are in the history; null for
--- a day that is not compacted. `is_late`: its file may have points that the history lacks. `is_dropped`: its file was given up.
+-- a day that is not compacted. `is_stale`: its file may have points that the history lacks. `is_compacted_only`: its file was given up.
 CREATE OR REPLACE TEMP TABLE ghost_known AS
     WITH compacted AS (
-        SELECT key AS date, from_json(value, '{"rows": ["BIGINT"], "dropped": ["BIGINT"]}') AS day
+        SELECT key AS date, from_json(value, '{"rows": ["BIGINT"], "compacted_only": ["BIGINT"]}') AS day
         FROM json_each(getvariable('ghost_history_manifest'), '$.days')
     ), compacted_hours AS (
         SELECT 'date=' || date || '/hour=' || format('{:02d}', hour) AS name, day.rows[hour + 1] AS history_points,
-               coalesce(list_contains(day.dropped, hour), false) AS is_dropped
+               coalesce(list_contains(day.compacted_only, hour), false) AS is_compacted_only
         FROM compacted, range(24) hours(hour)
     ), files AS (
         SELECT regexp_extract(file, 'date=[0-9-]{10}/hour=[0-9]{2}') AS name, any_value(file) AS file
         FROM glob(getvariable('ghost_root') || '/metrics/*/*/stats.parquet') GROUP BY name
     ), changed AS (
-        SELECT unnest(from_json(coalesce(getvariable('ghost_history_manifest')::JSON -> 'late', '[]'), '["VARCHAR"]')) AS name
+        SELECT unnest(from_json(coalesce(getvariable('ghost_history_manifest')::JSON -> 'stale', '[]'), '["VARCHAR"]')) AS name
         UNION SELECT regexp_extract(file, 'date=[0-9-]{10}/hour=[0-9]{2}')
         FROM glob(getvariable('ghost_root') || '/_staging/parts/*/*/*') WHERE suffix(file, '.part') OR suffix(file, '.parquet')
     )
     SELECT name, strptime(name, 'date=%Y-%m-%d/hour=%H') AS starts, file, history_points,
-           history_points IS NOT NULL AND changed.name IS NOT NULL AS is_late, coalesce(is_dropped, false) AS is_dropped
+           history_points IS NOT NULL AND changed.name IS NOT NULL AS is_stale, coalesce(is_compacted_only, false) AS is_compacted_only
     FROM (FROM compacted_hours FULL JOIN files USING (name)) AS hours LEFT JOIN changed USING (name)
     WHERE name <> '';
 -- How many points the files have for which the history could stand: a footer each, a tenth of a millisecond.
 SET VARIABLE ghost_to_count = (
     SELECT coalesce(list(file), []) FROM ghost_known
-    WHERE file IS NOT NULL AND history_points > 0 AND NOT is_late AND NOT is_dropped);
+    WHERE file IS NOT NULL AND history_points > 0 AND NOT is_stale AND NOT is_compacted_only);
 -- The same hours. `is_changed`: the file does not have all points of its hour, but perhaps some that the history lacks: it
--- is late, or has fewer points than the history. `is_whole`: it has all.
+-- is stale, or has fewer points than the history. `is_whole`: it has all.
 CREATE OR REPLACE TEMP TABLE ghost_hours AS
     SELECT name, starts, file, history_points,
-           is_late OR coalesce(num_rows < history_points, false) AS is_changed,
-           file IS NOT NULL AND NOT is_changed AND NOT is_dropped AS is_whole
+           is_stale OR coalesce(num_rows < history_points, false) AS is_changed,
+           file IS NOT NULL AND NOT is_changed AND NOT is_compacted_only AS is_whole
     FROM ghost_known LEFT JOIN query(ghost_counting(getvariable('ghost_to_count'))) AS footers ON file_name = file;
 
 -- The same as lists, since read_parquet takes its files from nowhere else: `f` the file, of the time from `s` to `e`.

@@ -179,8 +179,8 @@ def compact(*, dry_run: bool) -> dict[str, Any]:
     report = vault.compact(now, months=settings.compacts_months, keep_hours=settings.vault_keep_hours)
     periods = ", ".join(map(str, report.compacted)) or "nothing"
     message = f"Compacted {periods}: {counted(report.points, 'point')}, {counted(report.bytes, 'byte')}"
-    if report.hours_dropped:
-        dropped = counted(report.hours_dropped, "hourly file was", "hourly files were")
+    if report.hours_deleted:
+        dropped = counted(report.hours_deleted, "hourly file was", "hourly files were")
         message += f"; {dropped} deleted, since the history has the points"
     if report.failed:
         raise TransientError(f"{message}; {'; '.join(report.problems[:3])}")

@@ -107,14 +107,14 @@ class CompactReport(Report):
     """What a compaction did.
 
     `compacted` days and months were written, `points` and `bytes` of them in all; those that could not be are `failed`
-    and are still read from what they were to be made of. `hours_dropped` hourly files went because the history has
+    and are still read from what they were to be made of. `hours_deleted` hourly files went because the history has
     all their points. `leftovers_deleted` counts files of compactions that were killed.
     """
 
     compacted: tuple[Period, ...] = ()
     points: int = 0
     bytes: int = 0
-    hours_dropped: int = 0
+    hours_deleted: int = 0
     leftovers_deleted: int = 0
     failed: tuple[Period, ...] = ()
     problems: tuple[str, ...] = ()

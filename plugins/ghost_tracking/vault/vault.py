@@ -437,7 +437,7 @@ class Vault:
         or None), `points` and `partitions` (each counted once), `bytes` (of all layers), `layers` (by layer `files`,
         `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, history of `days` and of `months`, `videos`,
         `availability`), `staged_parts` (not yet published), `staged_hours` (which hours they are of), `staged_videos`
-        (not yet archived), `staged_availability` (parts that are not yet published), `late_hours` (to be compacted
+        (not yet archived), `staged_availability` (parts that are not yet published), `stale_hours` (to be compacted
         again), `unreadable` (name and reason of each broken file), `quarantined` (number of files set aside). Never
         raises for a broken file. What footers do not tell, `verify` does.
         """

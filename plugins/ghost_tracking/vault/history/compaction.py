@@ -5,7 +5,7 @@ manifest is replaced in one step, and only then the files that it no longer name
 between leaves files that no manifest names, which a later run sweeps.
 
 One process compacts at a time: under a lock where the storage has locks, else because the manifest is replaced only if
-nobody has replaced it meanwhile. An hour that changed while it was being compacted is noted as late.
+nobody has replaced it meanwhile. An hour that changed while it was being compacted is noted as stale.
 """
 
 import datetime as dt
@@ -56,19 +56,19 @@ class Compactor:
         self._most_points = most_points_a_file
 
     def compact(self, now: datetime, margin: timedelta, *, months: bool, keep_hours: bool) -> CompactReport:
-        """Compact what closed `margin` before `now`: late hours, then days, then (if `months`) months.
+        """Compact what closed `margin` before `now`: stale hours, then days, then (if `months`) months.
 
         A day with staged parts is not closed. Without `keep_hours`, hourly files go whose every point is in a series;
-        with it, only those of late hours that have less than the history: whoever reads them would take a part of an
+        with it, only those of stale hours that have less than the history: whoever reads them would take a part of an
         hour for all of it.
         """
         report = CompactReport()
-        late = set(map(Partition.parse, load(self._storage)[0].late))
-        report += self._each(self._late_periods(), self._compact_late)
+        stale = set(map(Partition.parse, load(self._storage)[0].stale))
+        report += self._each(self._stale_periods(), self._compact_stale)
         report += self._each(self._days_due(now - margin), self._compact_day)
         if months:
             report += self._each(self._months_due(now - margin), self._compact_month)
-        report += self._drop_hours(late if keep_hours else None)
+        report += self._drop_hours(stale if keep_hours else None)
         named = {each.path for each in load(self._storage)[0].files}
         swept = sweep(self._storage, layout.HISTORY, named, now - LEFTOVER_AGE)
         return report + CompactReport(leftovers_deleted=swept)
@@ -108,17 +108,17 @@ class Compactor:
                 report += CompactReport(failed=(period,), problems=(problem,))
         return report
 
-    def _late_periods(self) -> list[Period]:
+    def _stale_periods(self) -> list[Period]:
         manifest, _ = load(self._storage)
-        return [period for period in manifest.periods if self._settled(manifest.late_hours(period))]
+        return [period for period in manifest.periods if self._settled(manifest.stale_hours(period))]
 
-    def _compact_late(self, period: Period) -> CompactReport:
+    def _compact_stale(self, period: Period) -> CompactReport:
         manifest, _ = load(self._storage)
-        seen, late = _Hours(), manifest.late_hours(period)
+        seen, stale = _Hours(), manifest.stale_hours(period)
         chunks = [self._file_chunks(each.path) for each in manifest.files_of(period)]
-        chunks += [self._hour_chunks(hour, seen) for hour in late]
-        known = {hour: each for hour, each in manifest.tallies(period).items() if hour not in late}
-        return self._commit(period, chunks, known, seen, taken=set(late), measured=set(late), drops=True)
+        chunks += [self._hour_chunks(hour, seen) for hour in stale]
+        known = {hour: each for hour, each in manifest.tallies(period).items() if hour not in stale}
+        return self._commit(period, chunks, known, seen, taken=set(stale), measured=set(stale), drops=True)
 
     def _days_due(self, before: datetime) -> list[Period]:
         manifest, _ = load(self._storage)
@@ -150,7 +150,7 @@ class Compactor:
             for date in published_dates(self._storage)
             if date in candidates and not manifest.holds(date) and self._hours_of(date)
         }
-        busy = {Partition.parse(path).date for path in manifest.late}
+        busy = {Partition.parse(path).date for path in manifest.stale}
         return [
             month
             for month in months
@@ -179,7 +179,8 @@ class Compactor:
 
         `known` are the points that each hour must have in the new files, beside those that `seen` meets on the way;
         of `measured` hours only the merge knows which points they have. With `drops`, hours whose files have less than
-        the new files are dropped in the same step: nobody takes one for whole, and `_drop_hours` deletes it.
+        the new files are made compacted-only in the same step: nobody takes one for whole, and `_drop_hours` deletes
+        it.
         """
         manifest, version = load(self._storage)
         if version is None:  # never a file without it
@@ -187,7 +188,7 @@ class Compactor:
             manifest, version = load(self._storage)
         writer, after = self._written(manifest, period, chunks, known, seen, taken=taken, measured=measured)
         if drops:
-            after = after.with_dropped(
+            after = after.with_compacted_only(
                 hour for hour, each in seen.tallies.items() if not after.is_whole(hour, each.rows)
             )
         # when this fails, only a later sweep can tell that nobody names what was written
@@ -232,13 +233,13 @@ class Compactor:
         return found
 
     def _note_changed(self, seen: _Hours) -> None:
-        """Hours that somebody has published while they were being compacted are late."""
+        """Hours that somebody has published while they were being compacted are stale."""
         changed = [
             hour for hour, version in seen.versions.items() if self._storage.version(layout.stats(hour)) != version
         ]
         if changed:
             manifest, version = load(self._storage)
-            manifest.with_late(changed).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
+            manifest.with_stale(changed).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
 
     def _settled(self, hours: Iterable[Partition]) -> bool:
         """Whether there are hours, and none has parts that are not proven to be published."""
@@ -262,31 +263,31 @@ class Compactor:
                 f"{layout.stats(hour)} cannot be read: {error.message}", key=layout.stats(hour)
             ) from error
 
-    def _drop_hours(self, late: Set[Partition] | None) -> CompactReport:
+    def _drop_hours(self, stale: Set[Partition] | None) -> CompactReport:
         """Delete the hourly files whose points are all in the history; the manifest says so before they go.
 
-        Where hours are kept, only those of `late` and of dropped hours that have less than the history.
+        Where hours are kept, only those of `stale` and of compacted-only hours that have less than the history.
         """
         manifest, version = load(self._storage)
-        dates = set(manifest.days) if late is None else _dates(manifest, late)
+        dates = set(manifest.days) if stale is None else _dates(manifest, stale)
         covered = {
             hour: seen
             for date in published_dates(self._storage)
             if date.isoformat() in dates
             for hour in self._hours_of(date)
-            if late is None or hour in late or manifest.is_dropped(hour)
-            if (seen := self._version_covered(hour, manifest, whole=late is None)) is not None
+            if stale is None or hour in stale or manifest.is_compacted_only(hour)
+            if (seen := self._version_covered(hour, manifest, whole=stale is None)) is not None
         }
         if covered:
-            manifest.with_dropped(covered).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
-        return CompactReport(hours_dropped=sum(self._drop(hour, seen) for hour, seen in covered.items()))
+            manifest.with_compacted_only(covered).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
+        return CompactReport(hours_deleted=sum(self._drop(hour, seen) for hour, seen in covered.items()))
 
     def _version_covered(self, hour: Partition, manifest: HistoryManifest, *, whole: bool) -> Version | None:
         """The version of an hour's file if all its points are in the history, to the last one; else None.
 
         Of one that has all that they have, only if `whole` ones are to go.
         """
-        if manifest.is_late(hour) or part_names(self._storage, hour):
+        if manifest.is_stale(hour) or part_names(self._storage, hour):
             return None
         try:
             blob = self._storage.read(layout.stats(hour))
@@ -320,9 +321,11 @@ def _require_equal(period: Period, wanted: Mapping[Partition, Tally], found: Map
         )
 
 
-def _dates(manifest: HistoryManifest, late: Set[Partition]) -> set[str]:
-    """The compacted dates of these and of dropped hours."""
-    return {hour.date.isoformat() for hour in late} | {name for name, day in manifest.days.items() if day.dropped}
+def _dates(manifest: HistoryManifest, stale: Set[Partition]) -> set[str]:
+    """The compacted dates of these and of compacted-only hours."""
+    return {hour.date.isoformat() for hour in stale} | {
+        name for name, day in manifest.days.items() if day.compacted_only
+    }
 
 
 def _without(chunks: Chunks, gone: Wanted) -> Chunks:

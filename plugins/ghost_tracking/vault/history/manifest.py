@@ -59,23 +59,24 @@ class HistoryFile(BaseModel):
 class CompactedDay(BaseModel):
     """Of each of the 24 hours of a day: how many points of it are in the history, and their hash (hexadecimal).
 
-    `dropped` are the hours whose file under `metrics/` was given up: one that stands there all the same is not whole.
+    `compacted_only` are the hours whose file under `metrics/` was given up: one that stands there all the same is not
+    whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: Annotated[tuple[Count, ...], Field(min_length=24, max_length=24)]
     hash: Annotated[tuple[_Hash, ...], Field(min_length=24, max_length=24)]
-    dropped: tuple[_Hour, ...] = ()
+    compacted_only: tuple[_Hour, ...] = ()
 
     @classmethod
-    def of(cls, date: dt.date, hours: Mapping[Partition, Tally], dropped: tuple[int, ...]) -> Self:
+    def of(cls, date: dt.date, hours: Mapping[Partition, Tally], compacted_only: tuple[int, ...]) -> Self:
         """The day `date` of these hours."""
         tallies = [hours.get(Partition(date, hour), _NONE) for hour in range(24)]
         return cls(
             rows=tuple(each.rows for each in tallies),
             hash=tuple(f"{each.hash:016x}" if each.rows else "" for each in tallies),
-            dropped=dropped,
+            compacted_only=compacted_only,
         )
 
     def tally(self, hour: int) -> Tally:
@@ -86,13 +87,13 @@ class CompactedDay(BaseModel):
 class HistoryManifest(Manifest):
     """What is compacted.
 
-    `late`: compacted hours with points in `metrics/` that the history lacks, as paths of partitions.
+    `stale`: compacted hours with points in `metrics/` that the history lacks, as paths of partitions.
     """
 
     version: Literal[1] = 1
     files: tuple[HistoryFile, ...] = ()
     days: dict[Annotated[str, AfterValidator(_day)], CompactedDay] = Field(default_factory=dict)
-    late: tuple[Annotated[str, AfterValidator(_hour)], ...] = ()
+    stale: tuple[Annotated[str, AfterValidator(_hour)], ...] = ()
 
     @property
     def periods(self) -> list[Period]:
@@ -108,9 +109,9 @@ class HistoryManifest(Manifest):
         """The files of a period, and of days within it."""
         return [each for each in self.files if Period.parse(each.period) in period]
 
-    def late_hours(self, period: Period) -> list[Partition]:
-        """The late hours of a period, in order."""
-        return sorted(hour for hour in map(Partition.parse, self.late) if hour in period)
+    def stale_hours(self, period: Period) -> list[Partition]:
+        """The stale hours of a period, in order."""
+        return sorted(hour for hour in map(Partition.parse, self.stale) if hour in period)
 
     def tallies(self, period: Period) -> dict[Partition, Tally]:
         """What is in the history of each hour of a period; hours without points are absent."""
@@ -125,11 +126,12 @@ class HistoryManifest(Manifest):
         more.
 
         This is the one rule by which readers, recipes, `verify` and `repair` tell a whole hour from what somebody
-        left, restored or added of one: of a compacted day, a file that is neither late nor dropped and has at least as
-        many points as the history. Those have all points of every hour that is not late, so as many are the same ones.
+        left, restored or added of one: of a compacted day, a file that is neither stale nor compacted-only and has at
+        least as many points as the history. Those have all points of every hour that is not stale, so as many are the
+        same ones.
         """
         known = self.tally(hour)
-        return known is None or (rows >= known.rows and not self.is_late(hour) and not self.is_dropped(hour))
+        return known is None or (rows >= known.rows and not self.is_stale(hour) and not self.is_compacted_only(hour))
 
     def points(self, hour: Partition, rows: int, *, changed: bool) -> int:
         """How many points an hour has whose file has `rows`; `changed`: some may be in the file alone.
@@ -138,32 +140,32 @@ class HistoryManifest(Manifest):
         compacted.
         """
         known = self.tally(hour)
-        if known is None or (rows >= known.rows and not self.is_dropped(hour)):
+        if known is None or (rows >= known.rows and not self.is_compacted_only(hour)):
             return rows
         return known.rows + rows if changed else known.rows
 
-    def is_late(self, hour: Partition) -> bool:
+    def is_stale(self, hour: Partition) -> bool:
         """Whether its file may have points that the history lacks."""
-        return hour.path in self._late
+        return hour.path in self._stale
 
     @cached_property
-    def _late(self) -> frozenset[str]:
-        return frozenset(self.late)
+    def _stale(self) -> frozenset[str]:
+        return frozenset(self.stale)
 
-    def is_dropped(self, hour: Partition) -> bool:
+    def is_compacted_only(self, hour: Partition) -> bool:
         """Whether the file of this hour was given up, so that the history alone has all its points."""
-        return hour.hour in self._dropped_of(hour.date)
+        return hour.hour in self._compacted_only_of(hour.date)
 
-    def _dropped_of(self, date: dt.date) -> tuple[int, ...]:
+    def _compacted_only_of(self, date: dt.date) -> tuple[int, ...]:
         day = self.days.get(date.isoformat())
-        return day.dropped if day is not None else ()
+        return day.compacted_only if day is not None else ()
 
-    def not_dropped(self, hour: Partition) -> Self:
-        """The same with this hour, of a compacted day, no longer dropped."""
+    def not_compacted_only(self, hour: Partition) -> Self:
+        """The same with this hour, of a compacted day, no longer compacted-only."""
         name = hour.date.isoformat()
-        dropped = tuple(each for each in self.days[name].dropped if each != hour.hour)
+        compacted_only = tuple(each for each in self.days[name].compacted_only if each != hour.hour)
         return self.model_copy(
-            update={"days": self.days | {name: self.days[name].model_copy(update={"dropped": dropped})}}
+            update={"days": self.days | {name: self.days[name].model_copy(update={"compacted_only": compacted_only})}}
         )
 
     def last_hour(self, until: dt.datetime) -> Partition | None:
@@ -173,13 +175,13 @@ class HistoryManifest(Manifest):
                 return max(begun)
         return None
 
-    def with_dropped(self, hours: Iterable[Partition]) -> Self:
-        """The same with these hours, all of compacted days, dropped."""
+    def with_compacted_only(self, hours: Iterable[Partition]) -> Self:
+        """The same with these hours, all of compacted days, compacted-only."""
         days = dict(self.days)
         for hour in hours:
             name = hour.date.isoformat()
-            dropped = tuple(sorted({*days[name].dropped, hour.hour}))
-            days[name] = days[name].model_copy(update={"dropped": dropped})
+            compacted_only = tuple(sorted({*days[name].compacted_only, hour.hour}))
+            days[name] = days[name].model_copy(update={"compacted_only": compacted_only})
         return self.model_copy(update={"days": days})
 
     def tally(self, hour: Partition) -> Tally | None:
@@ -187,9 +189,9 @@ class HistoryManifest(Manifest):
         day = self.days.get(hour.date.isoformat())
         return None if day is None else day.tally(hour.hour)
 
-    def with_late(self, hours: Iterable[Partition]) -> Self:
-        """The same with these hours late."""
-        return self.model_copy(update={"late": tuple(sorted({*self.late, *(hour.path for hour in hours)}))})
+    def with_stale(self, hours: Iterable[Partition]) -> Self:
+        """The same with these hours stale."""
+        return self.model_copy(update={"stale": tuple(sorted({*self.stale, *(hour.path for hour in hours)}))})
 
     def with_file(self, each: HistoryFile, files: Collection[HistoryFile], gone: Mapping[Partition, Tally]) -> Self:
         """The same with other files in the place of one, which have all its points but those that are `gone`.
@@ -204,7 +206,7 @@ class HistoryManifest(Manifest):
                 rows, sums = left[hour].rows - gone[hour].rows, (left[hour].hash - gone[hour].hash) % 2**64
                 left[hour] = Tally(rows, sums)
             if any(tally.rows for tally in left.values()):
-                days[date.isoformat()] = CompactedDay.of(date, left, day.dropped)
+                days[date.isoformat()] = CompactedDay.of(date, left, day.compacted_only)
             else:
                 del days[date.isoformat()]
         kept = [other for other in self.files if other != each]
@@ -219,20 +221,21 @@ class HistoryManifest(Manifest):
         hours: Mapping[Partition, Tally],
         taken: Iterable[Partition],
     ) -> Self:
-        """The same with a period compacted anew, in the place of whatever covers its dates; `taken` are no longer late.
+        """The same with a period compacted anew, in the place of whatever covers its dates; `taken` are no longer
+        stale.
 
         Where no point is left, the period is no longer compacted.
         """
         kept = [each for each in self.files if Period.parse(each.period) not in period]
         days = {name: day for name, day in self.days.items() if dt.date.fromisoformat(name) not in period.dates}
         dates = sorted({hour.date for hour in hours})
-        days |= {date.isoformat(): CompactedDay.of(date, hours, self._dropped_of(date)) for date in dates}
+        days |= {date.isoformat(): CompactedDay.of(date, hours, self._compacted_only_of(date)) for date in dates}
         gone = {hour.path for hour in taken}
         return self.model_copy(
             update={
                 "files": tuple(sorted([*kept, *files], key=lambda each: (each.period, each.first))),
                 "days": dict(sorted(days.items())),
-                "late": tuple(path for path in self.late if path not in gone),
+                "stale": tuple(path for path in self.stale if path not in gone),
             }
         )
 
@@ -265,14 +268,14 @@ def current(storage: Storage) -> tuple[HistoryManifest, Version | None]:
     return _PARSED.get(storage, key, storage.version(key), partial(load, storage))
 
 
-def mark_late(storage: Storage, partition: Partition, published: pa.Table) -> None:
-    """Note that this hour is late, if it is compacted and its published points are not those in the history."""
+def mark_stale(storage: Storage, partition: Partition, published: pa.Table) -> None:
+    """Note that this hour is stale, if it is compacted and its published points are not those in the history."""
     points = tally(published).get(partition)
 
     def mark() -> None:
         manifest, version = load(storage)
         same = manifest.tallies(Period.day(partition.date)).get(partition) == points
-        if manifest.holds(partition.date) and not same and not manifest.is_late(partition):
-            manifest.with_late([partition]).replace(storage, layout.HISTORY_MANIFEST, expecting=version)
+        if manifest.holds(partition.date) and not same and not manifest.is_stale(partition):
+            manifest.with_stale([partition]).replace(storage, layout.HISTORY_MANIFEST, expecting=version)
 
     retry_overtaken(mark)

@@ -7,7 +7,7 @@ finishes it. Nobody else's points change, and no position: where positions count
 admitted), a neighbour's id takes the place of a forgotten one.
 
 The history goes before hours: an hour's file with fewer points than its history would be taken for what came late after
-the file had gone, and be dropped by a compaction that comes in between.
+the file had gone, and be deleted by a compaction that comes in between.
 """
 
 import logging

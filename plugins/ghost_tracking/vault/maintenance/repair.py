@@ -18,7 +18,7 @@ from ghost_tracking.errors import (
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.encoding import points_of_hour
-from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_late
+from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_stale
 from ghost_tracking.vault.listing import hours_between, part_names, published_hours
 from ghost_tracking.vault.maintenance.verify import read_hour, tally_of
 from ghost_tracking.vault.points import files, future, tables
@@ -75,22 +75,22 @@ class Repairer:
         return RepairReport()
 
     def _compared(self, manifest: HistoryManifest) -> HistoryManifest:
-        """A manifest made anew, with what only the files of hours tell: which are dropped, and which are late."""
+        """A manifest made anew, with what only the files of hours tell: which are compacted-only or stale."""
         tallies = {hour: each for period in manifest.periods for hour, each in manifest.tallies(period).items()}
         dates = map(dt.date.fromisoformat, manifest.days)
-        dropped, late = [], []
+        compacted_only, stale = [], []
         for hour in {*tallies, *(hour for date in dates for hour in published_hours(self._storage, date))}:
             known = tallies.get(hour, Tally(0, 0))
             try:
                 points = read_hour(self._storage, hour)
             except FileNotFoundError:
-                dropped += [hour] if known.rows else []
+                compacted_only += [hour] if known.rows else []
             except UnreadableFileError:
                 continue  # it is mended next
             else:
-                dropped += [hour] if points.num_rows < known.rows else []
-                late += [hour] if tables.tally(points).get(hour, Tally(0, 0)) != known else []
-        return manifest.with_dropped(dropped).with_late(late)
+                compacted_only += [hour] if points.num_rows < known.rows else []
+                stale += [hour] if tables.tally(points).get(hour, Tally(0, 0)) != known else []
+        return manifest.with_compacted_only(compacted_only).with_stale(stale)
 
     def _set_future_aside(self, now: dt.datetime) -> RepairReport:
         """Points of hours to come leave the layers that readers see, and are kept in the quarantine."""
@@ -196,12 +196,12 @@ class Repairer:
         if not manifest.holds(hour.date) or part_names(self._storage, hour):
             return RepairReport()
         report = RepairReport()
-        if not manifest.is_dropped(hour):
+        if not manifest.is_compacted_only(hour):
             points, report = self._completed(hour, manifest, points)
         elif tables.tally(points).get(hour) == manifest.tally(hour):  # somebody has brought it back
             manifest, version = load(self._storage)
-            manifest.not_dropped(hour).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
-        mark_late(self._storage, hour, points)
+            manifest.not_compacted_only(hour).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
+        mark_stale(self._storage, hour, points)
         return report
 
     def _completed(self, hour: Partition, manifest: HistoryManifest, points: pa.Table) -> tuple[pa.Table, RepairReport]:

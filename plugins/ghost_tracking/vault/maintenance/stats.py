@@ -67,15 +67,15 @@ class Figures:
         """
         require_span(start, end)
         manifest, _ = current(self._storage)
-        late = {Partition.parse(path) for path in manifest.late}
-        late |= {hour for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
+        stale = {Partition.parse(path) for path in manifest.stale}
+        stale |= {hour for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
         found: dict[Partition, int] = {}
         for period in manifest.periods:
             if period.meets(start, end):
                 tallies = manifest.tallies(period)
                 found |= {hour: each.rows for hour, each in tallies.items() if hour.meets(start, end)}
         for hour in hours_between(self._storage, start, end):
-            if (not manifest.holds(hour.date) or hour in late) and (footer := self._footer(hour)) and footer.rows:
+            if (not manifest.holds(hour.date) or hour in stale) and (footer := self._footer(hour)) and footer.rows:
                 found[hour] = manifest.points(hour, footer.rows, changed=True)
         return found
 

@@ -98,7 +98,7 @@ def survey(storage: Storage) -> dict[str, Any]:
         "staged_hours": [hour.path for hour, names in unpublished.items() if names],
         "staged_videos": videos["staged_parts"],
         "staged_availability": events["staged_parts"],
-        "late_hours": list(manifest.late),
+        "stale_hours": list(manifest.stale),
         "unreadable": [*seen.unreadable, *videos["unreadable"], *events["unreadable"], *_foreign(storage)],
         "quarantined": sum(1 for _ in storage.walk(layout.QUARANTINE)),
         "future": list(future.problems(storage, manifest, now)),
@@ -253,7 +253,7 @@ def _points(storage: Storage, manifest: HistoryManifest, seen: _Survey) -> dict[
     """How many points each hour has, whichever layers have them."""
     points = {hour: each.rows for period in manifest.periods for hour, each in manifest.tallies(period).items()}
     for hour, rows in seen.rows.items():
-        changed = hour in points and (manifest.is_late(hour) or bool(part_names(storage, hour)))
+        changed = hour in points and (manifest.is_stale(hour) or bool(part_names(storage, hour)))
         points[hour] = manifest.points(hour, rows, changed=changed)
     return points
 
@@ -270,10 +270,10 @@ def _verify_hour(storage: Storage, manifest: HistoryManifest, hour: Partition) -
         gone = storage.version(layout.stats(hour)) is None
         return VerifyReport() if gone else VerifyReport(problems=(problem or "",))
     report = VerifyReport(hours=1, points=found[0].rows)
-    if not manifest.holds(hour.date) or manifest.is_late(hour) or part_names(storage, hour):
+    if not manifest.holds(hour.date) or manifest.is_stale(hour) or part_names(storage, hour):
         return report
     compacted = manifest.tally(hour) or Tally(0, 0)
-    if compacted == found[0] or (manifest.is_dropped(hour) and not _lacking(storage, manifest, hour)):
+    if compacted == found[0] or (manifest.is_compacted_only(hour) and not _lacking(storage, manifest, hour)):
         return report
     problem = (
         f"{layout.stats(hour)} has {found[0].rows:,} points, its history {compacted.rows:,}"

@@ -6,7 +6,7 @@ points and list change in one step. Parts stay until their hour is sealed. Hence
 wakes up late and overwrites a newer file, loses nothing: the next one finds what is missing and merges it.
 
 While an hour has parts, readers look into its published file even where the hour is compacted. Sealing notes a
-compacted hour that has changed as late before it deletes the parts.
+compacted hour that has changed as stale before it deletes the parts.
 """
 
 import logging
@@ -31,7 +31,7 @@ from ghost_tracking.errors import (
 )
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.encoding import points_of_hour
-from ghost_tracking.vault.history.manifest import load, mark_late
+from ghost_tracking.vault.history.manifest import load, mark_stale
 from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE
 from ghost_tracking.vault.kit.manifests import retry_overtaken
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
@@ -288,7 +288,7 @@ class Publisher:
         if tables.merge([published, *parts]).num_rows != published.num_rows:
             return None
         self._storage.settle(layout.stats(partition))
-        mark_late(self._storage, partition, published)
+        mark_stale(self._storage, partition, published)
         self._storage.delete(keys)
         return len(keys)
 

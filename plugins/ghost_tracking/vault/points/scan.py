@@ -7,7 +7,7 @@ file that is whole stands for its hour (`HistoryManifest.is_whole`); of any othe
 them.
 
 Files of hours are read before the history, and judged by the manifest as it is then. A point leaves a file only when
-the manifest says that the history has it: whatever is compacted or dropped meanwhile, both together have all.
+the manifest says that the history has it: whatever is compacted or deleted meanwhile, both together have all.
 """
 
 import datetime as dt
@@ -182,7 +182,7 @@ def _plan(storage: Storage, question: Question, *, by_time: bool = False) -> _Pl
     """What to read: hours where they are there (`by_time`), or the history where it is there."""
     manifest, version = current(storage)
     changed = {hour for hour in staged_hours(storage) if manifest.holds(hour.date) and part_names(storage, hour)}
-    changed |= {Partition.parse(path) for path in manifest.late}
+    changed |= {Partition.parse(path) for path in manifest.stale}
     changed = {hour for hour in changed if hour.meets(question.start, question.end)}
     plan = (_by_time if by_time else _by_video)(storage, question, manifest, frozenset(changed))
     if current(storage)[1] != version:
@@ -204,7 +204,7 @@ def _by_time(storage: Storage, question: Question, manifest: HistoryManifest, ch
     """Hours from their files where they have one, and from the history what has none, or not all of it."""
     start, end = question.start, question.end
     there = set(hours_between(storage, start, end))
-    hours = {hour for hour in there if hour in changed or not manifest.is_dropped(hour)}
+    hours = {hour for hour in there if hour in changed or not manifest.is_compacted_only(hour)}
     compacted = {hour for period in manifest.periods if period.meets(start, end) for hour in manifest.tallies(period)}
     lacking = {hour for hour in compacted - hours if hour.meets(start, end)}
     return _Plan(tuple(sorted(hours)), frozenset(lacking), changed)
