@@ -39,8 +39,8 @@ _MICROSECOND: Final = pd.Timedelta(microseconds=1)
 # Points
 
 
-def flat(segments: pd.DataFrame) -> pd.DataFrame:
-    """The points of a file of the history, in its order: `flat(pd.read_parquet(file, dtype_backend="pyarrow"))`.
+def decode(segments: pd.DataFrame) -> pd.DataFrame:
+    """The points of a file of the history, in its order: `decode(pd.read_parquet(file, dtype_backend="pyarrow"))`.
 
     TypeError for a frame of another backend, whose counts are no longer exact.
     """
@@ -48,7 +48,7 @@ def flat(segments: pd.DataFrame) -> pd.DataFrame:
         raise TypeError(
             'Read files of the history with dtype_backend="pyarrow": other columns round counts beside nulls'
         )
-    return _frame(_flat(pa.Table.from_pandas(segments, preserve_index=False)))
+    return _frame(_decode(pa.Table.from_pandas(segments, preserve_index=False)))
 
 
 def history_points(root: Root) -> pd.DataFrame:
@@ -88,7 +88,7 @@ def _plain(files: Iterable[str], video: str | None) -> Iterable[pd.DataFrame]:
 
 def _compacted(files: Iterable[str], video: str | None, hours: Sequence[dt.datetime] | None) -> Iterable[pd.DataFrame]:
     for file in files:
-        found = _frame(_flat(_read(file, video)))
+        found = _frame(_decode(_read(file, video)))
         yield found if hours is None else found[found["timestamp"].dt.floor("h").isin(hours)]
 
 
@@ -98,7 +98,7 @@ def _read(file: str, video: str | None, columns: list[str] | None = None) -> pa.
     return pq.read_table(file, columns=columns, filters=filters, partitioning=None)
 
 
-def _flat(rows: pa.Table) -> pa.Table:
+def _decode(rows: pa.Table) -> pa.Table:
     """A count is its segment's last one, which has no element in the lists, less all that was gained after it."""
     lengths = pc.list_value_length(rows["seconds_to_next"]).to_numpy().astype(np.int64) + 1
     where = np.repeat(np.arange(len(lengths)), lengths)

@@ -46,8 +46,8 @@ _KEY: Final = ["video_id", "timestamp"]
 # Points
 
 
-def flat(segments: pl.LazyFrame) -> pl.LazyFrame:
-    """The points of a file of the history, in its order: `flat(pl.scan_parquet(file))`. Filters by video reach it."""
+def decode(segments: pl.LazyFrame) -> pl.LazyFrame:
+    """The points of a file of the history, in its order: `decode(pl.scan_parquet(file))`. Filters by video reach it."""
     # the last point has no element: 0, or null where its count is
     gains = {
         f"{name}_to_next": pl.concat_list(f"{name}_to_next", pl.col(f"last_{last}") * 0)
@@ -79,7 +79,7 @@ def flat(segments: pl.LazyFrame) -> pl.LazyFrame:
 
 def history_points(root: Root) -> pl.LazyFrame:
     """The points that are compacted into the history."""
-    return flat(_segments([each.file for each in VaultFiles.of(root).history]))
+    return decode(_segments([each.file for each in VaultFiles.of(root).history]))
 
 
 def points(root: Root, since: Moment = None, until: Moment = None) -> pl.LazyFrame:
@@ -97,7 +97,7 @@ def history(root: Root, video: str) -> pl.DataFrame:
 
 
 def _every_point(reading: Reading, condition: pl.Expr | bool = True) -> pl.LazyFrame:
-    compacted = flat(_segments(reading.history)).filter(condition)
+    compacted = decode(_segments(reading.history)).filter(condition)
     if reading.hours is not None:
         compacted = compacted.filter(pl.col("timestamp").dt.truncate("1h").is_in(pl.Series(reading.hours, dtype=_TIME)))
     changed = _plain(reading.changed).filter(condition)

@@ -427,11 +427,11 @@ def test_hours_that_should_be_gone_are_not_taken_for_whole(tmp_path: Path, tool:
 def test_one_line_decodes_a_file_for_pandas_and_polars(tmp_path: Path) -> None:
     Scenario("months", LATER).build(tmp_path)
     for file in ParquetVaultHook(root=tmp_path).history_files():
-        found = listed(recipes_pandas.flat(pd.read_parquet(file, dtype_backend="pyarrow")))
-        assert found == listed(recipes_polars.flat(pl.scan_parquet(file)))
+        found = listed(recipes_pandas.decode(pd.read_parquet(file, dtype_backend="pyarrow")))
+        assert found == listed(recipes_polars.decode(pl.scan_parquet(file)))
         assert set(found) <= set(map(row, EARLY))
         with pytest.raises(TypeError, match="dtype_backend"):
-            recipes_pandas.flat(pd.read_parquet(file))
+            recipes_pandas.decode(pd.read_parquet(file))
 
 
 def test_recipes_import_nothing_of_this_project_or_airflow() -> None:

@@ -107,9 +107,9 @@ fine = moments.map(lambda moment: moment.replace(tzinfo=UTC))
 )
 def test_segments_and_flat_are_each_others_inverse(drawn: dict[tuple[str, datetime], tuple[Any, ...]]) -> None:
     table = tables.sort(tables.table_of([MetricPoint(*key, *values) for key, values in drawn.items()]))
-    made = encoding.segments(table)
+    made = encoding.encode(table)
     made.validate(full=True)
-    assert encoding.flat(made).equals(table)
+    assert encoding.decode(made).equals(table)
     assert made.num_rows <= table.num_rows
     if table.num_rows:
         assert (
@@ -117,7 +117,7 @@ def test_segments_and_flat_are_each_others_inverse(drawn: dict[tuple[str, dateti
             .sort_by("video_id")
             .equals(tables.latest(table).sort_by("video_id"))
         )
-        assert encoding.flat(made.slice(made.num_rows // 2)).num_rows <= table.num_rows
+        assert encoding.decode(made.slice(made.num_rows // 2)).num_rows <= table.num_rows
 
 
 @given(
@@ -151,8 +151,8 @@ def test_merging_in_pieces_is_merging_at_once(sources: list[list[tuple[str, int]
 
 def test_a_tally_notices_every_change() -> None:
     points = [point(video_id, START, 1, 2) for video_id in IDS]
-    whole_hour = tables.tally(tables.table_of(points))
-    assert tables.tally(tables.table_of(points[::-1])) == whole_hour
+    whole_hour = tables.checksums(tables.table_of(points))
+    assert tables.checksums(tables.table_of(points[::-1])) == whole_hour
     assert whole_hour[Partition.of(START)].rows == len(IDS)
     one = MetricPoint(IDS[0], START, 1, 2, 0, START - DAY)
     changes = [
@@ -163,9 +163,9 @@ def test_a_tally_notices_every_change() -> None:
         [*points[1:], MetricPoint(IDS[0], START + timedelta(microseconds=1), 1, 2, 0, START - DAY)],
         [*points[1:], MetricPoint(IDS[0], START, 1, 2, 0, None)],
     ]
-    assert tables.tally(tables.table_of([*points[1:], one])) == whole_hour
+    assert tables.checksums(tables.table_of([*points[1:], one])) == whole_hour
     for changed in changes:
-        assert tables.tally(tables.table_of(changed)) != whole_hour
+        assert tables.checksums(tables.table_of(changed)) != whole_hour
 
 
 # Compaction

@@ -111,7 +111,7 @@ def read_source(vault: ParquetVaultHook) -> None:
 def read_history(vault: ParquetVaultHook) -> None:
     reader = HistoryReader(vault._storage, KEY)
     reader.check()
-    reader.segments([VIDEO])
+    reader.rows_of([VIDEO])
     list(reader.batches(1 << 19))
     reader.lasts()
 

@@ -256,7 +256,7 @@ def test_hours_and_days_of_a_manifest_are_some_or_it_is_damaged(name: str, value
     except ValueError:
         return
     for period in manifest.periods:
-        assert manifest.tallies(period) is not None
+        assert manifest.checksums(period) is not None
         assert manifest.stale_hours(period) == sorted(manifest.stale_hours(period))
 
 

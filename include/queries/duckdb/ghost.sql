@@ -13,7 +13,7 @@
 --   history(video)                 one video by time, from its history: milliseconds
 --   latest                         the newest point of every video, without reading its history
 --   metrics                        what lies under metrics/, one file an hour, with `date` and `hour` of its path
---   history_points                  what is compacted into history/, flat
+--   history_points                  what is compacted into history/, decoded
 --   history_files                   the files of the history that are in force
 --   videos                         titles, tags, channels …, one row a video
 --
@@ -153,7 +153,7 @@ CREATE OR REPLACE TEMP MACRO ghost_holding(files, video) AS list_transform(list_
     video BETWEEN each['a'] AND each['z']), lambda each: each['f']);
 
 -- The points of files of the history.
-CREATE OR REPLACE TEMP MACRO ghost_flat(files) AS TABLE
+CREATE OR REPLACE TEMP MACRO ghost_decode(files) AS TABLE
     SELECT video_id,
            unnest(ghost_times(last_second, seconds_to_next, microseconds)) AS timestamp,
            unnest(ghost_counts(last_views, views_to_next)) AS views,
@@ -167,7 +167,7 @@ CREATE OR REPLACE TEMP MACRO ghost_plain(files) AS TABLE
     FROM query(ghost_reading(files, 'ghost_no_points'));
 
 CREATE OR REPLACE TEMP VIEW history_files AS FROM ghost_history ORDER BY period, first_id;
-CREATE OR REPLACE TEMP VIEW history_points AS FROM ghost_flat(ghost_within(getvariable('ghost_segments'), NULL, NULL));
+CREATE OR REPLACE TEMP VIEW history_points AS FROM ghost_decode(ghost_within(getvariable('ghost_segments'), NULL, NULL));
 CREATE OR REPLACE TEMP VIEW metrics AS FROM query(ghost_reading(getvariable('ghost_metrics'), 'ghost_no_points'));
 CREATE OR REPLACE TEMP VIEW videos AS FROM query(ghost_reading(getvariable('ghost_videos'), 'ghost_no_videos'));
 
@@ -179,12 +179,12 @@ CREATE OR REPLACE TEMP MACRO points_between(since, until) AS TABLE
         FROM query(ghost_reading(ghost_within(getvariable('ghost_whole'), since, until), 'ghost_no_points'))
         UNION ALL
         SELECT *, (timestamp AT TIME ZONE 'UTC')::DATE
-        FROM ghost_flat(ghost_within(getvariable('ghost_lacking'), since, until))
+        FROM ghost_decode(ghost_within(getvariable('ghost_lacking'), since, until))
         WHERE epoch_us(timestamp) // 3600000000 IN (SELECT hour FROM ghost_lacking)
         UNION ALL
         SELECT *, (timestamp AT TIME ZONE 'UTC')::DATE
         FROM ghost_plain(ghost_within(getvariable('ghost_changed'), since, until))
-        ANTI JOIN ghost_flat(ghost_within(getvariable('ghost_beside_changed'), since, until))
+        ANTI JOIN ghost_decode(ghost_within(getvariable('ghost_beside_changed'), since, until))
             USING (video_id, timestamp)
     ) WHERE (since IS NULL OR timestamp >= since::TIMESTAMPTZ) AND (until IS NULL OR timestamp < until::TIMESTAMPTZ);
 CREATE OR REPLACE TEMP VIEW points AS FROM points_between(NULL, NULL);
@@ -192,7 +192,7 @@ CREATE OR REPLACE TEMP VIEW points AS FROM points_between(NULL, NULL);
 -- The history of compacted days, hours of other days, and what changed hours have beyond the history.
 CREATE OR REPLACE TEMP MACRO history(video) AS TABLE
     WITH compacted AS MATERIALIZED (
-        FROM ghost_flat(ghost_holding(getvariable('ghost_segments'), video)) WHERE video_id = video
+        FROM ghost_decode(ghost_holding(getvariable('ghost_segments'), video)) WHERE video_id = video
     )
     FROM compacted
     UNION ALL

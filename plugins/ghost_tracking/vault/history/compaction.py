@@ -21,12 +21,18 @@ import pyarrow as pa
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import MOST_POINTS_A_FILE, HistoryReader, HistoryWriter, beyond_history
-from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, load
+from ghost_tracking.vault.history.encoding import (
+    MOST_POINTS_A_FILE,
+    HistoryReader,
+    HistoryWriter,
+    beyond_history,
+    checksums_of,
+)
+from ghost_tracking.vault.history.manifest import HistoryManifest, load
 from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE, sweep
 from ghost_tracking.vault.listing import part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
-from ghost_tracking.vault.points.tables import Tally
+from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.reports import CompactReport
 from ghost_tracking.vault.storage import Storage, Version
 
@@ -44,7 +50,7 @@ Wanted = Callable[[Partition], bool]
 class _Hours:
     """What was read of `metrics/` for a compaction: the points of each hour and the version of its file."""
 
-    tallies: dict[Partition, Tally] = field(default_factory=dict)
+    checksums: dict[Partition, Checksum] = field(default_factory=dict)
     versions: dict[Partition, Version] = field(default_factory=dict)
 
 
@@ -92,7 +98,7 @@ class Compactor:
     def forget(self, period: Period, gone: Wanted) -> CompactReport:
         """Leave the hours that are `gone` out of a period's history; without any left, the period goes."""
         manifest, _ = load(self._storage)
-        left = {hour: each for hour, each in manifest.tallies(period).items() if not gone(hour)}
+        left = {hour: each for hour, each in manifest.checksums(period).items() if not gone(hour)}
         chunks = [_without(self._file_chunks(each.path), gone) for each in manifest.files_of(period)] if left else []
         return self._commit(period, chunks, left, _Hours(), taken=set(filter(gone, period.hours)))
 
@@ -117,7 +123,7 @@ class Compactor:
         seen, stale = _Hours(), manifest.stale_hours(period)
         chunks = [self._file_chunks(each.path) for each in manifest.files_of(period)]
         chunks += [self._hour_chunks(hour, seen) for hour in stale]
-        known = {hour: each for hour, each in manifest.tallies(period).items() if hour not in stale}
+        known = {hour: each for hour, each in manifest.checksums(period).items() if hour not in stale}
         return self._commit(period, chunks, known, seen, taken=set(stale), measured=set(stale), drops=True)
 
     def _days_due(self, before: datetime) -> list[Period]:
@@ -162,13 +168,13 @@ class Compactor:
     def _compact_month(self, month: Period) -> CompactReport:
         manifest, _ = load(self._storage)
         chunks = [self._file_chunks(each.path) for each in manifest.files_of(month)]
-        return self._commit(month, chunks, manifest.tallies(month), _Hours(), taken=set())
+        return self._commit(month, chunks, manifest.checksums(month), _Hours(), taken=set())
 
     def _commit(
         self,
         period: Period,
         chunks: list[Chunks],
-        known: Mapping[Partition, Tally],
+        known: Mapping[Partition, Checksum],
         seen: _Hours,
         *,
         taken: set[Partition],
@@ -189,7 +195,7 @@ class Compactor:
         writer, after = self._written(manifest, period, chunks, known, seen, taken=taken, measured=measured)
         if drops:
             after = after.with_compacted_only(
-                hour for hour, each in seen.tallies.items() if not after.is_whole(hour, each.rows)
+                hour for hour, each in seen.checksums.items() if not after.is_whole(hour, each.rows)
             )
         # when this fails, only a later sweep can tell that nobody names what was written
         after.replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
@@ -206,7 +212,7 @@ class Compactor:
         manifest: HistoryManifest,
         period: Period,
         chunks: list[Chunks],
-        known: Mapping[Partition, Tally],
+        known: Mapping[Partition, Checksum],
         seen: _Hours,
         *,
         taken: set[Partition],
@@ -214,23 +220,16 @@ class Compactor:
     ) -> tuple[HistoryWriter, HistoryManifest]:
         """Write and compare; the manifest that names what was written, which nobody sees yet."""
         log.info("Compacting %s", period)
-        merged: dict[Partition, Tally] = {}
+        merged: dict[Partition, Checksum] = {}
         writer = HistoryWriter(self._storage, period, self._most_points)
         with writer.discarding():
             for table in tables.merge_sorted(chunks):
                 writer.write(table)
-                tables.add_tallies(merged, tables.tally(tables.of_hours(table, measured)) if measured else {})
+                tables.add_checksums(merged, tables.checksums(tables.of_hours(table, measured)) if measured else {})
             written = writer.close()
-            found = self._read_back(written)
-            _require_equal(period, {**seen.tallies, **known, **merged}, found)
+            found = checksums_of(self._storage, (each.path for each in written))
+            _require_equal(period, {**seen.checksums, **known, **merged}, found)
         return writer, manifest.with_period(period, written, found, taken)
-
-    def _read_back(self, written: Iterable[HistoryFile]) -> dict[Partition, Tally]:
-        found: dict[Partition, Tally] = {}
-        for each in written:
-            for table in HistoryReader(self._storage, each.path).batches(_BATCH):
-                tables.add_tallies(found, tables.tally(table))
-        return found
 
     def _note_changed(self, seen: _Hours) -> None:
         """Hours that somebody has published while they were being compacted are stale."""
@@ -256,7 +255,7 @@ class Compactor:
         seen.versions[hour] = blob.version
         try:
             for table in files.sorted_chunks(blob.data, hour):
-                tables.add_tallies(seen.tallies, tables.tally(table))
+                tables.add_checksums(seen.checksums, tables.checksums(table))
                 yield table
         except UnreadableFileError as error:
             raise type(error)(
@@ -292,9 +291,9 @@ class Compactor:
         try:
             blob = self._storage.read(layout.stats(hour))
             points = files.decode(blob.data, hour)
-            known = manifest.tally(hour) or Tally(0, 0)
+            known = manifest.checksum(hour) or Checksum(0, 0)
             if points.num_rows >= known.rows:
-                same = tables.tally(points).get(hour, Tally(0, 0)) == known
+                same = tables.checksums(points).get(hour, Checksum(0, 0)) == known
                 return blob.version if whole and same else None
             # a part of the hour: what came late after its file had gone
             return None if beyond_history(self._storage, manifest, hour, points).num_rows else blob.version
@@ -312,7 +311,7 @@ class Compactor:
         return False
 
 
-def _require_equal(period: Period, wanted: Mapping[Partition, Tally], found: Mapping[Partition, Tally]) -> None:
+def _require_equal(period: Period, wanted: Mapping[Partition, Checksum], found: Mapping[Partition, Checksum]) -> None:
     differing = sorted(hour for hour in wanted.keys() | found.keys() if wanted.get(hour) != found.get(hour))
     if differing:
         raise UnreadableFileError(

@@ -9,7 +9,7 @@ bytes gathered by place (BYTE_STREAM_SPLIT), take a third of the bytes that the 
 A count that YouTube did not show is null in its list. The gain of the last count shown before such ones leads to the
 segment's last count, or to 0 where that is null too. Fractions of seconds are null where there are none; `microseconds`
 is the list of those of all points.
-`flat` and `segments` are each other's inverse, to the bit.
+`decode` and `encode` are each other's inverse, to the bit.
 """
 
 import bisect
@@ -32,7 +32,7 @@ from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.caches import VersionCache
 from ghost_tracking.vault.points import tables
-from ghost_tracking.vault.points.tables import BROKEN, COUNTS, SCHEMA, Numbers, numbers
+from ghost_tracking.vault.points.tables import BROKEN, COUNTS, SCHEMA, Checksum, Numbers, numbers
 from ghost_tracking.vault.storage import Storage
 
 _GAINS = pa.list_(pa.field("element", pa.int64()))
@@ -69,6 +69,7 @@ _FEW: Final = 4
 
 _THREADS: Final = 4
 _HOURS_BATCH: Final = 1 << 19
+_CHECKED: Final = 64 * 1024
 _BYTES_AT_A_TIME: Final = 256 * 2**20
 """Of a file that is read whole, uncompressed: 51 row groups, which most batches have, take some 20 MB."""
 
@@ -77,7 +78,7 @@ _NULL: Final = np.iinfo(np.int64).min
 _WRITING: Final = parquet.history_options(HISTORY_SCHEMA)
 
 
-def segments(table: pa.Table) -> pa.Table:
+def encode(table: pa.Table) -> pa.Table:
     """A table of points, sorted by key and each key once, as rows of `HISTORY_SCHEMA`."""
     count = table.num_rows
     moments, published = numbers(table["timestamp"]), numbers(table["published_at"], null=_NULL)
@@ -100,7 +101,7 @@ def segments(table: pa.Table) -> pa.Table:
     return pa.table([columns[name] for name in HISTORY_SCHEMA.names], schema=HISTORY_SCHEMA)
 
 
-def flat(rows: pa.Table) -> pa.Table:
+def decode(rows: pa.Table) -> pa.Table:
     """Rows of `HISTORY_SCHEMA` as points, in their order."""
     rows = rows.combine_chunks()
     steps = _column(rows, "seconds_to_next")
@@ -289,7 +290,7 @@ class HistoryWriter:
     def _flush(self) -> None:
         if not self._pending:
             return
-        rows = segments(pa.concat_tables(self._pending))
+        rows = encode(pa.concat_tables(self._pending))
         self._pending, self._pending_points = [], 0
         behind = np.cumsum(pc.list_value_length(rows["seconds_to_next"]).to_numpy() + 1)
         start = 0
@@ -351,7 +352,7 @@ class HistoryReader:
         _FOOTERS.forget(self._storage, self._key)
         self._footer()
 
-    def segments(self, video_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+    def rows_of(self, video_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """The segments of these videos, by video and time; of `columns`, `video_id` among them (None: of all)."""
         metadata, firsts, lasts = self._footer()
         groups = sorted({group for each in video_ids for group in _groups_of(each, firsts, lasts)})
@@ -364,7 +365,7 @@ class HistoryReader:
 
     def batches(self, points: int) -> Iterator[pa.Table]:
         """All points by key, in tables of about this many; a video's may go on in the next one."""
-        yield from (flat(rows) for rows in self._rows(max(1, points // _ROW_GROUP), None))
+        yield from (decode(rows) for rows in self._rows(max(1, points // _ROW_GROUP), None))
 
     def lasts(self) -> pa.Table:
         """The columns `LATEST` of all segments."""
@@ -452,11 +453,20 @@ def points_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str]) -
     """The points of these videos in these files, file by file; raises as `HistoryReader`."""
     readers = [HistoryReader(storage, key) for key in keys]
     if len(readers) <= _FEW:
-        found = [each.segments(video_ids) for each in readers]
+        found = [each.rows_of(video_ids) for each in readers]
     else:
         with ThreadPoolExecutor(_THREADS) as threads:
-            found = list(threads.map(lambda each: each.segments(video_ids), readers))
-    return flat(pa.concat_tables([HISTORY_SCHEMA.empty_table(), *found]))
+            found = list(threads.map(lambda each: each.rows_of(video_ids), readers))
+    return decode(pa.concat_tables([HISTORY_SCHEMA.empty_table(), *found]))
+
+
+def checksums_of(storage: Storage, keys: Iterable[str], batch: int = _CHECKED) -> dict[Partition, Checksum]:
+    """The points of these files by hour, so many read at a time; raises as `HistoryReader`."""
+    found: dict[Partition, Checksum] = {}
+    for key in keys:
+        for table in HistoryReader(storage, key).batches(batch):
+            tables.add_checksums(found, tables.checksums(table))
+    return found
 
 
 def points_of_hour(storage: Storage, manifest: HistoryManifest, hour: Partition) -> pa.Table:
@@ -464,7 +474,7 @@ def points_of_hour(storage: Storage, manifest: HistoryManifest, hour: Partition)
     chunks = (
         tables.of_hours(table, [hour])
         for period in manifest.periods
-        if hour in period and hour in manifest.tallies(period)
+        if hour in period and hour in manifest.checksums(period)
         for each in manifest.files_of(period)
         for table in HistoryReader(storage, each.path).batches(_HOURS_BATCH)
     )
@@ -492,7 +502,7 @@ def newest_of_hour(storage: Storage, manifest: HistoryManifest, hour: Partition,
 def latest_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str] | None) -> pa.Table:
     """The last points of the segments of these videos (None: of all) in these files; raises as `HistoryReader`."""
     readers = [HistoryReader(storage, key) for key in keys]
-    found = [each.lasts() if video_ids is None else each.segments(video_ids, LATEST) for each in readers]
+    found = [each.lasts() if video_ids is None else each.rows_of(video_ids, LATEST) for each in readers]
     return last_points(pa.concat_tables([HISTORY_SCHEMA.empty_table().select(LATEST), *found]))
 
 

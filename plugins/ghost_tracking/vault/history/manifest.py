@@ -15,10 +15,10 @@ from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit.caches import VersionCache
 from ghost_tracking.vault.kit.manifests import Count, Manifest, retry_overtaken
 from ghost_tracking.vault.kit.names import named_at
-from ghost_tracking.vault.points.tables import Tally, tally
+from ghost_tracking.vault.points.tables import Checksum, checksums
 from ghost_tracking.vault.storage import Storage, Version
 
-_NONE: Final = Tally(0, 0)
+_NONE: Final = Checksum(0, 0)
 _NAME: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}-\d{3,6}\.parquet", re.ASCII)
 _Hash = Annotated[str, Field(pattern=r"^(?:[0-9a-f]{16})?$")]
 _Hour = Annotated[int, Field(ge=0, le=23)]
@@ -70,18 +70,18 @@ class CompactedDay(BaseModel):
     compacted_only: tuple[_Hour, ...] = ()
 
     @classmethod
-    def of(cls, date: dt.date, hours: Mapping[Partition, Tally], compacted_only: tuple[int, ...]) -> Self:
+    def of(cls, date: dt.date, hours: Mapping[Partition, Checksum], compacted_only: tuple[int, ...]) -> Self:
         """The day `date` of these hours."""
-        tallies = [hours.get(Partition(date, hour), _NONE) for hour in range(24)]
+        checksums = [hours.get(Partition(date, hour), _NONE) for hour in range(24)]
         return cls(
-            rows=tuple(each.rows for each in tallies),
-            hash=tuple(f"{each.hash:016x}" if each.rows else "" for each in tallies),
+            rows=tuple(each.rows for each in checksums),
+            hash=tuple(f"{each.hash:016x}" if each.rows else "" for each in checksums),
             compacted_only=compacted_only,
         )
 
-    def tally(self, hour: int) -> Tally:
+    def checksum(self, hour: int) -> Checksum:
         """What is in the history of this hour."""
-        return Tally(self.rows[hour], int(self.hash[hour] or "0", 16))
+        return Checksum(self.rows[hour], int(self.hash[hour] or "0", 16))
 
 
 class HistoryManifest(Manifest):
@@ -113,12 +113,12 @@ class HistoryManifest(Manifest):
         """The stale hours of a period, in order."""
         return sorted(hour for hour in map(Partition.parse, self.stale) if hour in period)
 
-    def tallies(self, period: Period) -> dict[Partition, Tally]:
+    def checksums(self, period: Period) -> dict[Partition, Checksum]:
         """What is in the history of each hour of a period; hours without points are absent."""
-        found: dict[Partition, Tally] = {}
+        found: dict[Partition, Checksum] = {}
         for date in period.dates:
             if (day := self.days.get(date.isoformat())) is not None:
-                found |= {Partition(date, hour): day.tally(hour) for hour in range(24) if day.rows[hour]}
+                found |= {Partition(date, hour): day.checksum(hour) for hour in range(24) if day.rows[hour]}
         return found
 
     def is_whole(self, hour: Partition, rows: int) -> bool:
@@ -130,7 +130,7 @@ class HistoryManifest(Manifest):
         least as many points as the history. Those have all points of every hour that is not stale, so as many are the
         same ones.
         """
-        known = self.tally(hour)
+        known = self.checksum(hour)
         return known is None or (rows >= known.rows and not self.is_stale(hour) and not self.is_compacted_only(hour))
 
     def points(self, hour: Partition, rows: int, *, changed: bool) -> int:
@@ -139,7 +139,7 @@ class HistoryManifest(Manifest):
         Too few where somebody had removed the file and more points came late than there were, until these are
         compacted.
         """
-        known = self.tally(hour)
+        known = self.checksum(hour)
         if known is None or (rows >= known.rows and not self.is_compacted_only(hour)):
             return rows
         return known.rows + rows if changed else known.rows
@@ -171,7 +171,7 @@ class HistoryManifest(Manifest):
     def last_hour(self, until: dt.datetime) -> Partition | None:
         """The last hour with points that has begun by `until` (aware); None where there is none."""
         for period in reversed(self.periods):
-            if begun := [hour for hour in self.tallies(period) if hour.starts_at <= until]:
+            if begun := [hour for hour in self.checksums(period) if hour.starts_at <= until]:
                 return max(begun)
         return None
 
@@ -184,16 +184,16 @@ class HistoryManifest(Manifest):
             days[name] = days[name].model_copy(update={"compacted_only": compacted_only})
         return self.model_copy(update={"days": days})
 
-    def tally(self, hour: Partition) -> Tally | None:
+    def checksum(self, hour: Partition) -> Checksum | None:
         """What is in the history of an hour; None where its day is not compacted."""
         day = self.days.get(hour.date.isoformat())
-        return None if day is None else day.tally(hour.hour)
+        return None if day is None else day.checksum(hour.hour)
 
     def with_stale(self, hours: Iterable[Partition]) -> Self:
         """The same with these hours stale."""
         return self.model_copy(update={"stale": tuple(sorted({*self.stale, *(hour.path for hour in hours)}))})
 
-    def with_file(self, each: HistoryFile, files: Collection[HistoryFile], gone: Mapping[Partition, Tally]) -> Self:
+    def with_file(self, each: HistoryFile, files: Collection[HistoryFile], gone: Mapping[Partition, Checksum]) -> Self:
         """The same with other files in the place of one, which have all its points but those that are `gone`.
 
         A day of which no point is left is no longer compacted.
@@ -201,11 +201,11 @@ class HistoryManifest(Manifest):
         days = dict(self.days)
         for date in {hour.date for hour in gone}:
             day = days[date.isoformat()]
-            left = {Partition(date, hour): day.tally(hour) for hour in range(24) if day.rows[hour]}
+            left = {Partition(date, hour): day.checksum(hour) for hour in range(24) if day.rows[hour]}
             for hour in [hour for hour in gone if hour.date == date]:
                 rows, sums = left[hour].rows - gone[hour].rows, (left[hour].hash - gone[hour].hash) % 2**64
-                left[hour] = Tally(rows, sums)
-            if any(tally.rows for tally in left.values()):
+                left[hour] = Checksum(rows, sums)
+            if any(each.rows for each in left.values()):
                 days[date.isoformat()] = CompactedDay.of(date, left, day.compacted_only)
             else:
                 del days[date.isoformat()]
@@ -218,7 +218,7 @@ class HistoryManifest(Manifest):
         self,
         period: Period,
         files: Collection[HistoryFile],
-        hours: Mapping[Partition, Tally],
+        hours: Mapping[Partition, Checksum],
         taken: Iterable[Partition],
     ) -> Self:
         """The same with a period compacted anew, in the place of whatever covers its dates; `taken` are no longer
@@ -270,11 +270,11 @@ def current(storage: Storage) -> tuple[HistoryManifest, Version | None]:
 
 def mark_stale(storage: Storage, partition: Partition, published: pa.Table) -> None:
     """Note that this hour is stale, if it is compacted and its published points are not those in the history."""
-    points = tally(published).get(partition)
+    points = checksums(published).get(partition)
 
     def mark() -> None:
         manifest, version = load(storage)
-        same = manifest.tallies(Period.day(partition.date)).get(partition) == points
+        same = manifest.checksums(Period.day(partition.date)).get(partition) == points
         if manifest.holds(partition.date) and not same and not manifest.is_stale(partition):
             manifest.with_stale([partition]).replace(storage, layout.HISTORY_MANIFEST, expecting=version)
 

@@ -14,7 +14,7 @@ import logging
 import re
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import HistoryReader, HistoryWriter
+from ghost_tracking.vault.history.encoding import HistoryReader, HistoryWriter, checksums_of
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.import_queue import Inbox
 from ghost_tracking.vault.kit import parquet
@@ -37,7 +37,7 @@ from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.metadata import Archive
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest
 from ghost_tracking.vault.points import files, tables
-from ghost_tracking.vault.points.tables import Tally
+from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.reports import ForgetReport, LayerReport
 from ghost_tracking.vault.roster_files import ChunkFiles
 from ghost_tracking.vault.storage import Storage
@@ -279,25 +279,27 @@ class History(Layer):
             if each is None:
                 _delete_leftover(self._storage, key)
                 return
-            kept: dict[Partition, Tally] = {}
-            gone: dict[Partition, Tally] = {}
+            kept: dict[Partition, Checksum] = {}
+            gone: dict[Partition, Checksum] = {}
             writer = HistoryWriter(self._storage, Period.parse(each.period))
             with writer.discarding():
                 for table in tables.merge_sorted([self._sorted_apart(key, kept, gone)]):
                     writer.write(table)
                 written = writer.close()
-                _require_same(each.path, kept, _tally(self._storage, (file.path for file in written)))
+                _require_same(each.path, kept, checksums_of(self._storage, (file.path for file in written)))
             # when this fails, only a later sweep can tell that nobody names what was written
             manifest.with_file(each, written, gone).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
             self._storage.delete([key])
 
-    def _sorted_apart(self, key: str, kept: dict[Partition, Tally], gone: dict[Partition, Tally]) -> Iterator[pa.Table]:
-        """The points of a file that stay; of both those and the others the tallies."""
+    def _sorted_apart(
+        self, key: str, kept: dict[Partition, Checksum], gone: dict[Partition, Checksum]
+    ) -> Iterator[pa.Table]:
+        """The points of a file that stay; of both those and the others the checksums."""
         for table in HistoryReader(self._storage, key).batches(_BATCH):
             mask = self._wanted.among(table)
             left = table.filter(pc.invert(mask))
-            tables.add_tallies(gone, tables.tally(table.filter(mask)))
-            tables.add_tallies(kept, tables.tally(left))
+            tables.add_checksums(gone, tables.checksums(table.filter(mask)))
+            tables.add_checksums(kept, tables.checksums(left))
             yield left
 
     def _meets(self, key: str) -> bool:
@@ -472,14 +474,6 @@ def _delete_leftover(storage: Storage, key: str) -> None:
         storage.delete([key])
 
 
-def _tally(storage: Storage, keys: Iterable[str]) -> dict[Partition, Tally]:
-    found: dict[Partition, Tally] = {}
-    for key in keys:
-        for table in HistoryReader(storage, key).batches(_BATCH):
-            tables.add_tallies(found, tables.tally(table))
-    return found
-
-
-def _require_same(path: str, wanted: dict[Partition, Tally], found: dict[Partition, Tally]) -> None:
+def _require_same(path: str, wanted: dict[Partition, Checksum], found: dict[Partition, Checksum]) -> None:
     if wanted != found:
         raise UnreadableFileError(f"what was written in the place of {path} does not hold the other videos' points")

@@ -17,13 +17,13 @@ from ghost_tracking.errors import (
 )
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.compaction import Compactor
-from ghost_tracking.vault.history.encoding import points_of_hour
+from ghost_tracking.vault.history.encoding import checksums_of, points_of_hour
 from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_stale
 from ghost_tracking.vault.listing import hours_between, part_names, published_hours
-from ghost_tracking.vault.maintenance.verify import read_hour, tally_of
+from ghost_tracking.vault.maintenance.verify import read_hour
 from ghost_tracking.vault.points import files, future, tables
 from ghost_tracking.vault.points.publishing import Publisher
-from ghost_tracking.vault.points.tables import Tally
+from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.reports import RepairReport
 from ghost_tracking.vault.storage import Storage
 
@@ -76,11 +76,11 @@ class Repairer:
 
     def _compared(self, manifest: HistoryManifest) -> HistoryManifest:
         """A manifest made anew, with what only the files of hours tell: which are compacted-only or stale."""
-        tallies = {hour: each for period in manifest.periods for hour, each in manifest.tallies(period).items()}
+        checksums = {hour: each for period in manifest.periods for hour, each in manifest.checksums(period).items()}
         dates = map(dt.date.fromisoformat, manifest.days)
         compacted_only, stale = [], []
-        for hour in {*tallies, *(hour for date in dates for hour in published_hours(self._storage, date))}:
-            known = tallies.get(hour, Tally(0, 0))
+        for hour in {*checksums, *(hour for date in dates for hour in published_hours(self._storage, date))}:
+            known = checksums.get(hour, Checksum(0, 0))
             try:
                 points = read_hour(self._storage, hour)
             except FileNotFoundError:
@@ -89,7 +89,7 @@ class Repairer:
                 continue  # it is mended next
             else:
                 compacted_only += [hour] if points.num_rows < known.rows else []
-                stale += [hour] if tables.tally(points).get(hour, Tally(0, 0)) != known else []
+                stale += [hour] if tables.checksums(points).get(hour, Checksum(0, 0)) != known else []
         return manifest.with_compacted_only(compacted_only).with_stale(stale)
 
     def _set_future_aside(self, now: dt.datetime) -> RepairReport:
@@ -137,9 +137,9 @@ class Repairer:
         """A history with a broken file, or other points than the manifest says, is made anew of files and hours."""
         manifest, _ = load(self._storage)
         names = [each.path for each in manifest.files_of(period)]
-        wanted = manifest.tallies(period)
+        wanted = manifest.checksums(period)
         try:
-            if tally_of(self._storage, names) == wanted:
+            if checksums_of(self._storage, names) == wanted:
                 return RepairReport()
         except (UnreadableFileError, FileNotFoundError) as error:
             log.error("The history of %s is broken: %s", period, error)
@@ -148,7 +148,7 @@ class Repairer:
         hours = [hour for date in period.dates for hour in self._sound_hours(date)]
         before = sum(each.rows for each in wanted.values())
         report = self._recompact(period, names, hours)
-        after = sum(each.rows for each in load(self._storage)[0].tallies(period).values())
+        after = sum(each.rows for each in load(self._storage)[0].checksums(period).values())
         if after < before:
             report += RepairReport(
                 lost=(f"{before - after:,} of {before:,} points of {period} are in no layer any more",)
@@ -174,7 +174,7 @@ class Repairer:
         sound = []
         for key in names:
             try:
-                tally_of(self._storage, [key])
+                checksums_of(self._storage, [key])
                 sound.append(key)
             except FileNotFoundError:
                 continue
@@ -198,7 +198,7 @@ class Repairer:
         report = RepairReport()
         if not manifest.is_compacted_only(hour):
             points, report = self._completed(hour, manifest, points)
-        elif tables.tally(points).get(hour) == manifest.tally(hour):  # somebody has brought it back
+        elif tables.checksums(points).get(hour) == manifest.checksum(hour):  # somebody has brought it back
             manifest, version = load(self._storage)
             manifest.not_compacted_only(hour).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
         mark_stale(self._storage, hour, points)
@@ -206,7 +206,7 @@ class Repairer:
 
     def _completed(self, hour: Partition, manifest: HistoryManifest, points: pa.Table) -> tuple[pa.Table, RepairReport]:
         """Write an hour's file anew if it lacks points of its history; the hour's points, and what was done."""
-        if tables.tally(points).get(hour) == manifest.tallies(Period.day(hour.date)).get(hour):
+        if tables.checksums(points).get(hour) == manifest.checksums(Period.day(hour.date)).get(hour):
             return points, RepairReport()
         known = points_of_hour(self._storage, manifest, hour)
         if not tables.without(known, tables.sort(points)).num_rows:

@@ -87,7 +87,7 @@ def _expire_history(storage: Storage, cutoff: datetime, *, dry_run: bool) -> Exp
     manifest, _ = load(storage)
     report = ExpireReport()
     for period in manifest.periods:
-        old = [each.rows for hour, each in manifest.tallies(period).items() if hour.ends_at <= cutoff]
+        old = [each.rows for hour, each in manifest.checksums(period).items() if hour.ends_at <= cutoff]
         if not old:
             continue
         if not dry_run:

@@ -72,8 +72,8 @@ class Figures:
         found: dict[Partition, int] = {}
         for period in manifest.periods:
             if period.meets(start, end):
-                tallies = manifest.tallies(period)
-                found |= {hour: each.rows for hour, each in tallies.items() if hour.meets(start, end)}
+                checksums = manifest.checksums(period)
+                found |= {hour: each.rows for hour, each in checksums.items() if hour.meets(start, end)}
         for hour in hours_between(self._storage, start, end):
             if (not manifest.holds(hour.date) or hour in stale) and (footer := self._footer(hour)) and footer.rows:
                 found[hour] = manifest.points(hour, footer.rows, changed=True)

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,12 +15,12 @@ from ghost_tracking.core.points import CLOCK_SKEW, is_future
 from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import availability, layout, metadata
-from ghost_tracking.vault.history.encoding import HistoryReader, beyond_history, newest_of_hour
+from ghost_tracking.vault.history.encoding import HistoryReader, beyond_history, checksums_of, newest_of_hour
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current, load
 from ghost_tracking.vault.kit.leftovers import unnamed
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, future, tables
-from ghost_tracking.vault.points.tables import Tally, add_tallies
+from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.reports import VerifyReport
 from ghost_tracking.vault.storage import Storage
 
@@ -140,15 +140,6 @@ def read_hour(storage: Storage, hour: Partition) -> pa.Table:
         raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
 
 
-def tally_of(storage: Storage, names: Iterable[str]) -> dict[Partition, Tally]:
-    """The points of files of the history by hour; raises as `HistoryReader`."""
-    found: dict[Partition, Tally] = {}
-    for key in names:
-        for table in HistoryReader(storage, key).batches(_BATCH):
-            add_tallies(found, tables.tally(table))
-    return found
-
-
 def _manifest(storage: Storage, seen: _Survey) -> HistoryManifest:
     try:
         return load(storage)[0]
@@ -251,7 +242,7 @@ def _problem(check: Callable[[], object]) -> str | None:
 
 def _points(storage: Storage, manifest: HistoryManifest, seen: _Survey) -> dict[Partition, int]:
     """How many points each hour has, whichever layers have them."""
-    points = {hour: each.rows for period in manifest.periods for hour, each in manifest.tallies(period).items()}
+    points = {hour: each.rows for period in manifest.periods for hour, each in manifest.checksums(period).items()}
     for hour, rows in seen.rows.items():
         changed = hour in points and (manifest.is_stale(hour) or bool(part_names(storage, hour)))
         points[hour] = manifest.points(hour, rows, changed=changed)
@@ -264,15 +255,15 @@ def _unpublished(storage: Storage, seen: _Survey) -> dict[Partition, set[str]]:
 
 
 def _verify_hour(storage: Storage, manifest: HistoryManifest, hour: Partition) -> VerifyReport:
-    found: list[Tally] = []
-    problem = _problem(lambda: found.append(tables.tally(read_hour(storage, hour)).get(hour, Tally(0, 0))))
+    found: list[Checksum] = []
+    problem = _problem(lambda: found.append(tables.checksums(read_hour(storage, hour)).get(hour, Checksum(0, 0))))
     if not found:
         gone = storage.version(layout.stats(hour)) is None
         return VerifyReport() if gone else VerifyReport(problems=(problem or "",))
     report = VerifyReport(hours=1, points=found[0].rows)
     if not manifest.holds(hour.date) or manifest.is_stale(hour) or part_names(storage, hour):
         return report
-    compacted = manifest.tally(hour) or Tally(0, 0)
+    compacted = manifest.checksum(hour) or Checksum(0, 0)
     if compacted == found[0] or (manifest.is_compacted_only(hour) and not _lacking(storage, manifest, hour)):
         return report
     problem = (
@@ -292,11 +283,11 @@ def _lacking(storage: Storage, manifest: HistoryManifest, hour: Partition) -> in
 
 def _verify_period(storage: Storage, manifest: HistoryManifest, period: Period) -> VerifyReport:
     names = [each.path for each in manifest.files_of(period)]
-    found: dict[Partition, Tally] = {}
-    problem = _problem(lambda: found.update(tally_of(storage, names)))
+    found: dict[Partition, Checksum] = {}
+    problem = _problem(lambda: found.update(checksums_of(storage, names, _BATCH)))
     if problem:
         return VerifyReport(problems=(problem,))
-    wanted = manifest.tallies(period)
+    wanted = manifest.checksums(period)
     differing = sorted(hour for hour in wanted.keys() | found.keys() if wanted.get(hour) != found.get(hour))
     problems = tuple(f"the history of {period} differs from the manifest in {hour}" for hour in differing[:3])
     return VerifyReport(periods=1, points=sum(each.rows for each in found.values()), problems=problems)

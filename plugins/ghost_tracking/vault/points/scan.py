@@ -205,7 +205,7 @@ def _by_time(storage: Storage, question: Question, manifest: HistoryManifest, ch
     start, end = question.start, question.end
     there = set(hours_between(storage, start, end))
     hours = {hour for hour in there if hour in changed or not manifest.is_compacted_only(hour)}
-    compacted = {hour for period in manifest.periods if period.meets(start, end) for hour in manifest.tallies(period)}
+    compacted = {hour for period in manifest.periods if period.meets(start, end) for hour in manifest.checksums(period)}
     lacking = {hour for hour in compacted - hours if hour.meets(start, end)}
     return _Plan(tuple(sorted(hours)), frozenset(lacking), changed)
 
@@ -257,7 +257,7 @@ def _series(storage: Storage, question: Question, hours: Set[Partition] | None) 
     manifest, _ = current(storage)
     periods = [each for each in manifest.periods if each.meets(question.start, question.end)]
     if hours is not None:
-        dates = {hour.date for hour in hours if manifest.tally(hour) is not None}
+        dates = {hour.date for hour in hours if manifest.checksum(hour) is not None}
         periods = [each for each in periods if not dates.isdisjoint(each.dates)]
     found = [each for period in periods for each in manifest.files_of(period)]
     return found if question.video_ids is None else list(files_of_videos(found, question.video_ids))
