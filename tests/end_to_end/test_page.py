@@ -218,7 +218,7 @@ def overview_of(**changes: Any) -> dict[str, Any]:
     queue = {"videos": 1, "due": 0, "overdue": 0, "next_at": HOURS[-1], "readings": 24, "calls": 0.5, "interval": 3600}
     tiers = {"HOURLY": "HOURLY", "DAILY": "DAILY", "WEEKLY": "WEEKLY", "ROSTER": "WEEKLY", "GONE": "WEEKLY"}
     day = {"needed": 1, "owned": 10_000, "due": 0, "left": 10_000, "stretch": 1, "is_paced": False, "runs_out_at": None}
-    layers = dict.fromkeys(("hours", "history", "metadata", "roster", "availability", "inbox", "staged"), 1000)
+    layers = dict.fromkeys(("hours", "history", "metadata", "roster", "availability", "import_queue", "staged"), 1000)
     verdict = {"level": "well", "sentence": "All is well.", "action": None, "path": None, "others": []}
     weight = {"bytes": layers, "total": 7000, "points": 168, "bytes_a_point": 9.5, "newest_point": HOURS[-1]}
     return {

@@ -67,7 +67,7 @@ TASKS: dict[str, Callable[[str], object]] = {
     "hunter's plan of a list": lambda _: hunter.plan("manual", NO_INTERVAL, {"list": "aaaaaaaaaaA"}),
     "hunter's adoption": lambda _: hunter.plan("manual", NO_INTERVAL, {"adopt_old_videos": True}),
     "hunt": hunt,
-    "admit": lambda vault: hunter.admit("scheduled", vault),
+    "import_lists": lambda vault: hunter.import_lists("scheduled", vault),
     "plan": lambda _: tracker.plan("scheduled"),
     "plan by hand": lambda _: tracker.plan("manual", {"videos": ["aaaaaaaaaaA"]}),
     "track": lambda vault: tracker.track(TOKEN | {"vault": vault}, print),
@@ -87,7 +87,7 @@ TASKS: dict[str, Callable[[str], object]] = {
 """Every task, with the identity that the run's first task saw."""
 
 
-LATER_TASKS = {"hunt", "admit", "track", "clean", "clean, dry", "shelve"}
+LATER_TASKS = {"hunt", "import_lists", "track", "clean", "clean, dry", "shelve"}
 """They say that the run's first task saw another one."""
 
 

@@ -83,7 +83,7 @@ def test_a_backup_from_before_a_list_is_told_from_the_database_after_it(
     (mark,) = sql.execute("SELECT token, marked_at FROM vault_mark").fetchall()
     ids = [*deployment.alive(3), "nobodyknows"]  # of the last one there is no point
     planned = hunter.plan("manual", NO_INTERVAL, {"list": "\n".join(ids)})
-    hunter.admit("manual", planned["vault"])
+    hunter.import_lists("manual", planned["vault"])
     publishing.publish()
     sql.execute("TRUNCATE watchlist, videos, roster")
     sql.execute("UPDATE vault_mark SET token = %s, marked_at = %s", mark)

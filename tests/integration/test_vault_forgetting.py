@@ -94,8 +94,8 @@ def fill_others(vault: ParquetVaultHook) -> str:
     vault.stage_videos([video(each) for each in [GONE[0], "dddddddddd0"]], START)
     chunk = vault.roster.write(ALL, START.date())
     vault.roster.remember(chunk, Memory(*(pa.array(range(5)).to_numpy() for _ in range(3))))
-    vault.inbox.receive([*ALL, f"see {GONE[1]}!", "nothing here"], "mine")
-    vault.inbox.receive(GONE, "theirs")
+    vault.import_queue.submit([*ALL, f"see {GONE[1]}!", "nothing here"], "mine")
+    vault.import_queue.submit(GONE, "theirs")
     vault.source_memory.save("channel:UC1", SourceMemory(LATER, dict.fromkeys(ALL)))
     return chunk
 
@@ -154,11 +154,11 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
     assert len(ids) == 5
     assert {each: ids[place] for place, each in enumerate(places) if each in STAY} == {each: each for each in STAY}
     assert set(ids) == set(STAY)
-    assert [each.name for each in vault.inbox.lists()] == ["mine"]
-    (waiting,) = vault.inbox.waiting(100)
+    assert [each.name for each in vault.import_queue.lists()] == ["mine"]
+    (waiting,) = vault.import_queue.waiting(100)
     assert set(waiting.ids) == set(STAY)
     assert {each: waiting.ids[place] for place, each in enumerate(ALL) if each in STAY} == {each: each for each in STAY}
-    assert [each.text for each in vault.inbox.bad_lines("mine")] == ["nothing here"]
+    assert [each.text for each in vault.import_queue.bad_lines("mine")] == ["nothing here"]
     memory = vault.source_memory.load("channel:UC1")
     assert memory is not None
     assert set(memory.named) == set(STAY)
@@ -207,17 +207,17 @@ def test_what_is_remembered_of_a_forgotten_video_goes_too(vault: ParquetVaultHoo
 
 
 def test_a_list_keeps_how_far_it_is(vault: ParquetVaultHook) -> None:
-    vault.inbox.receive(ALL, "mine")
-    vault.inbox.admitted("mine", 2)
-    (before,) = vault.inbox.waiting(10)
+    vault.import_queue.submit(ALL, "mine")
+    vault.import_queue.mark_imported("mine", 2)
+    (before,) = vault.import_queue.waiting(10)
     vault.forget(GONE, dry_run=False)
-    (after,) = vault.inbox.waiting(10)
+    (after,) = vault.import_queue.waiting(10)
     assert after.start == before.start
     assert all(new == old for old, new in zip(before.ids, after.ids, strict=True) if old in STAY)
     assert set(after.ids) <= set(STAY)
-    # whoever was admitting at this moment notes what it has done by the same position
-    vault.inbox.admitted("mine", before.stop)
-    assert vault.inbox.waiting(10) == []
+    # whoever was importing at this moment notes what it has done by the same position
+    vault.import_queue.mark_imported("mine", before.stop)
+    assert vault.import_queue.waiting(10) == []
 
 
 def test_broken_files_are_named_and_stop_nothing(vault: ParquetVaultHook) -> None:

@@ -191,9 +191,9 @@ def forget(vault: ParquetVaultHook) -> None:
 
 
 def listed(vault: ParquetVaultHook) -> None:
-    vault.inbox.receive([*CHUNK, f"{CHUNK[1]}?", "nobody"], "list")
-    vault.inbox.admitted("list", 3)
-    vault.inbox.receive([CHUNK[1]], "only")
+    vault.import_queue.submit([*CHUNK, f"{CHUNK[1]}?", "nobody"], "list")
+    vault.import_queue.mark_imported("list", 3)
+    vault.import_queue.submit([CHUNK[1]], "only")
     name = vault.roster.write(CHUNK, START.date())
     vault.roster.remember(name, Memory.empty(len(CHUNK)))
     vault.stage_availability([AvailabilityEvent(each, START, START + DAY) for each in CHUNK])
@@ -557,7 +557,7 @@ def test_lists_and_chunks_killed_at_any_change_keep_every_place(
     def places(root: Path) -> list[list[str]]:
         vault = opened(root)
         (chunk,) = vault.roster.names()
-        first = vault.inbox.waiting(10)[0]
+        first = vault.import_queue.waiting(10)[0]
         assert first.start == 3
         return [vault.roster.read(chunk[0]), list(first.ids), sorted(set(vault.read_availability()["video_id"]))]
 
@@ -573,8 +573,8 @@ def test_lists_and_chunks_killed_at_any_change_keep_every_place(
         left = [CHUNK[0], *CHUNK[2:]]
         assert places(root) == [[CHUNK[0], *left], [CHUNK[3]], left]
         assert_sound(root)
-        assert [each.name for each in opened(root).inbox.lists()] == ["list"]
-        assert [each.text for each in opened(root).inbox.bad_lines("list")] == ["nobody"]
+        assert [each.name for each in opened(root).import_queue.lists()] == ["list"]
+        assert [each.text for each in opened(root).import_queue.bad_lines("list")] == ["nobody"]
     assert kills[name] >= 5
 
 

@@ -139,11 +139,11 @@ LAYERS: dict[str, Layer] = {
         lambda vault: vault.figures.chunk("2026-01-15-x"),
         lambda: roster_files.encode([VIDEO, "other"]),
     ),
-    "inbox": Layer(
+    "import_queue": Layer(
         import_queue.IDS,
-        parquet.INBOX,
-        "inbox/20260115T000000000001-0123456789ab.parquet",
-        lambda vault: vault.inbox._read("20260115T000000000001-0123456789ab.parquet", import_queue.IDS),
+        parquet.IMPORT_QUEUE,
+        "import_queue/20260115T000000000001-0123456789ab.parquet",
+        lambda vault: vault.import_queue._read("20260115T000000000001-0123456789ab.parquet", import_queue.IDS),
         lambda: table_bytes(pa.table([[VIDEO], [1]], schema=import_queue.IDS)),
     ),
     "heat": Layer(
@@ -299,7 +299,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ParquetVaultHook, 
 
 
 # pyarrow reads the statistics of columns for the other layers, and ends the process over some that cannot be
-READ_WHOLE = ("roster", "inbox", "heat", "availability", "source")
+READ_WHOLE = ("roster", "import_queue", "heat", "availability", "source")
 
 
 @settings(max_examples=100)

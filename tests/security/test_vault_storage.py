@@ -19,7 +19,7 @@ from ghost_tracking.errors import BadInputError, ForeignFileError, GhostTracking
 from ghost_tracking.hooks.vault import ConnectedLocation, ParquetVaultHook
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import HistoryManifest
-from ghost_tracking.vault.import_queue import InboxManifest
+from ghost_tracking.vault.import_queue import ImportQueueManifest
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest
 from ghost_tracking.vault.storage import LocalStorage, Storage
 
@@ -152,7 +152,7 @@ def archive_manifest(name: str) -> dict[str, Any]:
     return {"files": [{"name": name, "videos": 1, "bytes": 1, "oldest": "2020-01-01T00:00:00Z"}]}
 
 
-def inbox_manifest(name: str, bad: str | None = None) -> dict[str, Any]:
+def import_queue_manifest(name: str, bad: str | None = None) -> dict[str, Any]:
     files = [{"name": name, "ids": 1}] if bad is None else []
     return {"lists": [{"name": "mine", "created_at": TEN.isoformat(), "files": files, "bad_file": bad}]}
 
@@ -171,9 +171,9 @@ def verbs_of(vault: ParquetVaultHook) -> dict[str, Callable[[], Any]]:
         "read videos": lambda: vault.read_videos(VIDEO),
         "history": lambda: vault.read_history(VIDEO),
         "latest": lambda: vault.read_latest([VIDEO]),
-        "receive": lambda: vault.inbox.receive([VIDEO, "!"], "mine"),
-        "retry": lambda: vault.inbox.retry("mine"),
-        "waiting": lambda: vault.inbox.waiting(10),
+        "submit": lambda: vault.import_queue.submit([VIDEO, "!"], "mine"),
+        "retry": lambda: vault.import_queue.retry("mine"),
+        "waiting": lambda: vault.import_queue.waiting(10),
         "weigh": vault.figures.weigh,
     }
 
@@ -195,8 +195,8 @@ def test_no_verb_touches_what_a_manifest_names_outside(
         layout.HISTORY_MANIFEST: history_manifest(where),
         layout.VIDEOS_MANIFEST: archive_manifest(below),
     }
-    for inbox in (inbox_manifest(below), inbox_manifest("", bad=below)):
-        for key, content in (manifests | {layout.INBOX_MANIFEST: inbox}).items():
+    for queue in (import_queue_manifest(below), import_queue_manifest("", bad=below)):
+        for key, content in (manifests | {layout.IMPORT_QUEUE_MANIFEST: queue}).items():
             (root / key).parent.mkdir(exist_ok=True)
             (root / key).write_text(json.dumps(content))
         for verb in verbs_of(vault).values():
@@ -261,14 +261,14 @@ def test_hours_and_days_of_a_manifest_are_some_or_it_is_damaged(name: str, value
 
 
 @given(STRANGE)
-def test_names_in_the_archive_and_the_inbox_are_names_that_were_given(value: Any) -> None:
+def test_names_in_the_archive_and_the_import_queue_are_names_that_were_given(value: Any) -> None:
     good = "20260115T000000000001-0123456789ab.parquet"
     assert ArchiveManifest.model_validate_json(json.dumps(archive_manifest(good))).files[0].name == good
-    assert InboxManifest.model_validate_json(json.dumps(inbox_manifest(good))).named == {good}
+    assert ImportQueueManifest.model_validate_json(json.dumps(import_queue_manifest(good))).named == {good}
     for model, content in (
         (ArchiveManifest, archive_manifest(value)),
-        (InboxManifest, inbox_manifest(value)),
-        (InboxManifest, inbox_manifest("", bad=value or "")),
+        (ImportQueueManifest, import_queue_manifest(value)),
+        (ImportQueueManifest, import_queue_manifest("", bad=value or "")),
     ):
         with pytest.raises(ValueError, match="validation error"):
             model.model_validate_json(json.dumps(content))
@@ -321,7 +321,7 @@ def test_a_linked_folder_is_another_tenants(vault: ParquetVaultHook, tmp_path: P
     assert any(f"metrics/date={LONG_AGO} is a symbolic link" in problem for problem in vault.verify().problems)
 
 
-@pytest.mark.parametrize("folder", ["history", "videos", "inbox", "roster", "availability", "_staging/parts"])
+@pytest.mark.parametrize("folder", ["history", "videos", "import_queue", "roster", "availability", "_staging/parts"])
 def test_nothing_is_written_through_a_linked_folder(
     vault: ParquetVaultHook, tmp_path: Path, root: Path, folder: str
 ) -> None:

@@ -84,7 +84,7 @@ class Reconciling:
         Holds the ids of all lists that are not on the watchlist. The tracker reads what is put back.
         """
         named: set[str] = set()
-        for ids in self.vault.inbox.taken(_AT_A_TIME):
+        for ids in self.vault.import_queue.imported_ids(_AT_A_TIME):
             named.update(set(ids) - self.watchlist.known(ids))
         named -= set(others)
         for chunk in self.watchlist.roster.all() if named else ():

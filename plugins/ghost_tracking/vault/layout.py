@@ -8,7 +8,8 @@ roster/<name>.parquet                            ids of settled videos, a chunk 
 roster/heat/<name>.parquet                       how fast their views grew
 sources/<name>.parquet                           what the listing of each source named when it was read last
 availability/month=…/availability.parquet        since when videos are gone, or back
-inbox/manifest.json  inbox/<name>.parquet        lists of videos that somebody brought, until they are admitted
+import_queue/manifest.json                       lists of videos that somebody brought, until they are imported:
+import_queue/<name>.parquet
 _staging/parts/date=…/hour=…/<name>.part         staged points, kept until their hour is sealed
 _staging/videos/<name>.part                      staged metadata, kept until it is archived
 _staging/availability/<name>.part                staged events of it, kept until they are published
@@ -35,8 +36,8 @@ ROSTER: Final = "roster"
 HEAT: Final = "roster/heat"
 SOURCES: Final = "sources"
 AVAILABILITY: Final = "availability"
-INBOX: Final = "inbox"
-INBOX_MANIFEST: Final = f"{INBOX}/manifest.json"
+IMPORT_QUEUE: Final = "import_queue"
+IMPORT_QUEUE_MANIFEST: Final = f"{IMPORT_QUEUE}/manifest.json"
 STAGING: Final = "_staging"
 PARTS: Final = f"{STAGING}/parts"
 STAGED_VIDEOS: Final = f"{STAGING}/videos"
@@ -45,7 +46,7 @@ QUARANTINE: Final = f"{STAGING}/quarantine"
 LOCKS: Final = f"{STAGING}/locks"
 HISTORY_LOCK: Final = f"{LOCKS}/history.lock"
 VIDEOS_LOCK: Final = f"{LOCKS}/videos.lock"
-INBOX_LOCK: Final = f"{LOCKS}/inbox.lock"
+IMPORT_QUEUE_LOCK: Final = f"{LOCKS}/import_queue.lock"
 SCRATCH: Final = "_staging/tmp"
 SCHEDULE: Final = "_schedule.json"
 IDENTITY: Final = "_vault.json"

@@ -143,9 +143,9 @@ class AvailabilityReport(Report):
 
 @dataclass(frozen=True, slots=True)
 class ListReport(Report):
-    """What a list that was brought to the inbox had: so many different `ids`, of which `new` ones the list of this
-    `name` did not have yet. `duplicates` are lines with an id of an earlier one, `bad` lines had no video; the first
-    ten of them are `bad_lines`.
+    """What a list that was brought to the import queue had: so many different `ids`, of which `new` ones the list of
+    this `name` did not have yet. `duplicates` are lines with an id of an earlier one, `bad` lines had no video; the
+    first ten of them are `bad_lines`.
     """
 
     name: str
@@ -158,7 +158,8 @@ class ListReport(Report):
 
 @dataclass(frozen=True, slots=True)
 class ListStatus:
-    """How far a list of the inbox is: of its `ids`, the first `admitted` are on the watchlist. `created_at` is UTC.
+    """How far a list of the import queue is: of its `ids`, the first `imported` are on the watchlist. `created_at` is
+    UTC.
 
     `duplicates` are those of the last time that it got ids, `bad` all lines that were brought and could not be read.
     """
@@ -166,19 +167,19 @@ class ListStatus:
     name: str
     created_at: datetime
     ids: int
-    admitted: int
+    imported: int
     duplicates: int
     bad: int
 
     @property
     def waiting(self) -> int:
-        """How many are not admitted yet."""
-        return self.ids - self.admitted
+        """How many are not imported yet."""
+        return self.ids - self.imported
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Ids of a list that are to be admitted next, the first of them at position `start`."""
+    """Ids of a list that are to be imported next, the first of them at position `start`."""
 
     name: str
     start: int
@@ -186,7 +187,7 @@ class Waiting:
 
     @property
     def stop(self) -> int:
-        """How many ids of the list are admitted when these are."""
+        """How many ids of the list are imported when these are."""
         return self.start + len(self.ids)
 
 

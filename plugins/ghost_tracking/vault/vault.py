@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ghost_tracking.vault.availability import Availability
-    from ghost_tracking.vault.import_queue import Inbox
+    from ghost_tracking.vault.import_queue import ImportQueue
     from ghost_tracking.vault.let_go import LetGoList
     from ghost_tracking.vault.maintenance.forgetting import Progress
     from ghost_tracking.vault.maintenance.stats import Figures
@@ -83,11 +83,11 @@ class Vault:
         return ChunkFiles(self._location.writable())
 
     @property
-    def inbox(self) -> "Inbox":
-        """Lists of videos that somebody brought, and how far each is admitted to the watchlist."""
-        from ghost_tracking.vault.import_queue import Inbox
+    def import_queue(self) -> "ImportQueue":
+        """Lists of videos that somebody brought, and how far each is imported into the watchlist."""
+        from ghost_tracking.vault.import_queue import ImportQueue
 
-        return Inbox(self._location.writable(), self.lock_timeout)
+        return ImportQueue(self._location.writable(), self.lock_timeout)
 
     @property
     def let_go(self) -> "LetGoList":

@@ -173,7 +173,7 @@ function room({ room: found }) {
 }
 
 function vault({ vault: found, now }) {
-  const names = { hours: "hours (metrics/)", history: "history", metadata: "titles (videos/)", roster: "roster", availability: "availability", inbox: "inbox", staged: "staged" };
+  const names = { hours: "hours (metrics/)", history: "history", metadata: "titles (videos/)", roster: "roster", availability: "availability", import_queue: "import queue", staged: "staged" };
   const rows = Object.entries(names).filter(([name]) => found.bytes[name]);
   return panel(
     "Vault",

@@ -4,7 +4,7 @@ A layer is a kind of files, which is looked through one file at a time: by the s
 the ids alone. A file that has any of the videos is replaced as its own writers replace it, under their locks and by
 their manifests: whoever is killed in between leaves a vault that readers can use, and the same work done again
 finishes it. Nobody else's points change, and no position: where positions count (chunks of the roster, lists that are
-admitted), a neighbour's id takes the place of a forgotten one.
+imported), a neighbour's id takes the place of a forgotten one.
 
 The history goes before hours: an hour's file with fewer points than its history would be taken for what came late after
 the file had gone, and be deleted by a compaction that comes in between.
@@ -29,7 +29,7 @@ from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.encoding import HistoryReader, HistoryWriter, checksums_of
 from ghost_tracking.vault.history.manifest import load
-from ghost_tracking.vault.import_queue import Inbox
+from ghost_tracking.vault.import_queue import ImportQueue
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed
 from ghost_tracking.vault.kit.manifests import retry_overtaken
@@ -63,14 +63,14 @@ def forget(
     """Take these videos out of every layer, or only count what each has of them.
 
     With `since` (aware), only of what may have come since then: hours, history and months that meet that time, and all
-    that is staged, but neither the roster nor the lists in the inbox. Holds a file of an hour, a row group or some
-    65,000 points at a time. Raises PartitionBusyError where somebody else seals or compacts.
+    that is staged, but neither the roster nor the lists in the import queue. Holds a file of an hour, a row group or
+    some 65,000 points at a time. Raises PartitionBusyError where somebody else seals or compacts.
     """
     wanted = Wanted(video_ids)
     layers = [kind(storage, wanted, lock_timeout, since) for kind in LAYERS if since is None or kind.may_get_more]
     report = ForgetReport(tuple(_look(layer, dry_run=dry_run, progress=progress) for layer in layers))
     if not dry_run:
-        Inbox(storage, lock_timeout).drop_empty()
+        ImportQueue(storage, lock_timeout).drop_empty()
     return report
 
 
@@ -393,13 +393,13 @@ class Roster(Layer):
 
 
 class Lists(Layer):
-    """Lists in the inbox, with their bad lines."""
+    """Lists in the import queue, with their bad lines."""
 
     name = "lists"
     may_get_more = False
 
     def keys(self) -> list[str]:
-        return sorted(unnamed(self._storage, layout.INBOX, ()))
+        return sorted(unnamed(self._storage, layout.IMPORT_QUEUE, ()))
 
     def rows(self, key: str) -> int:
         with parquet.naming_damage(key), self._storage.open(key) as handle:
@@ -409,8 +409,8 @@ class Lists(Layer):
             return sum(1 for text in file.read(columns=["text"])["text"].to_pylist() if self._wanted.named_in(text))
 
     def remove(self, key: str) -> None:
-        inbox = Inbox(self._storage, self._lock_timeout)
-        inbox.forget(key.removeprefix(f"{layout.INBOX}/"), self._wanted.ids, self._wanted.named_in)
+        queue = ImportQueue(self._storage, self._lock_timeout)
+        queue.forget(key.removeprefix(f"{layout.IMPORT_QUEUE}/"), self._wanted.ids, self._wanted.named_in)
 
 
 class Sources(Layer):

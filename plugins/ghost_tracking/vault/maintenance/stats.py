@@ -30,7 +30,7 @@ LAYERS: Final = {
     "metadata": layout.VIDEOS,
     "roster": layout.ROSTER,
     "availability": layout.AVAILABILITY,
-    "inbox": layout.INBOX,
+    "import_queue": layout.IMPORT_QUEUE,
     "staged": "_staging",
 }
 """The folders of a vault by what is kept there."""
