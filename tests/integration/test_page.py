@@ -373,8 +373,8 @@ def test_points_an_hour_are_those_of_the_vault_whatever_their_layer(doors: Doors
     hour = int((NOW - 3 * DAY).timestamp()) // 3600 * 3600
     place = after["starts"].index(hour)
     assert after["points"][place] == before["points"][place] + 1
-    assert sum(after["points"]) == sum(before["points"]) + 1 == doors.vault.figures.weigh().points
-    assert doors.vault.figures.newest_point(NOW) is not None
+    assert sum(after["points"]) == sum(before["points"]) + 1 == doors.vault.stats.size().points
+    assert doors.vault.stats.newest_point(NOW) is not None
 
 
 def test_a_video_has_its_curve_its_place_and_its_story(doors: Doors) -> None:

@@ -115,7 +115,7 @@ def test_points_of_the_future_are_named_hide_nothing_and_are_set_aside(
         Compactor(storage).compact(AHEAD + 60 * DAY, HOUR, months=True, keep_hours=layer == "both")
     newest = OLD[0].timestamp
     assert vault.newest_point() == newest
-    assert vault.figures.newest_point(NOW) == newest
+    assert vault.stats.newest_point(NOW) == newest
     health = vault.health_check()
     assert (health["newest_point"], health["ok"], health["writable"]) == (newest.isoformat(), False, True)
     assert "points of the future" in health["problem"]
@@ -179,7 +179,7 @@ def test_a_clock_ahead_closes_no_hour(vault: ParquetVaultHook) -> None:
 def test_the_newest_point_is_found_in_series_too(vault: ParquetVaultHook) -> None:
     vault.seal(NOW)
     vault.compact(NOW - DAY, keep_hours=False)
-    assert vault.newest_point() == vault.figures.newest_point(NOW) == OLD[0].timestamp
+    assert vault.newest_point() == vault.stats.newest_point(NOW) == OLD[0].timestamp
     assert vault.health_check()["newest_point"] == OLD[0].timestamp.isoformat()
     early = point(Partition.of(NOW - 3 * DAY).starts_at, "early")
     vault.stage([early])

@@ -88,7 +88,7 @@ def assert_every_reader_has(vault: ParquetVaultHook, points: list[MetricPoint], 
     if counted:
         health = vault.health_check()
         assert (health["points"], health["partitions"]) == (len(everything), 2)
-        assert sum(vault.figures.points_by_hour().values()) == len(everything)
+        assert sum(vault.stats.points_by_hour().values()) == len(everything)
 
 
 def _in_utc(frame: pl.DataFrame) -> pd.DataFrame:

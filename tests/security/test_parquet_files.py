@@ -136,7 +136,7 @@ LAYERS: dict[str, Layer] = {
         roster_files.SCHEMA,
         parquet.ROSTER,
         layout.chunk("2026-01-15-x"),
-        lambda vault: vault.figures.chunk("2026-01-15-x"),
+        lambda vault: vault.stats.chunk("2026-01-15-x"),
         lambda: roster_files.encode([VIDEO, "other"]),
     ),
     "import_queue": Layer(

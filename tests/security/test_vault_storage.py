@@ -174,7 +174,7 @@ def verbs_of(vault: ParquetVaultHook) -> dict[str, Callable[[], Any]]:
         "submit": lambda: vault.import_queue.submit([VIDEO, "!"], "mine"),
         "retry": lambda: vault.import_queue.retry("mine"),
         "waiting": lambda: vault.import_queue.waiting(10),
-        "weigh": vault.figures.weigh,
+        "size": vault.stats.size,
     }
 
 
@@ -363,7 +363,7 @@ def test_loops_break_nothing(vault: ParquetVaultHook, root: Path) -> None:
     for number, target in enumerate([".", "..", "loop-2", str(root)]):
         (root / f"metrics/loop-{number}").symlink_to(target)
         (root / f"metrics/{HOUR}/loop-{number}").symlink_to(target)
-    assert vault.figures.weigh().points == 1
+    assert vault.stats.size().points == 1
     assert len(vault.read_metrics(TEN)) == 1
     assert sum("a symbolic link" in problem for problem in vault.verify().problems) == 8
 

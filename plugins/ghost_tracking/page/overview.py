@@ -127,7 +127,7 @@ def points_by_hour(doors: Doors, now: datetime, days: int) -> dict[str, list[int
     """`starts` of the hours (seconds since 1970), and the `points` of each, told by manifest and footers."""
     last = now.replace(minute=0, second=0, microsecond=0)
     first = last - days * _DAY + _HOUR
-    found = {hour.starts_at: points for hour, points in doors.vault.figures.points_by_hour(first).items()}
+    found = {hour.starts_at: points for hour, points in doors.vault.stats.points_by_hour(first).items()}
     moments = [first + number * _HOUR for number in range(days * 24)]
     return {
         "starts": [_seconds(moment) for moment in moments],
@@ -138,17 +138,17 @@ def points_by_hour(doors: Doors, now: datetime, days: int) -> dict[str, list[int
 @remembered(60)
 def _vault(doors: Doors) -> dict[str, Any]:
     """Bytes by layer and a point, the newest point, what was set aside."""
-    figures = doors.vault.figures
-    weight = figures.weigh()
-    newest = figures.newest_point(datetime.now(UTC))
-    of_points = weight.bytes["hours"] + weight.bytes["history"]
+    stats = doors.vault.stats
+    size = stats.size()
+    newest = stats.newest_point(datetime.now(UTC))
+    of_points = size.bytes["hours"] + size.bytes["history"]
     return {
-        "bytes": weight.bytes,
-        "total": sum(weight.bytes.values()),
-        "points": weight.points,
-        "bytes_a_point": round(of_points / weight.points, 1) if weight.points else None,
+        "bytes": size.bytes,
+        "total": sum(size.bytes.values()),
+        "points": size.points,
+        "bytes_a_point": round(of_points / size.points, 1) if size.points else None,
         "newest_point": newest and _seconds(newest),
-        "quarantined": weight.quarantined,
+        "quarantined": size.quarantined,
     }
 
 

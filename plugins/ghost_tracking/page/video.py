@@ -160,7 +160,7 @@ def _metadata(doors: Doors, video_ids: Sequence[str]) -> dict[str, dict[str, Any
     """From the database while it is there, else from the vault."""
     found = {row["video_id"]: row for row in doors.watchlist.database.run("page_metadata", video_ids=list(video_ids))}
     lacking = [video_id for video_id in video_ids if video_id not in found]
-    return doors.vault.figures.titles(lacking) | found
+    return doors.vault.stats.titles(lacking) | found
 
 
 def _table(doors: Doors, video_ids: Sequence[str]) -> "pa.Table":
@@ -213,7 +213,7 @@ def _chunk_of(doors: Doors, video_id: str, published: datetime | None) -> Chunk 
         return None
     hour = hour_of_week(published)
     for chunk in doors.watchlist.roster.of_hours([hour]):
-        ids = enumerate(doors.vault.figures.chunk(chunk.name))
+        ids = enumerate(doors.vault.stats.chunk(chunk.name))
         if any(each == video_id and place not in chunk.departed for place, each in ids):
             return chunk
     return None

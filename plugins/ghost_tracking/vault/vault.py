@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ghost_tracking.vault.import_queue import ImportQueue
     from ghost_tracking.vault.let_go import LetGoList
     from ghost_tracking.vault.maintenance.forgetting import Progress
-    from ghost_tracking.vault.maintenance.stats import Figures
+    from ghost_tracking.vault.maintenance.stats import Stats
     from ghost_tracking.vault.metadata import Archive
     from ghost_tracking.vault.points.publishing import Publisher
     from ghost_tracking.vault.roster_files import ChunkFiles
@@ -104,11 +104,11 @@ class Vault:
         return SourceMemories(self._location.writable())
 
     @property
-    def figures(self) -> "Figures":
+    def stats(self) -> "Stats":
         """Points by hour, bytes by layer and the like, without reading a point."""
-        from ghost_tracking.vault.maintenance.stats import Figures
+        from ghost_tracking.vault.maintenance.stats import Stats
 
-        return Figures(self._location.readable())
+        return Stats(self._location.readable())
 
     def append_metrics(self, rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> PublishReport:
         """Stage and publish `rows`: mappings, or a frame, with the columns that `parse_point` describes.

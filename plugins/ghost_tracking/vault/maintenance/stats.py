@@ -46,7 +46,7 @@ _SIBLING: Final = ["channel_id", "video_id", "published_at"]
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class Size:
     """Bytes by layer (the names of `LAYERS`), points, each counted once, and how many files were set aside."""
 
     bytes: dict[str, int]
@@ -54,7 +54,7 @@ class Weight:
     quarantined: int
 
 
-class Figures:
+class Stats:
     """Counts on one storage; nothing reads points."""
 
     def __init__(self, storage: Storage) -> None:
@@ -84,11 +84,11 @@ class Figures:
         require_moment("before", before)
         return newest_point(self._storage, before)
 
-    def weigh(self) -> Weight:
+    def size(self) -> Size:
         """How heavy the vault is; lists every file once."""
         sizes = {name: sum(size for _, size in self._storage.walk(folder)) for name, folder in LAYERS.items()}
         points = sum(self.points_by_hour().values())
-        return Weight(sizes, points, sum(1 for _ in self._storage.walk(layout.QUARANTINE)))
+        return Size(sizes, points, sum(1 for _ in self._storage.walk(layout.QUARANTINE)))
 
     def titles(self, video_ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """What the archive has of these videos, by id: the columns `TITLE`. Staged metadata is left out."""
