@@ -350,7 +350,7 @@ def test_broken_series_are_made_anew_of_hours(vault: ParquetVaultHook, root: Pat
     data = bytearray(Path(name).read_bytes())
     data[60] ^= 1
     Path(name).write_bytes(data)
-    with pytest.raises(UnreadableFileError, match=r"history/month=2026-01/.*\.parquet cannot be read"):
+    with pytest.raises(UnreadableFileError, match=r"history/month=2026-01/.*\.parquet is not an intact"):
         vault.read_history("-a")
     assert any("month=2026-01" in problem for problem in vault.verify().problems)
     report = vault.repair()

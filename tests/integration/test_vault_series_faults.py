@@ -269,12 +269,12 @@ def test_a_truncated_series_file_is_named_stops_no_other_period_and_is_made_anew
     late = [late_point(0), late_point(27)]
     append(vault, *late)
     vault.seal(LATER)
-    with pytest.raises(UnreadableFileError, match=r"history/month=2026-01/.*\.parquet cannot be read"):
+    with pytest.raises(UnreadableFileError, match=r"history/month=2026-01/.*\.parquet is not an intact"):
         vault.read_history(points[0].video_id)
     assert rows(vault.read_history("late", start=START + 26 * HOUR)) == expected(late[1:])
     report = vault.compact(LATER)
     assert (report.compacted, report.failed) == ((FEBRUARY,), (JANUARY,))
-    assert f"{january.relative_to(root)} cannot be read" in report.problems[0]
+    assert f"{january.relative_to(root)} is not an intact Parquet file" in report.problems[0]
     expiry = vault.expire(START + HOUR, dry_run=False)
     assert "the history of 2026-01 keeps points past their age" in expiry.problems[0]
     vault.repair()

@@ -144,7 +144,7 @@ def survey(storage: Storage) -> dict[str, Any]:
     for month in _published_months(storage):
         key = layout.availability(month)
         try:
-            with parquet.naming_damage(key), storage.open(key) as file:
+            with parquet.wrap_read_errors(key), storage.open(key) as file:
                 rows = parquet.rows_of(file, parquet.AVAILABILITY)
                 found["bytes"] += file.seek(0, 2)
             found["files"] += 1
@@ -264,7 +264,7 @@ def _published(storage: Storage, month: Period) -> tuple[pa.Table, Version | Non
 def _count(storage: Storage, key: str) -> int:
     """How many events a file has; 0 for one that is broken or gone."""
     try:
-        with parquet.naming_damage(key), storage.open(key) as file:
+        with parquet.wrap_read_errors(key), storage.open(key) as file:
             return parquet.rows_of(file, parquet.AVAILABILITY)
     except (FileNotFoundError, UnreadableFileError, FileChangedError):
         return 0

@@ -237,7 +237,7 @@ class ImportQueue:
         position: so a neighbour's id takes the place of a forgotten one. Where there are no others, none stays, and
         `drop_empty` has to follow.
         """
-        with parquet.naming_damage(_key(name)):
+        with parquet.wrap_read_errors(_key(name)):
             data = self._storage.read(_key(name)).data
             table = parquet.opened(pa.BufferReader(data), None, parquet.IMPORT_QUEUE).read()
         if "text" in table.column_names:
@@ -261,7 +261,7 @@ class ImportQueue:
     def _rows(self, name: str) -> int:
         """How many ids a file has; 1 for one that is broken or missing: its list stays, to be mended."""
         try:
-            with parquet.naming_damage(_key(name)), self._storage.open(_key(name)) as file:
+            with parquet.wrap_read_errors(_key(name)), self._storage.open(_key(name)) as file:
                 return parquet.rows_of(file, parquet.IMPORT_QUEUE)
         except (FileNotFoundError, UnreadableFileError):
             return 1

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.videos import Reading
-from ghost_tracking.errors import ForeignFileError, UnreadableFileError
+from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout, promotion
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.storage import Storage
@@ -47,22 +47,15 @@ class ChunkFiles:
         """
         key = layout.chunk(name)
         try:
-            return decode(self._storage.read(key).data)
+            data = self._storage.read(key).data
         except FileNotFoundError as error:
             raise UnreadableFileError(
                 f"{key} is not in the vault ({self._storage.place}), but the roster names it: restore it from a backup "
                 "of the vault, or the database from the time of this vault",
                 key=key,
             ) from error
-        except ForeignFileError:
-            raise
-        except UnreadableFileError as error:
-            raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            reason = str(error).partition("\n")[0][:200]
-            raise UnreadableFileError(f"{key} is not an intact chunk of the roster: {reason}", key=key) from error
+        with parquet.wrap_read_errors(key):
+            return decode(data)
 
     def names(self) -> Iterator[tuple[str, date]]:
         """Every chunk that has a file, and the day it was made; also those that no row names."""

@@ -94,7 +94,7 @@ def _encoded(key: str, memory: SourceMemory) -> bytes:
 
 
 def _decoded(place: str, key: str, data: bytes) -> SourceMemory:
-    with parquet.naming_damage(place):
+    with parquet.wrap_read_errors(place):
         file = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.SOURCE)
         table = file.read()
         text = (file.metadata.metadata or {}).get(_ABOUT.encode(), b"")

@@ -26,13 +26,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ghost_tracking.core.partitions import Partition, Period
-from ghost_tracking.errors import SchemaDriftError, UnreadableFileError
+from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.caches import VersionCache
 from ghost_tracking.vault.points import tables
-from ghost_tracking.vault.points.tables import BROKEN, COUNTS, SCHEMA, Checksum, Numbers, numbers
+from ghost_tracking.vault.points.tables import COUNTS, SCHEMA, Checksum, Numbers, numbers
 from ghost_tracking.vault.storage import Storage
 
 _GAINS = pa.list_(pa.field("element", pa.int64()))
@@ -68,6 +68,8 @@ _FEW: Final = 4
 """Files that are read sooner one by one than threads are started."""
 
 _THREADS: Final = 4
+_FOREIGN: Final = (AttributeError, ArithmeticError, TypeError, MemoryError)
+"""What else comes of a file whose values are not what its layer writes."""
 _HOURS_BATCH: Final = 1 << 19
 _CHECKED: Final = 64 * 1024
 _BYTES_AT_A_TIME: Final = 256 * 2**20
@@ -358,7 +360,7 @@ class HistoryReader:
         groups = sorted({group for each in video_ids for group in _groups_of(each, firsts, lasts)})
         if not groups:
             return pa.schema([HISTORY_SCHEMA.field(name) for name in columns or HISTORY_SCHEMA.names]).empty_table()
-        with self._naming_damage(), self._storage.open(self._key) as file:
+        with parquet.wrap_read_errors(self._key, *_FOREIGN), self._storage.open(self._key) as file:
             known = pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True, pre_buffer=False)
             rows = known.read_row_groups(groups, columns=columns, use_threads=False)
             return _only(rows, pc.is_in(rows["video_id"], pa.array(video_ids, pa.string())))
@@ -372,7 +374,7 @@ class HistoryReader:
         return pa.concat_tables(self._rows(1 << 30, LATEST))
 
     def _rows(self, groups: int, columns: Sequence[str] | None) -> Iterator[pa.Table]:
-        with self._naming_damage(), self._storage.open(self._key) as file:
+        with parquet.wrap_read_errors(self._key, *_FOREIGN), self._storage.open(self._key) as file:
             # a footer is some 11 kB a row group in memory: whoever reads every file once does not leave all of them
             found = self._opened(file)
             for chosen in _together(found.metadata, groups):
@@ -382,7 +384,7 @@ class HistoryReader:
         return _FOOTERS.get(self._storage, self._key, None, lambda: (self._parsed(), None))[0]
 
     def _parsed(self) -> _Footer:
-        with self._naming_damage(), self._storage.open(self._key) as file:
+        with parquet.wrap_read_errors(self._key, *_FOREIGN), self._storage.open(self._key) as file:
             metadata = self._opened(file).metadata
             groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
             ids = [group.column(0).statistics for group in groups]
@@ -393,30 +395,6 @@ class HistoryReader:
     @staticmethod
     def _opened(file: Any) -> pq.ParquetFile:
         return parquet.opened(file, HISTORY_SCHEMA, parquet.HISTORY, pre_buffer=False)
-
-    def _naming_damage(self) -> "_Naming":
-        return _Naming(self._key)
-
-
-class _Naming:
-    """Turns what pyarrow says of a broken file into an error that names it."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, UnreadableFileError) and error.facts.get("key"):
-            return
-        if isinstance(error, OSError) and error.errno is not None:
-            return  # the storage's trouble and not the file's
-        if isinstance(error, (*BROKEN, AttributeError, ArithmeticError, TypeError, UnreadableFileError)):
-            reason = str(error).partition("\n")[0][:200]
-            if isinstance(error, SchemaDriftError):
-                raise SchemaDriftError(f"{self._key} has {error.message}", key=self._key) from error
-            raise UnreadableFileError(f"{self._key} cannot be read: {reason}", key=self._key) from error
 
 
 def _together(metadata: pq.FileMetaData, most: int) -> Iterator[list[int]]:

@@ -141,18 +141,21 @@ def encode(
 
 def decode(key: str, data: bytes, schema: pa.Schema, bounds: Bounds) -> pa.Table:
     """All rows of a file that was read whole; raises as `opened`, and UnreadableFileError names `key`."""
-    with naming_damage(key):
+    with wrap_read_errors(key):
         return opened(pa.BufferReader(data), schema, bounds).read().cast(schema)
 
 
 @contextmanager
-def naming_damage(key: str) -> Iterator[None]:
-    """Tell a damaged file from a storage that fails: the system's errors have a number."""
+def wrap_read_errors(key: str, *also: type[Exception]) -> Iterator[None]:
+    """Raise UnreadableFileError, naming the file, for what pyarrow raises of a damaged one, and for `also`.
+
+    What the storage raises is passed on: the system's errors have a number.
+    """
     try:
         yield
     except UnreadableFileError as error:
         raise error if error.facts.get("key") else type(error)(f"{key} has {error.message}", key=key) from error
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError, *also) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = str(error).partition("\n")[0][:200]

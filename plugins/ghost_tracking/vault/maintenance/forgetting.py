@@ -180,7 +180,7 @@ class Layer(ABC):
 
     @contextmanager
     def _opened(self, key: str) -> Iterator[pq.ParquetFile]:
-        with parquet.naming_damage(key), self._storage.open(key) as handle:
+        with parquet.wrap_read_errors(key), self._storage.open(key) as handle:
             file = parquet.opened(handle, None, parquet.ANY_LAYER)
             if "video_id" not in file.schema_arrow.names:
                 raise UnreadableFileError("no column video_id")
@@ -191,7 +191,7 @@ class Layer(ABC):
 
     def _rewritten(self, key: str) -> bytes | None:
         """A small file without the videos, with all else that it says; None where nothing is left."""
-        with parquet.naming_damage(key):
+        with parquet.wrap_read_errors(key):
             file = parquet.opened(pa.BufferReader(self._storage.read(key).data), None, parquet.REWRITTEN)
             table = self._wanted.left_of(file.read())
         if not table.num_rows:
@@ -402,7 +402,7 @@ class Lists(Layer):
         return sorted(unnamed(self._storage, layout.IMPORT_QUEUE, ()))
 
     def rows(self, key: str) -> int:
-        with parquet.naming_damage(key), self._storage.open(key) as handle:
+        with parquet.wrap_read_errors(key), self._storage.open(key) as handle:
             file = parquet.opened(handle, None, parquet.ANY_LAYER)
             if "video_id" in file.schema_arrow.names:
                 return self._wanted.rows_of(file)

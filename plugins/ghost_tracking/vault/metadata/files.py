@@ -65,7 +65,7 @@ def opened(storage: Storage, key: str) -> Iterator[pq.ParquetFile]:
     Raises `UnreadableFileError` with its name when it is damaged, `SchemaDriftError` for other columns, and
     FileNotFoundError or `FileChangedError` when it is gone.
     """
-    with parquet.naming_damage(key), storage.open(key) as handle:
+    with parquet.wrap_read_errors(key), storage.open(key) as handle:
         yield parquet.opened(handle, SCHEMA, parquet.ARCHIVE)
 
 

@@ -68,10 +68,10 @@ def grow(data: bytes, fresh: pa.Table, parts: Collection[str]) -> bytes:
 
     No row group is decoded or encoded again. Raises as `read_footer` does.
     """
-    with _naming_damage():
+    with _wrap_read_errors():
         before = _opened(data).metadata
     _require_room(before.num_rows + fresh.num_rows)
-    with _naming_damage():
+    with _wrap_read_errors():
         sink = pa.BufferOutputStream()
         with pq.ParquetWriter(sink, SCHEMA, **parquet.OPEN_HOUR) as writer:
             # It has written the four bytes with which every Parquet file begins, and takes up where these end.
@@ -90,7 +90,7 @@ def decode(data: bytes, partition: Partition) -> pa.Table:
     Raises `UnreadableFileError` for what is no intact Parquet file or holds points of another hour, and
     `SchemaDriftError` for other columns.
     """
-    with _naming_damage():
+    with _wrap_read_errors():
         table = checked(_opened(data).read())
         require_hour(table, partition)
         return table
@@ -106,7 +106,7 @@ def sorted_chunks(data: bytes, partition: Partition) -> Iterator[pa.Table]:
         return
     file = _opened(data)
     for group in range(file.num_row_groups):
-        with _naming_damage():
+        with _wrap_read_errors():
             table = checked(file.read_row_group(group))
             require_hour(table, partition)
         yield table
@@ -117,7 +117,7 @@ def read(data: bytes, columns: Sequence[str], video_ids: Sequence[str] | None = 
 
     Sorted by key. Raises as `decode` does.
     """
-    with _naming_damage():
+    with _wrap_read_errors():
         file = _opened(data)
         if video_ids is None:
             table = checked(file.read(columns=columns))
@@ -137,7 +137,7 @@ def keys_of_span(data: bytes, span: pa.Table) -> pa.Table:
     Publications follow each other in time, so that mostly there are none, and nothing is decoded.
     """
     times: Mapping[str, Any] = pc.min_max(span["timestamp"]).as_py()
-    with _naming_damage():
+    with _wrap_read_errors():
         file = _opened(data)
         groups = [g for g in range(file.num_row_groups) if _meets(file.metadata.row_group(g), times)]
         return _of_groups(file, groups, KEY)
@@ -145,7 +145,7 @@ def keys_of_span(data: bytes, span: pa.Table) -> pa.Table:
 
 def read_footer(data: bytes) -> Footer:
     """The footer of a published file, of whose bytes the last ones suffice; raises as `decode` does."""
-    with _naming_damage():
+    with _wrap_read_errors():
         metadata = _opened(data).metadata
         notes: Mapping[bytes, bytes] = metadata.metadata or {}
         return Footer(
@@ -186,7 +186,7 @@ def _of_groups(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[st
 
 
 @contextmanager
-def _naming_damage() -> Iterator[None]:
+def _wrap_read_errors() -> Iterator[None]:
     try:
         yield
     except (*BROKEN, ArithmeticError, TypeError, RecursionError) as error:  # its statistics and notes are foreign too
