@@ -28,7 +28,7 @@ from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.manifests import edit
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
-from ghost_tracking.vault.points.scan import Question
+from ghost_tracking.vault.points.scan import ScanFilter
 from ghost_tracking.vault.reports import AvailabilityReport, ExpireReport
 from ghost_tracking.vault.storage import Storage, Version
 
@@ -128,11 +128,11 @@ def read(
     storage: Storage, video_ids: Collection[str] | None, start: datetime | None, end: datetime | None
 ) -> pd.DataFrame:
     """The events of [start, end) of these videos, published or staged, each once; sorted by video_id and time."""
-    question = Question.checked(start, end, video_ids)
+    scan_filter = ScanFilter.checked(start, end, video_ids)
     # Staged ones first: what is published meanwhile is then found in its month.
-    found = [_asked_for(table, question) for table in _staged(storage)]
+    found = [_asked_for(table, scan_filter) for table in _staged(storage)]
     months = [month for month in _published_months(storage) if month.meets(start, end)]
-    published = [_asked_for(_published(storage, month)[0], question) for month in months]
+    published = [_asked_for(_published(storage, month)[0], scan_filter) for month in months]
     frame: pd.DataFrame = _merged([*published, *found]).to_pandas()
     return frame
 
@@ -214,13 +214,13 @@ def _first_days(table: pa.Table) -> pa.ChunkedArray:
     return pc.floor_temporal(_times(table), unit="month")
 
 
-def _asked_for(table: pa.Table, question: Question) -> pa.Table:
-    if question.video_ids is not None:
-        table = table.filter(pc.is_in(table["video_id"], pa.array(question.video_ids, pa.string())))
-    if question.start is not None:
-        table = table.filter(pc.greater_equal(_times(table), pa.scalar(question.start, _TIME)))
-    if question.end is not None:
-        table = table.filter(pc.less(_times(table), pa.scalar(question.end, _TIME)))
+def _asked_for(table: pa.Table, scan_filter: ScanFilter) -> pa.Table:
+    if scan_filter.video_ids is not None:
+        table = table.filter(pc.is_in(table["video_id"], pa.array(scan_filter.video_ids, pa.string())))
+    if scan_filter.start is not None:
+        table = table.filter(pc.greater_equal(_times(table), pa.scalar(scan_filter.start, _TIME)))
+    if scan_filter.end is not None:
+        table = table.filter(pc.less(_times(table), pa.scalar(scan_filter.end, _TIME)))
     return table
 
 

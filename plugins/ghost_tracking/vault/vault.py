@@ -278,8 +278,8 @@ class Vault:
         """As `read_metrics`, as an Arrow table."""
         from ghost_tracking.vault.points import scan
 
-        question = scan.Question.checked(start, end, video_ids)
-        return scan.read_table(self._location.readable(), question, columns)
+        scan_filter = scan.ScanFilter.checked(start, end, video_ids)
+        return scan.read_table(self._location.readable(), scan_filter, columns)
 
     def read_batches(
         self,
@@ -295,8 +295,8 @@ class Vault:
         """
         from ghost_tracking.vault.points import scan
 
-        question = scan.Question.checked(start, end, video_ids)
-        return scan.read_batches(self._location.readable(), question, columns)
+        scan_filter = scan.ScanFilter.checked(start, end, video_ids)
+        return scan.read_batches(self._location.readable(), scan_filter, columns)
 
     def read_history(self, video_id: str, start: datetime | None = None, end: datetime | None = None) -> "pd.DataFrame":
         """All published points of one video in [start, end), None being open, sorted by time; as `read_metrics`."""

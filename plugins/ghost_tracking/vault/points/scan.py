@@ -45,7 +45,7 @@ Span = tuple[dt.datetime | None, dt.datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ScanFilter:
     """Which points: of [start, end), None being open, and of these videos, sorted (None: of all)."""
 
     start: dt.datetime | None
@@ -55,15 +55,15 @@ class Question:
     @classmethod
     def checked(
         cls, start: dt.datetime | None, end: dt.datetime | None, video_ids: Collection[str] | None
-    ) -> "Question":
+    ) -> "ScanFilter":
         """BadInputError for what is no time with a zone, for an end before the start, and for what are no ids."""
         require_span(start, end)
         return cls(start, end, None if video_ids is None else ids_of(video_ids))
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What to read for a question: the files of these `hours`, and the history.
+class ScanPlan:
+    """What to read for a filter: the files of these `hours`, and the history.
 
     Of the history, the points of `lacking` hours (None: of all). `changed` hours may have points in their file alone.
     """
@@ -96,10 +96,10 @@ def chosen_columns(columns: Sequence[str] | None) -> list[str]:
     return chosen
 
 
-def read_table(storage: Storage, question: Question, columns: Sequence[str] | None) -> pa.Table:
+def read_table(storage: Storage, scan_filter: ScanFilter, columns: Sequence[str] | None) -> pa.Table:
     """The points as one table, by hour, and by video_id and timestamp within an hour."""
     chosen = chosen_columns(columns)
-    table = _at_one_moment(lambda: tables.concat(_points(storage, question, _fitting_plan(storage, question))))
+    table = _at_one_moment(lambda: tables.concat(_points(storage, scan_filter, _fitting_plan(storage, scan_filter))))
     if table.num_rows:
         table = _by_hour(table)
     return table.select(chosen)
@@ -107,21 +107,21 @@ def read_table(storage: Storage, question: Question, columns: Sequence[str] | No
 
 def read_history(storage: Storage, video_id: str, start: dt.datetime | None, end: dt.datetime | None) -> pa.Table:
     """All points of one video in [start, end), sorted by time."""
-    question = Question.checked(start, end, [video_id])
-    table = _at_one_moment(lambda: tables.concat(_points(storage, question, _plan(storage, question))))
+    scan_filter = ScanFilter.checked(start, end, [video_id])
+    table = _at_one_moment(lambda: tables.concat(_points(storage, scan_filter, _plan(storage, scan_filter))))
     return table.take(pa.array(tables.numbers(table["timestamp"]).argsort(kind="stable")))
 
 
-def read_batches(storage: Storage, question: Question, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+def read_batches(storage: Storage, scan_filter: ScanFilter, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     """The points in batches of at most a million, in no promised order, with little more than one in memory.
 
     What the batches hold together is of one moment. FileChangedError when a file went before its turn came: with
     batches already handed out, only the caller can begin anew.
     """
     chosen = chosen_columns(columns)
-    plan = _at_one_moment(lambda: _fitting_plan(storage, question))
+    plan = _at_one_moment(lambda: _fitting_plan(storage, scan_filter))
     try:
-        for table in _points(storage, question, plan):
+        for table in _points(storage, scan_filter, plan):
             yield from table.select(chosen).to_batches(max_chunksize=_BATCH)
     except FileNotFoundError as error:
         raise FileChangedError(
@@ -131,14 +131,16 @@ def read_batches(storage: Storage, question: Question, columns: Sequence[str] | 
 
 def read_latest(storage: Storage, video_ids: Collection[str] | None) -> pa.Table:
     """The newest point of each video, in no promised order."""
-    question = Question.checked(None, None, video_ids)
+    scan_filter = ScanFilter.checked(None, None, video_ids)
 
     def newest() -> pa.Table:
         found, read = tables.concat([]), _Read()
-        hours = _from_hours(storage, question, _plan(storage, question), read)
+        hours = _from_hours(storage, scan_filter, _plan(storage, scan_filter), read)
         for day in chunked(hours, 24):
             found = tables.latest(tables.concat([found, *day]))
-        compacted = latest_of(storage, [each.path for each in _series(storage, question, None)], question.video_ids)
+        compacted = latest_of(
+            storage, [each.path for each in _series(storage, scan_filter, None)], scan_filter.video_ids
+        )
         return tables.latest(tables.concat([compacted, found, *read.apart.values()]))
 
     return _at_one_moment(newest)
@@ -174,49 +176,53 @@ def _at_one_moment(read: Callable[[], Result]) -> Result:
     return retrying(read)
 
 
-def _fitting_plan(storage: Storage, question: Question) -> _Plan:
-    return _plan(storage, question, by_time=question.video_ids is None)
+def _fitting_plan(storage: Storage, scan_filter: ScanFilter) -> ScanPlan:
+    return _plan(storage, scan_filter, by_time=scan_filter.video_ids is None)
 
 
-def _plan(storage: Storage, question: Question, *, by_time: bool = False) -> _Plan:
+def _plan(storage: Storage, scan_filter: ScanFilter, *, by_time: bool = False) -> ScanPlan:
     """What to read: hours where they are there (`by_time`), or the history where it is there."""
     manifest, version = current(storage)
     changed = {hour for hour in staged_hours(storage) if manifest.holds(hour.date) and part_names(storage, hour)}
     changed |= {Partition.parse(path) for path in manifest.stale}
-    changed = {hour for hour in changed if hour.meets(question.start, question.end)}
-    plan = (_by_time if by_time else _by_video)(storage, question, manifest, frozenset(changed))
+    changed = {hour for hour in changed if hour.meets(scan_filter.start, scan_filter.end)}
+    plan = (_by_time if by_time else _by_video)(storage, scan_filter, manifest, frozenset(changed))
     if current(storage)[1] != version:
         raise FileChangedError("the history was compacted anew while the vault was being listed")
     return plan
 
 
-def _by_video(storage: Storage, question: Question, manifest: HistoryManifest, changed: frozenset[Partition]) -> _Plan:
+def _by_video(
+    storage: Storage, scan_filter: ScanFilter, manifest: HistoryManifest, changed: frozenset[Partition]
+) -> ScanPlan:
     """Compacted days from the history, other days from their hours; of compacted days the hours that may have more."""
-    start, end = question.start, question.end
+    start, end = scan_filter.start, scan_filter.end
     hours = set(changed)
     for date in published_dates(storage):
         if not manifest.holds(date) and Period.day(date).meets(start, end):
             hours |= {hour for hour in published_hours(storage, date) if hour.meets(start, end)}
-    return _Plan(tuple(sorted(hours)), None, changed)
+    return ScanPlan(tuple(sorted(hours)), None, changed)
 
 
-def _by_time(storage: Storage, question: Question, manifest: HistoryManifest, changed: frozenset[Partition]) -> _Plan:
+def _by_time(
+    storage: Storage, scan_filter: ScanFilter, manifest: HistoryManifest, changed: frozenset[Partition]
+) -> ScanPlan:
     """Hours from their files where they have one, and from the history what has none, or not all of it."""
-    start, end = question.start, question.end
+    start, end = scan_filter.start, scan_filter.end
     there = set(hours_between(storage, start, end))
     hours = {hour for hour in there if hour in changed or not manifest.is_compacted_only(hour)}
     compacted = {hour for period in manifest.periods if period.meets(start, end) for hour in manifest.checksums(period)}
     lacking = {hour for hour in compacted - hours if hour.meets(start, end)}
-    return _Plan(tuple(sorted(hours)), frozenset(lacking), changed)
+    return ScanPlan(tuple(sorted(hours)), frozenset(lacking), changed)
 
 
-def _points(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Table]:
+def _points(storage: Storage, scan_filter: ScanFilter, plan: ScanPlan) -> Iterator[pa.Table]:
     """The tables of a plan, no point in two of them. Where an hour's file repeats the history, that stays."""
     read = _Read()
-    yield from _from_hours(storage, question, plan, read)
+    yield from _from_hours(storage, scan_filter, plan, read)
     wanted = None if plan.lacking is None else plan.lacking | read.apart.keys()
     doubled: list[pa.Table] = []
-    for table in _from_history(storage, question, wanted):
+    for table in _from_history(storage, scan_filter, wanted):
         apart = table if wanted is None else tables.of_hours(table, wanted)
         if read.whole and wanted is None:
             apart = tables.not_of_hours(apart, read.whole)
@@ -227,10 +233,10 @@ def _points(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Ta
     yield from (tables.without(table, known) for table in read.apart.values())
 
 
-def _from_hours(storage: Storage, question: Question, plan: _Plan, read: _Read) -> Iterator[pa.Table]:
+def _from_hours(storage: Storage, scan_filter: ScanFilter, plan: ScanPlan, read: _Read) -> Iterator[pa.Table]:
     """The hours of a plan whose files are whole; `read` tells which, and has what the files of the others have."""
     for hour in plan.hours:
-        rows, table = _hour(storage, hour, question)
+        rows, table = _hour(storage, hour, scan_filter)
         # after the file: what has left it, or was never in it, is in the history of this manifest or of a later one
         manifest, _ = current(storage)
         if rows is not None and hour not in plan.changed and manifest.is_whole(hour, rows):
@@ -240,41 +246,41 @@ def _from_hours(storage: Storage, question: Question, plan: _Plan, read: _Read) 
             read.apart[hour] = table
 
 
-def _from_history(storage: Storage, question: Question, hours: Set[Partition] | None) -> Iterator[pa.Table]:
+def _from_history(storage: Storage, scan_filter: ScanFilter, hours: Set[Partition] | None) -> Iterator[pa.Table]:
     """The history's points, by the present manifest, from the files that may have any of these hours (None: any)."""
     if hours is not None and not hours:
         return
-    keys = [each.path for each in _series(storage, question, hours)]
-    if question.video_ids is not None:
-        yield tables.within(points_of(storage, keys, question.video_ids), question.start, question.end)
+    keys = [each.path for each in _series(storage, scan_filter, hours)]
+    if scan_filter.video_ids is not None:
+        yield tables.within(points_of(storage, keys, scan_filter.video_ids), scan_filter.start, scan_filter.end)
         return
     for key in keys:
         for table in HistoryReader(storage, key).batches(_BATCH):
-            yield tables.within(table, question.start, question.end)
+            yield tables.within(table, scan_filter.start, scan_filter.end)
 
 
-def _series(storage: Storage, question: Question, hours: Set[Partition] | None) -> list[HistoryFile]:
+def _series(storage: Storage, scan_filter: ScanFilter, hours: Set[Partition] | None) -> list[HistoryFile]:
     manifest, _ = current(storage)
-    periods = [each for each in manifest.periods if each.meets(question.start, question.end)]
+    periods = [each for each in manifest.periods if each.meets(scan_filter.start, scan_filter.end)]
     if hours is not None:
         dates = {hour.date for hour in hours if manifest.checksum(hour) is not None}
         periods = [each for each in periods if not dates.isdisjoint(each.dates)]
     found = [each for period in periods for each in manifest.files_of(period)]
-    return found if question.video_ids is None else list(files_of_videos(found, question.video_ids))
+    return found if scan_filter.video_ids is None else list(files_of_videos(found, scan_filter.video_ids))
 
 
-def _hour(storage: Storage, hour: Partition, question: Question) -> tuple[int | None, pa.Table]:
+def _hour(storage: Storage, hour: Partition, scan_filter: ScanFilter) -> tuple[int | None, pa.Table]:
     """How many points an hour's published file has (None: there is none), and those that are asked for."""
     key = layout.stats(hour)
     try:
         data = storage.read(key).data
-        rows, table = files.read_footer(data).rows, files.read(data, COLUMNS, question.video_ids)
+        rows, table = files.read_footer(data).rows, files.read(data, COLUMNS, scan_filter.video_ids)
     except FileNotFoundError:
         return None, tables.concat([])
     except UnreadableFileError as error:
         raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
-    start = question.start if question.start is not None and question.start > hour.starts_at else None
-    end = question.end if question.end is not None and question.end < hour.ends_at else None
+    start = scan_filter.start if scan_filter.start is not None and scan_filter.start > hour.starts_at else None
+    end = scan_filter.end if scan_filter.end is not None and scan_filter.end < hour.ends_at else None
     return rows, tables.within(table, start, end)
 
 
