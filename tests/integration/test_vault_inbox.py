@@ -247,9 +247,9 @@ class Failing(LocalStorage):
         self._step()
         return super().read(key, last=last)
 
-    def settle(self, key: str) -> None:
+    def sync(self, key: str) -> None:
         self._step()
-        super().settle(key)
+        super().sync(key)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in list(keys):

@@ -99,7 +99,7 @@ VERBS: dict[str, Callable[[Storage, str], Any]] = {
     "discard": lambda storage, key: storage.discard(key, expecting="x"),
 }
 FOLDER_VERBS: dict[str, Callable[[Storage, str], Any]] = {
-    "settle": lambda storage, key: storage.settle(key),
+    "sync": lambda storage, key: storage.sync(key),
     "prune": lambda storage, key: storage.prune([key]),
     "lock": lambda storage, key: storage.lock(key, 0).__enter__(),
 }

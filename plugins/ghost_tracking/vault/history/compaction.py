@@ -116,7 +116,7 @@ class Compactor:
 
     def _stale_periods(self) -> list[Period]:
         manifest, _ = load(self._storage)
-        return [period for period in manifest.periods if self._settled(manifest.stale_hours(period))]
+        return [period for period in manifest.periods if self._all_published(manifest.stale_hours(period))]
 
     def _compact_stale(self, period: Period) -> CompactReport:
         manifest, _ = load(self._storage)
@@ -162,7 +162,7 @@ class Compactor:
             for month in months
             if month.ends_at <= before
             and not (uncompacted | busy).intersection(month.dates)
-            and self._settled(month.hours)
+            and self._all_published(month.hours)
         ]
 
     def _compact_month(self, month: Period) -> CompactReport:
@@ -240,7 +240,7 @@ class Compactor:
             manifest, version = load(self._storage)
             manifest.with_stale(changed).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
 
-    def _settled(self, hours: Iterable[Partition]) -> bool:
+    def _all_published(self, hours: Iterable[Partition]) -> bool:
         """Whether there are hours, and none has parts that are not proven to be published."""
         chosen = set(hours)
         return bool(chosen) and not any(

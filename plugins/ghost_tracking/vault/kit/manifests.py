@@ -93,7 +93,7 @@ def edit(
         before, version = load()
         after = change(before)
         if after is before or after == before:
-            storage.settle(key)  # whoever wrote it may have been killed before it was sure to survive a power cut
+            storage.sync(key)  # whoever wrote it may have been killed before it was sure to survive a power cut
         else:
             with lock():
                 storage.replace(key, encode(after), expecting=version)

@@ -183,7 +183,7 @@ class Archive:
         change = planned(manifest)
         if not (change.rows.num_rows or change.superseded):
             # Whoever wrote it may have been killed before it was sure to survive a power cut.
-            self._storage.settle(layout.VIDEOS_MANIFEST)
+            self._storage.sync(layout.VIDEOS_MANIFEST)
             return change, 0
         retired = [file for file in manifest.files if file.name in change.superseded]
         written = [self._rewritten(file, change.superseded[file.name]) for file in retired]

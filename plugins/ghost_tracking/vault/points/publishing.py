@@ -287,7 +287,7 @@ class Publisher:
             return None if keys else 0
         if tables.merge([published, *parts]).num_rows != published.num_rows:
             return None
-        self._storage.settle(layout.stats(partition))
+        self._storage.sync(layout.stats(partition))
         mark_stale(self._storage, partition, published)
         self._storage.delete(keys)
         return len(keys)
