@@ -110,7 +110,7 @@ def _stepping(steps: Steps) -> None:
     before(steps, Database, "run", lambda query: query if query in _LOCKING else None)
     for cls, methods in (
         (YouTubeHook, ["statistics"]),
-        (ParquetVaultHook, ["stage", "stage_availability", "set_mark"]),
+        (ParquetVaultHook, ["stage", "stage_availability", "set_sync_token"]),
         (ChunkFiles, ["write", "remember", "carry", "delete"]),
     ):
         for method in methods:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from ghost_tracking.core import marks
+from ghost_tracking.core import sync
 from ghost_tracking.core.budgets import IDS_PER_CALL
 from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.pacing import QuotaStatus, quota_status
@@ -46,7 +46,7 @@ def overview(doors: Doors, dag_ids: tuple[str, ...], sees_connections: bool) -> 
         points=vault["points"],
         newest_point=vault["newest_point"] and datetime.fromtimestamp(vault["newest_point"], UTC),
         quarantined=vault["quarantined"],
-        shares_mark=marks.same(doors.watchlist.mark(), doors.vault.mark()),
+        shares_mark=sync.in_sync(doors.watchlist.mark(), doors.vault.sync_token()),
         is_paced=quota.is_paced,
         stretch=quota.as_dict()["stretch"],
         refused=tuple(bucket.value for bucket, balance in quota.balances.items() if balance.is_exhausted),

@@ -16,7 +16,7 @@ _staging/availability/<name>.part                staged events of it, kept until
 _staging/quarantine/…                            what could not be read
 _staging/locks/  _staging/tmp/
 _vault.json                                      which vault this is
-_schedule.json                                   the mark that it shares with the database
+_schedule.json                                   the sync token that it shares with the database
 let_go.parquet                                   videos that are paused, stopped or forgotten, as the database has them
 
 Nothing below `_staging/` ends in .parquet, so that a pattern such as `**/stats.parquet` or `**/*.parquet` never finds

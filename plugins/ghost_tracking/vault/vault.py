@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.arguments import require_cutoff, require_past
-from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint, parse_points
+from ghost_tracking.core.sync import SyncToken
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import BadInputError, ConfigurationError, UnreadableFileError, VaultMismatchError
 from ghost_tracking.vault import layout
@@ -488,11 +488,11 @@ class Vault:
                 found=found,
             )
 
-    def mark(self) -> Mark | None:
-        """The mark that this vault shares with a database; None before the first time."""
+    def sync_token(self) -> SyncToken | None:
+        """The sync token that this vault shares with a database; None before the first time."""
         try:
             found = json.loads(self._location.readable().read(layout.SCHEDULE).data)
-            return Mark(str(found["token"]), datetime.fromisoformat(found["marked_at"]))
+            return SyncToken(str(found["token"]), datetime.fromisoformat(found["at"]))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -502,9 +502,9 @@ class Vault:
                 key=layout.SCHEDULE,
             ) from error
 
-    def set_mark(self, mark: Mark) -> None:
-        """Write the mark that the database is to share."""
-        text = json.dumps({"token": mark.token, "marked_at": mark.at.isoformat()})
+    def set_sync_token(self, token: SyncToken) -> None:
+        """Write the sync token that the database is to share."""
+        text = json.dumps({"token": token.token, "at": token.at.isoformat()})
         self._location.writable().put(layout.SCHEDULE, text.encode())
 
     @property
