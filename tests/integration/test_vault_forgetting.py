@@ -21,7 +21,7 @@ from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout, promotion, roster_files
-from ghost_tracking.vault.promotion import Memory
+from ghost_tracking.vault.promotion import TrendState
 from integration.test_vault_series import assert_holds, expected, rows
 
 START = datetime(2026, 1, 30, 22, tzinfo=UTC)
@@ -93,7 +93,7 @@ def fill_others(vault: ParquetVaultHook) -> str:
     vault.archive_videos()
     vault.stage_videos([video(each) for each in [GONE[0], "dddddddddd0"]], START)
     chunk = vault.roster.write(ALL, START.date())
-    vault.roster.remember(chunk, Memory(*(pa.array(range(5)).to_numpy() for _ in range(3))))
+    vault.roster.remember(chunk, TrendState(*(pa.array(range(5)).to_numpy() for _ in range(3))))
     vault.import_queue.submit([*ALL, f"see {GONE[1]}!", "nothing here"], "mine")
     vault.import_queue.submit(GONE, "theirs")
     vault.source_memory.save("channel:UC1", SourceMemory(LATER, dict.fromkeys(ALL)))

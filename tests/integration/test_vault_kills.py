@@ -34,7 +34,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.points import tables
-from ghost_tracking.vault.promotion import Memory
+from ghost_tracking.vault.promotion import TrendState
 from ghost_tracking.vault.storage import LocalStorage
 from integration.test_vault_series import expected, rows
 
@@ -195,7 +195,7 @@ def listed(vault: ParquetVaultHook) -> None:
     vault.import_queue.mark_imported("list", 3)
     vault.import_queue.submit([CHUNK[1]], "only")
     name = vault.roster.write(CHUNK, START.date())
-    vault.roster.remember(name, Memory.empty(len(CHUNK)))
+    vault.roster.remember(name, TrendState.empty(len(CHUNK)))
     vault.stage_availability([AvailabilityEvent(each, START, START + DAY) for each in CHUNK])
     vault.publish_availability()
     vault.stage_availability([AvailabilityEvent(each, START, START + DAY, START + 2 * DAY) for each in CHUNK])

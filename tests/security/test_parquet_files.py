@@ -100,7 +100,7 @@ def read_hour(vault: ParquetVaultHook) -> None:
 
 def read_heat(vault: ParquetVaultHook) -> None:
     if promotion.load(vault._storage, "chunk", 2) is None:
-        raise UnreadableFileError(LAYERS["heat"].key)
+        raise UnreadableFileError(LAYERS["promotion"].key)
 
 
 def read_source(vault: ParquetVaultHook) -> None:
@@ -146,10 +146,10 @@ LAYERS: dict[str, Layer] = {
         lambda vault: vault.import_queue._read("20260115T000000000001-0123456789ab.parquet", import_queue.IDS),
         lambda: table_bytes(pa.table([[VIDEO], [1]], schema=import_queue.IDS)),
     ),
-    "heat": Layer(
+    "promotion": Layer(
         promotion.SCHEMA,
         parquet.ROSTER,
-        layout.heat("chunk"),
+        layout.promotion("chunk"),
         read_heat,
         lambda: table_bytes(pa.table([[1, 2], [1, 2], [3, 4]], schema=promotion.SCHEMA)),
     ),
@@ -299,7 +299,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ParquetVaultHook, 
 
 
 # pyarrow reads the statistics of columns for the other layers, and ends the process over some that cannot be
-READ_WHOLE = ("roster", "import_queue", "heat", "availability", "source")
+READ_WHOLE = ("roster", "import_queue", "promotion", "availability", "source")
 
 
 @settings(max_examples=100)

@@ -1,11 +1,11 @@
 """Where things stand in a vault, as keys: paths relative to its root, with forward slashes.
 
 metrics/date=2026-01-15/hour=10/stats.parquet    what readers see, and nothing else
-history/manifest.json                             which hours are compacted into which of these files:
+history/manifest.json                            which hours are compacted into which of these files:
 history/day=…/<name>.parquet  history/month=…/…
 videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
 roster/<name>.parquet                            ids of settled videos, a chunk each
-roster/heat/<name>.parquet                       how fast their views grew
+roster/promotion/<name>.parquet                  how fast their views grew
 sources/<name>.parquet                           what the listing of each source named when it was read last
 availability/month=…/availability.parquet        since when videos are gone, or back
 import_queue/manifest.json                       lists of videos that somebody brought, until they are imported:
@@ -33,7 +33,7 @@ HISTORY_MANIFEST: Final = f"{HISTORY}/manifest.json"
 VIDEOS: Final = "videos"
 VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
 ROSTER: Final = "roster"
-HEAT: Final = "roster/heat"
+PROMOTION: Final = "roster/promotion"
 SOURCES: Final = "sources"
 AVAILABILITY: Final = "availability"
 IMPORT_QUEUE: Final = "import_queue"
@@ -73,9 +73,9 @@ def chunk(name: str) -> str:
     return f"{ROSTER}/{name}{SUFFIX}"
 
 
-def heat(chunk: str) -> str:
+def promotion(chunk: str) -> str:
     """What is remembered of the videos of a chunk of the roster."""
-    return f"{HEAT}/{chunk}{SUFFIX}"
+    return f"{PROMOTION}/{chunk}{SUFFIX}"
 
 
 def source(name: str) -> str:

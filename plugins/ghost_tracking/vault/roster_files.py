@@ -90,14 +90,14 @@ class ChunkFiles:
 
     def compare(
         self, name: str, ids: Sequence[str], found: Mapping[str, Reading], rule: HeatRule
-    ) -> tuple[list[str], promotion.Memory]:
+    ) -> tuple[list[str], promotion.TrendState]:
         """Those of a chunk's `ids` that these readings make hot, and what to remember of all once that is written."""
         before = promotion.load(self._storage, name, len(ids))
         views, seconds = promotion.counted(ids, found)
         hot = [ids[position] for position in promotion.hot(before, views, seconds, rule)]
         return hot, promotion.after(before, views, seconds)
 
-    def remember(self, name: str, memory: promotion.Memory) -> None:
+    def remember(self, name: str, memory: promotion.TrendState) -> None:
         """Keep this for the next visit of a chunk."""
         promotion.save(self._storage, name, memory)
 
