@@ -21,7 +21,8 @@ from ghost_tracking.errors import GhostTrackingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import availability, import_queue, layout, promotion, roster_files
 from ghost_tracking.vault import source_memory as sources
-from ghost_tracking.vault.history.encoding import HISTORY_SCHEMA, HistoryReader, HistoryWriter
+from ghost_tracking.vault.history.encoding import HISTORY_SCHEMA
+from ghost_tracking.vault.history.files import HistoryReader, HistoryWriter
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.parquet import Bounds
 from ghost_tracking.vault.metadata import files as archive_files

@@ -171,13 +171,13 @@ class Vault:
 
         Seal before: a day with staged parts is not compacted. Compacted hours that got late points are compacted again.
         Hourly files stay, unless `keep_hours` is False: then those go whose every point is proven to be in the history.
-        Every file is read back before the index names it. Takes about 1 GB of memory at most, whatever the size.
+        Every file is read back before the manifest names it. Takes about 1 GB of memory at most, whatever the size.
         What fails is in the report and stays as it is. Raises PartitionBusyError when another process seals or
         compacts, BadInputError for a `now` that is naive or lies in the future.
         """
         require_past("now", now, datetime.now(UTC))
         from ghost_tracking.vault.history.compaction import Compactor
-        from ghost_tracking.vault.history.encoding import MOST_POINTS_A_FILE
+        from ghost_tracking.vault.history.files import MOST_POINTS_A_FILE
 
         compactor = Compactor(self._location.writable(), most_points_a_file or MOST_POINTS_A_FILE)
         with self._closed_hours():

@@ -21,7 +21,7 @@ import pyarrow as pa
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import (
+from ghost_tracking.vault.history.files import (
     MOST_POINTS_A_FILE,
     HistoryReader,
     HistoryWriter,
@@ -64,9 +64,9 @@ class Compactor:
     def compact(self, now: datetime, margin: timedelta, *, months: bool, keep_hours: bool) -> CompactReport:
         """Compact what closed `margin` before `now`: stale hours, then days, then (if `months`) months.
 
-        A day with staged parts is not closed. Without `keep_hours`, hourly files go whose every point is in a series;
-        with it, only those of stale hours that have less than the history: whoever reads them would take a part of an
-        hour for all of it.
+        A day with staged parts is not closed. Without `keep_hours`, hourly files go whose every point is in the
+        history; with it, only those of stale hours that have less than the history: whoever reads them would take a
+        part of an hour for all of it.
         """
         report = CompactReport()
         stale = set(map(Partition.parse, load(self._storage)[0].stale))

@@ -272,10 +272,10 @@ def mark_stale(storage: Storage, partition: Partition, published: pa.Table) -> N
     """Note that this hour is stale, if it is compacted and its published points are not those in the history."""
     points = checksums(published).get(partition)
 
-    def mark() -> None:
+    def note() -> None:
         manifest, version = load(storage)
         same = manifest.checksums(Period.day(partition.date)).get(partition) == points
         if manifest.holds(partition.date) and not same and not manifest.is_stale(partition):
             manifest.with_stale([partition]).replace(storage, layout.HISTORY_MANIFEST, expecting=version)
 
-    retry_overtaken(mark)
+    retry_overtaken(note)

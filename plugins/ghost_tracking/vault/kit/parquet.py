@@ -46,7 +46,7 @@ ARCHIVE: Final = Bounds(20_000_000, 16_384 * _MIB, 1 << 16, 512 * _MIB, 1 << 22)
 STAGED_VIDEOS: Final = Bounds(1_000_000, 1024 * _MIB, 1 << 16, 512 * _MIB, 1 << 22)
 """What one task has found: read whole."""
 ROSTER: Final = Bounds(100_000, 16 * _MIB, 100_000, 16 * _MIB)
-"""A chunk has up to 5,000 ids, and so has what is remembered of their heat."""
+"""A chunk has up to 5,000 ids, and so has what is remembered of their views."""
 IMPORT_QUEUE: Final = Bounds(200_000, 512 * _MIB, 200_000, 512 * _MIB)
 """50,000 ids, or 100,000 bad lines of up to 500 characters each with its reason."""
 AVAILABILITY: Final = Bounds(10_000_000, 1024 * _MIB, 1 << 20, 256 * _MIB)

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import HistoryReader, HistoryWriter, checksums_of
+from ghost_tracking.vault.history.files import HistoryReader, HistoryWriter, checksums_of
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.import_queue import ImportQueue
 from ghost_tracking.vault.kit import parquet

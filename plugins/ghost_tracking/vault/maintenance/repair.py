@@ -17,7 +17,7 @@ from ghost_tracking.errors import (
 )
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.compaction import Compactor
-from ghost_tracking.vault.history.encoding import checksums_of, points_of_hour
+from ghost_tracking.vault.history.files import checksums_of, points_of_hour
 from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_stale
 from ghost_tracking.vault.listing import hours_between, part_names, published_hours
 from ghost_tracking.vault.maintenance.verify import read_hour

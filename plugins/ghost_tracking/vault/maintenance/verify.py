@@ -15,7 +15,7 @@ from ghost_tracking.core.points import CLOCK_SKEW, is_future
 from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import availability, layout, metadata
-from ghost_tracking.vault.history.encoding import HistoryReader, beyond_history, checksums_of, newest_of_hour
+from ghost_tracking.vault.history.files import HistoryReader, beyond_history, checksums_of, newest_of_hour
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current, load
 from ghost_tracking.vault.kit.leftovers import unnamed
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours

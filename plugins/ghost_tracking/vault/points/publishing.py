@@ -30,7 +30,7 @@ from ghost_tracking.errors import (
     UnreadableFileError,
 )
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import points_of_hour
+from ghost_tracking.vault.history.files import points_of_hour
 from ghost_tracking.vault.history.manifest import load, mark_stale
 from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE
 from ghost_tracking.vault.kit.manifests import retry_overtaken

@@ -25,7 +25,7 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import HistoryReader, files_of_videos, latest_of, points_of
+from ghost_tracking.vault.history.files import HistoryReader, files_of_videos, latest_of, points_of
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
