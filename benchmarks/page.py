@@ -18,7 +18,7 @@ from benchmarks.figures import Samples, figure
 from benchmarks.parts import folder, postgres_server
 from benchmarks.population import Population
 from benchmarks.screen import Screen
-from benchmarks.series import fold, in_a_process, write_hours
+from benchmarks.series import compact, in_a_process, write_hours
 from benchmarks.titles import Library
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -62,8 +62,8 @@ def bench(screen: Screen) -> None:
         root = place / "vault"
         start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=DAYS)
         points, _ = write_hours(root, Population(start, DAYS, PER_HOUR), tell)
-        tell("folding all but the last day")
-        in_a_process(fold, root, start + timedelta(days=DAYS - 1, hours=1))
+        tell("compacting all but the last day")
+        in_a_process(compact, root, start + timedelta(days=DAYS - 1, hours=1))
         tell(f"{ROWS:,} rows, {TITLES:,} titles")
         vault = ParquetVaultHook(root=root)
         vault.archive_videos(list(Library().videos(TITLES)))

@@ -1,6 +1,6 @@
 """Ninety days of 43 million points: what they weigh, and how long one video's history and everybody's latest take.
 
-And, as a benchmark of its own (`month`), folding a month of 100 million points: how long, and in how much memory.
+And, as a benchmark of its own (`month`), compacting a month of 100 million points: how long, and in how much memory.
 """
 
 import json
@@ -28,7 +28,7 @@ from benchmarks.screen import Screen, Tell
 from ghost_tracking.core.partitions import Period
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import SeriesReader, SeriesWriter
+from ghost_tracking.vault.history.files import HistoryReader, HistoryWriter
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.storage import LocalStorage
@@ -44,10 +44,10 @@ MOST_MS = 5
 TURNS = 3
 MONTH_POINTS = 100_000_000
 MOST_TIMES = 3
-"""As long as reading and writing a month once takes, may folding it take."""
+"""As long as reading and writing a month once takes, may compacting it take."""
 MOST_MB = 2_000
 MARCH_OPEN = datetime(2026, 3, 31, 1, tzinfo=UTC)
-"""January and February are folded to months then, March to days, and its last day stands in hours."""
+"""January and February are compacted to months then, March to days, and its last day stands in hours."""
 ALL_CLOSED = datetime(2026, 4, 2, tzinfo=UTC)
 
 _CLICKHOUSE = Path(__file__).with_name("clickhouse.py")
@@ -55,15 +55,15 @@ _CLICKHOUSE_PYTHON = Path(__file__).parents[1] / ".venv-bench/bin/python"
 
 
 def bench(screen: Screen) -> None:
-    """Write 90 days of hours, fold them, and read them from each layer."""
+    """Write 90 days of hours, compact them, and read them from each layer."""
     with folder() as root, screen.busy(f"{DAYS} days of {PER_HOUR:,} points an hour") as tell:
         points, size = write_hours(root, Population(START, DAYS, PER_HOUR), tell)
         videos = _some_videos(root)
-        tell("folding to days and months, the last day left in hours")
-        folded = in_a_process(fold, root, MARCH_OPEN)
+        tell("compacting to days and months, the last day left in hours")
+        compacted = in_a_process(compact, root, MARCH_OPEN)
         mixed = _history_times(root, videos)
-        tell("folding the rest")
-        in_a_process(fold, root, ALL_CLOSED)
+        tell("compacting the rest")
+        in_a_process(compact, root, ALL_CLOSED)
         tell("histories")
         whole = _history_times(root, videos)
         slow = _slow_histories(root, videos)
@@ -83,7 +83,10 @@ def bench(screen: Screen) -> None:
         ["latest count of every video", "seconds", "ratio"],
         [[name, each.text("s"), each.over(latest["DuckDB over the hourly files"])] for name, each in latest.items()],
     )
-    screen.note(f"folding {folded['points']:,} points took {folded['seconds']:.0f} s and {folded['memory']} MB at most")
+    screen.note(
+        f"compacting {compacted['points']:,} points took {compacted['seconds']:.0f} s "
+        f"and {compacted['memory']} MB at most"
+    )
 
 
 def write_hours(root: Path, population: Population, tell: Tell) -> tuple[int, int]:
@@ -116,10 +119,10 @@ def _measured(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str,
     return found | {"seconds": seconds, "busy": busy, "memory": int(peak.split()[1]) // 1024}
 
 
-def fold(root: Path, now: datetime, months: bool = True) -> dict[str, Any]:
-    report = ParquetVaultHook(root=root).fold(now, months=months)
+def compact(root: Path, now: datetime, months: bool = True) -> dict[str, Any]:
+    report = ParquetVaultHook(root=root).compact(now, months=months)
     if report.problems:
-        raise RuntimeError(f"folding failed: {report.problems}")
+        raise RuntimeError(f"compaction failed: {report.problems}")
     return report.as_dict()
 
 
@@ -187,13 +190,13 @@ def _latest_times(root: Path) -> dict[str, Samples]:
 
 def _sizes(root: Path, points: int, size: int) -> list[list[str]]:
     """Bytes a point of hours, of each month's series, and of ClickHouse's table of January's points."""
-    names = ParquetVaultHook(root=root).series_files(START, START + timedelta(days=31))
+    names = ParquetVaultHook(root=root).history_files(START, START + timedelta(days=31))
     storage = LocalStorage(root, layout.SCRATCH)
     plain = root / "january.parquet"
     count = 0
     with pq.ParquetWriter(plain, tables.SCHEMA, compression="zstd") as writer:
         for name in names:
-            for table in SeriesReader(storage, str(Path(name).relative_to(root))).batches(1 << 20):
+            for table in HistoryReader(storage, str(Path(name).relative_to(root))).batches(1 << 20):
                 writer.write_table(table)
                 count += table.num_rows
     ours = sum(Path(name).stat().st_size for name in names) / count
@@ -233,17 +236,17 @@ def _times_faster(slow: Samples, quick: Samples) -> str:
 
 
 def bench_month(screen: Screen) -> None:
-    """Fold a month of 100 million points from days; against reading and writing its points once."""
+    """Compact a month of 100 million points from days; against reading and writing its points once."""
     crowds = MONTH_POINTS // (PER_HOUR * 24 * 30)
     with folder() as root, screen.busy(f"a month of {MONTH_POINTS:,} points") as tell:
         made = _write_big_hours(root, crowds + 1, tell)
-        tell("folding to days")
-        days = in_a_process(fold, root, START + timedelta(days=31, hours=1), False)
+        tell("compacting to days")
+        days = in_a_process(compact, root, START + timedelta(days=31, hours=1), False)
         shutil.rmtree(root / "metrics")
         tell("reading and writing it once")
         once = in_a_process(_copy, root)
-        tell("folding to a month")
-        month = in_a_process(fold, root, START + timedelta(days=32))
+        tell("compacting to a month")
+        month = in_a_process(compact, root, START + timedelta(days=32))
     if not made == days["points"] == once["points"] == month["points"]:
         raise RuntimeError("points were lost on the way")
     screen.table(
@@ -252,14 +255,14 @@ def bench_month(screen: Screen) -> None:
             [what, f"{each['seconds']:.0f}", f"{each['busy']:.0f}", f"{each['memory']:,}", weight]
             for what, each, weight in [
                 ("reading and writing it once", once, ""),
-                ("folding its days into a month", month, figure(month["bytes"] / made)),
-                ("folding its hours into days", days, ""),
+                ("compacting its days into a month", month, figure(month["bytes"] / made)),
+                ("compacting its hours into days", days, ""),
             ]
         ],
     )
     ratio, busier = (month[name] / once[name] for name in ("seconds", "busy"))
     screen.note(
-        f"folding a month takes {figure(ratio)} times as long as reading and writing it once (at most {MOST_TIMES}: "
+        f"compacting a month takes {figure(ratio)} times as long as reading and writing it once (at most {MOST_TIMES}: "
         f"{_holds(ratio <= MOST_TIMES)}), and {figure(busier)} times the processor's time"
     )
     screen.note(f"at most {MOST_MB:,} MB of memory: {_holds(month['memory'] <= MOST_MB)}")
@@ -282,13 +285,13 @@ def _write_big_hours(root: Path, crowds: int, tell: Tell) -> int:
 
 
 def _copy(root: Path) -> dict[str, Any]:
-    """Read all days' series and write their points again, as a fold would if there were nothing to merge."""
+    """Read all days' series and write their points again, as a compaction would if there were nothing to merge."""
     storage = LocalStorage(root, layout.SCRATCH)
     elsewhere = LocalStorage(root / "copy", layout.SCRATCH)
     points = 0
-    for name in ParquetVaultHook(root=root).series_files():
-        writer = SeriesWriter(elsewhere, Period.month(START.date()))
-        for table in SeriesReader(storage, str(Path(name).relative_to(root))).batches(1 << 18):
+    for name in ParquetVaultHook(root=root).history_files():
+        writer = HistoryWriter(elsewhere, Period.month(START.date()))
+        for table in HistoryReader(storage, str(Path(name).relative_to(root))).batches(1 << 18):
             writer.write(table)
         points += sum(each.points for each in writer.close())
     shutil.rmtree(root / "copy")

@@ -5,8 +5,9 @@ Every hour: finds the videos that were published in its window, and puts them un
 
 `plan` reads what to hunt: from the run's form, else from the Airflow Variable `ghost_sources`, else from
 `include/sources.yaml`. Each `hunt` instance takes some of the sources, writes metadata and schedule of what is new in
-one transaction, and stages its first points; its name says what it found. `admit` does the same for some of the
-videos that wait in the inbox: lists of any length that somebody has brought. `publish` merges them into the vault.
+one transaction, and stages its first points; its name says what it found. `import_lists` does the same for some of the
+videos that wait in the import queue: lists of any length that somebody has brought. `publish` merges them into the
+vault.
 
 A scheduled run also covers what earlier runs missed, back to each source's watermark, and what channels and playlists
 list late. What a source has named is on the schedule, or its watermark stays. A backfill
@@ -69,8 +70,8 @@ _METRICS = Asset(settings.METRICS_ASSET)
             type=["null", "string"],
             format="multiline",
             title="List",
-            description="Ids, URLs, CSV or JSON, of any length: goes to the inbox and is admitted run by run, as quota "
-            "allows. Leaves the usual sources alone.",
+            description="Ids, URLs, CSV or JSON, of any length: goes to the import queue and is imported run by run, "
+            "as quota allows. Leaves the usual sources alone.",
         ),
         "list_file": Param(
             None,
@@ -141,7 +142,7 @@ def ghost_hunter():
 
     @task(execution_timeout=timedelta(minutes=30))  # a list may have millions of lines
     def plan() -> list:
-        """Read and check what to hunt, and share it out; or take a list into the inbox."""
+        """Read and check what to hunt, and share it out; or take a list into the import queue."""
         from ghost_tracking.tasks import hunter
 
         context = get_current_context()
@@ -171,11 +172,11 @@ def ghost_hunter():
         outlets=[Asset(settings.VIDEOS_ASSET)],
         execution_timeout=timedelta(minutes=45),
     )
-    def admit(vault: str) -> dict:
-        """Admit videos of the lists in the inbox, as many as quota and SQL carry."""
+    def import_lists(vault: str) -> dict:
+        """Import videos of the lists in the import queue, as many as quota and SQL carry."""
         from ghost_tracking.tasks import hunter
 
-        return hunter.admit(get_current_context()["dag_run"].run_type, vault)
+        return hunter.import_lists(get_current_context()["dag_run"].run_type, vault)
 
     @task(trigger_rule="all_done", multiple_outputs=False, outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
@@ -187,18 +188,18 @@ def ghost_hunter():
         return report
 
     @task(trigger_rule="none_failed", retries=0, multiple_outputs=False, execution_timeout=timedelta(minutes=5))
-    def verdict(why: str, reports: list | None, admitted: dict) -> dict:
+    def verdict(why: str, reports: list | None, imported: dict) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import hunter
 
-        return hunter.verdict(why, reports, admitted)
+        return hunter.verdict(why, reports, imported)
 
     planned = plan()
     hunted = hunt.expand(token=planned)
-    admitted = admit(planned["vault"])
-    published, judged = publish(), verdict(planned["why"], hunted, admitted)
-    [hunted, admitted] >> published >> judged
-    [planned, hunted, admitted, published, judged] >> runs.alert()
+    imported = import_lists(planned["vault"])
+    published, judged = publish(), verdict(planned["why"], hunted, imported)
+    [hunted, imported] >> published >> judged
+    [planned, hunted, imported, published, judged] >> runs.alert()
 
 
 runs.testable(ghost_hunter())

@@ -10,10 +10,10 @@ It *shelves*: videos that are past seven days, and those that are long gone, lea
 where one row stands for up to 5,000 of them, whose ids are in a file of the vault. They are tracked as before.
 
 Then it looks after the vault. It *seals* the hours that are over: writes them once more, small and sorted, proves
-that they hold every staged point, and deletes the parts. It *folds* days that are over, and then months, into series,
-where a video's points stand together. It *expires* what is older than the setting `vault_retention_days`, if there is
-one. And it *checks* that all layers agree: of the last two days, or, from the form, of everything, also after a
-repair.
+that they hold every staged point, and deletes the parts. It *compacts* days that are over, and then months, into
+the history, where a video's points stand together. It *expires* what is older than the setting `vault_retention_days`,
+if there is one. And it *checks* that all layers agree: of the last two days, or, from the form, of everything, also
+after a repair.
 
 Age counts from discovery, not from publication: a video that is years old when it is found would otherwise lose its
 row within the day. With *Dry run* in the form, nothing is written or deleted and the report says what would be.
@@ -116,11 +116,11 @@ def ghost_janitor():
         return janitor.seal(dry_run=form()["dry_run"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
-    def fold() -> dict:
-        """Put days and months that are over into series, by video."""
+    def compact() -> dict:
+        """Put days and months that are over into the history, by video."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.fold(dry_run=form()["dry_run"])
+        return janitor.compact(dry_run=form()["dry_run"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def expire() -> dict:
@@ -144,27 +144,27 @@ def ghost_janitor():
         cleaned: dict,
         shelved: dict,
         sealed: dict,
-        folded: dict,
+        compacted: dict,
         expired: dict,
         checked: dict,
     ) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.verdict(archived, gone, cleaned, shelved, sealed, folded, expired, checked)
+        return janitor.verdict(archived, gone, cleaned, shelved, sealed, compacted, expired, checked)
 
     gone, archived = let_go(), archive()
-    cleaned, shelved, sealed, folded, expired, checked = (
+    cleaned, shelved, sealed, compacted, expired, checked = (
         clean(archived),
         shelve(archived),
         seal(),
-        fold(),
+        compact(),
         expire(),
         check(),
     )
     gone >> archived
-    [cleaned, shelved] >> sealed >> folded >> expired >> checked
-    done = [archived, gone, cleaned, shelved, sealed, folded, expired, checked]
+    [cleaned, shelved] >> sealed >> compacted >> expired >> checked
+    done = [archived, gone, cleaned, shelved, sealed, compacted, expired, checked]
     [*done, verdict(*done)] >> runs.alert()
 
 

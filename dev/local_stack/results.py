@@ -65,7 +65,7 @@ class ResultsReader:
             if known is None or known[:2] != (status.st_mtime_ns, status.st_size):
                 rows: int = pq.read_metadata(path).num_rows
                 known = self._rows[path] = (status.st_mtime_ns, status.st_size, rows)
-        except (OSError, pa.ArrowException):  # folded away under our eyes, or broken: the janitor's business
+        except (OSError, pa.ArrowException):  # compacted away under our eyes, or broken: the janitor's business
             return 0
         return known[2]
 

@@ -129,7 +129,7 @@ def _nothing_lost(simulation: Simulation, observations: Observations) -> Iterato
     yield Check("every answer is in the vault, once", figure, not (lost or invented or twice))
     report = simulation.vault.verify()
     problems = [*simulation.journal.problems, *report.problems]
-    figure = f"{report.points:,} points of {report.hours:,} hours and {report.periods} series compared"
+    figure = f"{report.points:,} points of {report.hours:,} hours and {report.periods} periods of the history compared"
     yield Check("the vault's layers agree, nothing went wrong", "; ".join(problems[:3]) or figure, not problems)
     places = _places(simulation)
     found = len(simulation.world.published_between(START, simulation.last_hunt))

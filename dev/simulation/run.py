@@ -235,13 +235,15 @@ class Simulation:
         shelved = shelving.shelve()
         shelving.sweep(timedelta(days=self.settings.roster_keep_days))
         sealed = self.vault.seal(now)
-        folded = self.vault.fold(now, months=self.settings.folds_months, keep_hours=self.settings.vault_keep_hours)
+        compacted = self.vault.compact(
+            now, months=self.settings.compacts_months, keep_hours=self.settings.vault_keep_hours
+        )
         for problems in (
             archived.problems,
             events.problems,
             shelved.problems,
             sealed.published.problems,
-            folded.problems,
+            compacted.problems,
         ):
             self.journal.problems += [f"{now:%Y-%m-%d %H:%M}: {problem}" for problem in problems]
 

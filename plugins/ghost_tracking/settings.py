@@ -111,11 +111,11 @@ class Settings(BaseModel):
     hunter_search_overlap_minutes: NotNegative = Field(
         60, description="minutes that searches look back further, since new videos become findable late"
     )
-    inbox_videos_a_run: Positive = Field(
-        25_000, description="videos of the lists in the inbox that one hunter run admits at most"
+    import_videos_a_run: Positive = Field(
+        25_000, description="videos of the lists in the import queue that one hunter run imports at most"
     )
-    inbox_sql_megabytes: Positive = Field(
-        480, description="megabytes of the database above which no list is admitted, until the janitor has made room"
+    import_sql_megabytes: Positive = Field(
+        480, description="megabytes of the database above which no list is imported, until the janitor has made room"
     )
     roster_keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,
@@ -127,7 +127,7 @@ class Settings(BaseModel):
     )
 
     vault_keep_hours: bool = Field(
-        True, description="whether hourly files stay in `metrics/` once their points are folded into `series/`"
+        True, description="whether hourly files stay in `metrics/` once their points are compacted into `history/`"
     )
     vault_retention_days: Annotated[int, Field(ge=1, le=36500)] | None = Field(
         None,
@@ -159,7 +159,7 @@ class Settings(BaseModel):
     )
 
     @property
-    def folds_months(self) -> bool:
+    def compacts_months(self) -> bool:
         """Whether days become months: a retention so short would tear them apart again at once."""
         return self.vault_retention_days is None or self.vault_retention_days >= SHORTEST_RETENTION_OF_MONTHS
 

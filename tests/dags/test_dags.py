@@ -95,7 +95,7 @@ def test_every_dag_and_task_is_bounded_and_explained(survey: dict, dag_id: str) 
 def test_the_runs_colour_tells_the_truth(survey: dict, mapped: tuple[str, str]) -> None:
     dag_id, work = mapped
     tasks = survey["dags"][dag_id]["tasks"]
-    done = {work, "admit"} & set(tasks)
+    done = {work, "import_lists"} & set(tasks)
     assert set(tasks) == {"plan", *done, "publish", "verdict", "alert"}
     assert (tasks["publish"]["rule"], tasks["publish"]["upstream"]) == ("all_done", sorted(done))
     assert (tasks["verdict"]["rule"], tasks["verdict"]["upstream"]) == (
@@ -130,7 +130,7 @@ def test_no_dag_has_a_callback_in_the_dag_processor(survey: dict) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dag_id", "task_id"), [("ghost_tracker", "track"), ("ghost_hunter", "hunt"), ("ghost_hunter", "admit")]
+    ("dag_id", "task_id"), [("ghost_tracker", "track"), ("ghost_hunter", "hunt"), ("ghost_hunter", "import_lists")]
 )
 def test_no_task_outlives_what_the_ledger_counts_on(survey: dict, dag_id: str, task_id: str) -> None:
     hours, minutes, seconds = map(int, survey["dags"][dag_id]["tasks"][task_id]["timeout"].split(":"))
@@ -154,7 +154,7 @@ def test_no_task_outlives_what_the_ledger_counts_on(survey: dict, dag_id: str, t
         ),
         (
             "ghost_janitor",
-            ["let_go", "archive", "clean", "shelve", "seal", "fold", "expire", "check"],
+            ["let_go", "archive", "clean", "shelve", "seal", "compact", "expire", "check"],
             {"dryrun": True, "Check": "repair"},
             "no 'dryrun' (did you mean 'dry_run'?), nor 'Check' (did you mean 'check'?). It has dry_run, ",
         ),

@@ -74,10 +74,10 @@ def prepared(short_lived_folder: Path) -> Path:
     vault.publish_availability()
     vault.source_memory.save("search:airflow", SourceMemory(NIGHT, dict.fromkeys(IDS, FIRST), ended=True))
     vault.roster.write(IDS, NIGHT.date())
-    vault.inbox.receive(IDS)
+    vault.import_queue.submit(IDS)
     vault.seal(NIGHT)
-    vault.fold(NIGHT)
-    assert len(vault.series_files()) > 2
+    vault.compact(NIGHT)
+    assert len(vault.history_files()) > 2
     return root
 
 

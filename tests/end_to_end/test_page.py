@@ -219,7 +219,7 @@ def overview_of(**changes: Any) -> dict[str, Any]:
     tiers = {"HOURLY": "HOURLY", "DAILY": "DAILY", "WEEKLY": "WEEKLY", "ROSTER": "WEEKLY", "GONE": "WEEKLY"}
     day = {"demand": 1, "capacity": 10_000, "due": 0, "left": 10_000, "slowdown": 1, "is_paced": False}
     day |= {"runs_out_at": None}
-    layers = dict.fromkeys(("hours", "series", "metadata", "roster", "availability", "inbox", "staged"), 1000)
+    layers = dict.fromkeys(("hours", "history", "metadata", "roster", "availability", "import_queue", "staged"), 1000)
     health = {"level": "well", "sentence": "All is well.", "action": None, "path": None, "others": []}
     weight = {"bytes": layers, "total": 7000, "points": 168, "bytes_a_point": 9.5, "newest_point": HOURS[-1]}
     return {

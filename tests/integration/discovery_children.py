@@ -20,7 +20,7 @@ from ghost_tracking import core, tasks, vault
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.tasks import hunter, janitor, publishing, tracker
-from ghost_tracking.vault.import_queue import Inbox
+from ghost_tracking.vault.import_queue import ImportQueue
 from ghost_tracking.youtube import calls
 from integration import schedule_children
 from integration.schedule_children import KILL, Steps, Where, before, enter
@@ -33,8 +33,8 @@ Interval = tuple[str | None, str | None]
 
 _STEPS: dict[type, tuple[str, ...]] = {
     YouTubeHook: ("upload_pages", "playlist_pages", "search_page", "chart", "metadata"),
-    ParquetVaultHook: ("stage_videos", "archive_videos", "publish_availability", "publish", "seal", "fold"),
-    Inbox: ("receive", "waiting", "admitted"),
+    ParquetVaultHook: ("stage_videos", "archive_videos", "publish_availability", "publish", "seal", "compact"),
+    ImportQueue: ("submit", "waiting", "mark_imported"),
 }
 
 
@@ -92,10 +92,10 @@ def hunt(
             run.task(f"hunt {number}", hunter.hunt, token, run_type, window, form, lambda _: None)
             for number, token in tokens
         ]
-        admitted = run.task("admit", hunter.admit, run_type, planned["vault"])
+        imported = run.task("import_lists", hunter.import_lists, run_type, planned["vault"])
         run.task("publish", publishing.publish)
         if not run.errors:
-            run.task("verdict", hunter.verdict, planned["why"], hunted, admitted)
+            run.task("verdict", hunter.verdict, planned["why"], hunted, imported)
     return run.over(named=[first, _named_total(where)], left=_left(run.reports))
 
 
@@ -127,7 +127,7 @@ def clean(where: Where, at: int | None = None, sent: str = KILL, skew: float = 0
     if archived is not None:
         run.task("clean", janitor.clean, dry_run=False, retention_days=None, vault=archived["vault"])
         run.task("shelve", janitor.shelve, dry_run=False, vault=archived["vault"])
-    for name in ("seal", "fold", "expire"):
+    for name in ("seal", "compact", "expire"):
         run.task(name, getattr(janitor, name), dry_run=False)
     run.task("check", janitor.check, dry_run=False, what="recent")
     if not run.errors:

@@ -53,7 +53,10 @@ _LOADED_LATE = (
     "encodings.idna",
     "pyarrow.vendored.version",
     "upath.implementations.local",
-    *(f"ghost_tracking.vault.{name}" for name in ("availability", "heat", "publishing", "reading", "roster")),
+    *(
+        f"ghost_tracking.vault.{name}"
+        for name in ("availability", "points.publishing", "points.scan", "promotion", "roster_files")
+    ),
 )
 _LOCKING = {
     *("due_of_tier", "roster_due", "roster_enter_hour", "roster_lock_hour", "quota_lock", "roster_take"),
@@ -110,7 +113,7 @@ def _stepping(steps: Steps) -> None:
     before(steps, Database, "run", lambda query: query if query in _LOCKING else None)
     for cls, methods in (
         (YouTubeHook, ["statistics"]),
-        (ParquetVaultHook, ["stage", "stage_availability", "set_mark"]),
+        (ParquetVaultHook, ["stage", "stage_availability", "set_sync_token"]),
         (ChunkFiles, ["write", "remember", "carry", "delete"]),
     ):
         for method in methods:

@@ -1,4 +1,4 @@
-"""Lists that somebody brings: into the inbox, and from there onto the schedule, run by run."""
+"""Lists that somebody brings: into the import queue, and from there onto the schedule, run by run."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services.importing import Admission
+from ghost_tracking.services.importing import ListImport
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks import hunter, publishing
 from integration.test_tasks import NO_INTERVAL, Deployment, deployment  # noqa: F401 - a fixture
@@ -20,9 +20,9 @@ from youtube_simulator import Bucket
 def run(deployment: Deployment, form: dict[str, Any]) -> dict[str, Any]:  # noqa: F811
     """A hunter run that brings a list, or whose sources are none."""
     planned = hunter.plan("manual", NO_INTERVAL, form)
-    admitted = hunter.admit("manual", planned["vault"])
+    imported = hunter.import_lists("manual", planned["vault"])
     publishing.publish()
-    return hunter.verdict(planned["why"], [], admitted)
+    return hunter.verdict(planned["why"], [], imported)
 
 
 def scheduled_ids(sql: psycopg.Connection, vault: ParquetVaultHook) -> list[str]:
@@ -32,7 +32,7 @@ def scheduled_ids(sql: psycopg.Connection, vault: ParquetVaultHook) -> list[str]
     return sorted([*rows, *(video_id for name in chunks for video_id in vault.roster.read(name))])
 
 
-def test_a_list_of_the_form_is_admitted_and_twice_adds_nothing(
+def test_a_list_of_the_form_is_imported_and_twice_adds_nothing(
     deployment: Deployment,  # noqa: F811
     sql: psycopg.Connection,
     caplog: pytest.LogCaptureFixture,
@@ -75,17 +75,17 @@ def list_file(deployment: Deployment) -> Path:  # noqa: F811
 def test_a_file_goes_in_run_by_run(deployment: Deployment, sql: psycopg.Connection, list_file: Path) -> None:  # noqa: F811
     alive = deployment.alive(120)
     list_file.write_text("title,video_url\n" + "".join(f'"a, b",https://www.youtube.com/watch?v={v}\n' for v in alive))
-    deployment.set_settings(inbox_videos_a_run=50)
+    deployment.set_settings(import_videos_a_run=50)
     assert "70 wait for the next runs" in run(deployment, {"list_file": "lists/list.csv"})["message"]
     vault = ParquetVaultHook()
-    (status,) = vault.inbox.lists()
-    assert (status.ids, status.admitted) == (120, 50)
+    (status,) = vault.import_queue.lists()
+    assert (status.ids, status.imported) == (120, 50)
     assert len(scheduled_ids(sql, vault)) == 50
     for left in (20, 0):
-        report = hunter.admit("scheduled", vault.identity(create=True))
+        report = hunter.import_lists("scheduled", vault.identity(create=True))
         assert f"{left} wait" in report["message"]
     assert scheduled_ids(sql, vault) == sorted(alive)
-    assert hunter.admit("backfill", vault.identity(create=True))["message"].startswith("No list is admitted")
+    assert hunter.import_lists("backfill", vault.identity(create=True))["message"].startswith("No list is imported")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
@@ -95,7 +95,7 @@ def test_a_file_is_decoded_as_the_command_does(
 ) -> None:
     list_file.write_bytes("video_id,title\r\ndQw4w9WgXcQ,ü\r\n9bZkp7q19f0,日\r\n".encode(encoding))
     planned = hunter.plan("manual", NO_INTERVAL, {"list_file": "lists/list.csv"})
-    assert "2 videos, 2 of them new to the inbox; 0 duplicates, 0 bad lines" in planned["why"]
+    assert "2 videos, 2 of them new to the queue; 0 duplicates, 0 bad lines" in planned["why"]
 
 
 def test_what_youtube_did_not_answer_for_waits(deployment: Deployment, sql: psycopg.Connection) -> None:  # noqa: F811
@@ -113,9 +113,9 @@ def test_a_file_that_cannot_be_read_and_a_list_without_videos_fail_at_once(deplo
         hunter.plan("manual", NO_INTERVAL, {"list": "a b\nc d"})
 
 
-def test_a_full_database_admits_nothing_and_says_so(ghost_postgres: Connection, tmp_path: Path) -> None:
+def test_a_full_database_imports_nothing_and_says_so(ghost_postgres: Connection, tmp_path: Path) -> None:
     vault = ParquetVaultHook(root=str(tmp_path / "vault"))
-    vault.inbox.receive(["dQw4w9WgXcQ"])
+    vault.import_queue.submit(["dQw4w9WgXcQ"])
     with WatchlistHook(connection=ghost_postgres) as watchlist:
-        report = Admission(watchlist, vault, Settings(inbox_sql_megabytes=1)).run()
-    assert "1 video waits in the inbox; the database has" in report["message"]
+        report = ListImport(watchlist, vault, Settings(import_sql_megabytes=1)).run()
+    assert "1 video waits in the import queue; the database has" in report["message"]

@@ -27,7 +27,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
 
 
 def test_a_vault_is_looked_after(root: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for command, counted in [("seal", "sealed_count"), ("fold", "folded_count")]:
+    for command, counted in [("seal", "sealed_count"), ("compact", "compacted_count")]:
         code, out = run(capsys, "--vault", root, command)
         assert (code, json.loads(out)[counted] > 0) == (0, True)
     code, out = run(capsys, "--vault", root, "health")
@@ -41,7 +41,7 @@ def test_a_vault_is_looked_after(root: str, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_what_is_broken_is_said_and_repaired(root: str, capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("seal", "fold"):
+    for command in ("seal", "compact"):
         run(capsys, "--vault", root, command)
     (file,) = (Path(root) / "metrics/date=2025-05-31/hour=07").iterdir()
     file.write_bytes(b"broken")

@@ -67,7 +67,7 @@ TASKS: dict[str, Callable[[str], object]] = {
     "hunter's plan of a list": lambda _: hunter.plan("manual", NO_INTERVAL, {"list": "aaaaaaaaaaA"}),
     "hunter's adoption": lambda _: hunter.plan("manual", NO_INTERVAL, {"adopt_old_videos": True}),
     "hunt": hunt,
-    "admit": lambda vault: hunter.admit("scheduled", vault),
+    "import_lists": lambda vault: hunter.import_lists("scheduled", vault),
     "plan": lambda _: tracker.plan("scheduled"),
     "plan by hand": lambda _: tracker.plan("manual", {"videos": ["aaaaaaaaaaA"]}),
     "track": lambda vault: tracker.track(TOKEN | {"vault": vault}, print),
@@ -78,7 +78,7 @@ TASKS: dict[str, Callable[[str], object]] = {
     "clean, dry": lambda vault: janitor.clean(dry_run=True, retention_days=None, vault=vault),
     "shelve": lambda vault: janitor.shelve(dry_run=False, vault=vault),
     "seal": lambda _: janitor.seal(dry_run=False),
-    "fold": lambda _: janitor.fold(dry_run=False),
+    "compact": lambda _: janitor.compact(dry_run=False),
     "expire": lambda _: janitor.expire(dry_run=False),
     "expire, dry": lambda _: janitor.expire(dry_run=True),
     "check": lambda _: janitor.check(dry_run=False, what="recent"),
@@ -87,7 +87,7 @@ TASKS: dict[str, Callable[[str], object]] = {
 """Every task, with the identity that the run's first task saw."""
 
 
-LATER_TASKS = {"hunt", "admit", "track", "clean", "clean, dry", "shelve"}
+LATER_TASKS = {"hunt", "import_lists", "track", "clean", "clean, dry", "shelve"}
 """They say that the run's first task saw another one."""
 
 

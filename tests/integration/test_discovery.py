@@ -211,11 +211,11 @@ def test_one_video_that_is_gone_already_is_a_miss_that_counts(hunt: Hunt) -> Non
     assert hunt.sql.execute("SELECT video_id, missed_count FROM watchlist").fetchall() == [(video(0), 1)]
 
 
-def test_a_list_is_not_admitted_by_an_answer_without_items(hunt: Hunt) -> None:
+def test_a_list_is_not_imported_by_an_answer_without_items(hunt: Hunt) -> None:
     ids = [video(number) for number in range(300)]
     planned = hunter.plan("manual", (None, None), {"list": "\n".join(ids)})
     hunt.tube.spoiled["videos"] = [(200, {"items": []})] * 6
-    hunter.admit("scheduled", planned["vault"])
+    hunter.import_lists("scheduled", planned["vault"])
     assert hunt.scheduled() == set(ids)
 
 
@@ -492,7 +492,7 @@ def test_a_backfill_that_runs_backwards_goes_on_where_it_was(hunt: Hunt) -> None
 def test_every_video_of_a_channel_comes_in_at_the_pace_of_the_quota(hunt: Hunt) -> None:
     hunt.tube.uploads = {CHANNEL: hourly(24 * 30)}
     hunt.sources({"channel": CHANNEL, "every": True})
-    hunt.settings(quota_general=12, quota_statistics=0, quota_hunter_reserve=0, inbox_videos_a_run=200)
+    hunt.settings(quota_general=12, quota_statistics=0, quota_hunter_reserve=0, import_videos_a_run=200)
     seen, waiting = [], []
     for hours in range(8, 0, -1):
         interval = (NOW - (hours + 1) * HOUR, NOW - hours * HOUR)
@@ -500,16 +500,16 @@ def test_every_video_of_a_channel_comes_in_at_the_pace_of_the_quota(hunt: Hunt) 
         for token in planned["batches"]:
             hunter.hunt(token, "scheduled", interval, {}, lambda _: None)
         hunt.sql.execute("DELETE FROM quota_ledger")
-        hunter.admit("scheduled", planned["vault"])
+        hunter.import_lists("scheduled", planned["vault"])
         hunt.sql.execute("DELETE FROM quota_ledger")
         seen.append(len(hunt.scheduled()))
-        waiting.append(sum(status.ids for status in hunt.vault.inbox.lists()))
+        waiting.append(sum(status.ids for status in hunt.vault.import_queue.lists()))
     assert hunt.scheduled() == set(hunt.tube.uploads[CHANNEL])
     assert waiting[0] < waiting[-1]  # its pages took more than one run, with twelve calls each
     assert seen == sorted(seen)
     assert seen[0] < seen[1] < seen[2] < seen[3]
-    (status,) = hunt.vault.inbox.lists()
-    assert (status.name, status.admitted) == (f"past-of-{CHANNEL}", status.ids)
+    (status,) = hunt.vault.import_queue.lists()
+    assert (status.name, status.imported) == (f"past-of-{CHANNEL}", status.ids)
     before = hunt.calls("playlistItems")
     hunt.run(NOW)
     assert hunt.calls("playlistItems") - before <= 2  # the past is read once
@@ -523,7 +523,7 @@ def test_a_channels_past_can_be_wished_for_later(hunt: Hunt) -> None:
     hunt.sources({"channel": CHANNEL, "every": True})
     planned = hunter.plan("scheduled", (NOW - HOUR, NOW), {})
     hunter.hunt(planned["batches"][0], "scheduled", (NOW - HOUR, NOW), {}, lambda _: None)
-    hunter.admit("scheduled", planned["vault"])
+    hunter.import_lists("scheduled", planned["vault"])
     assert hunt.scheduled() == set(hunt.tube.uploads[CHANNEL])
 
 

@@ -180,7 +180,7 @@ def test_a_forgotten_video_leaves_no_trace_and_nothing_brings_it_back(
     shelving.shelve()
     shelving.sweep(timedelta(0))
     assert vault.seal(datetime.now(UTC)).complete
-    assert vault.fold(datetime.now(UTC)).problems == ()
+    assert vault.compact(datetime.now(UTC)).problems == ()
     assert vault.verify().problems == ()
     assert_no_trace(vault, watchlist, *gone)
     assert sorted(set(scheduled(watchlist, vault))) == without(*gone)
@@ -431,7 +431,7 @@ def test_while_somebody_seals_it_waits_for_the_janitor(
     letting_go: LettingGo, watchlist: WatchlistHook, vault: ParquetVaultHook
 ) -> None:
     with (
-        vault._storage.lock(layout.SERIES_LOCK, 1),
+        vault._storage.lock(layout.HISTORY_LOCK, 1),
         pytest.raises(TransientError, match="goes with the janitor's next"),
     ):
         letting_go.decide(State.FORGOTTEN, [YOUNG[0]], confirm=True)

@@ -377,7 +377,7 @@ def test_points_an_hour_are_those_of_the_vault_whatever_their_layer(context: Pag
     follow(context, "young", NOW - 5 * DAY, lambda hours: int(100 * hours))
     before = plain(overview.points_by_hour(context, NOW, 14))
     context.vault.seal(NOW)
-    context.vault.fold(NOW, months=False, keep_hours=False)
+    context.vault.compact(NOW, months=False, keep_hours=False)
     context.vault.append_metrics(
         [{"video_id": "late", "timestamp": (NOW - 3 * DAY).isoformat(), "views": 1}]  # into an hour that was dropped
     )
@@ -385,8 +385,8 @@ def test_points_an_hour_are_those_of_the_vault_whatever_their_layer(context: Pag
     hour = int((NOW - 3 * DAY).timestamp()) // 3600 * 3600
     place = after["starts"].index(hour)
     assert after["points"][place] == before["points"][place] + 1
-    assert sum(after["points"]) == sum(before["points"]) + 1 == context.vault.figures.weigh().points
-    assert context.vault.figures.newest_point(NOW) is not None
+    assert sum(after["points"]) == sum(before["points"]) + 1 == context.vault.stats.size().points
+    assert context.vault.stats.newest_point(NOW) is not None
 
 
 def test_a_video_has_its_curve_its_place_and_its_story(context: PageContext) -> None:

@@ -74,10 +74,10 @@ AGAIN = [MetricPoint(each.video_id, each.timestamp, 1, 1, 1, None) for each in (
 
 @dataclass(frozen=True)
 class Scenario:
-    """How a vault comes about: the first points, folded up to `folded`; then late points, and what is done to them."""
+    """How a vault comes about: first points, compacted up to `compacted`; then late points and what is done to them."""
 
     name: str
-    folded: datetime | None = None
+    compacted: datetime | None = None
     months: bool = True
     keep_hours: bool = True
     late: str = ""
@@ -86,9 +86,9 @@ class Scenario:
         vault = ParquetVaultHook(root=root)
         vault.stage(EARLY)
         vault.publish()
-        if self.folded is not None:
-            vault.seal(self.folded)
-            self._fold(vault, self.folded)
+        if self.compacted is not None:
+            vault.seal(self.compacted)
+            self._compact(vault, self.compacted)
         if not self.late:
             return EARLY
         vault.stage([*LATE, *AGAIN])
@@ -99,14 +99,14 @@ class Scenario:
             vault.seal(LATER)
         return [*EARLY, *LATE]
 
-    def _fold(self, vault: ParquetVaultHook, now: datetime) -> None:
-        report = vault.fold(now, months=self.months, keep_hours=self.keep_hours)
-        assert report.folded
+    def _compact(self, vault: ParquetVaultHook, now: datetime) -> None:
+        report = vault.compact(now, months=self.months, keep_hours=self.keep_hours)
+        assert report.compacted
         assert not report.problems
 
 
 SCENARIOS = [
-    Scenario("nothing folded"),
+    Scenario("nothing compacted"),
     Scenario("some days", MIDDLE, months=False),
     Scenario("months", LATER),
     Scenario("a month and open hours", MIDDLE),
@@ -149,8 +149,8 @@ class InDuckDB:
     def history(self, video: str) -> list[Row]:
         return self.ask("FROM history($video)", {"video": video})
 
-    def series_points(self) -> list[Row]:
-        return self.ask("FROM series_points")
+    def history_points(self) -> list[Row]:
+        return self.ask("FROM history_points")
 
     def ask(self, query: str, bound: dict[str, Any] | None = None, **variables: Any) -> list[Row]:
         for name, value in variables.items():
@@ -316,11 +316,11 @@ def test_every_point_is_met_once(built: tuple[Path, Points], tool: Callable[[Pat
     assert ghost.history("unknown") == []
 
 
-def test_duckdb_has_the_series_alone(built: tuple[Path, Points]) -> None:
+def test_duckdb_has_the_history_alone(built: tuple[Path, Points]) -> None:
     root, points = built
-    in_series = set(InDuckDB(root).series_points())
-    assert in_series <= {row(each) for each in points}
-    assert bool(in_series) == (root / "series" / "manifest.json").exists()
+    in_history = set(InDuckDB(root).history_points())
+    assert in_history <= {row(each) for each in points}
+    assert bool(in_history) == (root / "history" / "manifest.json").exists()
 
 
 def test_curve_and_latest(built: tuple[Path, Points], tool: Callable[[Path], Any]) -> None:
@@ -375,7 +375,7 @@ def test_an_empty_vault_has_no_answers_and_no_errors(tmp_path: Path, tool: Calla
 def test_duckdb_finds_nothing_where_no_vault_is_and_python_says_so(tmp_path: Path) -> None:
     nowhere = tmp_path / "not there"
     duck = InDuckDB(nowhere)
-    assert duck.points() == duck.series_points() == duck.history("x") == []
+    assert duck.points() == duck.history_points() == duck.history("x") == []
     for module in (recipes_pandas, recipes_polars):
         with pytest.raises(Exception, match=f"{nowhere} is not there"):
             InPython(module, nowhere).points()
@@ -400,10 +400,10 @@ def test_duckdb_reads_a_sharded_month_and_names_its_files(tmp_path: Path) -> Non
     ]
     vault.stage(points)
     vault.seal(LATER)
-    vault.fold(LATER, most_points_a_file=10_000)
+    vault.compact(LATER, most_points_a_file=10_000)
     ghost = InDuckDB(tmp_path)
-    files = ghost.ask("SELECT file, points FROM series_files")
-    assert sorted(file for file, _ in files) == sorted(vault.series_files())
+    files = ghost.ask("SELECT file, points FROM history_files")
+    assert sorted(file for file, _ in files) == sorted(vault.history_files())
     assert sum(count for _, count in files) == len(points)
     for video in ("v00000", "v01499", "v02999"):
         assert ghost.history(video) == [row(each) for each in points if each.video_id == video]
@@ -412,8 +412,8 @@ def test_duckdb_reads_a_sharded_month_and_names_its_files(tmp_path: Path) -> Non
 def test_files_of_series_that_are_not_in_force_are_not_read(tmp_path: Path, tool: Callable[[Path], Any]) -> None:
     root = tmp_path / "vault"
     Scenario("days", LATER, months=False, keep_hours=False).build(root)
-    old = {path: path.read_bytes() for path in root.glob("series/day=*/*.parquet")}
-    ParquetVaultHook(root=root).fold(LATER, keep_hours=False)
+    old = {path: path.read_bytes() for path in root.glob("history/day=*/*.parquet")}
+    ParquetVaultHook(root=root).compact(LATER, keep_hours=False)
     for path, data in old.items():
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
@@ -428,7 +428,7 @@ def test_hours_that_should_be_gone_are_not_taken_for_whole(tmp_path: Path, tool:
     hook.seal(LATER)
     left = next(root.glob("metrics/date=*/hour=*/stats.parquet"))
     data = left.read_bytes()
-    hook.fold(LATER, keep_hours=False)
+    hook.compact(LATER, keep_hours=False)
     assert not left.exists()
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_bytes(data)

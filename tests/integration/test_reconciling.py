@@ -6,10 +6,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.roster import hour_of_week
 from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.core.sync import SyncToken
 from ghost_tracking.core.tiers import next_slot
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -83,7 +83,7 @@ def test_a_backup_from_before_a_list_is_told_from_the_database_after_it(
     (mark,) = sql.execute("SELECT token, marked_at FROM vault_mark").fetchall()
     ids = [*deployment.alive(3), "nobodyknows"]  # of the last one there is no point
     planned = hunter.plan("manual", NO_INTERVAL, {"list": "\n".join(ids)})
-    hunter.admit("manual", planned["vault"])
+    hunter.import_lists("manual", planned["vault"])
     publishing.publish()
     sql.execute("TRUNCATE watchlist, videos, roster")
     sql.execute("UPDATE vault_mark SET token = %s, marked_at = %s", mark)
@@ -98,7 +98,7 @@ def test_a_backup_from_before_a_list_is_told_from_the_database_after_it(
 def test_what_is_staged_only_goes_back_on_the_schedule_too(watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
     """A run that found it was killed before it had published."""
     assert Reconciling(watchlist, vault, NOW - DAY).agree()
-    vault.set_mark(Mark("another", NOW))
+    vault.set_sync_token(SyncToken("another", NOW))
     vault.stage([MetricPoint("staged", NOW - timedelta(hours=1), 1, None, None, NOW - 2 * DAY)])
     assert Reconciling(watchlist, vault, NOW).reconcile() == 1
     assert watchlist.known(["staged"]) == {"staged"}
@@ -136,7 +136,7 @@ def test_a_lost_database_is_made_anew_of_the_vault(
     found(watchlist, vault, NOW - 80 * DAY, {"a": DAY, "b": 9 * DAY})
     found(watchlist, vault, NOW - DAY, {"c": timedelta(hours=1), "d": timedelta(hours=2)})
     vault.seal(NOW)
-    vault.fold(NOW)
+    vault.compact(NOW)
     sql.execute(f"TRUNCATE {TABLES}")
     assert not Reconciling(watchlist, vault, NOW).agree()
     assert Reconciling(watchlist, vault, NOW).reconcile() == 4

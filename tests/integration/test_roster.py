@@ -25,7 +25,7 @@ from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.services.roster_moves import Shelving
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks.tracker import Tracking
-from ghost_tracking.vault.promotion import UNKNOWN, Memory
+from ghost_tracking.vault.promotion import UNKNOWN, TrendState
 from real_parts import youtube_at
 from youtube_simulator import SimulatorServer
 
@@ -472,7 +472,7 @@ def test_one_that_grows_again_is_read_daily_for_a_while(
     seconds = np.full(30, int((now - WEEK + timedelta(hours=1)).timestamp()))  # so that seven views are one a day
     views = np.zeros(30, dtype=np.int64)
     views[0] = UNKNOWN
-    vault.roster.remember(chunk.name, Memory(views, seconds, views))
+    vault.roster.remember(chunk.name, TrendState(views, seconds, views))
     settings = Settings(reheat_factor=2.0, reheat_least_views_a_day=1)
     done = Tracking(watchlist, settings, now).follow(Batch(Queue.ROSTER, 100), 100, youtube, vault)
     ids = vault.roster.read(chunk.name)

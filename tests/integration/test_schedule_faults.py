@@ -17,7 +17,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from ghost_tracking.vault.promotion import Memory
+from ghost_tracking.vault.promotion import TrendState
 from integration.cutting_relay import CuttingRelay, relaying
 from integration.schedule_parts import DATABASE, DAY, WEEK, Saved, Schedule
 from local_stack.postgres import PORT, Postgres
@@ -275,7 +275,7 @@ def hot_chunks(schedule: Schedule) -> set[str]:
     ((name, members),) = schedule.members().items()
     nothing = np.zeros(len(members), dtype=np.int64)
     seconds = np.full(len(members), int((schedule.began_at - WEEK + timedelta(hours=1)).timestamp()))
-    schedule.vault.roster.remember(name, Memory(nothing, seconds, nothing))
+    schedule.vault.roster.remember(name, TrendState(nothing, seconds, nothing))
     world, now = schedule.server.simulator.world, schedule.server.simulator.clock.now()
     return {video_id for video_id in members if world.reading(world.find(video_id), now).views >= 7}
 

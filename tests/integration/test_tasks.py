@@ -766,12 +766,12 @@ def old_points(deployment: Deployment) -> ParquetVaultHook:
     return vault
 
 
-def test_the_janitor_seals_folds_and_checks(deployment: Deployment) -> None:
+def test_the_janitor_seals_compacts_and_checks(deployment: Deployment) -> None:
     vault = old_points(deployment)
-    assert janitor.fold(dry_run=True)["message"] == "Dry run: nothing was folded"
+    assert janitor.compact(dry_run=True)["message"] == "Dry run: nothing was compacted"
     janitor.seal(dry_run=False)
-    folded = janitor.fold(dry_run=False)
-    assert folded["folded"] == ["2025-05-30", "2025-05-31", "2025-06-01", "2025-05", "2025-06"]
+    compacted = janitor.compact(dry_run=False)
+    assert compacted["compacted"] == ["2025-05-30", "2025-05-31", "2025-06-01", "2025-05", "2025-06"]
     assert janitor.check(dry_run=False, what="everything")["hours"] == 30
     assert len(vault.read_history("video")) == 30
     (file,) = (deployment.vault / "metrics/date=2025-05-31/hour=07").iterdir()
@@ -793,8 +793,8 @@ def test_a_new_retention_is_announced_before_anything_goes(
     for _ in range(2):  # a retry is no second run
         assert "would be deleted by the next run" in janitor.expire(dry_run=False)["message"]
     assert len(vault.read_history("video")) == 30
-    janitor.fold(dry_run=False)
-    assert all("month=" not in name for name in vault.series_files())
+    janitor.compact(dry_run=False)
+    assert all("month=" not in name for name in vault.history_files())
     announced = deployment.vault / "_retention.json"
     announced.write_text(announced.read_text().replace(str(datetime.now(UTC).year), "2020"))
     assert "would be deleted" in janitor.expire(dry_run=True)["message"]
@@ -820,11 +820,11 @@ def test_a_retention_that_was_switched_off_is_announced_anew(deployment: Deploym
     assert len(vault.read_history("video")) == 30
 
 
-def test_hours_go_after_folding_where_the_setting_says_so(deployment: Deployment) -> None:
+def test_hours_go_after_compacting_where_the_setting_says_so(deployment: Deployment) -> None:
     vault = old_points(deployment)
     deployment.set_settings(vault_keep_hours=False)
     janitor.seal(dry_run=False)
-    assert janitor.fold(dry_run=False)["hours_dropped"] == 30
+    assert janitor.compact(dry_run=False)["hours_deleted"] == 30
     assert not list((deployment.vault / "metrics").rglob("*.parquet"))
     assert len(vault.read_history("video")) == 30
 

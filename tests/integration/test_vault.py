@@ -448,9 +448,9 @@ def test_bad_spans_are_refused_by_every_verb(three_hours: ParquetVaultHook, span
     verbs: list[Callable[[], object]] = [
         lambda: three_hours.read_history("a", start, end),
         lambda: three_hours.read_availability(None, start, end),
-        lambda: three_hours.series_files(start, end),
+        lambda: three_hours.history_files(start, end),
         lambda: three_hours.verify(start, end),
-        lambda: three_hours.figures.points_by_hour(start, end),
+        lambda: three_hours.stats.points_by_hour(start, end),
     ]
     for verb in verbs:
         with pytest.raises(BadInputError, match=reason):
@@ -461,7 +461,7 @@ def test_bad_spans_are_refused_by_every_verb(three_hours: ParquetVaultHook, span
 def test_bad_ids_are_refused_by_every_verb(three_hours: ParquetVaultHook, ids: Any, reason: str) -> None:
     verbs: list[Callable[[Any], object]] = [three_hours.read_latest, three_hours.read_availability]
     if not isinstance(ids, str):  # for metadata one is as good as a list
-        verbs += [three_hours.read_videos, three_hours.figures.titles]
+        verbs += [three_hours.read_videos, three_hours.stats.titles]
     for verb in verbs:
         with pytest.raises(BadInputError, match=reason):
             verb(ids)
@@ -514,7 +514,7 @@ def test_health_of_a_good_vault(three_hours: ParquetVaultHook, root: Path) -> No
         "staged_hours": ["date=2026-01-15/hour=10"],
         "staged_videos": 0,
         "staged_availability": 0,
-        "late_hours": [],
+        "stale_hours": [],
         "unreadable": [],
         "quarantined": 0,
     }

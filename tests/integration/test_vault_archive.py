@@ -83,9 +83,9 @@ class Dying(LocalStorage):
         self._step()
         return super().open(key)
 
-    def settle(self, key: str) -> None:
+    def sync(self, key: str) -> None:
         self._step()
-        super().settle(key)
+        super().sync(key)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in list(keys):

@@ -207,9 +207,9 @@ class Failing(LocalStorage):
         self._step()
         return super().read(key, last=last)
 
-    def settle(self, key: str) -> None:
+    def sync(self, key: str) -> None:
         self._step()
-        super().settle(key)
+        super().sync(key)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in list(keys):
@@ -271,7 +271,7 @@ class Refusing(LocalStorage):
 def test_a_storage_that_fails_leaves_every_event(
     root: Path, verb: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ghost_tracking.vault.availability._ATTEMPTS", 1)
+    monkeypatch.setattr("ghost_tracking.vault.kit.manifests.ATTEMPTS", 1)
     vault = ParquetVaultHook(root=root)
     vault.stage_availability([gone("a"), returned("a")])
     expected = vault.read_availability()

@@ -11,7 +11,7 @@ from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import BadInputError, BadPointsError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.compaction import Folder
+from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.storage import Storage
 
@@ -105,23 +105,23 @@ def test_a_part_of_an_hour_to_come_waits_for_it(vault: ParquetVaultHook, storage
     assert vault.verify().problems == ()
 
 
-@pytest.mark.parametrize("layer", ["hours", "series", "both"])
+@pytest.mark.parametrize("layer", ["hours", "history", "both"])
 def test_points_of_the_future_are_named_hide_nothing_and_are_set_aside(
     vault: ParquetVaultHook, storage: Storage, layer: str
 ) -> None:
     put_hour(storage, AHEAD)
     if layer != "hours":
         vault.seal(NOW)
-        Folder(storage).fold(AHEAD + 60 * DAY, HOUR, months=True, keep_hours=layer == "both")
+        Compactor(storage).compact(AHEAD + 60 * DAY, HOUR, months=True, keep_hours=layer == "both")
     newest = OLD[0].timestamp
     assert vault.newest_point() == newest
-    assert vault.figures.newest_point(NOW) == newest
+    assert vault.stats.newest_point(NOW) == newest
     health = vault.health_check()
     assert (health["newest_point"], health["ok"], health["writable"]) == (newest.isoformat(), False, True)
     assert "points of the future" in health["problem"]
     problems = vault.verify(start=NOW - 2 * DAY).problems
-    assert [each.split("/")[0] for each in problems] == {"hours": ["metrics"], "series": ["series"]}.get(
-        layer, ["metrics", "series"]
+    assert [each.split("/")[0] for each in problems] == {"hours": ["metrics"], "history": ["history"]}.get(
+        layer, ["metrics", "history"]
     )
 
     report = vault.repair()
@@ -169,7 +169,7 @@ def test_nothing_is_deleted_by_a_wrong_cutoff(
 
 
 def test_a_clock_ahead_closes_no_hour(vault: ParquetVaultHook) -> None:
-    for verb in (vault.seal, vault.fold):
+    for verb in (vault.seal, vault.compact):
         with pytest.raises(BadInputError, match=r"now 20.* lies in the future; this machine's clock says"):
             verb(datetime.now(UTC) + HOUR)
         with pytest.raises(BadInputError, match="no time zone"):
@@ -178,8 +178,8 @@ def test_a_clock_ahead_closes_no_hour(vault: ParquetVaultHook) -> None:
 
 def test_the_newest_point_is_found_in_series_too(vault: ParquetVaultHook) -> None:
     vault.seal(NOW)
-    vault.fold(NOW - DAY, keep_hours=False)
-    assert vault.newest_point() == vault.figures.newest_point(NOW) == OLD[0].timestamp
+    vault.compact(NOW - DAY, keep_hours=False)
+    assert vault.newest_point() == vault.stats.newest_point(NOW) == OLD[0].timestamp
     assert vault.health_check()["newest_point"] == OLD[0].timestamp.isoformat()
     early = point(Partition.of(NOW - 3 * DAY).starts_at, "early")
     vault.stage([early])
@@ -191,8 +191,8 @@ def test_the_newest_point_is_found_in_series_too(vault: ParquetVaultHook) -> Non
     assert vault.newest_point() == fresh.timestamp
 
 
-def test_the_newest_point_is_found_where_the_index_is_damaged(vault: ParquetVaultHook, storage: Storage) -> None:
+def test_the_newest_point_is_found_where_the_manifest_is_damaged(vault: ParquetVaultHook, storage: Storage) -> None:
     vault.seal(NOW)
-    vault.fold(NOW - DAY)
-    storage.put(layout.SERIES_MANIFEST, b"{broken")
+    vault.compact(NOW - DAY)
+    storage.put(layout.HISTORY_MANIFEST, b"{broken")
     assert vault.newest_point() == OLD[0].timestamp

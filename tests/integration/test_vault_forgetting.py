@@ -21,7 +21,7 @@ from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout, promotion, roster_files
-from ghost_tracking.vault.promotion import Memory
+from ghost_tracking.vault.promotion import TrendState
 from integration.test_vault_series import assert_holds, expected, rows
 
 START = datetime(2026, 1, 30, 22, tzinfo=UTC)
@@ -62,12 +62,12 @@ def video(video_id: str, channel: str = "UC1") -> Video:
 
 
 def fill(vault: ParquetVaultHook) -> list[MetricPoint]:
-    """A month that is folded, a day that is, late points, a sealed hour, an open one with parts, and staged points."""
+    """A compacted month and day, late points, a sealed hour, an open one with parts, and staged points."""
     found = points(0, 40)
     vault.stage(found)
     vault.publish()
     vault.seal(LATER)
-    vault.fold(LATER)
+    vault.compact(LATER)
     late = points(3, 1, minute=30)
     vault.stage(late)
     vault.publish()
@@ -93,9 +93,9 @@ def fill_others(vault: ParquetVaultHook) -> str:
     vault.archive_videos()
     vault.stage_videos([video(each) for each in [GONE[0], "dddddddddd0"]], START)
     chunk = vault.roster.write(ALL, START.date())
-    vault.roster.remember(chunk, Memory(*(pa.array(range(5)).to_numpy() for _ in range(3))))
-    vault.inbox.receive([*ALL, f"see {GONE[1]}!", "nothing here"], "mine")
-    vault.inbox.receive(GONE, "theirs")
+    vault.roster.remember(chunk, TrendState(*(pa.array(range(5)).to_numpy() for _ in range(3))))
+    vault.import_queue.submit([*ALL, f"see {GONE[1]}!", "nothing here"], "mine")
+    vault.import_queue.submit(GONE, "theirs")
     vault.source_memory.save("channel:UC1", SourceMemory(LATER, dict.fromkeys(ALL)))
     return chunk
 
@@ -117,7 +117,7 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
     assert counts == {
         "staged points": 4,
         "hours": 2 * 44,
-        "series": 2 * 40,
+        "history": 2 * 40,
         "staged availability": 2,
         "availability": 2,
         "staged metadata": 1,
@@ -142,7 +142,7 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
     assert_holds(vault, left)
     assert vault.seal(LATER).complete
     for _ in range(2):
-        assert vault.fold(LATER, keep_hours=False).problems == ()
+        assert vault.compact(LATER, keep_hours=False).problems == ()
     assert vault.verify().problems == ()
     assert_holds(vault, left)
     assert vault.forget(GONE).rows == 0
@@ -154,11 +154,11 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
     assert len(ids) == 5
     assert {each: ids[place] for place, each in enumerate(places) if each in STAY} == {each: each for each in STAY}
     assert set(ids) == set(STAY)
-    assert [each.name for each in vault.inbox.lists()] == ["mine"]
-    (waiting,) = vault.inbox.waiting(100)
+    assert [each.name for each in vault.import_queue.lists()] == ["mine"]
+    (waiting,) = vault.import_queue.waiting(100)
     assert set(waiting.ids) == set(STAY)
     assert {each: waiting.ids[place] for place, each in enumerate(ALL) if each in STAY} == {each: each for each in STAY}
-    assert [each.text for each in vault.inbox.bad_lines("mine")] == ["nothing here"]
+    assert [each.text for each in vault.import_queue.bad_lines("mine")] == ["nothing here"]
     memory = vault.source_memory.load("channel:UC1")
     assert memory is not None
     assert set(memory.named) == set(STAY)
@@ -207,17 +207,17 @@ def test_what_is_remembered_of_a_forgotten_video_goes_too(vault: ParquetVaultHoo
 
 
 def test_a_list_keeps_how_far_it_is(vault: ParquetVaultHook) -> None:
-    vault.inbox.receive(ALL, "mine")
-    vault.inbox.admitted("mine", 2)
-    (before,) = vault.inbox.waiting(10)
+    vault.import_queue.submit(ALL, "mine")
+    vault.import_queue.mark_imported("mine", 2)
+    (before,) = vault.import_queue.waiting(10)
     vault.forget(GONE, dry_run=False)
-    (after,) = vault.inbox.waiting(10)
+    (after,) = vault.import_queue.waiting(10)
     assert after.start == before.start
     assert all(new == old for old, new in zip(before.ids, after.ids, strict=True) if old in STAY)
     assert set(after.ids) <= set(STAY)
-    # whoever was admitting at this moment notes what it has done by the same position
-    vault.inbox.admitted("mine", before.stop)
-    assert vault.inbox.waiting(10) == []
+    # whoever was importing at this moment notes what it has done by the same position
+    vault.import_queue.mark_imported("mine", before.stop)
+    assert vault.import_queue.waiting(10) == []
 
 
 def test_broken_files_are_named_and_stop_nothing(vault: ParquetVaultHook) -> None:
@@ -240,7 +240,7 @@ def test_only_what_came_since_is_looked_through(vault: ParquetVaultHook) -> None
     since = START + 700 * HOUR
     report = vault.forget(GONE, since=since)
     files = {layer.name: layer.files for layer in report.layers}
-    assert (files["hours"], files["series"]) == (3, 0)
+    assert (files["hours"], files["history"]) == (3, 0)
     assert {"roster", "lists"}.isdisjoint(files)
 
 

@@ -32,7 +32,7 @@ def test_the_rule_is_set_or_off() -> None:
     assert heat_rule(parse_settings('{"reheat_factor": null}')) is None
 
 
-def trends(memory: promotion.Memory) -> list[Trend | None]:
+def trends(memory: promotion.TrendState) -> list[Trend | None]:
     return [
         None
         if views == promotion.UNKNOWN
@@ -77,7 +77,7 @@ def test_it_is_remembered_until_it_is_forgotten(storage: Storage) -> None:
     assert promotion.load(storage, "chunk", 3) is None
     memory = promotion.after(None, np.array([5, promotion.UNKNOWN, 7]), np.array([100, promotion.UNKNOWN, 200]))
     promotion.save(storage, "chunk", memory)
-    promotion.save(storage, "other", promotion.Memory.empty(1))
+    promotion.save(storage, "other", promotion.TrendState.empty(1))
     loaded = promotion.load(storage, "chunk", 3)
     assert loaded is not None
     assert trends(loaded) == trends(memory)
@@ -87,8 +87,8 @@ def test_it_is_remembered_until_it_is_forgotten(storage: Storage) -> None:
 
 
 def test_a_new_chunk_takes_over_what_is_known() -> None:
-    def memory(*views: int) -> promotion.Memory:
-        return promotion.Memory(np.array(views), np.array(views) * 10, np.array(views) * 100)
+    def memory(*views: int) -> promotion.TrendState:
+        return promotion.TrendState(np.array(views), np.array(views) * 10, np.array(views) * 100)
 
     carried = promotion.carried(
         ["a", "b", "c", "d"], [(["b", "x", "a"], memory(1, 2, 3)), (["c"], None), (["y"], memory(4))]
@@ -100,14 +100,14 @@ def test_a_new_chunk_takes_over_what_is_known() -> None:
 
 def test_what_is_broken_is_no_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     storage = LocalStorage(tmp_path, layout.SCRATCH)
-    promotion.save(storage, "chunk", promotion.Memory.empty(3))
+    promotion.save(storage, "chunk", promotion.TrendState.empty(3))
     assert promotion.load(storage, "chunk", 4) is None
-    file = tmp_path / layout.heat("chunk")
+    file = tmp_path / layout.promotion("chunk")
     file.write_bytes(file.read_bytes()[:-9])
     assert promotion.load(storage, "chunk", 3) is None
     assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
-    assert "roster/heat/chunk.parquet has 3 videos" in caplog.messages[0]
-    assert "roster/heat/chunk.parquet is not an intact Parquet file" in caplog.messages[1]
+    assert "roster/promotion/chunk.parquet has 3 videos" in caplog.messages[0]
+    assert "roster/promotion/chunk.parquet is not an intact Parquet file" in caplog.messages[1]
 
 
 def test_a_chunk_takes_few_bytes(tmp_path: Path) -> None:
@@ -115,5 +115,5 @@ def test_a_chunk_takes_few_bytes(tmp_path: Path) -> None:
     dice = np.random.default_rng(1)
     views = np.exp(dice.normal(6, 2.5, 5_000)).astype(np.int64)
     gains = (views * np.exp(dice.normal(-6, 1.5, 5_000))).astype(np.int64)
-    promotion.save(storage, "chunk", promotion.Memory(views, 1_770_000_000 + np.repeat(np.arange(100), 50), gains))
-    assert (tmp_path / layout.heat("chunk")).stat().st_size < 4 * 5_000
+    promotion.save(storage, "chunk", promotion.TrendState(views, 1_770_000_000 + np.repeat(np.arange(100), 50), gains))
+    assert (tmp_path / layout.promotion("chunk")).stat().st_size < 4 * 5_000

@@ -1,4 +1,4 @@
-"""Lists that somebody brings are in the vault once, whole or not at all, and are admitted in order, each id once."""
+"""Lists that somebody brings are in the vault once, whole or not at all, and are imported in order, each id once."""
 
 import random
 import time
@@ -18,7 +18,7 @@ from ghost_tracking.core.lists import BadLine, _kept
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import import_queue, layout
-from ghost_tracking.vault.import_queue import Inbox
+from ghost_tracking.vault.import_queue import ImportQueue
 from ghost_tracking.vault.storage import LocalStorage
 from s3_server import S3Server
 
@@ -39,86 +39,86 @@ def ids(*numbers: int) -> list[str]:
     return [f"video{number:06d}" for number in numbers]
 
 
-def all_of(box: Inbox) -> dict[str, list[str]]:
-    """Every id that is not admitted, by list."""
+def all_of(box: ImportQueue) -> dict[str, list[str]]:
+    """Every id that is not imported, by list."""
     return {each.name: list(each.ids) for each in box.waiting(10**9)}
 
 
-def files(box: Inbox) -> set[str]:
-    return set(box._storage.children(layout.INBOX)) - {"manifest.json"}
+def files(box: ImportQueue) -> set[str]:
+    return set(box._storage.children(layout.IMPORT_QUEUE)) - {"manifest.json"}
 
 
-def consistent(box: Inbox) -> bool:
+def consistent(box: ImportQueue) -> bool:
     """No file is missing, none is left over."""
-    return files(box) == import_queue.InboxManifest.load(box._storage, layout.INBOX_MANIFEST)[0].named
+    return files(box) == import_queue.ImportQueueManifest.load(box._storage, layout.IMPORT_QUEUE_MANIFEST)[0].named
 
 
-def test_a_list_is_brought_once_and_admitted_in_order(vault: ParquetVaultHook) -> None:
-    box = vault.inbox
+def test_a_list_is_brought_once_and_imported_in_order(vault: ParquetVaultHook) -> None:
+    box = vault.import_queue
     assert (box.lists(), box.waiting(5)) == ([], [])
     told: list[tuple[int, int]] = []
     brought = [*ids(*range(10, 0, -1)), "", "https://youtu.be/video000003", "no video", "# end"]
-    report = box.receive(brought, progress=lambda *done: told.append(done))
+    report = box.submit(brought, progress=lambda *done: told.append(done))
     assert (report.ids, report.new, report.duplicates, report.bad) == (10, 10, 1, 1)
     assert str(report.bad_lines[0]).startswith("line 13: 'no video': neither")
     assert told == [(4, 4), (8, 8), (13, 10)]
     assert consistent(box)
     before = files(box)
 
-    again = box.receive(random.sample(brought, len(brought)))
+    again = box.submit(random.sample(brought, len(brought)))
 
     assert (again.name, again.ids, again.new) == (report.name, 10, 0)
     assert files(box) == before
-    other = box.receive(ids(3, 11), name="other")
+    other = box.submit(ids(3, 11), name="other")
     assert (other.ids, other.new) == (2, 2)
     (first,) = box.waiting(3)
     assert (first.name, first.start, first.stop, list(first.ids)) == (report.name, 0, 3, ids(10, 9, 8))
     assert box.waiting(3) == [first]
-    box.admitted(first.name, first.stop)
-    box.admitted(first.name, first.stop)
-    box.admitted(first.name, 1)
+    box.mark_imported(first.name, first.stop)
+    box.mark_imported(first.name, first.stop)
+    box.mark_imported(first.name, 1)
     assert [(each.start, list(each.ids)) for each in box.waiting(8)] == [(3, ids(*range(7, 0, -1))), (0, ids(3))]
     assert list(box.waiting(2)[0].ids) == ids(7, 6)
     for each in box.waiting(99):
-        box.admitted(each.name, each.stop)
+        box.mark_imported(each.name, each.stop)
     assert box.waiting(99) == []
-    assert [(each.name, each.ids, each.admitted, each.waiting, each.bad) for each in box.lists()] == [
+    assert [(each.name, each.ids, each.imported, each.waiting, each.bad) for each in box.lists()] == [
         (report.name, 10, 10, 0, 1),
         ("other", 2, 2, 0, 0),
     ]
     assert [each.number for each in box.bad_lines(report.name)] == [13]
-    assert box.receive(brought).new == 0
+    assert box.submit(brought).new == 0
     assert box.waiting(99) == []
 
 
 def test_a_list_of_a_name_gets_what_it_does_not_have(vault: ParquetVaultHook) -> None:
-    box = vault.inbox
-    box.receive([*ids(*range(10)), "no video"], name="mine")
-    box.admitted("mine", 6)
-    report = box.receive([*ids(*range(5, 15)), "no", "?"], name="mine")
+    box = vault.import_queue
+    box.submit([*ids(*range(10)), "no video"], name="mine")
+    box.mark_imported("mine", 6)
+    report = box.submit([*ids(*range(5, 15)), "no", "?"], name="mine")
     assert (report.ids, report.new, report.bad) == (10, 5, 2)
     assert list(box.waiting(99)[0].ids) == ids(*range(6, 15))
     (status,) = box.lists()
-    assert (status.ids, status.admitted, status.bad) == (15, 6, 3)
+    assert (status.ids, status.imported, status.bad) == (15, 6, 3)
     assert [each.text for each in box.bad_lines("mine")] == ["no video", "no", "?"]
     assert consistent(box)
-    assert box.receive(ids(*range(15)), name="mine").new == 0
+    assert box.submit(ids(*range(15)), name="mine").new == 0
     assert consistent(box)
 
 
 def test_what_cannot_be_is_said(vault: ParquetVaultHook) -> None:
-    box = vault.inbox
-    nothing = box.receive(["?", ""])
+    box = vault.import_queue
+    nothing = box.submit(["?", ""])
     assert (nothing.ids, nothing.bad, box.lists()) == (0, 1, [])
     for name in ("", "a/b", "x" * 81, "ü"):
         with pytest.raises(BadInputError, match="is no name for a list"):
-            box.receive(ids(1), name=name)
+            box.submit(ids(1), name=name)
     with pytest.raises(BadInputError, match="no column"):
-        box.receive(["title,id", f"x,{ids(1)[0]}"], column="video")
-    box.receive(ids(1), name="one")
+        box.submit(["title,id", f"x,{ids(1)[0]}"], column="video")
+    box.submit(ids(1), name="one")
     for name, upto in (("two", 1), ("one", 2)):
         with pytest.raises(BadInputError, match="has no list"):
-            box.admitted(name, upto)
+            box.mark_imported(name, upto)
     with pytest.raises(BadInputError, match="has no list"):
         box.bad_lines("two")
     assert box.bad_lines("one") == []
@@ -128,19 +128,19 @@ def test_bad_lines_are_kept_up_to_a_number_and_all_counted(
     vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_queue, "MOST_BAD_LINES", 15)
-    report = vault.inbox.receive([*["?\ud800"] * 20, *ids(1)], name="x")
-    assert (report.bad, len(report.bad_lines), len(vault.inbox.bad_lines("x"))) == (20, 10, 15)
-    assert vault.inbox.bad_lines("x")[0].text == "??"
+    report = vault.import_queue.submit([*["?\ud800"] * 20, *ids(1)], name="x")
+    assert (report.bad, len(report.bad_lines), len(vault.import_queue.bad_lines("x"))) == (20, 10, 15)
+    assert vault.import_queue.bad_lines("x")[0].text == "??"
 
 
 def test_a_bad_line_stays_on_its_list_until_it_can_be_read(vault: ParquetVaultHook) -> None:
-    box = vault.inbox
-    box.receive([*ids(1), "title,no id", "? ?"], name="mine")
+    box = vault.import_queue
+    box.submit([*ids(1), "title,no id", "? ?"], name="mine")
     for brought in ([*ids(1), "title,no id", "? ?"], [*ids(1, 2), "? ?"], ["? ?"], [*ids(2)]):
-        box.receive(brought, name="mine")
+        box.submit(brought, name="mine")
     assert [(each.number, each.text) for each in box.bad_lines("mine")] == [(2, "title,no id"), (3, "? ?")]
-    assert box.receive([*ids(1), "another"], name="mine").new == 0
-    assert box.receive(["and one more"], name="mine").ids == 0
+    assert box.submit([*ids(1), "another"], name="mine").new == 0
+    assert box.submit(["and one more"], name="mine").ids == 0
     assert [each.text for each in box.bad_lines("mine")] == ["title,no id", "? ?", "another", "and one more"]
     assert box.lists()[0].bad == 4
     assert consistent(box)
@@ -149,7 +149,7 @@ def test_a_bad_line_stays_on_its_list_until_it_can_be_read(vault: ParquetVaultHo
 def test_bad_lines_are_tried_again_by_the_rules_of_now(
     vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box = vault.inbox
+    box = vault.import_queue
     old = [
         "title,dQw4w9WgXcQ",
         "nothing here",
@@ -166,8 +166,8 @@ def test_bad_lines_are_tried_again_by_the_rules_of_now(
                 for number, line in enumerate(lines, 1)
             ),
         )
-        box.receive([*ids(1), *old], name="mine")
-    box.admitted("mine", 1)
+        box.submit([*ids(1), *old], name="mine")
+    box.mark_imported("mine", 1)
     assert box.lists()[0].bad == 5
 
     report = box.retry("mine")
@@ -176,7 +176,7 @@ def test_bad_lines_are_tried_again_by_the_rules_of_now(
     assert [each.number for each in report.bad_lines] == [3, 5]
     assert all_of(box) == {"mine": ["dQw4w9WgXcQ", "x_BjvhMW9TE"]}
     (status,) = box.lists()
-    assert (status.ids, status.admitted, status.bad) == (3, 1, 2)
+    assert (status.ids, status.imported, status.bad) == (3, 1, 2)
     assert [each.text for each in box.bad_lines("mine")] == ["nothing here", "x" * 80]
     assert consistent(box)
     before_again = files(box)
@@ -186,9 +186,9 @@ def test_bad_lines_are_tried_again_by_the_rules_of_now(
 
 
 def test_bad_lines_are_tried_again_with_a_column(vault: ParquetVaultHook) -> None:
-    box = vault.inbox
+    box = vault.import_queue
     rows = "dQw4w9WgXcQ,x_BjvhMW9TE"
-    box.receive(["video_id,related", f"no,{rows}", "-tJYN-eG1zk,no"], name="mine")
+    box.submit(["video_id,related", f"no,{rows}", "-tJYN-eG1zk,no"], name="mine")
     assert [each.kept for each in box.bad_lines("mine")] == [f"no,{rows}"]
     with pytest.raises(BadInputError, match="The columns 2 and 3"):
         box.retry("mine")
@@ -198,36 +198,36 @@ def test_bad_lines_are_tried_again_with_a_column(vault: ParquetVaultHook) -> Non
     assert consistent(box)
 
 
-def test_several_bring_lists_and_admit_at_once(vault_root: Path | ObjectStoragePath) -> None:
+def test_several_bring_lists_and_import_at_once(vault_root: Path | ObjectStoragePath) -> None:
     def bring(number: int) -> int:
-        box = ParquetVaultHook(root=vault_root, lock_timeout=30).inbox
-        new = box.receive(ids(*range(50)), name="both").new + box.receive(ids(*range(50))).new
-        box.receive(ids(number), name=f"own{number}")
+        box = ParquetVaultHook(root=vault_root, lock_timeout=30).import_queue
+        new = box.submit(ids(*range(50)), name="both").new + box.submit(ids(*range(50))).new
+        box.submit(ids(number), name=f"own{number}")
         for each in box.waiting(20):
-            box.admitted(each.name, each.stop)
+            box.mark_imported(each.name, each.stop)
         return new
 
     with ThreadPoolExecutor(3) as pool:
         new = sum(pool.map(bring, range(3)))
-    box = ParquetVaultHook(root=vault_root).inbox
+    box = ParquetVaultHook(root=vault_root).import_queue
     lists = {each.name: each for each in box.lists()}
     assert new == 100
     assert sorted(each.ids for each in lists.values()) == [1, 1, 1, 50, 50]
-    assert lists["both"].admitted >= 20
+    assert lists["both"].imported >= 20
     assert consistent(box)
 
 
 def test_an_answer_of_a_bucket_that_gets_lost(s3: S3Server, s3_root: ObjectStoragePath) -> None:
-    box = ParquetVaultHook(root=s3_root).inbox
-    box.receive(ids(1, 2), name="x")
+    box = ParquetVaultHook(root=s3_root).import_queue
+    box.submit(ids(1, 2), name="x")
     for lost in range(1, 5):
         s3.fail(times=lost, how="lost answer", method="PUT")
         with suppress(OSError, FileChangedError):
-            box.receive(ids(*range(1, 3 + lost)), name="x")
+            box.submit(ids(*range(1, 3 + lost)), name="x")
         s3.fail(times=0, how="lost answer", method="PUT")
-        box.receive(ids(*range(1, 3 + lost)), name="x")
+        box.submit(ids(*range(1, 3 + lost)), name="x")
         assert all_of(box) == {"x": ids(*range(1, 3 + lost))}
-    assert import_queue.InboxManifest.load(box._storage, layout.INBOX_MANIFEST)[0].named <= files(box)
+    assert import_queue.ImportQueueManifest.load(box._storage, layout.IMPORT_QUEUE_MANIFEST)[0].named <= files(box)
 
 
 class Failing(LocalStorage):
@@ -247,9 +247,9 @@ class Failing(LocalStorage):
         self._step()
         return super().read(key, last=last)
 
-    def settle(self, key: str) -> None:
+    def sync(self, key: str) -> None:
         self._step()
-        super().settle(key)
+        super().sync(key)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in list(keys):
@@ -273,22 +273,22 @@ def test_whoever_is_stopped_at_any_step_has_brought_all_or_nothing(
     monkeypatch.setattr(import_queue, "LEFTOVER_AGE", timedelta(0))
 
     def run(storage: LocalStorage) -> None:
-        box = Inbox(storage, 1)
-        box.receive(["video_id,title", *(f"{each},x" for each in ids(*range(6))), f"?,{ids(20)[0]}"], name="a")
-        box.receive(["??", *ids(*range(3, 12))], name="a")
-        box.admitted("a", 5)
-        box.receive(ids(1, 2))
+        box = ImportQueue(storage, 1)
+        box.submit(["video_id,title", *(f"{each},x" for each in ids(*range(6))), f"?,{ids(20)[0]}"], name="a")
+        box.submit(["??", *ids(*range(3, 12))], name="a")
+        box.mark_imported("a", 5)
+        box.submit(ids(1, 2))
         box.retry("a")
 
     counted = Failing(tmp_path / "counted", 0)
     run(counted)
-    steps, expected = counted.steps, all_of(Inbox(counted, 1))
+    steps, expected = counted.steps, all_of(ImportQueue(counted, 1))
     assert steps > 60
     for step in range(1, steps + 1):
         root = tmp_path / f"stopped{step}"
         with pytest.raises(KeyboardInterrupt):
             run(Failing(root, step))
-        box = Inbox(LocalStorage(root, layout.SCRATCH), 1)
+        box = ImportQueue(LocalStorage(root, layout.SCRATCH), 1)
         held = [each.ids for each in box.lists()]
         assert held in ([], [6], [12], [12, 2], [13, 2]), step
         all_of(box)
@@ -298,39 +298,39 @@ def test_whoever_is_stopped_at_any_step_has_brought_all_or_nothing(
 
 
 def test_leftovers_are_swept_when_nobody_can_be_about_to_name_them(storage: LocalStorage) -> None:
-    box = Inbox(storage, 1)
+    box = ImportQueue(storage, 1)
     names = [
         f"{datetime.now(UTC) - age:%Y%m%dT%H%M%S%f}-0123456789ab.parquet"
         for age in (import_queue.LEFTOVER_AGE + timedelta(hours=1), import_queue.LEFTOVER_AGE - timedelta(hours=1))
     ]
     for name in [*names, "notes.txt"]:
-        storage.put(f"{layout.INBOX}/{name}", b"left over")
-    box.receive(ids(1))
+        storage.put(f"{layout.IMPORT_QUEUE}/{name}", b"left over")
+    box.submit(ids(1))
     assert {"notes.txt", names[1]} <= files(box)
     assert names[0] not in files(box)
 
 
 def test_what_is_broken_is_named(storage: LocalStorage) -> None:
-    box = Inbox(storage, 1)
-    box.receive([*ids(1, 2), "?"], name="x")
+    box = ImportQueue(storage, 1)
+    box.submit([*ids(1, 2), "?"], name="x")
     broken = {
         file.name
-        for each in import_queue.InboxManifest.load(storage, layout.INBOX_MANIFEST)[0].lists
+        for each in import_queue.ImportQueueManifest.load(storage, layout.IMPORT_QUEUE_MANIFEST)[0].lists
         for file in each.files
     }
     (name,) = broken
-    whole = storage.read(f"inbox/{name}").data
-    storage.put(f"inbox/{name}", whole[:-9])
-    for ask in (lambda: box.waiting(1), lambda: box.receive(ids(3), name="x")):
-        with pytest.raises(UnreadableFileError, match=f"inbox/{name} is not an intact Parquet file"):
+    whole = storage.read(f"import_queue/{name}").data
+    storage.put(f"import_queue/{name}", whole[:-9])
+    for ask in (lambda: box.waiting(1), lambda: box.submit(ids(3), name="x")):
+        with pytest.raises(UnreadableFileError, match=f"import_queue/{name} is not an intact Parquet file"):
             ask()
-    storage.delete([f"inbox/{name}"])
-    with pytest.raises(UnreadableFileError, match=r"manifest\.json names inbox/.* which is not there"):
+    storage.delete([f"import_queue/{name}"])
+    with pytest.raises(UnreadableFileError, match=r"manifest\.json names import_queue/.* which is not there"):
         box.waiting(1)
-    storage.put(f"inbox/{name}", whole)
-    storage.put(layout.INBOX_MANIFEST, b"{")
-    for ask in (box.lists, lambda: box.admitted("x", 1)):
-        with pytest.raises(UnreadableFileError, match=r"inbox/manifest\.json is damaged"):
+    storage.put(f"import_queue/{name}", whole)
+    storage.put(layout.IMPORT_QUEUE_MANIFEST, b"{")
+    for ask in (box.lists, lambda: box.mark_imported("x", 1)):
+        with pytest.raises(UnreadableFileError, match=r"import_queue/manifest\.json is damaged"):
             ask()
 
 
@@ -359,13 +359,13 @@ def test_a_long_list_streams_in_within_seconds(tmp_path: Path) -> None:
         for number in range(100_000):
             yield f"https://www.youtube.com/watch?v={number:011d}\n" if number % 2 else f"{number:011d}\n"
 
-    box = ParquetVaultHook(root=tmp_path / "vault").inbox
+    box = ParquetVaultHook(root=tmp_path / "vault").import_queue
     started = time.monotonic()
-    assert box.receive(lines()).new == 100_000
+    assert box.submit(lines()).new == 100_000
     assert time.monotonic() - started < 15
     assert [
         file.ids
-        for each in import_queue.InboxManifest.load(box._storage, layout.INBOX_MANIFEST)[0].lists
+        for each in import_queue.ImportQueueManifest.load(box._storage, layout.IMPORT_QUEUE_MANIFEST)[0].lists
         for file in each.files
     ] == [
         50_000,

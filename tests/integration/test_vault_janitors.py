@@ -49,19 +49,19 @@ def publish(root: str, connection: str, writer: int) -> int:
 
 
 def tidy(root: str, connection: str, keep_hours: bool) -> dict[str, int]:
-    """Seal and fold, over and over; what somebody else was faster with is left to him."""
+    """Seal and compact, over and over; what somebody else was faster with is left to him."""
     os.environ["AIRFLOW_CONN_TEST_S3"] = connection
     vault = ParquetVaultHook(root=root)
     done: Counter[str] = Counter()
     for _ in range(ROUNDS):
         vault.seal(LATER)
         try:
-            report = vault.fold(LATER, keep_hours=keep_hours)
+            report = vault.compact(LATER, keep_hours=keep_hours)
         except FileChangedError:
             done["overtaken"] += 1
             continue
         assert all("replaced" in each or "gone" in each or "No such" in each for each in report.problems), report
-        done.update(folded=len(report.folded), dropped=report.hours_dropped, overtaken=len(report.failed))
+        done.update(compacted=len(report.compacted), dropped=report.hours_deleted, overtaken=len(report.failed))
     return done
 
 
@@ -94,17 +94,17 @@ def test_two_janitors_at_once_lose_nothing(
     for publisher in publishers:
         publisher.result(240)
     done = [janitor.result(240) for janitor in janitors]
-    assert sum(each["folded"] for each in done) > 0
+    assert sum(each["compacted"] for each in done) > 0
 
     vault.publish()
     assert vault.seal(LATER).complete
-    assert vault.fold(LATER, keep_hours=keep_hours).problems == ()
+    assert vault.compact(LATER, keep_hours=keep_hours).problems == ()
 
     written = [each for writer in range(2) for number in range(ROUNDS) for each in points(writer, number)]
     assert_holds(vault, written)
-    assert [each for each in vault.verify().problems if "is in no index" not in each] == []
+    assert [each for each in vault.verify().problems if "is in no manifest" not in each] == []
     health = vault.health_check()
-    assert (health["ok"], health["staged_parts"], health["late_hours"]) == (True, 0, [])
+    assert (health["ok"], health["staged_parts"], health["stale_hours"]) == (True, 0, [])
     print(done)
 
 

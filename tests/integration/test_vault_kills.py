@@ -34,7 +34,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.points import tables
-from ghost_tracking.vault.promotion import Memory
+from ghost_tracking.vault.promotion import TrendState
 from ghost_tracking.vault.storage import LocalStorage
 from integration.test_vault_series import expected, rows
 
@@ -109,24 +109,24 @@ def sealed(vault: ParquetVaultHook) -> None:
     assert vault.seal(LATER).complete
 
 
-def folded_days(vault: ParquetVaultHook) -> None:
+def compacted_days(vault: ParquetVaultHook) -> None:
     sealed(vault)
-    vault.fold(LATER, months=False)
+    vault.compact(LATER, months=False)
 
 
-def folded(vault: ParquetVaultHook) -> None:
+def compacted(vault: ParquetVaultHook) -> None:
     sealed(vault)
-    vault.fold(LATER)
+    vault.compact(LATER)
 
 
 def dropped(vault: ParquetVaultHook) -> None:
     sealed(vault)
-    vault.fold(LATER, keep_hours=False)
+    vault.compact(LATER, keep_hours=False)
 
 
 def removed(vault: ParquetVaultHook) -> None:
     """Hours that are kept, and that somebody has removed by hand all the same."""
-    folded(vault)
+    compacted(vault)
     shutil.rmtree(Path(vault.get_conn().path) / layout.METRICS)
 
 
@@ -157,15 +157,15 @@ def expiring(before: Callable[[ParquetVaultHook], None]) -> Callable[[ParquetVau
 
 def break_manifest(vault: ParquetVaultHook) -> None:
     dropped(vault)
-    (Path(vault.get_conn().path) / layout.SERIES_MANIFEST).write_bytes(b'{"files": [')
+    (Path(vault.get_conn().path) / layout.HISTORY_MANIFEST).write_bytes(b'{"files": [')
 
 
-def break_hour_and_series(vault: ParquetVaultHook) -> None:
-    folded(vault)
+def break_hour_and_history(vault: ParquetVaultHook) -> None:
+    compacted(vault)
     root = Path(vault.get_conn().path)
     for path in (
         root / layout.METRICS / "date=2026-01-31" / "hour=22" / "stats.parquet",
-        *root.glob("series/month=2026-02/*"),
+        *root.glob("history/month=2026-02/*"),
     ):
         path.write_bytes(path.read_bytes()[:-100])
 
@@ -176,9 +176,9 @@ def archived(vault: ParquetVaultHook) -> None:
     vault.stage_videos([found_video("staged", "Before"), found_video("kept1", "After")], START + DAY)
 
 
-def seal_and_fold(vault: ParquetVaultHook) -> None:
+def seal_and_compact(vault: ParquetVaultHook) -> None:
     vault.seal(LATER)
-    vault.fold(LATER)
+    vault.compact(LATER)
 
 
 def take_rows(vault: ParquetVaultHook) -> None:
@@ -191,11 +191,11 @@ def forget(vault: ParquetVaultHook) -> None:
 
 
 def listed(vault: ParquetVaultHook) -> None:
-    vault.inbox.receive([*CHUNK, f"{CHUNK[1]}?", "nobody"], "list")
-    vault.inbox.admitted("list", 3)
-    vault.inbox.receive([CHUNK[1]], "only")
+    vault.import_queue.submit([*CHUNK, f"{CHUNK[1]}?", "nobody"], "list")
+    vault.import_queue.mark_imported("list", 3)
+    vault.import_queue.submit([CHUNK[1]], "only")
     name = vault.roster.write(CHUNK, START.date())
-    vault.roster.remember(name, Memory.empty(len(CHUNK)))
+    vault.roster.remember(name, TrendState.empty(len(CHUNK)))
     vault.stage_availability([AvailabilityEvent(each, START, START + DAY) for each in CHUNK])
     vault.publish_availability()
     vault.stage_availability([AvailabilityEvent(each, START, START + DAY, START + 2 * DAY) for each in CHUNK])
@@ -250,38 +250,42 @@ CASES = {
     "stage": Case(published, lambda vault: vault.stage(FRESH), PUBLISHED),
     "publish": Case(with_staged, lambda vault: vault.publish(), PUBLISHED, tuple(FRESH)),
     "seal": Case(with_staged, lambda vault: vault.seal(LATER), PUBLISHED, tuple(FRESH)),
-    "fold days": Case(sealed, lambda vault: vault.fold(LATER, months=False), PUBLISHED),
-    "fold days and drop": Case(
-        sealed, lambda vault: vault.fold(LATER, months=False, keep_hours=False), PUBLISHED, keep_hours=False
+    "compact days": Case(sealed, lambda vault: vault.compact(LATER, months=False), PUBLISHED),
+    "compact days and drop": Case(
+        sealed, lambda vault: vault.compact(LATER, months=False, keep_hours=False), PUBLISHED, keep_hours=False
     ),
-    "fold months": Case(folded_days, lambda vault: vault.fold(LATER), PUBLISHED),
-    "fold all and drop": Case(sealed, lambda vault: vault.fold(LATER, keep_hours=False), PUBLISHED, keep_hours=False),
-    "append late": Case(folded, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE)),
+    "compact months": Case(compacted_days, lambda vault: vault.compact(LATER), PUBLISHED),
+    "compact all and drop": Case(
+        sealed, lambda vault: vault.compact(LATER, keep_hours=False), PUBLISHED, keep_hours=False
+    ),
+    "append late": Case(compacted, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE)),
     "append late to dropped": Case(
         dropped, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE), keep_hours=False
     ),
-    "seal late": late(folded, seal=False, keep=True, work=lambda vault: vault.seal(LATER)),
+    "seal late": late(compacted, seal=False, keep=True, work=lambda vault: vault.seal(LATER)),
     "seal late of dropped": late(dropped, seal=False, keep=False, work=lambda vault: vault.seal(LATER)),
-    "fold late": late(folded, seal=True, keep=True, work=lambda vault: vault.fold(LATER)),
-    "fold late and drop": late(folded, seal=True, keep=False, work=lambda vault: vault.fold(LATER, keep_hours=False)),
-    "fold late of dropped": late(
-        dropped, seal=True, keep=False, work=lambda vault: vault.fold(LATER, keep_hours=False)
+    "compact late": late(compacted, seal=True, keep=True, work=lambda vault: vault.compact(LATER)),
+    "compact late and drop": late(
+        compacted, seal=True, keep=False, work=lambda vault: vault.compact(LATER, keep_hours=False)
+    ),
+    "compact late of dropped": late(
+        dropped, seal=True, keep=False, work=lambda vault: vault.compact(LATER, keep_hours=False)
     ),
     "append late to removed": Case(
         removed, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE), keep_hours=False
     ),
-    "seal and fold late of removed": late(removed, seal=False, keep=False, work=seal_and_fold),
-    "seal and fold late days": late(folded_days, seal=False, keep=True, work=seal_and_fold),
+    "seal and compact late of removed": late(removed, seal=False, keep=False, work=seal_and_compact),
+    "seal and compact late days": late(compacted_days, seal=False, keep=True, work=seal_and_compact),
     "expire hours": expiry(sealed, keep=True),
-    "expire hours and series": expiry(folded, keep=True),
-    "expire series": expiry(dropped, keep=False),
+    "expire hours and history": expiry(compacted, keep=True),
+    "expire history": expiry(dropped, keep=False),
     "forget in hours": forgetting(sealed, keep=True),
-    "forget in hours and series": forgetting(folded, keep=True),
-    "forget in series": forgetting(dropped, keep=False),
-    "repair a broken index": Case(
+    "forget in hours and history": forgetting(compacted, keep=True),
+    "forget in the history": forgetting(dropped, keep=False),
+    "repair a broken manifest": Case(
         break_manifest, lambda vault: vault.repair(), PUBLISHED, keep_hours=False, broken=True
     ),
-    "repair hours and series": Case(break_hour_and_series, lambda vault: vault.repair(), PUBLISHED, broken=True),
+    "repair hours and history": Case(break_hour_and_history, lambda vault: vault.repair(), PUBLISHED, broken=True),
 }
 ARCHIVE_CASES: dict[str, Callable[[ParquetVaultHook], object]] = {
     "archive staged": lambda vault: vault.archive_videos(),
@@ -358,7 +362,7 @@ def live(root: str, number: int, ledger: str) -> None:
     verbs: list[Callable[[], object]] = [
         vault.publish,
         lambda: vault.seal(LATER),
-        lambda: vault.fold(LATER, months=dice.random() < 0.5, keep_hours=dice.random() < 0.7),
+        lambda: vault.compact(LATER, months=dice.random() < 0.5, keep_hours=dice.random() < 0.7),
         vault.repair,
     ]
     for verb in dice.sample(verbs, k=4):
@@ -451,20 +455,20 @@ def assert_readable(root: Path, case: Case) -> None:
 
 def shape(root: Path) -> dict[str, Any]:
     """What stands in a vault, but for names that are random."""
-    index, _ = load(LocalStorage(root, layout.SCRATCH))
+    manifest, _ = load(LocalStorage(root, layout.SCRATCH))
     return {
         "metrics": sorted(str(path.relative_to(root)) for path in (root / layout.METRICS).rglob("*")),
         "parts": sorted({str(path.parent.relative_to(root)) for path in (root / layout.PARTS).rglob("*.part")}),
         "quarantine": len(list((root / layout.QUARANTINE).rglob("*.part.broken"))),
-        "series": [(each.period, each.points) for each in index.files],
-        "days": index.days,
-        "late": index.late,
+        "history": [(each.period, each.points) for each in manifest.files],
+        "days": manifest.days,
+        "stale": manifest.stale,
     }
 
 
 def assert_sound(root: Path) -> None:
     vault = opened(root)
-    assert [problem for problem in vault.verify().problems if "is in no index" not in problem] == []
+    assert [problem for problem in vault.verify().problems if "is in no manifest" not in problem] == []
     health = vault.health_check()
     assert (health["ok"], health["unreadable"]) == (True, [])
 
@@ -475,9 +479,9 @@ def finish(root: Path, *, keep_hours: bool) -> dict[str, Any]:
     assert vault.publish().complete
     assert vault.seal(LATER).complete
     for _ in range(2):
-        report = vault.fold(LATER, keep_hours=keep_hours)
+        report = vault.compact(LATER, keep_hours=keep_hours)
         assert report.problems == ()
-    assert report.folded == ()
+    assert report.compacted == ()
     assert_sound(root)
     return shape(root)
 
@@ -553,7 +557,7 @@ def test_lists_and_chunks_killed_at_any_change_keep_every_place(
     def places(root: Path) -> list[list[str]]:
         vault = opened(root)
         (chunk,) = vault.roster.names()
-        first = vault.inbox.waiting(10)[0]
+        first = vault.import_queue.waiting(10)[0]
         assert first.start == 3
         return [vault.roster.read(chunk[0]), list(first.ids), sorted(set(vault.read_availability()["video_id"]))]
 
@@ -569,8 +573,8 @@ def test_lists_and_chunks_killed_at_any_change_keep_every_place(
         left = [CHUNK[0], *CHUNK[2:]]
         assert places(root) == [[CHUNK[0], *left], [CHUNK[3]], left]
         assert_sound(root)
-        assert [each.name for each in opened(root).inbox.lists()] == ["list"]
-        assert [each.text for each in opened(root).inbox.bad_lines("list")] == ["nobody"]
+        assert [each.name for each in opened(root).import_queue.lists()] == ["list"]
+        assert [each.text for each in opened(root).import_queue.bad_lines("list")] == ["nobody"]
     assert kills[name] >= 5
 
 

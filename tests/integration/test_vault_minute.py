@@ -81,9 +81,11 @@ def tidy_until(root: str, stop: str, keep_hours: bool) -> dict[str, int]:
     while not Path(stop).exists():
         sealed = hook.seal(NOW)
         assert not sealed.published.problems, sealed  # a part that comes meanwhile makes its hour unverified
-        folded = hook.fold(NOW, months=done["rounds"] % 3 == 2, keep_hours=keep_hours)
-        assert folded.problems == ()
-        done.update(rounds=1, sealed=len(sealed.sealed), folded=len(folded.folded), dropped=folded.hours_dropped)
+        compacted = hook.compact(NOW, months=done["rounds"] % 3 == 2, keep_hours=keep_hours)
+        assert compacted.problems == ()
+        done.update(
+            rounds=1, sealed=len(sealed.sealed), compacted=len(compacted.compacted), dropped=compacted.hours_deleted
+        )
     return done
 
 
@@ -218,11 +220,11 @@ def test_eight_processes_at_once_see_every_point_once(
         assert len(frame) == len(everything)
         assert set(zip(frame["video_id"], frame["timestamp"], strict=True)) == everything
         assert hook.seal(NOW).complete
-        assert hook.fold(NOW, keep_hours=keep_hours).problems == ()
+        assert hook.compact(NOW, keep_hours=keep_hours).problems == ()
     assert hook.verify().problems == ()
     assert hook.health_check()["ok"]
     assert tidied["rounds"] >= 3
-    assert tidied["folded"] >= 3
+    assert tidied["compacted"] >= 3
     assert keep_hours or tidied["dropped"] > 0
     assert all(each >= 3 for count in counts for name, each in count.items() if not name.endswith(("again", "anew")))
 

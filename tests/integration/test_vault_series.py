@@ -1,4 +1,4 @@
-"""Series: folding closed days and months, and reading every point once, whichever layer it lies in."""
+"""The history: compacting closed days and months, and reading every point once, whichever layer it lies in."""
 
 import itertools
 import random
@@ -107,9 +107,9 @@ fine = moments.map(lambda moment: moment.replace(tzinfo=UTC))
 )
 def test_segments_and_flat_are_each_others_inverse(drawn: dict[tuple[str, datetime], tuple[Any, ...]]) -> None:
     table = tables.sort(tables.table_of([MetricPoint(*key, *values) for key, values in drawn.items()]))
-    made = encoding.segments(table)
+    made = encoding.encode(table)
     made.validate(full=True)
-    assert encoding.flat(made).equals(table)
+    assert encoding.decode(made).equals(table)
     assert made.num_rows <= table.num_rows
     if table.num_rows:
         assert (
@@ -117,7 +117,7 @@ def test_segments_and_flat_are_each_others_inverse(drawn: dict[tuple[str, dateti
             .sort_by("video_id")
             .equals(tables.latest(table).sort_by("video_id"))
         )
-        assert encoding.flat(made.slice(made.num_rows // 2)).num_rows <= table.num_rows
+        assert encoding.decode(made.slice(made.num_rows // 2)).num_rows <= table.num_rows
 
 
 @given(
@@ -151,8 +151,8 @@ def test_merging_in_pieces_is_merging_at_once(sources: list[list[tuple[str, int]
 
 def test_a_tally_notices_every_change() -> None:
     points = [point(video_id, START, 1, 2) for video_id in IDS]
-    whole_hour = tables.tally(tables.table_of(points))
-    assert tables.tally(tables.table_of(points[::-1])) == whole_hour
+    whole_hour = tables.checksums(tables.table_of(points))
+    assert tables.checksums(tables.table_of(points[::-1])) == whole_hour
     assert whole_hour[Partition.of(START)].rows == len(IDS)
     one = MetricPoint(IDS[0], START, 1, 2, 0, START - DAY)
     changes = [
@@ -163,58 +163,58 @@ def test_a_tally_notices_every_change() -> None:
         [*points[1:], MetricPoint(IDS[0], START + timedelta(microseconds=1), 1, 2, 0, START - DAY)],
         [*points[1:], MetricPoint(IDS[0], START, 1, 2, 0, None)],
     ]
-    assert tables.tally(tables.table_of([*points[1:], one])) == whole_hour
+    assert tables.checksums(tables.table_of([*points[1:], one])) == whole_hour
     for changed in changes:
-        assert tables.tally(tables.table_of(changed)) != whole_hour
+        assert tables.checksums(tables.table_of(changed)) != whole_hour
 
 
-# Folding
+# Compaction
 
 
-def test_days_and_then_months_are_folded(vault: ParquetVaultHook, root: Path) -> None:
+def test_days_and_then_months_are_compacted(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     assert_holds(vault, points)
     vault.seal(LATER)
-    days = vault.fold(LATER, months=False)
-    assert [str(each) for each in days.folded] == ["2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02"]
+    days = vault.compact(LATER, months=False)
+    assert [str(each) for each in days.compacted] == ["2026-01-30", "2026-01-31", "2026-02-01", "2026-02-02"]
     assert days.points == len(points)
     assert_holds(vault, points)
-    months = vault.fold(LATER)
-    assert [str(each) for each in months.folded] == ["2026-01", "2026-02"]
+    months = vault.compact(LATER)
+    assert [str(each) for each in months.compacted] == ["2026-01", "2026-02"]
     assert_holds(vault, points)
-    assert vault.fold(LATER).folded == ()
-    assert len(list((root / "series").rglob("*.parquet"))) == 2
+    assert vault.compact(LATER).compacted == ()
+    assert len(list((root / "history").rglob("*.parquet"))) == 2
     assert vault.verify().problems == ()
     assert len(list((root / "metrics").rglob("*.parquet"))) == 60
 
 
-def test_only_what_is_closed_is_folded(vault: ParquetVaultHook) -> None:
+def test_only_what_is_closed_is_compacted(vault: ParquetVaultHook) -> None:
     points = fill(vault)
     vault.seal(LATER)
     end_of_day = datetime(2026, 1, 31, tzinfo=UTC)
-    assert vault.fold(end_of_day + timedelta(minutes=14)).folded == ()
-    assert vault.fold(end_of_day + timedelta(minutes=15)).folded == (Period.day(START.date()),)
-    assert vault.fold(end_of_day + DAY + HOUR, months=False).folded == (Period.day((START + DAY).date()),)
+    assert vault.compact(end_of_day + timedelta(minutes=14)).compacted == ()
+    assert vault.compact(end_of_day + timedelta(minutes=15)).compacted == (Period.day(START.date()),)
+    assert vault.compact(end_of_day + DAY + HOUR, months=False).compacted == (Period.day((START + DAY).date()),)
     assert_holds(vault, points)
-    assert [str(each) for each in vault.fold(end_of_day + DAY + HOUR).folded] == ["2026-01"]
+    assert [str(each) for each in vault.compact(end_of_day + DAY + HOUR).compacted] == ["2026-01"]
     assert_holds(vault, points)
 
 
-def test_a_day_with_staged_parts_is_not_folded(vault: ParquetVaultHook) -> None:
+def test_a_day_with_staged_parts_is_not_compacted(vault: ParquetVaultHook) -> None:
     points = fill(vault, hours=3)
-    assert vault.fold(LATER).folded == ()
+    assert vault.compact(LATER).compacted == ()
     vault.seal(LATER)
     late = point("late", START)
     vault.stage([late])
-    assert [str(each) for each in vault.fold(LATER).folded] == ["2026-01-31"]
+    assert [str(each) for each in vault.compact(LATER).compacted] == ["2026-01-31"]
     vault.publish()
     assert_holds(vault, [*points, late])
 
 
-def test_hours_can_go_once_they_are_folded(vault: ParquetVaultHook, root: Path) -> None:
+def test_hours_can_go_once_they_are_compacted(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
-    assert vault.fold(LATER, keep_hours=False).hours_dropped == 60
+    assert vault.compact(LATER, keep_hours=False).hours_deleted == 60
     assert not list((root / "metrics").rglob("*.parquet"))
     assert_holds(vault, points)
     start, end = START + timedelta(minutes=30), START + 5 * HOUR + timedelta(seconds=3)
@@ -226,10 +226,10 @@ def test_hours_can_go_once_they_are_folded(vault: ParquetVaultHook, root: Path) 
 
 @pytest.mark.parametrize("keep_hours", [True, False])
 @pytest.mark.parametrize("months", [True, False])
-def test_late_points_into_folded_hours(vault: ParquetVaultHook, root: Path, keep_hours: bool, months: bool) -> None:
+def test_late_points_into_compacted_hours(vault: ParquetVaultHook, root: Path, keep_hours: bool, months: bool) -> None:
     points = fill(vault, hours=30)
     vault.seal(LATER)
-    vault.fold(LATER, months=months, keep_hours=keep_hours)
+    vault.compact(LATER, months=months, keep_hours=keep_hours)
     late = [point("late", START + HOUR), point("AAAAAAAAAAA", START + 7 * HOUR + timedelta(minutes=5))]
     again = [MetricPoint(*(getattr(points[0], name) for name in COLUMNS[:2]), 777, 777, 777, None)]
     another_day = point("early", START.replace(day=3))
@@ -240,14 +240,14 @@ def test_late_points_into_folded_hours(vault: ParquetVaultHook, root: Path, keep
     assert_holds(vault, everything)
     vault.seal(LATER)
     assert_holds(vault, everything)
-    assert len(vault.health_check()["late_hours"]) == (2 if keep_hours else 3)
-    vault.fold(LATER, months=months, keep_hours=keep_hours)
+    assert len(vault.health_check()["stale_hours"]) == (2 if keep_hours else 3)
+    vault.compact(LATER, months=months, keep_hours=keep_hours)
     assert_holds(vault, everything)
-    assert vault.health_check()["late_hours"] == []
+    assert vault.health_check()["stale_hours"] == []
     assert vault.verify().problems == ()
-    vault.fold(LATER, months=months, keep_hours=keep_hours)
+    vault.compact(LATER, months=months, keep_hours=keep_hours)
     assert_holds(vault, everything)
-    files = len(list((root / "series").rglob("*.parquet")))
+    files = len(list((root / "history").rglob("*.parquet")))
     assert files == (2 if months else 4)
 
 
@@ -256,8 +256,8 @@ def test_a_month_is_sharded_where_it_outgrows_a_file(vault: ParquetVaultHook, ro
     ids = [f"v{number:05}" for number in range(3000)]
     points = fill(vault, hours=12, ids=ids)
     vault.seal(LATER)
-    vault.fold(LATER, most_points_a_file=10_000)
-    names = [each for each in vault.series_files() if "month=2026-01" in each]
+    vault.compact(LATER, most_points_a_file=10_000)
+    names = [each for each in vault.history_files() if "month=2026-01" in each]
     assert len(names) >= 3
     assert rows(vault.read_metrics()) == expected(points)
     for video_id in ("v00000", "v01500", "v02999"):
@@ -279,13 +279,13 @@ def test_any_order_of_work_gives_the_same_points(tmp_path_factory: pytest.TempPa
             fresh = list({(each.video_id, each.timestamp): each for each in fresh}.values())
             written |= {(each.video_id, each.timestamp): each for each in fresh}
             vault.stage(fresh)
-            for verb in dice.choices(["publish", "seal", "fold", "drop"], k=2):
+            for verb in dice.choices(["publish", "seal", "compact", "drop"], k=2):
                 if verb == "publish":
                     vault.publish()
                 elif verb == "seal":
                     vault.seal(LATER)
                 else:
-                    report = vault.fold(LATER, months=dice.random() < 0.5, keep_hours=verb == "fold")
+                    report = vault.compact(LATER, months=dice.random() < 0.5, keep_hours=verb == "compact")
                     assert report.problems == ()
             vault.publish()
             assert_holds(vault, list(written.values()))
@@ -299,13 +299,13 @@ def test_any_order_of_work_gives_the_same_points(tmp_path_factory: pytest.TempPa
 def test_other_readers_read_series(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
-    vault.fold(LATER)
-    names = vault.series_files()
+    vault.compact(LATER)
+    names = vault.history_files()
     assert len(pd.read_parquet(names[0])) == pl.read_parquet(names[0]).height == len(IDS)
     found = duckdb.sql(f"SELECT sum(len(seconds_to_next) + 1), count(*) FROM read_parquet({names})").fetchall()
     assert found == [(len(points), 2 * len(IDS))]
     file = pq.ParquetFile(names[0])
-    assert file.schema_arrow.names == encoding.SERIES_SCHEMA.names
+    assert file.schema_arrow.names == encoding.HISTORY_SCHEMA.names
 
 
 @folder_only("they take paths")
@@ -315,7 +315,7 @@ def test_patterns_over_the_root_never_count_a_point_twice(vault: ParquetVaultHoo
     count = f"SELECT count(*) FROM read_parquet('{root}/**/*.parquet')"
     assert duckdb.sql(count).fetchall() == [(len(points),)]
     vault.seal(LATER)
-    vault.fold(LATER)
+    vault.compact(LATER)
     for pattern in ("**/stats.parquet", "metrics/**/*.parquet"):
         assert duckdb.sql(f"SELECT count(*) FROM '{root}/{pattern}'").fetchall() == [(len(points) + 1,)]
         assert pl.scan_parquet(root / pattern).select(pl.len()).collect().item() == len(points) + 1
@@ -328,7 +328,7 @@ def test_patterns_over_the_root_never_count_a_point_twice(vault: ParquetVaultHoo
 def test_a_broken_hour_is_restored_from_its_series(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
-    vault.fold(LATER)
+    vault.compact(LATER)
     path = root / layout.stats(Partition.of(START + HOUR))
     path.write_bytes(path.read_bytes()[:-100])
     assert "hour=23/stats.parquet" in vault.verify().problems[0]
@@ -345,12 +345,12 @@ def test_a_broken_hour_is_restored_from_its_series(vault: ParquetVaultHook, root
 def test_broken_series_are_made_anew_of_hours(vault: ParquetVaultHook, root: Path, keep_hours: bool) -> None:
     points = fill(vault)
     vault.seal(LATER)
-    vault.fold(LATER, keep_hours=keep_hours)
-    name = next(each for each in vault.series_files() if "2026-01" in each)
+    vault.compact(LATER, keep_hours=keep_hours)
+    name = next(each for each in vault.history_files() if "2026-01" in each)
     data = bytearray(Path(name).read_bytes())
     data[60] ^= 1
     Path(name).write_bytes(data)
-    with pytest.raises(UnreadableFileError, match=r"series/month=2026-01/.*\.parquet cannot be read"):
+    with pytest.raises(UnreadableFileError, match=r"history/month=2026-01/.*\.parquet is not an intact"):
         vault.read_history("-a")
     assert any("month=2026-01" in problem for problem in vault.verify().problems)
     report = vault.repair()
@@ -365,11 +365,11 @@ def test_broken_series_are_made_anew_of_hours(vault: ParquetVaultHook, root: Pat
 
 
 @folder_only("the file is changed in place")
-def test_a_damaged_index_is_made_anew_of_the_series(vault: ParquetVaultHook, root: Path) -> None:
+def test_a_damaged_manifest_is_made_anew_of_the_series(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
-    vault.fold(LATER, keep_hours=False)
-    (root / layout.SERIES_MANIFEST).write_bytes(b'{"files": [')
+    vault.compact(LATER, keep_hours=False)
+    (root / layout.HISTORY_MANIFEST).write_bytes(b'{"files": [')
     with pytest.raises(UnreadableFileError, match="repair the vault"):
         vault.read_history("-a")
     assert not vault.health_check()["ok"]
@@ -382,7 +382,7 @@ def test_a_damaged_index_is_made_anew_of_the_series(vault: ParquetVaultHook, roo
 def test_an_hour_changed_behind_the_vaults_back_is_noticed(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
-    vault.fold(LATER)
+    vault.compact(LATER)
     first, second = (root / layout.stats(Partition.of(START + hour * HOUR)) for hour in (0, 1))
     first.write_bytes(first.read_bytes())
     assert vault.verify().problems == ()
@@ -392,9 +392,9 @@ def test_an_hour_changed_behind_the_vaults_back_is_noticed(vault: ParquetVaultHo
     more.publish()
     more.seal(LATER)
     first.write_bytes((root.parent / "other" / layout.stats(Partition.of(START))).read_bytes())
-    assert "has 7 points, its series 6" in vault.verify().problems[0]
+    assert "has 7 points, its history 6" in vault.verify().problems[0]
     vault.repair()
-    vault.fold(LATER)
+    vault.compact(LATER)
     assert_holds(vault, [*points, extra])
     assert vault.verify().problems == ()
     assert second.exists()
@@ -409,7 +409,7 @@ def test_folders_that_a_killed_writer_left_empty_go_and_no_others(vault: Parquet
     for folder in (day / "hour=05", day / "hour=06", other / "hour=05", other / "hour=06"):
         folder.mkdir(parents=True)
     (other / "hour=06/somebody's.txt").touch()
-    vault.fold(LATER)
+    vault.compact(LATER)
     assert not day.exists()
     assert [path.name for path in other.rglob("*")] == ["hour=06", "somebody's.txt"]
     assert_holds(vault, points)
@@ -422,7 +422,7 @@ def test_folders_that_a_killed_writer_left_empty_go_and_no_others(vault: Parquet
 def test_expiry_deletes_from_every_layer_after_a_dry_run(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
-    vault.fold(LATER)
+    vault.compact(LATER)
     vault.stage([point("never", START)])
     cutoff = START + 20 * HOUR
     before = sorted(path.name for path in root.rglob("*"))
@@ -430,7 +430,7 @@ def test_expiry_deletes_from_every_layer_after_a_dry_run(vault: ParquetVaultHook
     assert sorted(path.name for path in root.rglob("*")) == before
     done = vault.expire(cutoff, dry_run=False)
     assert dry == done
-    assert (done.hours, done.points, done.series_points, done.parts) == (20, 120, 120, 1)
+    assert (done.hours, done.points, done.history_points, done.parts) == (20, 120, 120, 1)
     assert_holds(vault, [each for each in points if each.timestamp >= cutoff])
     assert vault.verify().problems == ()
     assert vault.expire(cutoff, dry_run=False).points == 0

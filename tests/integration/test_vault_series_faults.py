@@ -1,4 +1,4 @@
-"""Sealing, folding, expiry and the archive when disks are full or read-only, files broken or foreign, clocks wrong.
+"""Sealing, compacting, expiry and the archive when disks are full or read-only, files broken or foreign, clocks wrong.
 
 This file is also the program of another process, see `fork_server`: one that may write less than the tests.
 """
@@ -74,9 +74,9 @@ def fill(vault: ParquetVaultHook, points: list[MetricPoint]) -> None:
     assert vault.publish().complete
 
 
-def fold(vault: ParquetVaultHook, *, keep_hours: bool = True) -> None:
+def compact(vault: ParquetVaultHook, *, keep_hours: bool = True) -> None:
     assert vault.seal(LATER).complete
-    assert vault.fold(LATER, keep_hours=keep_hours).problems == ()
+    assert vault.compact(LATER, keep_hours=keep_hours).problems == ()
 
 
 def hour_file(root: Path, hour: int) -> Path:
@@ -84,9 +84,9 @@ def hour_file(root: Path, hour: int) -> Path:
 
 
 def assert_well(vault: ParquetVaultHook) -> None:
-    assert [problem for problem in vault.verify().problems if "is left of a fold that was killed" not in problem] == []
+    assert [problem for problem in vault.verify().problems if "was left by a killed compaction" not in problem] == []
     health = vault.health_check()
-    assert (health["ok"], health["late_hours"]) == (True, [])
+    assert (health["ok"], health["stale_hours"]) == (True, [])
 
 
 def leftovers(root: Path) -> list[str]:
@@ -111,24 +111,26 @@ def test_sealing_on_a_full_disk_names_the_hour_and_loses_nothing(vault: ParquetV
 
 
 @pytest.mark.parametrize("keep_hours", [True, False])
-def test_folding_on_a_full_disk_names_the_periods_and_loses_nothing(
+def test_compacting_on_a_full_disk_names_the_periods_and_loses_nothing(
     vault: ParquetVaultHook, root: Path, keep_hours: bool
 ) -> None:
     points = some_points(count=80)
     fill(vault, points)
     vault.seal(LATER)
     with full_disk():
-        report = vault.fold(LATER, keep_hours=keep_hours)
-    assert report.folded == ()
+        report = vault.compact(LATER, keep_hours=keep_hours)
+    assert report.compacted == ()
     assert [str(each) for each in report.failed] == ["2026-01-30", "2026-01-31", "2026-02-01"]
-    assert "2026-01-30 could not be folded and is read from its hours: [Errno 27] File too large" in report.problems[0]
+    assert (
+        "2026-01-30 could not be compacted and is read from its hours: [Errno 27] File too large" in report.problems[0]
+    )
     assert leftovers(root) == []
     assert rows(vault.read_metrics()) == expected(points)
-    vault.fold(LATER, months=False)
+    vault.compact(LATER, months=False)
     with full_disk():
-        assert vault.fold(LATER, keep_hours=keep_hours).failed == (JANUARY, FEBRUARY)
+        assert vault.compact(LATER, keep_hours=keep_hours).failed == (JANUARY, FEBRUARY)
     assert rows(vault.read_metrics()) == expected(points)
-    fold(vault, keep_hours=keep_hours)
+    compact(vault, keep_hours=keep_hours)
     assert rows(vault.read_metrics()) == expected(points)
     assert_well(vault)
 
@@ -136,12 +138,12 @@ def test_folding_on_a_full_disk_names_the_periods_and_loses_nothing(
 def test_expiry_on_a_full_disk_names_the_period_and_goes_on_afterwards(vault: ParquetVaultHook, root: Path) -> None:
     points = some_points(count=40)
     fill(vault, points)
-    fold(vault)
+    compact(vault)
     cutoff = START + 10 * HOUR
     with full_disk():
         report = vault.expire(cutoff, dry_run=False)
     assert len(report.problems) == 1
-    assert "the series of 2026-01 keep points past their age: [Errno 27] File too large" in report.problems[0]
+    assert "the history of 2026-01 keeps points past their age: [Errno 27] File too large" in report.problems[0]
     left = expected(each for each in points if each.timestamp >= cutoff)
     assert left <= rows(vault.read_metrics()) <= expected(points)
     assert vault.expire(cutoff, dry_run=False).problems == ()
@@ -179,7 +181,7 @@ def as_nobody(root: str, verb: str) -> list[str]:
     vault = ParquetVaultHook(root=root, lock_timeout=0.5)
     verbs: dict[str, Callable[[], Any]] = {
         "seal": lambda: vault.seal(LATER).published.problems,
-        "fold": lambda: vault.fold(LATER).problems,
+        "compact": lambda: vault.compact(LATER).problems,
         "expire": lambda: vault.expire(START + 10 * HOUR, dry_run=False).problems,
         "archive": lambda: vault.archive_videos([kills.video("a", "A")]).problems,
         "repair": lambda: vault.repair().problems,
@@ -222,7 +224,7 @@ def test_a_vault_that_may_not_be_written_is_named_by_every_verb(
     vault = ParquetVaultHook(root=shared / "vault")
     fill(vault, some_points())
     before = {path: path.stat().st_mtime_ns for path in (shared / "vault").rglob("*")}
-    for verb in ("seal", "fold", "expire", "archive", "repair"):
+    for verb in ("seal", "compact", "expire", "archive", "repair"):
         (said,) = nobody(verb)
         assert said.startswith(f"ConfigurationError: The vault's root {shared / 'vault'} cannot be written by user")
         assert "Permission denied" in said
@@ -238,17 +240,17 @@ def test_a_layer_that_may_not_be_written_is_named_and_the_others_go_on(
     points = some_points()
     fill(vault, points)
     vault.seal(LATER)
-    vault.fold(LATER, months=False)
+    vault.compact(LATER, months=False)
     give_away(root)
-    (root / "series").chmod(0o555)
-    said = nobody("fold")
+    (root / "history").chmod(0o555)
+    said = nobody("compact")
     assert [each[:7] for each in said] == ["2026-01", "2026-02"]
-    assert all("could not be folded" in each and "Permission denied" in each for each in said)
+    assert all("could not be compacted" in each and "Permission denied" in each for each in said)
     assert rows(vault.read_metrics()) == expected(points)
     said = nobody("expire")
-    assert ["series of 2026-01-3" in each and "Permission denied" in each for each in said] == [True, True]
-    (root / "series").chmod(0o755)
-    assert nobody("expire") == nobody("fold") == []
+    assert ["history of 2026-01-3" in each and "Permission denied" in each for each in said] == [True, True]
+    (root / "history").chmod(0o755)
+    assert nobody("expire") == nobody("compact") == []
     assert rows(vault.read_metrics()) == expected(each for each in points if each.timestamp >= START + 10 * HOUR)
     assert_well(vault)
 
@@ -261,35 +263,35 @@ def test_a_truncated_series_file_is_named_stops_no_other_period_and_is_made_anew
 ) -> None:
     points = some_points()
     fill(vault, points)
-    fold(vault)
-    (january,) = root.glob("series/month=2026-01/*.parquet")
+    compact(vault)
+    (january,) = root.glob("history/month=2026-01/*.parquet")
     january.write_bytes(january.read_bytes()[:300])
     late = [late_point(0), late_point(27)]
     append(vault, *late)
     vault.seal(LATER)
-    with pytest.raises(UnreadableFileError, match=r"series/month=2026-01/.*\.parquet cannot be read"):
+    with pytest.raises(UnreadableFileError, match=r"history/month=2026-01/.*\.parquet is not an intact"):
         vault.read_history(points[0].video_id)
     assert rows(vault.read_history("late", start=START + 26 * HOUR)) == expected(late[1:])
-    report = vault.fold(LATER)
-    assert (report.folded, report.failed) == ((FEBRUARY,), (JANUARY,))
-    assert f"{january.relative_to(root)} cannot be read" in report.problems[0]
+    report = vault.compact(LATER)
+    assert (report.compacted, report.failed) == ((FEBRUARY,), (JANUARY,))
+    assert f"{january.relative_to(root)} is not an intact Parquet file" in report.problems[0]
     expiry = vault.expire(START + HOUR, dry_run=False)
-    assert "the series of 2026-01 keep points past their age" in expiry.problems[0]
+    assert "the history of 2026-01 keeps points past their age" in expiry.problems[0]
     vault.repair()
     assert vault.expire(START + HOUR, dry_run=False).problems == ()
-    fold(vault)
+    compact(vault)
     assert_holds(vault, [each for each in [*points, *late] if each.timestamp >= START + HOUR])
     assert_well(vault)
 
 
 @pytest.mark.parametrize("verb", ["publish", "seal"])
 @pytest.mark.parametrize("how", ["cut short", "empty", "without its end"])
-def test_a_late_point_into_a_broken_hour_that_is_folded_takes_the_rest_from_the_series(
+def test_a_late_point_into_a_broken_hour_that_is_compacted_takes_the_rest_from_the_series(
     vault: ParquetVaultHook, root: Path, how: str, verb: str
 ) -> None:
     points = some_points()
     fill(vault, points)
-    fold(vault)
+    compact(vault)
     path = hour_file(root, 5)
     path.write_bytes(damaged(path.read_bytes(), how))
     late = late_point(5)
@@ -300,7 +302,7 @@ def test_a_late_point_into_a_broken_hour_that_is_folded_takes_the_rest_from_the_
     everything = [*points, late]
     assert rows(vault.read_metrics()) == expected(everything)
     assert len(pd.read_parquet(root / layout.METRICS)) == len(everything)
-    fold(vault)
+    compact(vault)
     assert_holds(vault, everything)
     assert_well(vault)
 
@@ -310,13 +312,13 @@ def test_an_hour_that_lost_points_behind_the_vaults_back_is_made_whole_from_its_
 ) -> None:
     points = some_points()
     fill(vault, points)
-    fold(vault)
+    compact(vault)
     other = ParquetVaultHook(root=root.parent / "other")
     fill(other, [late_point(5), *(each for each in points if Partition.of(each.timestamp) == Partition.of(START))])
     hour_file(root, 5).write_bytes(hour_file(root.parent / "other", 5).read_bytes())
     assert "repair the vault" in vault.verify().problems[0]
     vault.repair()
-    fold(vault)
+    compact(vault)
     everything = [*points, late_point(5)]
     assert_holds(vault, everything)
     assert len(pd.read_parquet(root / layout.METRICS)) == len(everything)
@@ -327,28 +329,28 @@ def test_an_hour_that_lost_points_behind_the_vaults_back_is_made_whole_from_its_
 def test_foreign_files_are_left_alone_and_told(vault: ParquetVaultHook, root: Path, keep_hours: bool) -> None:
     points = some_points()
     fill(vault, points)
-    fold(vault)
+    compact(vault)
     strangers = {
         hour_file(root, 3).parent / "mine.parquet": foreign_file(),
         hour_file(root, 3).parent / "notes.txt": b"?",
         root / "metrics/date=2026-01-29/notes.txt": b"?",
         root / "metrics/date=2026-01-29/hour=07/notes.txt": b"?",
-        root / "series/day=2026-01-30/mine.parquet": foreign_file(),
-        root / "series/month=2026-01/notes.txt": b"?",
-        root / "series/notes.txt": b"?",
+        root / "history/day=2026-01-30/mine.parquet": foreign_file(),
+        root / "history/month=2026-01/notes.txt": b"?",
+        root / "history/notes.txt": b"?",
     }
     for path, data in strangers.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     late = late_point(3)
     append(vault, late)
-    fold(vault, keep_hours=keep_hours)
+    compact(vault, keep_hours=keep_hours)
     assert_holds(vault, [*points, late])
     assert sorted(vault.verify().problems) == sorted(
-        f"{path.relative_to(root)} is in no index: it is left of a fold that was killed (and goes after a day), "
+        f"{path.relative_to(root)} is in no manifest: it was left by a killed compaction (and goes after a day), "
         "or is not ours"
         for path in strangers
-        if path.is_relative_to(root / "series")
+        if path.is_relative_to(root / "history")
     )
     assert vault.repair().problems == ()
     assert vault.expire(START + HOUR, dry_run=False).problems == ()
@@ -356,17 +358,17 @@ def test_foreign_files_are_left_alone_and_told(vault: ParquetVaultHook, root: Pa
     assert_holds(vault, [each for each in [*points, late] if each.timestamp >= START + HOUR])
 
 
-def test_series_without_their_index_are_no_empty_vault(vault: ParquetVaultHook, root: Path) -> None:
+def test_series_without_their_manifest_are_no_empty_vault(vault: ParquetVaultHook, root: Path) -> None:
     points = some_points()
     fill(vault, points)
-    fold(vault, keep_hours=False)
-    (root / layout.SERIES_MANIFEST).unlink()
-    with pytest.raises(UnreadableFileError, match=r"series/manifest\.json is missing"):
+    compact(vault, keep_hours=False)
+    (root / layout.HISTORY_MANIFEST).unlink()
+    with pytest.raises(UnreadableFileError, match=r"history/manifest\.json is missing"):
         vault.read_metrics()
     assert any("manifest.json is missing" in each for each in vault.verify().problems)
     assert not vault.health_check()["ok"]
     with pytest.raises(UnreadableFileError, match="repair the vault"):
-        vault.fold(LATER + 3 * DAY)
+        vault.compact(LATER + 3 * DAY)
     vault.repair()
     assert_holds(vault, points)
     assert_well(vault)
@@ -379,15 +381,15 @@ def test_series_without_their_index_are_no_empty_vault(vault: ParquetVaultHook, 
 def test_a_clock_that_jumps_back_undoes_nothing(vault: ParquetVaultHook, root: Path, keep_hours: bool) -> None:
     points = some_points()
     fill(vault, points)
-    fold(vault, keep_hours=keep_hours)
+    compact(vault, keep_hours=keep_hours)
     late = late_point(2)
     (part,) = vault.stage([late])
     renamed = root / part.path
     renamed.rename(renamed.with_name(f"29990101T000000000000-0123456789ab{layout.PART_SUFFIX}"))
     before = START - DAY
     assert vault.seal(before).sealed == ()
-    report = vault.fold(before, keep_hours=keep_hours)
-    assert (report.folded, report.problems, report.leftovers_deleted) == ((), (), 0)
+    report = vault.compact(before, keep_hours=keep_hours)
+    assert (report.compacted, report.problems, report.leftovers_deleted) == ((), (), 0)
     assert vault.expire(before, dry_run=False).points == 0
     vault.stage([MetricPoint(late.video_id, late.timestamp, 99, None, 0, None)])  # by the right clock: staged before
     assert vault.publish().complete
@@ -395,7 +397,7 @@ def test_a_clock_that_jumps_back_undoes_nothing(vault: ParquetVaultHook, root: P
     assert found[2] == 99
     vault.seal(before)
     assert len(vault.read_metrics()) == len(points) + 1
-    fold(vault, keep_hours=keep_hours)
+    compact(vault, keep_hours=keep_hours)
     assert rows(vault.read_metrics()) == expected(
         [*points, MetricPoint(late.video_id, late.timestamp, 99, None, 0, None)]
     )
@@ -415,7 +417,7 @@ def test_a_retention_that_was_announced_by_a_later_clock_waits(vault: ParquetVau
 # Late points
 
 
-@pytest.mark.parametrize("state", ["open", "sealed", "folded days", "folded months", "dropped"])
+@pytest.mark.parametrize("state", ["open", "sealed", "compacted days", "compacted months", "dropped"])
 def test_late_points_are_read_at_once_and_by_every_layer_in_the_end(
     vault: ParquetVaultHook, root: Path, state: str
 ) -> None:
@@ -424,7 +426,7 @@ def test_late_points_are_read_at_once_and_by_every_layer_in_the_end(
     if state != "open":
         vault.seal(LATER)
     if state not in {"open", "sealed"}:
-        vault.fold(LATER, months=state != "folded days", keep_hours=state != "dropped")
+        vault.compact(LATER, months=state != "compacted days", keep_hours=state != "dropped")
     everything = [*points]
     for number, hour in enumerate((0, 5, 5, 27)):
         late = late_point(hour, f"late{number}")
@@ -434,7 +436,7 @@ def test_late_points_are_read_at_once_and_by_every_layer_in_the_end(
         assert rows(vault.read_metrics()) == expected(everything)
         assert rows(vault.read_history(late.video_id)) == expected([late])
         assert len(vault.read_latest([late.video_id])) == 1
-    fold(vault, keep_hours=state != "dropped")
+    compact(vault, keep_hours=state != "dropped")
     assert_holds(vault, everything)
     assert_well(vault)
     if state == "dropped":
@@ -446,7 +448,7 @@ def test_late_points_are_read_at_once_and_by_every_layer_in_the_end(
 # Retention that is killed
 
 
-@pytest.mark.parametrize("name", ["expire hours", "expire hours and series", "expire series"])
+@pytest.mark.parametrize("name", ["expire hours", "expire hours and history", "expire history"])
 def test_retention_killed_midway_is_finished_by_the_next(tmp_path: Path, name: str) -> None:
     case = kills.CASES[name]
     template = tmp_path / "template"
@@ -463,7 +465,7 @@ def test_retention_killed_midway_is_finished_by_the_next(tmp_path: Path, name: s
             vault.publish()
             case.work(vault)
             assert rows(vault.read_metrics()) == left
-            fold(vault, keep_hours=case.keep_hours)
+            compact(vault, keep_hours=case.keep_hours)
             assert rows(vault.read_metrics()) == left
             assert list(LocalStorage(root, layout.SCRATCH).walk(layout.QUARANTINE)) == []
 

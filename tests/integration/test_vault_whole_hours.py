@@ -14,7 +14,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.manifest import SeriesIndex, load
+from ghost_tracking.vault.history.manifest import HistoryManifest, load
 from ghost_tracking.vault.points import files, tables
 from queries import recipes_pandas, recipes_polars
 
@@ -48,7 +48,7 @@ def vault(root: Path) -> ParquetVaultHook:
 
 def night(vault: ParquetVaultHook, *, keep_hours: bool = True, months: bool = True) -> None:
     assert vault.seal(LATER).complete
-    assert vault.fold(LATER, months=months, keep_hours=keep_hours).problems == ()
+    assert vault.compact(LATER, months=months, keep_hours=keep_hours).problems == ()
 
 
 def keys(frame: pd.DataFrame) -> list[Key]:
@@ -88,30 +88,30 @@ def assert_every_reader_has(vault: ParquetVaultHook, points: list[MetricPoint], 
     if counted:
         health = vault.health_check()
         assert (health["points"], health["partitions"]) == (len(everything), 2)
-        assert sum(vault.figures.points_by_hour().values()) == len(everything)
+        assert sum(vault.stats.points_by_hour().values()) == len(everything)
 
 
 def _in_utc(frame: pl.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(frame.select("video_id", "timestamp").rows(), columns=["video_id", "timestamp"])
 
 
-def index_of(vault: ParquetVaultHook) -> SeriesIndex:
+def manifest_of(vault: ParquetVaultHook) -> HistoryManifest:
     return load(vault._storage)[0]
 
 
 def spoil_manifest(vault: ParquetVaultHook) -> None:
-    (Path(vault.get_conn().path) / layout.SERIES_MANIFEST).write_text("{broken")
+    (Path(vault.get_conn().path) / layout.HISTORY_MANIFEST).write_text("{broken")
 
 
 @pytest.mark.parametrize("keep_hours", [True, False])
 @pytest.mark.parametrize("late", [LATE, MANY], ids=["one", "more than there were"])
-def test_a_late_point_after_a_repair_that_made_the_index_anew(
+def test_a_late_point_after_a_repair_that_made_the_manifest_anew(
     vault: ParquetVaultHook, root: Path, keep_hours: bool, late: list[MetricPoint]
 ) -> None:
     night(vault, keep_hours=False)
     spoil_manifest(vault)
     assert vault.repair().lost == ()
-    assert (index_of(vault).is_dropped(TEN), index_of(vault).is_dropped(ELEVEN)) == (True, True)
+    assert (manifest_of(vault).is_compacted_only(TEN), manifest_of(vault).is_compacted_only(ELEVEN)) == (True, True)
     assert_every_reader_has(vault, ON_TIME)
     vault.stage(late)
     assert vault.publish().complete
@@ -123,13 +123,13 @@ def test_a_late_point_after_a_repair_that_made_the_index_anew(
     assert not (root / layout.stats(TEN)).exists()  # a part of the hour would be taken for all of it
 
 
-def test_a_repair_finds_late_points_in_files_of_hours_that_the_index_has_forgotten(vault: ParquetVaultHook) -> None:
+def test_a_repair_finds_late_points_in_files_of_hours_that_the_manifest_has_forgotten(vault: ParquetVaultHook) -> None:
     night(vault, keep_hours=False)
     vault.stage(MANY)
     assert vault.seal(LATER).complete
     spoil_manifest(vault)
     vault.repair()
-    assert index_of(vault).late == (TEN.path,)
+    assert manifest_of(vault).stale == (TEN.path,)
     assert_every_reader_has(vault, [*ON_TIME, *MANY])
     night(vault)
     assert_every_reader_has(vault, [*ON_TIME, *MANY])
@@ -147,7 +147,7 @@ def test_a_late_point_where_somebody_removed_a_folder(
     assert vault.verify().problems == ()
     vault.stage(late)
     assert vault.publish().complete
-    # footers do not tell which points a larger file has: until it is folded, the count of such an hour is too low
+    # footers do not tell which points a larger file has: until it is compacted, the count of such an hour is too low
     assert_every_reader_has(vault, [*ON_TIME, *late], counted=late is LATE)
     assert vault.seal(LATER).complete
     assert_every_reader_has(vault, [*ON_TIME, *late], counted=late is LATE)
@@ -170,7 +170,7 @@ def test_a_part_of_an_hour_that_somebody_restored_hides_nothing(vault: ParquetVa
     restore_a_part(vault)
     assert_every_reader_has(vault, ON_TIME)
     (problem,) = vault.verify().problems
-    assert "hour=10/stats.parquet has 3 points, its series 20: repair the vault" in problem
+    assert "hour=10/stats.parquet has 3 points, its history 20: repair the vault" in problem
     if keep_hours:
         assert vault.repair().restored == (TEN,)
     else:
@@ -179,7 +179,7 @@ def test_a_part_of_an_hour_that_somebody_restored_hides_nothing(vault: ParquetVa
     assert vault.verify().problems == ()
 
 
-@pytest.mark.parametrize("spoil", [spoil_manifest, lambda _: None], ids=["index made anew", "index as it was"])
+@pytest.mark.parametrize("spoil", [spoil_manifest, lambda _: None], ids=["manifest made anew", "manifest as it was"])
 def test_hours_that_somebody_brought_back_whole_are_read_as_such(
     vault: ParquetVaultHook, root: Path, spoil: Callable[[ParquetVaultHook], None]
 ) -> None:
@@ -192,17 +192,17 @@ def test_hours_that_somebody_brought_back_whole_are_read_as_such(
     assert_every_reader_has(vault, ON_TIME)
     spoil(vault)
     vault.repair()
-    assert not index_of(vault).is_dropped(TEN)
+    assert not manifest_of(vault).is_compacted_only(TEN)
     assert_every_reader_has(vault, ON_TIME)
     assert vault.verify().problems == ()
 
 
 def test_points_that_only_a_dropped_hour_has_are_a_problem(vault: ParquetVaultHook) -> None:
-    """A bug, or somebody's file: not late by the index, so that readers by video do not look into it."""
+    """A bug, or somebody's file: not late by the manifest, so that readers by video do not look into it."""
     night(vault, keep_hours=False)
     vault._storage.put(layout.stats(TEN), files.encode(tables.sort(tables.table_of(LATE)), []))
     (problem,) = vault.verify().problems
-    assert "has 1 points, its series 20" in problem
+    assert "has 1 points, its history 20" in problem
     vault.repair()
     night(vault)
     assert_every_reader_has(vault, [*ON_TIME, *LATE])

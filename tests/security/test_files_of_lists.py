@@ -16,7 +16,7 @@ from ghost_tracking.core.lists import BadLine, read_list
 from ghost_tracking.errors import BadInputError, BadSettingsError, GhostTrackingError
 from ghost_tracking.hooks import list_files
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.services.importing import receive
+from ghost_tracking.services.importing import submit
 from ghost_tracking.settings import LIST_PREFIXES_ENVIRONMENT
 from s3_server import S3Server
 
@@ -48,7 +48,7 @@ def root_of(vault: ParquetVaultHook) -> Path:
     "name", ["lists/mine.csv", "lists/deep/mine.csv", "{root}/lists/mine.csv", "file://{root}/lists/mine.csv"]
 )
 def test_lists_in_the_vaults_folder_are_read(vault: ParquetVaultHook, name: str) -> None:
-    assert ": 1 video, 1 of them new" in receive({"list_file": name.format(root=root_of(vault))}, vault)
+    assert ": 1 video, 1 of them new" in submit({"list_file": name.format(root=root_of(vault))}, vault)
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ def test_no_other_file_is_read_and_nothing_of_it_is_said(
 ) -> None:
     form = {"list_file": name.format(root=root_of(vault)), "list_column": column}
     with pytest.raises(BadInputError) as caught:
-        receive(form, vault)
+        submit(form, vault)
     assert caught.value.message.startswith("list_file ")
     assert "\n" not in caught.value.message
     assert SECRET not in caught.value.message + caplog.text
-    assert vault.inbox.lists() == []
+    assert vault.import_queue.lists() == []
 
 
 @given(

@@ -21,7 +21,8 @@ from ghost_tracking.errors import GhostTrackingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import availability, import_queue, layout, promotion, roster_files
 from ghost_tracking.vault import source_memory as sources
-from ghost_tracking.vault.history.encoding import SERIES_SCHEMA, SeriesReader, SeriesWriter
+from ghost_tracking.vault.history.encoding import HISTORY_SCHEMA
+from ghost_tracking.vault.history.files import HistoryReader, HistoryWriter
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.parquet import Bounds
 from ghost_tracking.vault.metadata import files as archive_files
@@ -35,7 +36,7 @@ TEN = dt.datetime(2026, 1, 15, 10, tzinfo=dt.UTC)
 AT_TEN = Partition.of(TEN)
 DAY = Period.day(TEN.date())
 VIDEO = "f6x1WVSR-4U"
-KEY = "series/day=2026-01-15/20260116T000000-0123456789ab-000.parquet"
+KEY = "history/day=2026-01-15/20260116T000000-0123456789ab-000.parquet"
 MOST_BYTES = 2 * 2**20
 
 
@@ -54,8 +55,8 @@ class Layer:
     good: Callable[[], bytes]
 
 
-def series_bytes() -> bytes:
-    return written(lambda storage: SeriesWriter(storage, DAY), lambda writer: (writer.write(points()), writer.close()))
+def history_bytes() -> bytes:
+    return written(lambda storage: HistoryWriter(storage, DAY), lambda writer: (writer.write(points()), writer.close()))
 
 
 def written(make: Callable[[LocalStorage], Any], use: Callable[[Any], Any]) -> bytes:
@@ -100,7 +101,7 @@ def read_hour(vault: ParquetVaultHook) -> None:
 
 def read_heat(vault: ParquetVaultHook) -> None:
     if promotion.load(vault._storage, "chunk", 2) is None:
-        raise UnreadableFileError(LAYERS["heat"].key)
+        raise UnreadableFileError(LAYERS["promotion"].key)
 
 
 def read_source(vault: ParquetVaultHook) -> None:
@@ -108,10 +109,10 @@ def read_source(vault: ParquetVaultHook) -> None:
         raise UnreadableFileError(LAYERS["source"].key)
 
 
-def read_series(vault: ParquetVaultHook) -> None:
-    reader = SeriesReader(vault._storage, KEY)
+def read_history(vault: ParquetVaultHook) -> None:
+    reader = HistoryReader(vault._storage, KEY)
     reader.check()
-    reader.segments([VIDEO])
+    reader.rows_of([VIDEO])
     list(reader.batches(1 << 19))
     reader.lasts()
 
@@ -124,7 +125,7 @@ LAYERS: dict[str, Layer] = {
         read_hour,
         lambda: files.encode_sealed(points(), ["x.part"]),
     ),
-    "series": Layer(SERIES_SCHEMA, parquet.SERIES, KEY, read_series, series_bytes),
+    "history": Layer(HISTORY_SCHEMA, parquet.HISTORY, KEY, read_history, history_bytes),
     "archive": Layer(
         ARCHIVE_SCHEMA,
         parquet.ARCHIVE,
@@ -136,20 +137,20 @@ LAYERS: dict[str, Layer] = {
         roster_files.SCHEMA,
         parquet.ROSTER,
         layout.chunk("2026-01-15-x"),
-        lambda vault: vault.figures.chunk("2026-01-15-x"),
+        lambda vault: vault.stats.chunk("2026-01-15-x"),
         lambda: roster_files.encode([VIDEO, "other"]),
     ),
-    "inbox": Layer(
+    "import_queue": Layer(
         import_queue.IDS,
-        parquet.INBOX,
-        "inbox/20260115T000000000001-0123456789ab.parquet",
-        lambda vault: vault.inbox._read("20260115T000000000001-0123456789ab.parquet", import_queue.IDS),
+        parquet.IMPORT_QUEUE,
+        "import_queue/20260115T000000000001-0123456789ab.parquet",
+        lambda vault: vault.import_queue._read("20260115T000000000001-0123456789ab.parquet", import_queue.IDS),
         lambda: table_bytes(pa.table([[VIDEO], [1]], schema=import_queue.IDS)),
     ),
-    "heat": Layer(
+    "promotion": Layer(
         promotion.SCHEMA,
         parquet.ROSTER,
-        layout.heat("chunk"),
+        layout.promotion("chunk"),
         read_heat,
         lambda: table_bytes(pa.table([[1, 2], [1, 2], [3, 4]], schema=promotion.SCHEMA)),
     ),
@@ -242,12 +243,12 @@ def test_rows_of_many_groups_are_added_up(vault: ParquetVaultHook) -> None:
 
 
 def test_lists_in_few_rows_are_refused_too(vault: ParquetVaultHook) -> None:
-    many = parquet.SERIES.group_elements + 1
-    row: dict[str, Any] = {field.name: [value_of(field)] for field in SERIES_SCHEMA}
+    many = parquet.HISTORY.group_elements + 1
+    row: dict[str, Any] = {field.name: [value_of(field)] for field in HISTORY_SCHEMA}
     row["seconds_to_next"] = [[0] * many]
-    place(vault, KEY, table_bytes(pa.table(row, schema=SERIES_SCHEMA)))
+    place(vault, KEY, table_bytes(pa.table(row, schema=HISTORY_SCHEMA)))
     with pytest.raises(UnreadableFileError, match=f"{many:,} list elements"):
-        read_series(vault)
+        read_history(vault)
 
 
 def test_long_texts_are_refused_by_their_bytes(vault: ParquetVaultHook) -> None:
@@ -273,7 +274,7 @@ def test_a_footer_of_gigabytes_is_not_fetched(vault: ParquetVaultHook, name: str
     if name == "hour":
         with pytest.raises(UnreadableFileError, match="a footer of"):
             files.footer_at(vault._storage, layer.key)
-    elif name in {"series", "archive"}:
+    elif name in {"history", "archive"}:
         with pytest.raises(UnreadableFileError, match="a footer of"):
             layer.read(vault)
     assert vault.health_check()["bytes"] >= 0
@@ -299,7 +300,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ParquetVaultHook, 
 
 
 # pyarrow reads the statistics of columns for the other layers, and ends the process over some that cannot be
-READ_WHOLE = ("roster", "inbox", "heat", "availability", "source")
+READ_WHOLE = ("roster", "import_queue", "promotion", "availability", "source")
 
 
 @settings(max_examples=100)

@@ -18,8 +18,8 @@ from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import BadInputError, ForeignFileError, GhostTrackingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ConnectedLocation, ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.manifest import SeriesIndex
-from ghost_tracking.vault.import_queue import InboxManifest
+from ghost_tracking.vault.history.manifest import HistoryManifest
+from ghost_tracking.vault.import_queue import ImportQueueManifest
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest
 from ghost_tracking.vault.storage import LocalStorage, Storage
 
@@ -99,7 +99,7 @@ VERBS: dict[str, Callable[[Storage, str], Any]] = {
     "discard": lambda storage, key: storage.discard(key, expecting="x"),
 }
 FOLDER_VERBS: dict[str, Callable[[Storage, str], Any]] = {
-    "settle": lambda storage, key: storage.settle(key),
+    "sync": lambda storage, key: storage.sync(key),
     "prune": lambda storage, key: storage.prune([key]),
     "lock": lambda storage, key: storage.lock(key, 0).__enter__(),
 }
@@ -141,18 +141,18 @@ def test_a_key_that_is_taken_stays_below_the_root(key: str) -> None:
 # Manifests
 
 
-def series_manifest(path: str, **file: Any) -> dict[str, Any]:
+def history_manifest(path: str, **file: Any) -> dict[str, Any]:
     rows, hashes = [0] * 24, [""] * 24
     rows[3], hashes[3] = 1, "00000000000000ff"
     named = {"path": path, "period": LONG_AGO, "points": 1, "bytes": 1, "first": "a", "last": "b"} | file
-    return {"version": 1, "files": [named], "days": {LONG_AGO: {"rows": rows, "hash": hashes}}, "late": []}
+    return {"version": 1, "files": [named], "days": {LONG_AGO: {"rows": rows, "hash": hashes}}, "stale": []}
 
 
 def archive_manifest(name: str) -> dict[str, Any]:
     return {"files": [{"name": name, "videos": 1, "bytes": 1, "oldest": "2020-01-01T00:00:00Z"}]}
 
 
-def inbox_manifest(name: str, bad: str | None = None) -> dict[str, Any]:
+def import_queue_manifest(name: str, bad: str | None = None) -> dict[str, Any]:
     files = [{"name": name, "ids": 1}] if bad is None else []
     return {"lists": [{"name": "mine", "created_at": TEN.isoformat(), "files": files, "bad_file": bad}]}
 
@@ -163,7 +163,7 @@ def verbs_of(vault: ParquetVaultHook) -> dict[str, Callable[[], Any]]:
         "verify": vault.verify,
         "repair": vault.repair,
         "seal": lambda: vault.seal(datetime.now(UTC)),
-        "fold": lambda: vault.fold(datetime.now(UTC)),
+        "compact": lambda: vault.compact(datetime.now(UTC)),
         "expire": lambda: vault.expire(TEN, dry_run=False),
         "expire videos": lambda: vault.expire_videos(TEN),
         "archive": vault.archive_videos,
@@ -171,10 +171,10 @@ def verbs_of(vault: ParquetVaultHook) -> dict[str, Callable[[], Any]]:
         "read videos": lambda: vault.read_videos(VIDEO),
         "history": lambda: vault.read_history(VIDEO),
         "latest": lambda: vault.read_latest([VIDEO]),
-        "receive": lambda: vault.inbox.receive([VIDEO, "!"], "mine"),
-        "retry": lambda: vault.inbox.retry("mine"),
-        "waiting": lambda: vault.inbox.waiting(10),
-        "weigh": vault.figures.weigh,
+        "submit": lambda: vault.import_queue.submit([VIDEO, "!"], "mine"),
+        "retry": lambda: vault.import_queue.retry("mine"),
+        "waiting": lambda: vault.import_queue.waiting(10),
+        "size": vault.stats.size,
     }
 
 
@@ -192,11 +192,11 @@ def test_no_verb_touches_what_a_manifest_names_outside(
     where = form.format(str(tmp_path).strip("/"))
     below = where if where.startswith("/") else f"../{where}"
     manifests = {
-        layout.SERIES_MANIFEST: series_manifest(where),
+        layout.HISTORY_MANIFEST: history_manifest(where),
         layout.VIDEOS_MANIFEST: archive_manifest(below),
     }
-    for inbox in (inbox_manifest(below), inbox_manifest("", bad=below)):
-        for key, content in (manifests | {layout.INBOX_MANIFEST: inbox}).items():
+    for queue in (import_queue_manifest(below), import_queue_manifest("", bad=below)):
+        for key, content in (manifests | {layout.IMPORT_QUEUE_MANIFEST: queue}).items():
             (root / key).parent.mkdir(exist_ok=True)
             (root / key).write_text(json.dumps(content))
         for verb in verbs_of(vault).values():
@@ -206,8 +206,8 @@ def test_no_verb_touches_what_a_manifest_names_outside(
 
 
 def test_a_manifest_that_names_another_file_is_set_aside_by_repair(vault: ParquetVaultHook, root: Path) -> None:
-    (root / "series").mkdir()
-    (root / layout.SERIES_MANIFEST).write_text(json.dumps(series_manifest("/etc/passwd")))
+    (root / "history").mkdir()
+    (root / layout.HISTORY_MANIFEST).write_text(json.dumps(history_manifest("/etc/passwd")))
     assert any("/etc/passwd" in problem for problem in vault.verify().problems)
     assert len(vault.repair().quarantined) == 1
     assert not vault.verify().problems
@@ -224,51 +224,51 @@ STRANGE = st.one_of(
 
 
 @given(st.sampled_from(["path", "period", "points", "bytes", "first", "last"]), STRANGE)
-@example("path", f"series/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet/../../x")
-@example("path", f"series/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet\n")
+@example("path", f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet/../../x")
+@example("path", f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet\n")
 @example("period", "9999-12")
 def test_a_manifest_of_series_has_files_of_series_or_is_damaged(name: str, value: Any) -> None:
-    good = f"series/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet"
-    content = series_manifest(good)
-    assert SeriesIndex.model_validate_json(json.dumps(content)).files[0].path == good
+    good = f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet"
+    content = history_manifest(good)
+    assert HistoryManifest.model_validate_json(json.dumps(content)).files[0].path == good
     content["files"][0][name] = value
     try:
-        index = SeriesIndex.model_validate_json(json.dumps(content))
+        manifest = HistoryManifest.model_validate_json(json.dumps(content))
     except ValueError:
         return
-    assert index.files[0].path == good
-    assert 0 <= index.files[0].points < 2**63
-    assert index.periods
+    assert manifest.files[0].path == good
+    assert 0 <= manifest.files[0].points < 2**63
+    assert manifest.periods
 
 
 @given(
-    st.sampled_from(["days", "late", "rows", "hash", "dropped"]),
+    st.sampled_from(["days", "stale", "rows", "hash", "compacted_only"]),
     STRANGE | st.dictionaries(st.text(max_size=10), STRANGE),
 )
 def test_hours_and_days_of_a_manifest_are_some_or_it_is_damaged(name: str, value: Any) -> None:
-    content = series_manifest(f"series/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet")
-    if name in {"days", "late"}:
+    content = history_manifest(f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet")
+    if name in {"days", "stale"}:
         content[name] = value
     else:
         content["days"][LONG_AGO][name] = value
     try:
-        index = SeriesIndex.model_validate_json(json.dumps(content))
+        manifest = HistoryManifest.model_validate_json(json.dumps(content))
     except ValueError:
         return
-    for period in index.periods:
-        assert index.tallies(period) is not None
-        assert index.late_hours(period) == sorted(index.late_hours(period))
+    for period in manifest.periods:
+        assert manifest.checksums(period) is not None
+        assert manifest.stale_hours(period) == sorted(manifest.stale_hours(period))
 
 
 @given(STRANGE)
-def test_names_in_the_archive_and_the_inbox_are_names_that_were_given(value: Any) -> None:
+def test_names_in_the_archive_and_the_import_queue_are_names_that_were_given(value: Any) -> None:
     good = "20260115T000000000001-0123456789ab.parquet"
     assert ArchiveManifest.model_validate_json(json.dumps(archive_manifest(good))).files[0].name == good
-    assert InboxManifest.model_validate_json(json.dumps(inbox_manifest(good))).named == {good}
+    assert ImportQueueManifest.model_validate_json(json.dumps(import_queue_manifest(good))).named == {good}
     for model, content in (
         (ArchiveManifest, archive_manifest(value)),
-        (InboxManifest, inbox_manifest(value)),
-        (InboxManifest, inbox_manifest("", bad=value or "")),
+        (ImportQueueManifest, import_queue_manifest(value)),
+        (ImportQueueManifest, import_queue_manifest("", bad=value or "")),
     ):
         with pytest.raises(ValueError, match="validation error"):
             model.model_validate_json(json.dumps(content))
@@ -276,8 +276,8 @@ def test_names_in_the_archive_and_the_inbox_are_names_that_were_given(value: Any
 
 @pytest.mark.parametrize("data", [b"[" * 100_000, b'{"version": ' + b"9" * 5_000 + b"}", b"\xff\xfe", b""])
 def test_a_manifest_that_is_no_json_is_damaged(vault: ParquetVaultHook, root: Path, data: bytes) -> None:
-    (root / "series").mkdir()
-    (root / layout.SERIES_MANIFEST).write_bytes(data)
+    (root / "history").mkdir()
+    (root / layout.HISTORY_MANIFEST).write_bytes(data)
     with pytest.raises(UnreadableFileError, match="manifest"):
         vault.read_history(VIDEO)
 
@@ -321,7 +321,7 @@ def test_a_linked_folder_is_another_tenants(vault: ParquetVaultHook, tmp_path: P
     assert any(f"metrics/date={LONG_AGO} is a symbolic link" in problem for problem in vault.verify().problems)
 
 
-@pytest.mark.parametrize("folder", ["series", "videos", "inbox", "roster", "availability", "_staging/parts"])
+@pytest.mark.parametrize("folder", ["history", "videos", "import_queue", "roster", "availability", "_staging/parts"])
 def test_nothing_is_written_through_a_linked_folder(
     vault: ParquetVaultHook, tmp_path: Path, root: Path, folder: str
 ) -> None:
@@ -351,9 +351,9 @@ def test_unfinished_files_and_locks_are_not_followed_either(vault: ParquetVaultH
     storage = vault._storage
     (root / layout.SCRATCH / "1-old").symlink_to(outside / "secret")
     (root / layout.LOCKS).mkdir(exist_ok=True)
-    (root / layout.SERIES_LOCK).symlink_to(outside / "secret")
+    (root / layout.HISTORY_LOCK).symlink_to(outside / "secret")
     assert storage.sweep_scratch(datetime.now(UTC).timestamp() + 10) == 0
-    with pytest.raises(ForeignFileError), storage.lock(layout.SERIES_LOCK, 0):
+    with pytest.raises(ForeignFileError), storage.lock(layout.HISTORY_LOCK, 0):
         pass
     assert_untouched(outside, root)
 
@@ -363,7 +363,7 @@ def test_loops_break_nothing(vault: ParquetVaultHook, root: Path) -> None:
     for number, target in enumerate([".", "..", "loop-2", str(root)]):
         (root / f"metrics/loop-{number}").symlink_to(target)
         (root / f"metrics/{HOUR}/loop-{number}").symlink_to(target)
-    assert vault.figures.weigh().points == 1
+    assert vault.stats.size().points == 1
     assert len(vault.read_metrics(TEN)) == 1
     assert sum("a symbolic link" in problem for problem in vault.verify().problems) == 8
 
@@ -371,7 +371,7 @@ def test_loops_break_nothing(vault: ParquetVaultHook, root: Path) -> None:
 def test_a_pipe_keeps_nobody_waiting(vault: ParquetVaultHook, root: Path) -> None:
     (root / f"metrics/{HOUR}").mkdir(parents=True)
     os.mkfifo(root / f"metrics/{HOUR}/{layout.STATS}")
-    os.mkfifo(root / layout.SERIES_LOCK.replace("series", "videos"))
+    os.mkfifo(root / layout.HISTORY_LOCK.replace("history", "videos"))
     with ThreadPoolExecutor(1) as thread:
         thread.submit(use, vault).result(timeout=30)
 

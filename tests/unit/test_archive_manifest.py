@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from ghost_tracking.vault.kit.names import named_at, new_name
 from ghost_tracking.vault.metadata.manifest import LARGEST, ArchivedFile, ArchiveManifest
-from ghost_tracking.vault.metadata.names import named_at, new_name
 
 DAY = datetime(2026, 1, 15, tzinfo=UTC)
 

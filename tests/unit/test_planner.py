@@ -68,14 +68,14 @@ def test_hours_that_are_dropped_and_points_that_expire_weigh_nothing() -> None:
         Policy(vault_retention_days=90),
         Policy(vault_keep_hours=False, vault_retention_days=90),
     ]
-    everything, folded, recent, least = (
+    everything, compacted, recent, least = (
         plan(10_000, QUOTA, policy=policy, horizons=(1826,)).forecasts[0].vault for policy in policies
     )
-    assert folded == everything | {"hours": folded["hours"]}
-    assert folded["hours"] < everything["hours"] / 1_000
-    assert recent["series"] < everything["series"] / 10
+    assert compacted == everything | {"hours": compacted["hours"]}
+    assert compacted["hours"] < everything["hours"] / 1_000
+    assert recent["history"] < everything["history"] / 10
     assert recent["metadata"] == 90 * 10_000 * Policy().weights.metadata
-    assert least == recent | {"hours": folded["hours"]}
+    assert least == recent | {"hours": compacted["hours"]}
 
 
 @given(

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from time import monotonic
 
-from ghost_tracking.vault.metadata.names import named_at, new_name
+from ghost_tracking.vault.kit.names import named_at, new_name
 from ghost_tracking.youtube import answer
 from shifted_clock import SharedShift, install
 

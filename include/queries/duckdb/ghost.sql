@@ -10,11 +10,11 @@
 --
 --   points                         every point once, whichever layer it lies in: the six columns, and `date`
 --   points_between(since, until)   the points of [since, until), null being open; reads only the files of that time
---   history(video)                 one video by time, from its series: milliseconds
+--   history(video)                 one video by time, from its history: milliseconds
 --   latest                         the newest point of every video, without reading its history
 --   metrics                        what lies under metrics/, one file an hour, with `date` and `hour` of its path
---   series_points                  what is folded into series/, flat
---   series_files                   the files of series that are in force
+--   history_points                  what is compacted into history/, decoded
+--   history_files                   the files of the history that are in force
 --   videos                         titles, tags, channels …, one row a video
 --
 -- Times are UTC, and the session's time zone is set to it. Which files there are is looked up when this file is
@@ -57,61 +57,61 @@ CREATE OR REPLACE TEMP MACRO ghost_manifest(layer) AS TABLE
              ELSE 'SELECT content FROM read_text(''' || replace(getvariable('ghost_root'), '''', '''''')
                   || '/' || layer || '/manifest.json'')' END));
 SET VARIABLE ghost_manifests = (SELECT coalesce(list(file), []) FROM (
-    FROM glob(getvariable('ghost_root') || '/series/manifest.json')
+    FROM glob(getvariable('ghost_root') || '/history/manifest.json')
     UNION ALL FROM glob(getvariable('ghost_root') || '/videos/manifest.json')));
-SET VARIABLE ghost_series_manifest = (SELECT content FROM ghost_manifest('series'));
+SET VARIABLE ghost_history_manifest = (SELECT content FROM ghost_manifest('history'));
 SET VARIABLE ghost_videos = (
     SELECT coalesce(list(getvariable('ghost_root') || '/videos/' || name), [])
     FROM (SELECT unnest(from_json(coalesce(content::JSON -> 'files', '[]'), '[{"name": "VARCHAR"}]'), recursive := true)
           FROM ghost_manifest('videos')));
 
--- Files of series, and the time [starts, ends) of the day or month that each is of.
-CREATE OR REPLACE TEMP TABLE ghost_series AS
+-- Files of the history, and the time [starts, ends) of the day or month that each is of.
+CREATE OR REPLACE TEMP TABLE ghost_history AS
     SELECT getvariable('ghost_root') || '/' || path AS file, period, points, bytes, first AS first_id, last AS last_id,
            strptime(left(period || '-01', 10), '%Y-%m-%d') AS starts,
            starts + CASE WHEN len(period) = 7 THEN INTERVAL 1 MONTH ELSE INTERVAL 1 DAY END AS ends
-    FROM (SELECT unnest(from_json(coalesce(getvariable('ghost_series_manifest')::JSON -> 'files', '[]'),
+    FROM (SELECT unnest(from_json(coalesce(getvariable('ghost_history_manifest')::JSON -> 'files', '[]'),
                  '[{"path": "VARCHAR", "period": "VARCHAR", "points": "BIGINT", "bytes": "BIGINT", "first": "VARCHAR",
                     "last": "VARCHAR"}]'), recursive := true));
 
--- Every hour that the vault knows. `file`: under metrics/. `series_points`: so many of it are in the series; null for
--- a day that is not folded. `is_late`: its file may have points that the series lack. `is_dropped`: its file was given up.
+-- Every hour that the vault knows. `file`: under metrics/. `history_points`: so many of it are in the history; null for
+-- a day that is not compacted. `is_stale`: its file may have points that the history lacks. `is_compacted_only`: its file was given up.
 CREATE OR REPLACE TEMP TABLE ghost_known AS
-    WITH folded AS (
-        SELECT key AS date, from_json(value, '{"rows": ["BIGINT"], "dropped": ["BIGINT"]}') AS day
-        FROM json_each(getvariable('ghost_series_manifest'), '$.days')
-    ), folded_hours AS (
-        SELECT 'date=' || date || '/hour=' || format('{:02d}', hour) AS name, day.rows[hour + 1] AS series_points,
-               coalesce(list_contains(day.dropped, hour), false) AS is_dropped
-        FROM folded, range(24) hours(hour)
+    WITH compacted AS (
+        SELECT key AS date, from_json(value, '{"rows": ["BIGINT"], "compacted_only": ["BIGINT"]}') AS day
+        FROM json_each(getvariable('ghost_history_manifest'), '$.days')
+    ), compacted_hours AS (
+        SELECT 'date=' || date || '/hour=' || format('{:02d}', hour) AS name, day.rows[hour + 1] AS history_points,
+               coalesce(list_contains(day.compacted_only, hour), false) AS is_compacted_only
+        FROM compacted, range(24) hours(hour)
     ), files AS (
         SELECT regexp_extract(file, 'date=[0-9-]{10}/hour=[0-9]{2}') AS name, any_value(file) AS file
         FROM glob(getvariable('ghost_root') || '/metrics/*/*/stats.parquet') GROUP BY name
     ), changed AS (
-        SELECT unnest(from_json(coalesce(getvariable('ghost_series_manifest')::JSON -> 'late', '[]'), '["VARCHAR"]')) AS name
+        SELECT unnest(from_json(coalesce(getvariable('ghost_history_manifest')::JSON -> 'stale', '[]'), '["VARCHAR"]')) AS name
         UNION SELECT regexp_extract(file, 'date=[0-9-]{10}/hour=[0-9]{2}')
         FROM glob(getvariable('ghost_root') || '/_staging/parts/*/*/*') WHERE suffix(file, '.part') OR suffix(file, '.parquet')
     )
-    SELECT name, strptime(name, 'date=%Y-%m-%d/hour=%H') AS starts, file, series_points,
-           series_points IS NOT NULL AND changed.name IS NOT NULL AS is_late, coalesce(is_dropped, false) AS is_dropped
-    FROM (FROM folded_hours FULL JOIN files USING (name)) AS hours LEFT JOIN changed USING (name)
+    SELECT name, strptime(name, 'date=%Y-%m-%d/hour=%H') AS starts, file, history_points,
+           history_points IS NOT NULL AND changed.name IS NOT NULL AS is_stale, coalesce(is_compacted_only, false) AS is_compacted_only
+    FROM (FROM compacted_hours FULL JOIN files USING (name)) AS hours LEFT JOIN changed USING (name)
     WHERE name <> '';
--- How many points the files have for which the series could stand: a footer each, a tenth of a millisecond.
+-- How many points the files have for which the history could stand: a footer each, a tenth of a millisecond.
 SET VARIABLE ghost_to_count = (
     SELECT coalesce(list(file), []) FROM ghost_known
-    WHERE file IS NOT NULL AND series_points > 0 AND NOT is_late AND NOT is_dropped);
--- The same hours. `is_changed`: the file does not have all points of its hour, but perhaps some that the series lack: it
--- is late, or has fewer points than the series. `is_whole`: it has all.
+    WHERE file IS NOT NULL AND history_points > 0 AND NOT is_stale AND NOT is_compacted_only);
+-- The same hours. `is_changed`: the file does not have all points of its hour, but perhaps some that the history lacks: it
+-- is stale, or has fewer points than the history. `is_whole`: it has all.
 CREATE OR REPLACE TEMP TABLE ghost_hours AS
-    SELECT name, starts, file, series_points,
-           is_late OR coalesce(num_rows < series_points, false) AS is_changed,
-           file IS NOT NULL AND NOT is_changed AND NOT is_dropped AS is_whole
+    SELECT name, starts, file, history_points,
+           is_stale OR coalesce(num_rows < history_points, false) AS is_changed,
+           file IS NOT NULL AND NOT is_changed AND NOT is_compacted_only AS is_whole
     FROM ghost_known LEFT JOIN query(ghost_counting(getvariable('ghost_to_count'))) AS footers ON file_name = file;
 
 -- The same as lists, since read_parquet takes its files from nowhere else: `f` the file, of the time from `s` to `e`.
 SET VARIABLE ghost_metrics = (SELECT coalesce(list(file ORDER BY name), []) FROM ghost_hours WHERE file IS NOT NULL);
 SET VARIABLE ghost_hot = (
-    SELECT coalesce(list(file ORDER BY name), []) FROM ghost_hours WHERE file IS NOT NULL AND series_points IS NULL);
+    SELECT coalesce(list(file ORDER BY name), []) FROM ghost_hours WHERE file IS NOT NULL AND history_points IS NULL);
 SET VARIABLE ghost_whole = (
     SELECT coalesce(list({f: file, s: starts, e: starts + INTERVAL 1 HOUR} ORDER BY name), [])
     FROM ghost_hours WHERE is_whole);
@@ -119,23 +119,23 @@ SET VARIABLE ghost_changed = (
     SELECT coalesce(list({f: file, s: starts, e: starts + INTERVAL 1 HOUR} ORDER BY name), [])
     FROM ghost_hours WHERE is_changed AND file IS NOT NULL);
 SET VARIABLE ghost_segments = (
-    SELECT coalesce(list({f: file, s: starts, e: ends, a: first_id, z: last_id} ORDER BY file), []) FROM ghost_series);
+    SELECT coalesce(list({f: file, s: starts, e: ends, a: first_id, z: last_id} ORDER BY file), []) FROM ghost_history);
 -- Those with points of hours that have no whole file under metrics/, and those of the time of changed hours.
 CREATE OR REPLACE TEMP TABLE ghost_lacking AS
-    SELECT epoch_us(starts) // 3600000000 AS hour, starts FROM ghost_hours WHERE series_points > 0 AND NOT is_whole;
+    SELECT epoch_us(starts) // 3600000000 AS hour, starts FROM ghost_hours WHERE history_points > 0 AND NOT is_whole;
 SET VARIABLE ghost_lacking = (
-    SELECT coalesce(list({f: file, s: starts, e: ends} ORDER BY file), []) FROM ghost_series
-    WHERE EXISTS (FROM ghost_lacking lacking WHERE lacking.starts >= ghost_series.starts AND lacking.starts < ends));
+    SELECT coalesce(list({f: file, s: starts, e: ends} ORDER BY file), []) FROM ghost_history
+    WHERE EXISTS (FROM ghost_lacking lacking WHERE lacking.starts >= ghost_history.starts AND lacking.starts < ends));
 SET VARIABLE ghost_beside_changed = (
-    SELECT coalesce(list({f: file, s: starts, e: ends} ORDER BY file), []) FROM ghost_series
+    SELECT coalesce(list({f: file, s: starts, e: ends} ORDER BY file), []) FROM ghost_history
     WHERE EXISTS (FROM ghost_hours hours WHERE is_changed AND hours.file IS NOT NULL
-                  AND hours.starts >= ghost_series.starts AND hours.starts < ends));
+                  AND hours.starts >= ghost_history.starts AND hours.starts < ends));
 
 -- What was read is of one moment, or says so.
 SET VARIABLE ghost_checked = (
-    SELECT CASE WHEN content <> getvariable('ghost_series_manifest')
-           THEN error('The vault was folded while ghost.sql looked at it: load it again') END
-    FROM ghost_manifest('series'));
+    SELECT CASE WHEN content <> getvariable('ghost_history_manifest')
+           THEN error('The vault was compacted while ghost.sql looked at it: load it again') END
+    FROM ghost_manifest('history'));
 
 -- A segment's lists as values: a count is the last one, which has no element, less all that was gained after it.
 CREATE OR REPLACE TEMP MACRO ghost_counts(final, gains) AS list_append(list_transform(gains, lambda gain, i:
@@ -152,8 +152,8 @@ CREATE OR REPLACE TEMP MACRO ghost_within(files, since, until) AS list_transform
 CREATE OR REPLACE TEMP MACRO ghost_holding(files, video) AS list_transform(list_filter(files, lambda each:
     video BETWEEN each['a'] AND each['z']), lambda each: each['f']);
 
--- The points of files of series.
-CREATE OR REPLACE TEMP MACRO ghost_flat(files) AS TABLE
+-- The points of files of the history.
+CREATE OR REPLACE TEMP MACRO ghost_decode(files) AS TABLE
     SELECT video_id,
            unnest(ghost_times(last_second, seconds_to_next, microseconds)) AS timestamp,
            unnest(ghost_counts(last_views, views_to_next)) AS views,
@@ -166,51 +166,51 @@ CREATE OR REPLACE TEMP MACRO ghost_plain(files) AS TABLE
     SELECT video_id, timestamp, views, likes, comments, published_at
     FROM query(ghost_reading(files, 'ghost_no_points'));
 
-CREATE OR REPLACE TEMP VIEW series_files AS FROM ghost_series ORDER BY period, first_id;
-CREATE OR REPLACE TEMP VIEW series_points AS FROM ghost_flat(ghost_within(getvariable('ghost_segments'), NULL, NULL));
+CREATE OR REPLACE TEMP VIEW history_files AS FROM ghost_history ORDER BY period, first_id;
+CREATE OR REPLACE TEMP VIEW history_points AS FROM ghost_decode(ghost_within(getvariable('ghost_segments'), NULL, NULL));
 CREATE OR REPLACE TEMP VIEW metrics AS FROM query(ghost_reading(getvariable('ghost_metrics'), 'ghost_no_points'));
 CREATE OR REPLACE TEMP VIEW videos AS FROM query(ghost_reading(getvariable('ghost_videos'), 'ghost_no_videos'));
 
--- Hours of metrics/, where it has them whole; the series' points of all other hours; and of changed hours, which are
--- among those, what their files have beyond the series.
+-- Hours of metrics/, where it has them whole; the history's points of all other hours; and of changed hours, which are
+-- among those, what their files have beyond the history.
 CREATE OR REPLACE TEMP MACRO points_between(since, until) AS TABLE
     FROM (
         SELECT video_id, timestamp, views, likes, comments, published_at, date
         FROM query(ghost_reading(ghost_within(getvariable('ghost_whole'), since, until), 'ghost_no_points'))
         UNION ALL
         SELECT *, (timestamp AT TIME ZONE 'UTC')::DATE
-        FROM ghost_flat(ghost_within(getvariable('ghost_lacking'), since, until))
+        FROM ghost_decode(ghost_within(getvariable('ghost_lacking'), since, until))
         WHERE epoch_us(timestamp) // 3600000000 IN (SELECT hour FROM ghost_lacking)
         UNION ALL
         SELECT *, (timestamp AT TIME ZONE 'UTC')::DATE
         FROM ghost_plain(ghost_within(getvariable('ghost_changed'), since, until))
-        ANTI JOIN ghost_flat(ghost_within(getvariable('ghost_beside_changed'), since, until))
+        ANTI JOIN ghost_decode(ghost_within(getvariable('ghost_beside_changed'), since, until))
             USING (video_id, timestamp)
     ) WHERE (since IS NULL OR timestamp >= since::TIMESTAMPTZ) AND (until IS NULL OR timestamp < until::TIMESTAMPTZ);
 CREATE OR REPLACE TEMP VIEW points AS FROM points_between(NULL, NULL);
 
--- Series of folded days, hours of other days, and what changed hours have beyond the series.
+-- The history of compacted days, hours of other days, and what changed hours have beyond the history.
 CREATE OR REPLACE TEMP MACRO history(video) AS TABLE
-    WITH folded AS MATERIALIZED (
-        FROM ghost_flat(ghost_holding(getvariable('ghost_segments'), video)) WHERE video_id = video
+    WITH compacted AS MATERIALIZED (
+        FROM ghost_decode(ghost_holding(getvariable('ghost_segments'), video)) WHERE video_id = video
     )
-    FROM folded
+    FROM compacted
     UNION ALL
     FROM ghost_plain(getvariable('ghost_hot')) WHERE video_id = video
     UNION ALL
     SELECT changed.* FROM ghost_plain(ghost_within(getvariable('ghost_changed'), NULL, NULL)) AS changed
-    ANTI JOIN folded USING (video_id, timestamp) WHERE video_id = video
+    ANTI JOIN compacted USING (video_id, timestamp) WHERE video_id = video
     ORDER BY timestamp;
 
--- The last columns of segments, and the hours that the series lack. Of points of one moment that of the series stands.
+-- The last columns of segments, and the hours that the history lacks. Of points of one moment that of the history stands.
 CREATE OR REPLACE TEMP VIEW latest AS
     SELECT video_id, unnest(max_by(
         {timestamp: timestamp, views: views, likes: likes, comments: comments, published_at: published_at},
-        {timestamp: timestamp, is_folded: is_folded}))
+        {timestamp: timestamp, is_compacted: is_compacted}))
     FROM (
         SELECT video_id, ghost_time(last_second, last_microsecond) AS timestamp, last_views AS views,
                last_likes AS likes, last_comments AS comments,
-               ghost_time(published_second, published_microsecond) AS published_at, true AS is_folded
+               ghost_time(published_second, published_microsecond) AS published_at, true AS is_compacted
         FROM query(ghost_reading(ghost_within(getvariable('ghost_segments'), NULL, NULL), 'ghost_no_segments'))
         UNION ALL SELECT *, false FROM ghost_plain(getvariable('ghost_hot'))
         UNION ALL SELECT *, false FROM ghost_plain(ghost_within(getvariable('ghost_changed'), NULL, NULL))

@@ -1,4 +1,4 @@
-"""Lists of videos for the hunter to admit: bringing them, and how far they are."""
+"""Lists of videos for the hunter to import: bringing them, and how far they are."""
 
 import argparse
 import sys
@@ -21,13 +21,13 @@ PATIENCE_SECONDS = 2
 
 def add_list_commands(commands: Commands) -> None:
     """list add, list status, list bad, list retry."""
-    lists = commands.add_parser("list", help="lists of videos for the hunter to admit").add_subparsers(required=True)
-    adding = lists.add_parser("add", help="put a list of ids, URLs or a CSV into the vault's inbox")
+    lists = commands.add_parser("list", help="lists of videos for the hunter to import").add_subparsers(required=True)
+    adding = lists.add_parser("add", help="put a list of ids, URLs or a CSV into the vault's import queue")
     adding.set_defaults(command=_list_add)
     adding.add_argument("file", help="a file, or - for standard input")
     adding.add_argument("--name", help="an existing list gets the videos that it lacks (default: made from the ids)")
     adding.add_argument("--column", help="name or number of the column with the videos (default: found by its content)")
-    lists.add_parser("status", help="every list and how far it is admitted").set_defaults(command=_list_status)
+    lists.add_parser("status", help="every list and how far it is imported").set_defaults(command=_list_status)
     bad = lists.add_parser("bad", help="show the bad lines of a list, with their numbers")
     bad.set_defaults(command=_list_bad)
     bad.add_argument("name")
@@ -39,12 +39,12 @@ def add_list_commands(commands: Commands) -> None:
 
 def _list_add(vault: Vault, options: argparse.Namespace) -> int:
     with opened(options.file) as lines, _late_progress() as progress:
-        report = vault.inbox.receive(lines, options.name, options.column, progress)
+        report = vault.import_queue.submit(lines, options.name, options.column, progress)
     return _reported(report)
 
 
 def _list_retry(vault: Vault, options: argparse.Namespace) -> int:
-    return _reported(vault.inbox.retry(options.name, options.column))
+    return _reported(vault.import_queue.retry(options.name, options.column))
 
 
 def _reported(report: ListReport) -> int:
@@ -57,15 +57,15 @@ def _reported(report: ListReport) -> int:
 
 
 def _list_bad(vault: Vault, options: argparse.Namespace) -> int:
-    for bad in vault.inbox.bad_lines(options.name):
+    for bad in vault.import_queue.bad_lines(options.name):
         sys.stdout.write(f"{bad}\n")
     return 0
 
 
 def _list_status(vault: Vault, _: argparse.Namespace) -> int:
-    table = Table("list", "since", "videos", "admitted", "waiting", "bad lines")
-    for each in vault.inbox.lists():
-        numbers = (f"{number:,}" for number in (each.ids, each.admitted, each.waiting, each.bad))
+    table = Table("list", "since", "videos", "imported", "waiting", "bad lines")
+    for each in vault.import_queue.lists():
+        numbers = (f"{number:,}" for number in (each.ids, each.imported, each.waiting, each.bad))
         table.add_row(each.name, f"{each.created_at:%Y-%m-%d %H:%M} UTC", *numbers)
     Console().print(table)
     return 0

@@ -26,7 +26,7 @@ def add_planning_commands(commands: Commands) -> None:
     planning.add_argument("--general", type=_count, default=defaults.quota_general, help="calls per day")
     planning.add_argument("--hunter-reserve", type=_count, default=defaults.quota_hunter_reserve, help="calls per day")
     planning.add_argument("--metadata-days", type=_count, default=defaults.metadata_retention_days)
-    planning.add_argument("--drop-hours", action="store_true", help="no hourly files of points that are in series")
+    planning.add_argument("--drop-hours", action="store_true", help="no hourly files of points that are in the history")
     planning.add_argument("--vault-days", type=_day, default=defaults.vault_retention_days, help="default: forever")
     planning.add_argument(
         "--gone-per-week", type=_share, default=Policy().gone_a_week, help="share of settled videos that vanish forever"

@@ -15,7 +15,7 @@ from ghost_tracking.vault import Vault
 
 
 def add_vault_commands(commands: Commands) -> None:
-    """health, verify, repair, seal, fold, expire, history, find."""
+    """health, verify, repair, seal, compact, expire, history, find."""
     text = "report the state of the vault: layers, freshness, staged points, unreadable files"
     add_command(commands, "health", _health, text)
     verify = add_command(commands, "verify", _verify, "read and compare every point in every layer")
@@ -24,9 +24,11 @@ def add_vault_commands(commands: Commands) -> None:
     add_command(commands, "repair", _repair, text)
     text = "rewrite the hours that are over, sorted and small, and delete their parts"
     add_command(commands, "seal", _seal, text)
-    fold = add_command(commands, "fold", _fold, "put closed days and months into series, by video")
-    fold.add_argument("--days-only", action="store_true", help="no months")
-    fold.add_argument("--drop-hours", action="store_true", help="delete hourly files whose points are in series")
+    compact = add_command(commands, "compact", _compact, "put closed days and months into the history, by video")
+    compact.add_argument("--days-only", action="store_true", help="no months")
+    compact.add_argument(
+        "--drop-hours", action="store_true", help="delete hourly files whose points are in the history"
+    )
     text = "count the data older than a number of days; with --delete, delete it permanently"
     expire = add_command(commands, "expire", _expire, text)
     expire.add_argument("days", type=_days)
@@ -75,8 +77,8 @@ def _seal(vault: Vault, _: argparse.Namespace) -> int:
     return 0 if report.complete else 1
 
 
-def _fold(vault: Vault, options: argparse.Namespace) -> int:
-    report = vault.fold(datetime.now(UTC), months=not options.days_only, keep_hours=not options.drop_hours)
+def _compact(vault: Vault, options: argparse.Namespace) -> int:
+    report = vault.compact(datetime.now(UTC), months=not options.days_only, keep_hours=not options.drop_hours)
     print_json(report.as_dict())
     return 1 if report.failed else 0
 

@@ -1,4 +1,4 @@
-"""The vault's partitions: one hour of observations each, in UTC; and the days and months that they are folded into."""
+"""The vault's partitions: one hour of observations each, in UTC; and the days and months they are compacted into."""
 
 import datetime as dt
 import re

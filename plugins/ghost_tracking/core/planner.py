@@ -31,9 +31,9 @@ _DAY = timedelta(days=1)
 _JANITOR_WAIT = 0.5
 """Days that what is due waits for the daily janitor, on average."""
 _OPEN_MONTH = 31
-"""Days that are in series of their own at most, until their month is over and folded."""
+"""Days that are in files of days in the history at most, until their month is over and compacted."""
 _OPEN_HOURS = 1
-"""Days that are in hourly files at least, until they are folded."""
+"""Days that are in hourly files at least, until they are compacted."""
 _SETTLED = SETTLED_AFTER / _DAY + _JANITOR_WAIT
 
 
@@ -58,9 +58,9 @@ class Weights:
     """In a sealed hour."""
     staged_point: float = 55
     """In a part, until its hour is sealed."""
-    series_point: float = 3.3
-    """In series, by itself,"""
-    series_video: float = 13
+    history_point: float = 3.3
+    """In the history, by itself,"""
+    history_video: float = 13
     """and what a video adds to each file of a day or month in which it has points: id, publish time, last counts.
     Fitted to January of `benchmarks/population.py`, 1.1 million points of all ages and 1.6 million weekly ones: 10.5
     and 16.3 bytes a point in days, 4.4 and 6.6 in a month; within 4 %."""
@@ -274,7 +274,7 @@ def _vault(new_a_day: int, videos: Mapping[Queue, float], policy: Policy, days: 
     histories = sum(day.video_days for day in this_month) + sum(day.video_months for day in months)
     return {
         "hours": sum(day.points for day in hours) * weights.hourly_point,
-        "series": points * weights.series_point + histories * weights.series_video,
+        "history": points * weights.history_point + histories * weights.history_video,
         "metadata": new_a_day * len(kept) * weights.metadata,
         "roster": (videos[Queue.ROSTER] + videos[Queue.GONE]) * weights.roster_id + videos[Queue.ROSTER] * weights.heat,
         "staged": days[-1].points * weights.staged_point + new_a_day * weights.staged_metadata,

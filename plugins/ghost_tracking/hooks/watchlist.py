@@ -14,9 +14,9 @@ from ghost_tracking import settings
 from ghost_tracking.core.absence import GONE_AFTER_MISSES, Absence
 from ghost_tracking.core.batches import LATENESS_BORDERS
 from ghost_tracking.core.discovery import Gap
-from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.roster import Chunk
 from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.core.sync import SyncToken
 from ghost_tracking.core.tiers import Queue, Tier, as_utc, next_slot
 from ghost_tracking.core.video_ids import is_video_id, parse_brought_video, parse_video_reference
 from ghost_tracking.core.videos import Video
@@ -515,12 +515,12 @@ class WatchlistHook(BaseHook):
 
     # The mark that database and vault share
 
-    def mark(self) -> Mark | None:
+    def mark(self) -> SyncToken | None:
         """What this database says; None before the first time."""
         rows = self.database.run("mark")
-        return Mark(rows[0]["token"], rows[0]["marked_at"]) if rows else None
+        return SyncToken(rows[0]["token"], rows[0]["marked_at"]) if rows else None
 
-    def set_mark(self, mark: Mark) -> None:
+    def set_mark(self, mark: SyncToken) -> None:
         """Share a new mark with the vault, which has it already."""
         self.database.change("set_mark", token=mark.token, marked_at=mark.at)
 

@@ -82,7 +82,7 @@ def _dags(at: Standing) -> Iterator[Finding]:
 _DOES: Final = {
     HUNTER: "no new videos are found.",
     TRACKER: "no video is read.",
-    JANITOR: "nothing is cleaned, sealed or folded.",
+    JANITOR: "nothing is cleaned, sealed or compacted.",
 }
 
 

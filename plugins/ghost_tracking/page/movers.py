@@ -199,7 +199,7 @@ def _siblings(
         return {}
     found = context.watchlist.database.run("page_siblings", channel_ids=asked)
     pairs = {(row["channel_id"], row["video_id"]): row["published_at"] for row in found}
-    pairs |= {(channel, video_id): at for channel, video_id, at in context.vault.figures.videos_of_channels(asked)}
+    pairs |= {(channel, video_id): at for channel, video_id, at in context.vault.stats.videos_of_channels(asked)}
     by_channel: dict[str, list[tuple[int, str]]] = {}
     for (channel, video_id), published in pairs.items():
         if published is not None:

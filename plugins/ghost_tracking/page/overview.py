@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from ghost_tracking.core import marks
+from ghost_tracking.core import sync
 from ghost_tracking.core.budgets import IDS_PER_CALL
 from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.pacing import QuotaStatus, quota_status
@@ -58,7 +58,7 @@ def overview(context: PageContext, dag_ids: tuple[str, ...], sees_connections: b
         points=vault.points,
         newest_point=None if vault.newest_point is None else datetime.fromtimestamp(vault.newest_point, UTC),
         quarantined=vault.quarantined,
-        in_sync=marks.same(context.watchlist.mark(), context.vault.mark()),
+        in_sync=sync.in_sync(context.watchlist.mark(), context.vault.sync_token()),
         is_paced=quota.is_paced,
         slowdown=_slowdown(quota),
         refused=tuple(bucket.value for bucket, balance in quota.balances.items() if balance.is_exhausted),
@@ -161,7 +161,7 @@ def points_by_hour(context: PageContext, now: datetime, days: int) -> PointsByHo
     """The hours of so many days that end `now`, and the points of each, told by manifest and footers."""
     last = now.replace(minute=0, second=0, microsecond=0)
     first = last - days * _DAY + _HOUR
-    found = {hour.starts_at: points for hour, points in context.vault.figures.points_by_hour(first).items()}
+    found = {hour.starts_at: points for hour, points in context.vault.stats.points_by_hour(first).items()}
     moments = [first + number * _HOUR for number in range(days * 24)]
     return PointsByHour([seconds_of(moment) for moment in moments], [found.get(moment, 0) for moment in moments])
 
@@ -169,17 +169,17 @@ def points_by_hour(context: PageContext, now: datetime, days: int) -> PointsByHo
 @ttl_cached(60)
 def _vault(context: PageContext) -> VaultSize:
     """Bytes by layer and a point, the newest point, what was set aside; not where it is."""
-    figures = context.vault.figures
-    weight = figures.weigh()
-    newest = figures.newest_point(datetime.now(UTC))
-    of_points = weight.bytes["hours"] + weight.bytes["series"]
+    stats = context.vault.stats
+    size = stats.size()
+    newest = stats.newest_point(datetime.now(UTC))
+    of_points = size.bytes["hours"] + size.bytes["history"]
     return VaultSize(
-        bytes=weight.bytes,
-        total=sum(weight.bytes.values()),
-        points=weight.points,
-        bytes_a_point=round(of_points / weight.points, 1) if weight.points else None,
+        bytes=size.bytes,
+        total=sum(size.bytes.values()),
+        points=size.points,
+        bytes_a_point=round(of_points / size.points, 1) if size.points else None,
         newest_point=seconds_of(newest),
-        quarantined=weight.quarantined,
+        quarantined=size.quarantined,
         root=None,
     )
 

@@ -172,7 +172,7 @@ def _metadata(context: PageContext, video_ids: Sequence[str]) -> dict[str, dict[
     """From the database while it is there, else from the vault."""
     found = {row["video_id"]: row for row in context.watchlist.database.run("page_metadata", video_ids=list(video_ids))}
     lacking = [video_id for video_id in video_ids if video_id not in found]
-    return context.vault.figures.titles(lacking) | found
+    return context.vault.stats.titles(lacking) | found
 
 
 def _table(context: PageContext, video_ids: Sequence[str]) -> "pa.Table":
@@ -227,7 +227,7 @@ def _chunk_of(context: PageContext, video_id: str, published: datetime | None) -
         return None
     hour = hour_of_week(published)
     for chunk in context.watchlist.roster.of_hours([hour]):
-        ids = enumerate(context.vault.figures.chunk(chunk.name))
+        ids = enumerate(context.vault.stats.chunk(chunk.name))
         if any(each == video_id and place not in chunk.departed for place, each in ids):
             return chunk
     return None

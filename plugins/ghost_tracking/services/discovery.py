@@ -266,7 +266,7 @@ class Discovery:
         for video_id in self.watchlist.let_go.among(ids):
             del ids[video_id]
         if ids:
-            self.vault.inbox.receive(ids, _name_of_past(source))
+            self.vault.import_queue.submit(ids, _name_of_past(source))
             log.info("%s: %s of its past are in the import queue", source.label, counted(len(ids), "video"))
         # what waits in the queue will be on the schedule
         memory = replace(memory, scheduled=memory.scheduled | memory.named.keys())

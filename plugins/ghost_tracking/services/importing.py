@@ -1,4 +1,4 @@
-"""Admission: lists that somebody brings wait in the vault's inbox, and come in at the rate that quota and SQL carry."""
+"""Importing: lists wait in the vault's import queue, and come in at the rate that quota and SQL carry."""
 
 import io
 import logging
@@ -29,12 +29,13 @@ _TRICKLE = 10
 
 
 def brings_list(form: Mapping[str, Any]) -> bool:
-    """Whether the hunter's form has a list for the inbox."""
+    """Whether the hunter's form has a list for the import queue."""
     return bool((form.get("list") or "").strip() or (form.get("list_file") or "").strip())
 
 
-def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
-    """Take the list of the hunter's form, or the file that it names, into the inbox; says in a sentence what it had.
+def submit(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
+    """Take the list of the hunter's form, or the file that it names, into the import queue; says in a sentence what it
+    had.
 
     Bad lines are in the log, with their numbers. Raises BadInputError where the file cannot be read, or may not be:
     see `open_list`.
@@ -42,7 +43,7 @@ def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
     name = (form.get("list_name") or "").strip() or None
     column = (form.get("list_column") or "").strip() or None
     with lines_of(form, vault.open_list) as lines:
-        report = vault.inbox.receive(
+        report = vault.import_queue.submit(
             lines, name, column, lambda read, found: log.info("Read %s lines: %s videos", f"{read:,}", f"{found:,}")
         )
     for bad in report.bad_lines:
@@ -53,7 +54,7 @@ def receive(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
         raise BadInputError(f"the list has no video in it: {'; '.join(map(str, report.bad_lines)) or 'it is empty'}")
     shown = f" (the first: {report.bad_lines[0]})" if report.bad_lines else ""
     message = (
-        f"List {report.name}: {counted(report.ids, 'video')}, {report.new:,} of them new to the inbox; "
+        f"List {report.name}: {counted(report.ids, 'video')}, {report.new:,} of them new to the queue; "
         f"{counted(report.duplicates, 'duplicate')}, {counted(report.bad, 'bad line')}{shown}"
     )
     log.info(message)
@@ -72,8 +73,8 @@ def lines_of(form: Mapping[str, Any], open_list: OpenList) -> Iterator[Iterator[
 
 
 @dataclass(frozen=True)
-class Admission:
-    """Bring in what waits in the inbox; `now` (aware; None: the clocks) decides what quota there is."""
+class ListImport:
+    """Bring in what waits in the import queue; `now` (aware; None: the clocks) decides what quota there is."""
 
     watchlist: WatchlistHook
     vault: ParquetVaultHook
@@ -81,32 +82,32 @@ class Admission:
     now: datetime | None = None
 
     def run(self) -> dict[str, Any]:
-        """Admit as many videos as the hour carries: `message` and counts. What is left waits for the next run."""
-        left = sum(each.ids - each.admitted for each in self.vault.inbox.lists())
+        """Import as many videos as the hour carries: `message` and counts. What is left waits for the next run."""
+        left = sum(each.ids - each.imported for each in self.vault.import_queue.lists())
         if not left:
             return _said("No list is waiting")
         allowed, why = self.allowed()
         if not allowed:
-            return _said(f"{counted(left, 'video waits', 'videos wait')} in the inbox; {why}")
+            return _said(f"{counted(left, 'video waits', 'videos wait')} in the import queue; {why}")
         total = Haul()
         purse = Purse({Bucket.GENERAL: self.watchlist.quota.reserve(Bucket.GENERAL, calls_for(allowed), now=self.now)})
         within = timedelta(seconds=self.settings.tracker_batch_seconds)
         with calling_youtube(self.watchlist.quota, purse, self.settings) as youtube:
-            for waiting in self.vault.inbox.waiting(allowed):
+            for waiting in self.vault.import_queue.waiting(allowed):
                 haul = bring_in(waiting.ids, youtube, self.watchlist, self.vault, within=within, now=self.now)
                 haul.schedule_unanswered(_passed_over(waiting.ids, haul), self.watchlist)
                 done = next(
                     (place for place, video_id in enumerate(waiting.ids) if video_id in haul.unanswered),
                     len(waiting.ids),
                 )
-                self.vault.inbox.admitted(waiting.name, waiting.start + done)
+                self.vault.import_queue.mark_imported(waiting.name, waiting.start + done)
                 left -= done
                 total.add(haul)
                 if done < len(waiting.ids):
                     break
         missing = f", {len(total.missing):,} of them missing, and looked at again" if total.missing else ""
         message = (
-            f"Admitted from the inbox: {total.new:,} new{missing}; {total.known:,} known; "
+            f"Imported from the queue: {total.new:,} new{missing}; {total.known:,} known; "
             f"{counted(left, 'waits', 'wait')} for the next runs ({why})"
         )
         failures = [error for error in total.failures if not isinstance(error, QuotaExhaustedError)]
@@ -115,15 +116,15 @@ class Admission:
         return _said(message) | {"new": total.new, "known": total.known, "waiting": left, "calls": calls(purse)}
 
     def allowed(self) -> tuple[int, str]:
-        """How many videos may be admitted now, and in words what decides that."""
+        """How many videos may be imported now, and in words what decides that."""
         size = self.watchlist.database_bytes()
-        if size > self.settings.inbox_sql_megabytes * 1_000_000:
+        if size > self.settings.import_sql_megabytes * 1_000_000:
             return 0, (
-                f"the database has {size / 1e6:,.0f} MB, more than the setting inbox_sql_megabytes: the janitor makes "
+                f"the database has {size / 1e6:,.0f} MB, more than the setting import_sql_megabytes: the janitor makes "
                 "room when videos have settled"
             )
         calls_now = spare_calls(self.watchlist, self.settings, self.now)
-        most = min(calls_now * IDS_PER_CALL, self.settings.inbox_videos_a_run)
+        most = min(calls_now * IDS_PER_CALL, self.settings.import_videos_a_run)
         return most, f"up to {most:,} a run" if calls_now > _TRICKLE else "slowly, since tracking needs the quota"
 
 

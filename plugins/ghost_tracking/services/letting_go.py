@@ -219,7 +219,7 @@ class LettingGo:
             return self.vault.forget(video_ids, dry_run=dry_run, since=since, progress=self.progress)
         except PartitionBusyError as error:
             raise TransientError(
-                f"the vault is being sealed or folded ({error.message}): these videos are on the list of those that "
+                f"the vault is being sealed or compacted ({error.message}): these videos are on the list of those that "
                 "are let go, and what is known of them goes with the janitor's next run, or when you ask again"
             ) from error
 

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from more_itertools import chunked
 
-from ghost_tracking.core.marks import Mark, same
 from ghost_tracking.core.roster import has_settled
 from ghost_tracking.core.schedule import WatchlistEntry, after_reading
+from ghost_tracking.core.sync import SyncToken, in_sync
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import ShelvingError
@@ -40,7 +40,7 @@ class Reconciling:
 
     def agree(self) -> bool:
         """Whether database and vault belong together; then both get a new mark."""
-        agreed = same(self.watchlist.mark(), self.vault.mark())
+        agreed = in_sync(self.watchlist.mark(), self.vault.sync_token())
         if agreed:
             self._mark()
         return agreed
@@ -84,7 +84,7 @@ class Reconciling:
         Holds the ids of all lists that are not on the watchlist. The tracker reads what is put back.
         """
         named: set[str] = set()
-        for ids in self.vault.inbox.taken(_AT_A_TIME):
+        for ids in self.vault.import_queue.imported_ids(_AT_A_TIME):
             named.update(set(ids) - self.watchlist.known(ids))
         named -= set(others)
         for chunk in self.watchlist.roster.all() if named else ():
@@ -113,6 +113,6 @@ class Reconciling:
 
     def _mark(self) -> None:
         """The vault first: killed in between, they are compared once more, which is harmless."""
-        mark = Mark(secrets.token_hex(8), self.now.astimezone(UTC))
-        self.vault.set_mark(mark)
+        mark = SyncToken(secrets.token_hex(8), self.now.astimezone(UTC))
+        self.vault.set_sync_token(mark)
         self.watchlist.set_mark(mark)

@@ -1,4 +1,4 @@
-"""The bodies of the hunter's tasks: plan, hunt, admit, verdict."""
+"""The bodies of the hunter's tasks: plan, hunt, import_lists, verdict."""
 
 import hashlib
 import logging
@@ -59,7 +59,7 @@ def plan(
         with WatchlistHook() as watchlist:
             identity = ready(watchlist, vault)
             _agree(watchlist, vault)
-        return {"batches": [], "vault": identity, "why": importing.receive(form, vault)}
+        return {"batches": [], "vault": identity, "why": importing.submit(form, vault)}
     sources, origin = _sources(form)
     with WatchlistHook(budgets=settings.quota) as watchlist:
         vault = ParquetVaultHook()
@@ -140,18 +140,18 @@ def _share(hunted: Sequence[Source], token: Mapping[str, Any]) -> list[Source]:
 
 
 @task_body
-def admit(run_type: str, vault: str) -> dict[str, Any]:
-    """Admit videos of the lists in the inbox, as many as quota and SQL carry in this hour.
+def import_lists(run_type: str, vault: str) -> dict[str, Any]:
+    """Import videos of the lists in the import queue, as many as quota and SQL carry in this hour.
 
-    `vault`: the identity of the one that `plan` saw, if any. A backfill admits none. What it leaves undone is the next
+    `vault`: the identity of the one that `plan` saw, if any. A backfill imports none. What it leaves undone is the next
     run's.
     """
     if run_type == "backfill" or not vault:
-        return {"message": "No list is admitted in such a run."}
-    settings, inbox = read_settings(), ParquetVaultHook()
+        return {"message": "No list is imported in such a run."}
+    settings, hook = read_settings(), ParquetVaultHook()
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        ready(watchlist, inbox, vault)
-        return importing.Admission(watchlist, inbox, settings).run()
+        ready(watchlist, hook, vault)
+        return importing.ListImport(watchlist, hook, settings).run()
 
 
 @task_body
@@ -327,7 +327,7 @@ def _is_passing(error: GhostTrackingError) -> bool:
 
 
 def verdict(
-    why: str, reports: Sequence[Mapping[str, Any] | None] | None, admitted: Mapping[str, Any] | None = None
+    why: str, reports: Sequence[Mapping[str, Any] | None] | None, imported: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What the run did in all. Airflow runs this task only when nothing before it has failed.
 
@@ -354,8 +354,8 @@ def verdict(
     if gaps:
         number = sum(report["gaps_count"] for report in done)
         message += f" {counted(number, 'window')} cannot be had whole: {'; '.join(gaps[:3])}."
-    if admitted:
-        message += f" {admitted['message']}"
+    if imported:
+        message += f" {imported['message']}"
     log.info(message)
     if totals["sources"] and totals["lost_sources"] == totals["sources"]:
         raise PermanentError(f"every source of the run failed: {'; '.join(failed[:3])}. {message}")

@@ -1,4 +1,4 @@
-"""The bodies of the janitor's tasks: let_go, archive, clean, shelve, seal, fold, expire, check, verdict."""
+"""The bodies of the janitor's tasks: let_go, archive, clean, shelve, seal, compact, expire, check, verdict."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -170,18 +170,18 @@ def seal(*, dry_run: bool) -> dict[str, Any]:
 
 
 @task_body
-def fold(*, dry_run: bool) -> dict[str, Any]:
-    """Put closed days, and then months, into series by video; TransientError for those that could not be."""
+def compact(*, dry_run: bool) -> dict[str, Any]:
+    """Put closed days, and then months, into the history by video; TransientError for those that could not be."""
     if dry_run:
-        return _said("Dry run: nothing was folded")
+        return _said("Dry run: nothing was compacted")
     settings = read_settings()
     vault, now = _vault_now()
-    report = vault.fold(now, months=settings.folds_months, keep_hours=settings.vault_keep_hours)
-    periods = ", ".join(map(str, report.folded)) or "nothing"
-    message = f"Folded {periods}: {counted(report.points, 'point')}, {counted(report.bytes, 'byte')}"
-    if report.hours_dropped:
-        dropped = counted(report.hours_dropped, "hourly file was", "hourly files were")
-        message += f"; {dropped} deleted, since series have the points"
+    report = vault.compact(now, months=settings.compacts_months, keep_hours=settings.vault_keep_hours)
+    periods = ", ".join(map(str, report.compacted)) or "nothing"
+    message = f"Compacted {periods}: {counted(report.points, 'point')}, {counted(report.bytes, 'byte')}"
+    if report.hours_deleted:
+        dropped = counted(report.hours_deleted, "hourly file was", "hourly files were")
+        message += f"; {dropped} deleted, since the history has the points"
     if report.failed:
         raise TransientError(f"{message}; {'; '.join(report.problems[:3])}")
     return _said(message) | report.as_dict()
@@ -206,7 +206,7 @@ def expire(*, dry_run: bool) -> dict[str, Any]:
     done = "would be deleted" if announced else "deleted"
     message = (
         f"Older than {counted(days, 'day')}: {counted(points.hours, 'hour')} with {counted(points.points, 'point')}, "
-        f"{counted(points.series_points, 'point')} of series and the metadata of "
+        f"{counted(points.history_points, 'point')} of the history and the metadata of "
         f"{counted(videos.videos + videos.staged, 'video')} {done}"
     )
     if announced and not dry_run:
@@ -231,13 +231,15 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
     elif what == "repair" and not dry_run:
         report = vault.repair()
         repaired = (
-            f"Restored {counted(len(report.restored), 'hour')} and {counted(len(report.refolded), 'period')}, set "
+            f"Restored {counted(len(report.restored), 'hour')} and {counted(len(report.recompacted), 'period')}, set "
             f"{counted(len(report.quarantined), 'file')} aside. "
         )
         for sentence in (*report.lost, *report.problems):
             log.error(sentence)
     found = vault.verify(start=since)
-    compared = f"{counted(found.points, 'point')} of {counted(found.hours, 'hour')} and {found.periods} series"
+    compared = (
+        f"{counted(found.points, 'point')} of {counted(found.hours, 'hour')} and {found.periods} periods of the history"
+    )
     message = f"{repaired}Compared {compared}"
     if found.problems:
         raise PermanentError(

@@ -30,7 +30,7 @@ from ghost_tracking.tasks.deployment import ready
 from ghost_tracking.youtube.answer import Answer
 
 if TYPE_CHECKING:
-    from ghost_tracking.vault.promotion import Memory
+    from ghost_tracking.vault.promotion import TrendState
 
 log = logging.getLogger(__name__)
 
@@ -266,11 +266,11 @@ class Tracking:
 
     def _compare(
         self, visits: Iterable[Visit], answer: Answer[Reading], vault: ParquetVaultHook
-    ) -> "tuple[dict[str, datetime], dict[str, Memory]]":
+    ) -> "tuple[dict[str, datetime], dict[str, TrendState]]":
         """Until when videos are heated that have become hot, and what to remember of each chunk."""
         rule = heat_rule(self.settings)
         heated: dict[str, datetime] = {}
-        memories: dict[str, Memory] = {}
+        memories: dict[str, TrendState] = {}
         for each in visits:
             if rule is not None and not each.chunk.gone:
                 hot, memories[each.chunk.name] = vault.roster.compare(each.chunk.name, each.ids, answer.found, rule)

@@ -8,7 +8,6 @@ merged once more, which changes nothing. A month is written anew by each publica
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
@@ -16,8 +15,6 @@ from typing import Any, Final
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.partitions import Period
@@ -29,9 +26,9 @@ from ghost_tracking.errors import (
 )
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.metadata.files import naming_damage
-from ghost_tracking.vault.metadata.names import new_name
-from ghost_tracking.vault.points.scan import Question
+from ghost_tracking.vault.kit.manifests import edit
+from ghost_tracking.vault.kit.staging import StagedParts, Trouble
+from ghost_tracking.vault.points.scan import ScanFilter
 from ghost_tracking.vault.reports import AvailabilityReport, ExpireReport
 from ghost_tracking.vault.storage import Storage, Version
 
@@ -50,16 +47,6 @@ SCHEMA: Final = pa.schema(
 )
 """`state` is gone or returned. The times of an `AvailabilityEvent`."""
 
-_ATTEMPTS: Final = 8
-_OPTIONS: Final = {
-    "version": "2.6",
-    "data_page_version": "1.0",
-    "compression": "zstd",
-    "use_dictionary": ["state", "first_missed_at", "confirmed_at", "returned_at"],  # one call, one time
-    "write_page_checksum": True,
-    "store_schema": False,
-}
-
 
 class Availability:
     """The writing side on one storage."""
@@ -72,22 +59,21 @@ class Availability:
         """Write `events` as one durable part, and return its key; None where there are none."""
         if not events:
             return None
-        key = f"{layout.STAGED_AVAILABILITY}/{new_name(layout.PART_SUFFIX)}"
-        self._storage.put(key, _encoded(_table_of(events)))
-        return key
+        return _parts(self._storage).stage(_encoded(_table_of(events)))
 
     def publish(self) -> AvailabilityReport:
         """Merge all staged parts, and delete those whose every event is published."""
-        parts = self._read_parts()
-        together = _merged(parts.tables.values())
-        report = AvailabilityReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
+        trouble = Trouble()
+        parts = dict(_parts(self._storage).read(trouble))
+        together = _merged(parts.values())
+        report = AvailabilityReport(quarantined=tuple(trouble.quarantined), problems=tuple(trouble.problems))
         waiting: set[Period] = set()
         for month, events in _by_month(together):
             merged = self._publish_month(month, events)
             report += merged
             if not merged.complete:
                 waiting.add(month)
-        done = [key for key, table in parts.tables.items() if waiting.isdisjoint(_months(table))]
+        done = [key for key, table in parts.items() if waiting.isdisjoint(_months(table))]
         self._storage.delete(done)
         return report + AvailabilityReport(parts_merged=len(done))
 
@@ -116,13 +102,10 @@ class Availability:
 
     def _publish_month(self, month: Period, events: pa.Table) -> AvailabilityReport:
         """A month that is held, or cannot be read or written, is reported and does not stop the others."""
-        overtaken = retry_if_exception_type(FileChangedError)
-        waits = wait_random_exponential(0.05, max=2)  # where there are no locks, two writers must get out of step
-        retrying = Retrying(retry=overtaken, wait=waits, stop=stop_after_attempt(_ATTEMPTS), reraise=True)
         key = layout.availability(month)
         try:
             with self._storage.lock(layout.availability_lock(month), self._lock_timeout):
-                return retrying(self._merge, month, events)
+                return self._merge(month, events)
         except (PartitionBusyError, FileChangedError):
             log.warning("%s is being written by somebody else: its events stay staged", key)
             return AvailabilityReport(busy=(month,))
@@ -132,66 +115,36 @@ class Availability:
             return AvailabilityReport(problems=(problem,))
 
     def _merge(self, month: Period, events: pa.Table) -> AvailabilityReport:
+        def merged(before: pa.Table) -> pa.Table:
+            after = _merged([before, events])
+            return after if after.num_rows > before.num_rows else before
+
         key = layout.availability(month)
-        before, version = _published(self._storage, month)
-        after = _merged([before, events])
-        added = after.num_rows - before.num_rows
-        if added:
-            self._storage.replace(key, _encoded(after), expecting=version)
-        else:  # whoever wrote it may have been killed before it was sure to survive a power cut
-            self._storage.settle(key)
-        return AvailabilityReport(events_added=added)
-
-    def _read_parts(self) -> "_Parts":
-        parts = _Parts()
-        for name in _staged_names(self._storage):
-            key = f"{layout.STAGED_AVAILABILITY}/{name}"
-            try:
-                parts.tables[key] = _decoded(key, self._storage.read(key).data)
-            except FileNotFoundError:
-                log.warning("%s was published by somebody else", key)
-            except UnreadableFileError as error:
-                aside = f"{layout.QUARANTINE}/availability/{name}.broken"
-                self._storage.move(key, aside)
-                parts.quarantined.append(aside)
-                parts.problems.append(f"{error.message}; it was set aside as {aside}")
-            except OSError as error:
-                parts.problems.append(f"{key} could not be read and stays staged: {error}")
-        for problem in parts.problems:
-            log.error(problem)
-        return parts
-
-
-@dataclass(slots=True)
-class _Parts:
-    """The parts that could be read, by key in the order of their names, and what was wrong with the others."""
-
-    tables: dict[str, pa.Table] = field(default_factory=dict)
-    quarantined: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+        before, after = edit(self._storage, key, lambda: _published(self._storage, month), merged, _encoded)
+        return AvailabilityReport(events_added=after.num_rows - before.num_rows)
 
 
 def read(
     storage: Storage, video_ids: Collection[str] | None, start: datetime | None, end: datetime | None
 ) -> pd.DataFrame:
     """The events of [start, end) of these videos, published or staged, each once; sorted by video_id and time."""
-    question = Question.checked(start, end, video_ids)
+    scan_filter = ScanFilter.checked(start, end, video_ids)
     # Staged ones first: what is published meanwhile is then found in its month.
-    found = [_asked_for(table, question) for table in _staged(storage)]
+    found = [_asked_for(table, scan_filter) for table in _staged(storage)]
     months = [month for month in _published_months(storage) if month.meets(start, end)]
-    published = [_asked_for(_published(storage, month)[0], question) for month in months]
+    published = [_asked_for(_published(storage, month)[0], scan_filter) for month in months]
     frame: pd.DataFrame = _merged([*published, *found]).to_pandas()
     return frame
 
 
 def survey(storage: Storage) -> dict[str, Any]:
     """What names and footers tell: `files`, `events`, `bytes`, `staged_parts`, and `unreadable` (a list)."""
-    found = {"files": 0, "events": 0, "bytes": 0, "staged_parts": len(_staged_names(storage))}
+    found = {"files": 0, "events": 0, "bytes": 0, "staged_parts": len(_parts(storage).listed())}
     unreadable = []
     for month in _published_months(storage):
         key = layout.availability(month)
         try:
-            with naming_damage(key), storage.open(key) as file:
+            with parquet.wrap_read_errors(key), storage.open(key) as file:
                 rows = parquet.rows_of(file, parquet.AVAILABILITY)
                 found["bytes"] += file.seek(0, 2)
             found["files"] += 1
@@ -261,27 +214,26 @@ def _first_days(table: pa.Table) -> pa.ChunkedArray:
     return pc.floor_temporal(_times(table), unit="month")
 
 
-def _asked_for(table: pa.Table, question: Question) -> pa.Table:
-    if question.video_ids is not None:
-        table = table.filter(pc.is_in(table["video_id"], pa.array(question.video_ids, pa.string())))
-    if question.start is not None:
-        table = table.filter(pc.greater_equal(_times(table), pa.scalar(question.start, _TIME)))
-    if question.end is not None:
-        table = table.filter(pc.less(_times(table), pa.scalar(question.end, _TIME)))
+def _asked_for(table: pa.Table, scan_filter: ScanFilter) -> pa.Table:
+    if scan_filter.video_ids is not None:
+        table = table.filter(pc.is_in(table["video_id"], pa.array(scan_filter.video_ids, pa.string())))
+    if scan_filter.start is not None:
+        table = table.filter(pc.greater_equal(_times(table), pa.scalar(scan_filter.start, _TIME)))
+    if scan_filter.end is not None:
+        table = table.filter(pc.less(_times(table), pa.scalar(scan_filter.end, _TIME)))
     return table
 
 
-def _staged_names(storage: Storage) -> list[str]:
-    """In the order in which they were staged."""
-    return [name for name in storage.children(layout.STAGED_AVAILABILITY) if name.endswith(layout.PART_SUFFIX)]
+def _parts(storage: Storage) -> StagedParts:
+    return StagedParts(storage, layout.STAGED_AVAILABILITY, _decoded)
 
 
 def _staged(storage: Storage) -> Iterator[pa.Table]:
-    for name in _staged_names(storage):
-        key = f"{layout.STAGED_AVAILABILITY}/{name}"
+    parts = _parts(storage)
+    for key in parts.listed():
         # published meanwhile, and so in its month; a broken one is for the publisher to report
         with suppress(FileNotFoundError, UnreadableFileError):
-            yield _decoded(key, storage.read(key).data)
+            yield parts.load(key)
 
 
 def _published_months(storage: Storage) -> list[Period]:
@@ -312,23 +264,19 @@ def _published(storage: Storage, month: Period) -> tuple[pa.Table, Version | Non
 def _count(storage: Storage, key: str) -> int:
     """How many events a file has; 0 for one that is broken or gone."""
     try:
-        with naming_damage(key), storage.open(key) as file:
+        with parquet.wrap_read_errors(key), storage.open(key) as file:
             return parquet.rows_of(file, parquet.AVAILABILITY)
     except (FileNotFoundError, UnreadableFileError, FileChangedError):
         return 0
 
 
 def _encoded(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, SCHEMA, **_OPTIONS) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
+    return parquet.encode(table, parquet.EVENTS)
 
 
 def _decoded(key: str, data: bytes) -> pa.Table:
     """All events of a file; UnreadableFileError with its name when it is broken, SchemaDriftError for other columns."""
-    with naming_damage(key):
-        table = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.AVAILABILITY).read().cast(SCHEMA)
+    table = parquet.decode(key, data, SCHEMA, parquet.AVAILABILITY)
     if table["video_id"].null_count or _times(table).null_count:
         raise UnreadableFileError(f"{key} has events without video_id or without a time", key=key)
     return table

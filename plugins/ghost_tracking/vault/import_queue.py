@@ -1,11 +1,11 @@
-"""The inbox: lists of videos that somebody brought, kept until they are admitted to the watchlist.
+"""The import queue: lists of videos that somebody brought, kept until they are imported into the watchlist.
 
-A list streams into immutable files of ids, and becomes part of the inbox in one step, when `inbox/manifest.json` names
-them. Whoever is killed before leaves files that nobody names; they are swept later. How far a list is admitted is a
-number in the manifest, which only grows.
+A list streams into immutable files of ids, and becomes part of the import queue in one step, when
+`import_queue/manifest.json` names them. Whoever is killed before leaves files that nobody names; they are swept later.
+How far a list is imported is a number in the manifest, which only grows.
 
 While a list is read, its ids are held as hashes, 8 bytes each. Two of five million ids have the same hash with a
-probability of 1 to 1.5 million; the second would not be admitted.
+probability of 1 to 1.5 million; the second would not be imported.
 """
 
 import hashlib
@@ -21,18 +21,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from more_itertools import chunked
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ghost_tracking.core.lists import BadLine, Found, read_list
-from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
+from ghost_tracking.errors import BadInputError, UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.kit.manifests import Count, Manifest
-from ghost_tracking.vault.metadata.files import naming_damage
-from ghost_tracking.vault.metadata.names import named_at, new_name, of_file
+from ghost_tracking.vault.kit.leftovers import sweep
+from ghost_tracking.vault.kit.manifests import Count, Manifest, edit
+from ghost_tracking.vault.kit.names import new_name, require_file_name
 from ghost_tracking.vault.reports import ListReport, ListStatus, Waiting
 from ghost_tracking.vault.storage import Storage
 
@@ -56,12 +54,11 @@ BAD: Final = pa.schema(
 )
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,80}")
-_ATTEMPTS: Final = 8
 _SPELLED_OUT: Final = 10
 _SHOWN: Final = 80
 _NOTHING: Final = np.empty(0, dtype=np.uint64)
 
-FileName = Annotated[str, AfterValidator(of_file)]
+FileName = Annotated[str, AfterValidator(require_file_name)]
 
 Progress = Callable[[int, int], None]
 """Is told now and then how many lines were read, and how many videos were found in them."""
@@ -76,8 +73,8 @@ class ListFile(BaseModel):
     ids: Count
 
 
-class KeptList(BaseModel):
-    """A list: the files of its ids, each id in one of them; the first `admitted` ids are on the watchlist.
+class PendingList(BaseModel):
+    """A list: the files of its ids, each id in one of them; the first `imported` ids are on the watchlist.
 
     `duplicates` are those of the last time that it got ids. `bad` lines are all that were ever brought and are not read
     yet, a line that was brought again once; `bad_file` has the first of them, each in `text` up to `lists.KEPT`
@@ -89,7 +86,7 @@ class KeptList(BaseModel):
     name: Annotated[str, Field(pattern=f"^(?:{_NAME.pattern})$")]
     created_at: AwareDatetime
     files: tuple[ListFile, ...] = ()
-    admitted: Count = 0
+    imported: Count = 0
     duplicates: Count = 0
     bad: Count = 0
     bad_file: FileName | None = None
@@ -104,12 +101,12 @@ class KeptList(BaseModel):
         return {file.name for file in self.files} | ({self.bad_file} if self.bad_file else set())
 
 
-class InboxManifest(Manifest):
+class ImportQueueManifest(Manifest):
     """Every list, in the order in which they came."""
 
-    lists: tuple[KeptList, ...] = ()
+    lists: tuple[PendingList, ...] = ()
 
-    def find(self, name: str) -> KeptList | None:
+    def find(self, name: str) -> PendingList | None:
         """The list of this name."""
         return next((each for each in self.lists if each.name == name), None)
 
@@ -118,7 +115,7 @@ class InboxManifest(Manifest):
         """The names of all files of all lists."""
         return {name for each in self.lists for name in each.named}
 
-    def with_list(self, changed: KeptList) -> Self:
+    def with_list(self, changed: PendingList) -> Self:
         """One in which this list stands in the place of that of its name, or behind all others."""
         if self.find(changed.name) is None:
             return self.model_copy(update={"lists": (*self.lists, changed)})
@@ -127,8 +124,8 @@ class InboxManifest(Manifest):
         )
 
 
-class Inbox:
-    """The inbox on one storage.
+class ImportQueue:
+    """The import queue on one storage.
 
     Every verb raises OSError when the storage fails, `UnreadableFileError` with the name of a broken file, and
     `FileChangedError` or `PartitionBusyError` when others are at it all the time; calling again is always harmless.
@@ -138,7 +135,7 @@ class Inbox:
         self._storage = storage
         self._lock_timeout = lock_timeout
 
-    def receive(
+    def submit(
         self, lines: Iterable[str], name: str | None = None, column: str | None = None, progress: Progress | None = None
     ) -> ListReport:
         """Take in a list as it streams in; `core.lists.read_list` says what it may look like.
@@ -163,58 +160,58 @@ class Inbox:
         return replace(report, new=sum(file.ids for file in kept))
 
     def _has(self, name: str) -> bool:
-        return InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].find(name) is not None
+        return ImportQueueManifest.load(self._storage, layout.IMPORT_QUEUE_MANIFEST)[0].find(name) is not None
 
     def waiting(self, limit: int) -> list[Waiting]:
-        """The next ids to be admitted, at most `limit`, list by list as they came."""
+        """The next ids to be imported, at most `limit`, list by list as they came."""
         found: list[Waiting] = []
-        for each in InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].lists:
-            wanted = min(limit, each.ids - each.admitted)
+        for each in ImportQueueManifest.load(self._storage, layout.IMPORT_QUEUE_MANIFEST)[0].lists:
+            wanted = min(limit, each.ids - each.imported)
             if wanted > 0:
-                found.append(Waiting(each.name, each.admitted, tuple(self._ids(each, each.admitted, wanted))))
+                found.append(Waiting(each.name, each.imported, tuple(self._ids(each, each.imported, wanted))))
                 limit -= wanted
         return found
 
-    def taken(self, number: int) -> Iterator[list[str]]:
-        """All ids that are noted as admitted, list by list, so many at a time."""
-        for each in InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].lists:
-            yield from chunked(self._ids(each, 0, each.admitted), number)
+    def imported_ids(self, number: int) -> Iterator[list[str]]:
+        """All ids that are noted as imported, list by list, so many at a time."""
+        for each in ImportQueueManifest.load(self._storage, layout.IMPORT_QUEUE_MANIFEST)[0].lists:
+            yield from chunked(self._ids(each, 0, each.imported), number)
 
-    def admitted(self, name: str, upto: int) -> None:
-        """Note that the first `upto` ids of a list are admitted (`Waiting.stop`); less than is noted changes nothing.
+    def mark_imported(self, name: str, upto: int) -> None:
+        """Note that the first `upto` ids of a list are imported (`Waiting.stop`); less than is noted changes nothing.
 
         BadInputError where there is no such list, or it has fewer ids.
         """
 
-        def moved(manifest: InboxManifest) -> InboxManifest:
+        def moved(manifest: ImportQueueManifest) -> ImportQueueManifest:
             each = manifest.find(name)
             if each is None or upto > each.ids:
-                raise BadInputError(f"The inbox has no list {name!r} of {upto} ids")
-            return manifest.with_list(each.model_copy(update={"admitted": max(each.admitted, upto)}))
+                raise BadInputError(f"The import queue has no list {name!r} of {upto} ids")
+            return manifest.with_list(each.model_copy(update={"imported": max(each.imported, upto)}))
 
         self._change(moved)
 
     def lists(self) -> list[ListStatus]:
         """Every list and how far it is, in the order in which they came."""
-        manifest, _ = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
+        manifest, _ = ImportQueueManifest.load(self._storage, layout.IMPORT_QUEUE_MANIFEST)
         return [
-            ListStatus(each.name, each.created_at, each.ids, each.admitted, each.duplicates, each.bad)
+            ListStatus(each.name, each.created_at, each.ids, each.imported, each.duplicates, each.bad)
             for each in manifest.lists
         ]
 
     def bad_lines(self, name: str) -> list[BadLine]:
         """The bad lines of a list that are not read yet, at most `MOST_BAD_LINES`, each as it was first brought."""
-        each = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].find(name)
+        each = ImportQueueManifest.load(self._storage, layout.IMPORT_QUEUE_MANIFEST)[0].find(name)
         if each is None:
-            raise BadInputError(f"The inbox has no list {name!r}")
+            raise BadInputError(f"The import queue has no list {name!r}")
         return self._read_bad(each.bad_file)
 
     def retry(self, name: str, column: str | None = None) -> ListReport:
         """Read the bad lines that are kept of a list by the rules of now: what has become readable becomes part of the
         list, and what has not stays among its bad lines, which the report counts.
 
-        `column`: as in `receive`, of these lines alone: a number, since headers are not kept. A line of which only the
-        beginning is kept stays bad. Raises BadInputError where there is no such list, and as `receive` does.
+        `column`: as in `submit`, of these lines alone: a number, since headers are not kept. A line of which only the
+        beginning is kept stays bad. Raises BadInputError where there is no such list, and as `submit` does.
         """
         bad = self.bad_lines(name)
         pieces = [(place, piece) for place, each in enumerate(bad) for piece in _pieces(each)]
@@ -236,13 +233,13 @@ class Inbox:
     def forget(self, name: str, video_ids: Collection[str], named_in: Callable[[str], bool]) -> None:
         """Leave no trace of these videos in the file `name`: of their ids, or of bad lines that are `named_in`.
 
-        In place, since whoever brings a list may be about to name the file, and how far a list is admitted is a
+        In place, since whoever brings a list may be about to name the file, and how far a list is imported is a
         position: so a neighbour's id takes the place of a forgotten one. Where there are no others, none stays, and
         `drop_empty` has to follow.
         """
-        with naming_damage(_key(name)):
+        with parquet.wrap_read_errors(_key(name)):
             data = self._storage.read(_key(name)).data
-            table = parquet.opened(pa.BufferReader(data), None, parquet.INBOX).read()
+            table = parquet.opened(pa.BufferReader(data), None, parquet.IMPORT_QUEUE).read()
         if "text" in table.column_names:
             left = table.filter(pa.array([not named_in(text) for text in table["text"].to_pylist()], pa.bool_()))
         else:
@@ -252,11 +249,11 @@ class Inbox:
     def drop_empty(self) -> None:
         """Give up lists all of whose ids were forgotten."""
 
-        def without_empty(manifest: InboxManifest) -> InboxManifest:
+        def without_empty(manifest: ImportQueueManifest) -> ImportQueueManifest:
             lists = (each for each in manifest.lists if any(self._rows(file.name) for file in each.files))
             return manifest.model_copy(update={"lists": tuple(lists)})
 
-        before, _ = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
+        before, _ = ImportQueueManifest.load(self._storage, layout.IMPORT_QUEUE_MANIFEST)
         if before.lists:
             after = self._change(without_empty)
             self._storage.delete(map(_key, before.named - after.named))
@@ -264,8 +261,8 @@ class Inbox:
     def _rows(self, name: str) -> int:
         """How many ids a file has; 1 for one that is broken or missing: its list stays, to be mended."""
         try:
-            with naming_damage(_key(name)), self._storage.open(_key(name)) as file:
-                return parquet.rows_of(file, parquet.INBOX)
+            with parquet.wrap_read_errors(_key(name)), self._storage.open(_key(name)) as file:
+                return parquet.rows_of(file, parquet.IMPORT_QUEUE)
         except (FileNotFoundError, UnreadableFileError):
             return 1
 
@@ -281,7 +278,7 @@ class Inbox:
 
     def _id_beside(self, name: str, forgotten: frozenset[str]) -> str | None:
         """An id of the list that has this file which is none of these."""
-        manifest, _ = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
+        manifest, _ = ImportQueueManifest.load(self._storage, layout.IMPORT_QUEUE_MANIFEST)
         owner = next((each for each in manifest.lists if name in each.named), None)
         for file in owner.files if owner else ():
             for video_id in self._read(file.name, IDS)["video_id"].to_pylist():
@@ -315,9 +312,9 @@ class Inbox:
         files, compared, written = draft.files, set[str](), {file.name for file in draft.files}
         superseded = set[str]()
 
-        def entered(manifest: InboxManifest) -> InboxManifest:
+        def entered(manifest: ImportQueueManifest) -> ImportQueueManifest:
             nonlocal files, superseded
-            held = manifest.find(name) or KeptList(name=name, created_at=datetime.now(UTC))
+            held = manifest.find(name) or PendingList(name=name, created_at=datetime.now(UTC))
             if not held.named.isdisjoint(written):
                 return manifest  # it went through before, though the answer got lost
             others = [file for file in held.files if file.name not in compared]
@@ -335,7 +332,7 @@ class Inbox:
         after = self._change(entered)
         return files, (written | superseded) - after.named
 
-    def _bad_with(self, held: KeptList, draft: "_Draft") -> dict[str, Any]:
+    def _bad_with(self, held: PendingList, draft: "_Draft") -> dict[str, Any]:
         """What changes of a list's bad lines, when these come to it and those that are settled go.
 
         A line that it has already, as where a file is brought again that has grown, counts once.
@@ -364,25 +361,18 @@ class Inbox:
             left += [file] if fresh.all() else self._write(table.filter(pa.array(fresh)))
         return left
 
-    def _change(self, change: Callable[[InboxManifest], InboxManifest]) -> InboxManifest:
+    def _change(self, change: Callable[[ImportQueueManifest], ImportQueueManifest]) -> ImportQueueManifest:
         """Replace the manifest, planned anew when somebody else was faster; how it is then."""
-        overtaken = retry_if_exception_type(FileChangedError)
-        waits = wait_random_exponential(0.05, max=2)  # where there are no locks, two writers must get out of step
-        retrying = Retrying(retry=overtaken, wait=waits, stop=stop_after_attempt(_ATTEMPTS), reraise=True)
-        return retrying(self._change_once, change)
+        return edit(
+            self._storage,
+            layout.IMPORT_QUEUE_MANIFEST,
+            lambda: ImportQueueManifest.load(self._storage, layout.IMPORT_QUEUE_MANIFEST),
+            change,
+            ImportQueueManifest.encoded,
+            lambda: self._storage.lock(layout.IMPORT_QUEUE_LOCK, self._lock_timeout),
+        )[1]
 
-    def _change_once(self, change: Callable[[InboxManifest], InboxManifest]) -> InboxManifest:
-        before, version = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)
-        after = change(before)
-        if after == before:
-            # Whoever wrote it may have been killed before it was sure to survive a power cut.
-            self._storage.settle(layout.INBOX_MANIFEST)
-            return after
-        with self._storage.lock(layout.INBOX_LOCK, self._lock_timeout):
-            after.replace(self._storage, layout.INBOX_MANIFEST, expecting=version)
-        return after
-
-    def _ids(self, each: KeptList, start: int, count: int) -> Iterator[str]:
+    def _ids(self, each: PendingList, start: int, count: int) -> Iterator[str]:
         """So many ids of a list, from a position on."""
         starts = accumulate((file.ids for file in each.files), initial=0)
         for file, first in zip(each.files, starts, strict=False):
@@ -411,9 +401,7 @@ class Inbox:
         return [BadLine(row["line"], row["text"][:_SHOWN], row["reason"], row["text"]) for row in rows]
 
     def _put(self, name: str, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd", use_dictionary=["reason"], write_page_checksum=True)
-        self._storage.put(_key(name), bytes(sink.getvalue()))
+        self._storage.put(_key(name), parquet.encode(table, parquet.IDS))
 
     def _read(self, name: str, schema: pa.Schema) -> pa.Table:
         key = _key(name)
@@ -421,20 +409,15 @@ class Inbox:
             data = self._storage.read(key).data
         except FileNotFoundError as error:
             raise UnreadableFileError(
-                f"{layout.INBOX_MANIFEST} names {key}, which is not there: restore it from a backup, or bring the "
-                f"list again under another name",
+                f"{layout.IMPORT_QUEUE_MANIFEST} names {key}, which is not there: restore it from a backup, or bring "
+                "the list again under another name",
                 key=key,
             ) from error
-        with naming_damage(key):
-            return parquet.opened(pa.BufferReader(data), schema, parquet.INBOX).read()
+        return parquet.decode(key, data, schema, parquet.IMPORT_QUEUE)
 
     def _sweep(self) -> None:
-        """Delete files that no list names and that are too old for somebody to be about to name them."""
-        named = InboxManifest.load(self._storage, layout.INBOX_MANIFEST)[0].named
-        before = datetime.now(UTC) - LEFTOVER_AGE
-        stamps = {name: named_at(name) for name in self._storage.children(layout.INBOX)}
-        old = [name for name, stamp in stamps.items() if name not in named and stamp is not None and stamp < before]
-        self._storage.delete(map(_key, old))
+        named = ImportQueueManifest.load(self._storage, layout.IMPORT_QUEUE_MANIFEST)[0].named
+        sweep(self._storage, layout.IMPORT_QUEUE, set(map(_key, named)), datetime.now(UTC) - LEFTOVER_AGE)
 
 
 class _Ids:
@@ -497,4 +480,4 @@ def _hashes(table: pa.Table) -> npt.NDArray[np.uint64]:
 
 
 def _key(name: str) -> str:
-    return f"{layout.INBOX}/{name}"
+    return f"{layout.IMPORT_QUEUE}/{name}"

@@ -1,21 +1,22 @@
 """Where things stand in a vault, as keys: paths relative to its root, with forward slashes.
 
 metrics/date=2026-01-15/hour=10/stats.parquet    what readers see, and nothing else
-series/manifest.json                             which hours are folded into which of these files:
-series/day=…/<name>.parquet  series/month=…/…
+history/manifest.json                            which hours are compacted into which of these files:
+history/day=…/<name>.parquet  history/month=…/…
 videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
 roster/<name>.parquet                            ids of settled videos, a chunk each
-roster/heat/<name>.parquet                       how fast their views grew
+roster/promotion/<name>.parquet                  how fast their views grew
 sources/<name>.parquet                           what the listing of each source named when it was read last
 availability/month=…/availability.parquet        since when videos are gone, or back
-inbox/manifest.json  inbox/<name>.parquet        lists of videos that somebody brought, until they are admitted
+import_queue/manifest.json                       lists of videos that somebody brought, until they are imported:
+import_queue/<name>.parquet
 _staging/parts/date=…/hour=…/<name>.part         staged points, kept until their hour is sealed
 _staging/videos/<name>.part                      staged metadata, kept until it is archived
 _staging/availability/<name>.part                staged events of it, kept until they are published
 _staging/quarantine/…                            what could not be read
 _staging/locks/  _staging/tmp/
 _vault.json                                      which vault this is
-_schedule.json                                   the mark that it shares with the database
+_schedule.json                                   the sync token that it shares with the database
 let_go.parquet                                   videos that are paused, stopped or forgotten, as the database has them
 
 Nothing below `_staging/` ends in .parquet, so that a pattern such as `**/stats.parquet` or `**/*.parquet` never finds
@@ -27,24 +28,25 @@ from typing import Final
 from ghost_tracking.core.partitions import Partition, Period
 
 METRICS: Final = "metrics"
-SERIES: Final = "series"
-SERIES_MANIFEST: Final = f"{SERIES}/manifest.json"
+HISTORY: Final = "history"
+HISTORY_MANIFEST: Final = f"{HISTORY}/manifest.json"
 VIDEOS: Final = "videos"
 VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
 ROSTER: Final = "roster"
-HEAT: Final = "roster/heat"
+PROMOTION: Final = "roster/promotion"
 SOURCES: Final = "sources"
 AVAILABILITY: Final = "availability"
-INBOX: Final = "inbox"
-INBOX_MANIFEST: Final = f"{INBOX}/manifest.json"
-PARTS: Final = "_staging/parts"
-STAGED_VIDEOS: Final = "_staging/videos"
-STAGED_AVAILABILITY: Final = "_staging/availability"
-QUARANTINE: Final = "_staging/quarantine"
-LOCKS: Final = "_staging/locks"
-SERIES_LOCK: Final = f"{LOCKS}/series.lock"
+IMPORT_QUEUE: Final = "import_queue"
+IMPORT_QUEUE_MANIFEST: Final = f"{IMPORT_QUEUE}/manifest.json"
+STAGING: Final = "_staging"
+PARTS: Final = f"{STAGING}/parts"
+STAGED_VIDEOS: Final = f"{STAGING}/videos"
+STAGED_AVAILABILITY: Final = f"{STAGING}/availability"
+QUARANTINE: Final = f"{STAGING}/quarantine"
+LOCKS: Final = f"{STAGING}/locks"
+HISTORY_LOCK: Final = f"{LOCKS}/history.lock"
 VIDEOS_LOCK: Final = f"{LOCKS}/videos.lock"
-INBOX_LOCK: Final = f"{LOCKS}/inbox.lock"
+IMPORT_QUEUE_LOCK: Final = f"{LOCKS}/import_queue.lock"
 SCRATCH: Final = "_staging/tmp"
 SCHEDULE: Final = "_schedule.json"
 IDENTITY: Final = "_vault.json"
@@ -61,9 +63,9 @@ def stats(partition: Partition) -> str:
     return f"{METRICS}/{partition.path}/{STATS}"
 
 
-def series(period: Period, name: str) -> str:
+def history(period: Period, name: str) -> str:
     """A file of the points of a day or month."""
-    return f"{SERIES}/{period.path}/{name}{SUFFIX}"
+    return f"{HISTORY}/{period.path}/{name}{SUFFIX}"
 
 
 def chunk(name: str) -> str:
@@ -71,9 +73,9 @@ def chunk(name: str) -> str:
     return f"{ROSTER}/{name}{SUFFIX}"
 
 
-def heat(chunk: str) -> str:
+def promotion(chunk: str) -> str:
     """What is remembered of the videos of a chunk of the roster."""
-    return f"{HEAT}/{chunk}{SUFFIX}"
+    return f"{PROMOTION}/{chunk}{SUFFIX}"
 
 
 def source(name: str) -> str:
@@ -103,7 +105,7 @@ def part(partition: Partition, name: str) -> str:
 
 def quarantined(key: str, stamp: str = "") -> str:
     """Where the file that stood at `key` is set aside."""
-    kept = key.removeprefix(f"{PARTS}/").removeprefix(f"{METRICS}/")
+    kept = key.removeprefix(f"{PARTS}/").removeprefix(f"{METRICS}/").removeprefix(f"{STAGING}/")
     return f"{QUARANTINE}/{kept}{stamp}.broken"
 
 

@@ -10,14 +10,12 @@ from datetime import datetime
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ghost_tracking.core.let_go import Change, State
-from ghost_tracking.errors import FileChangedError, UnreadableFileError
+from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.metadata.files import naming_damage
+from ghost_tracking.vault.kit.manifests import edit
 from ghost_tracking.vault.storage import Storage, Version
 
 _TIME = pa.timestamp("us", tz="UTC")
@@ -31,7 +29,6 @@ SCHEMA: Final = pa.schema(
         pa.field("checked_at", _TIME),
     ]
 )
-_ATTEMPTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +59,15 @@ class LetGoList:
         """Put these onto the list, where it has no later ones, to be carried out; returns how many were."""
         wanted, noted = list(changes), 0
 
-        def noting(known: dict[str, Kept]) -> None:
+        def noting(known: dict[str, Kept]) -> dict[str, Kept]:
             nonlocal noted
-            noted = 0
+            noted, changed = 0, dict(known)
             for each in wanted:
-                before = known.get(each.video_id)
+                before = changed.get(each.video_id)
                 if each.overrules(None if before is None else before.change):
-                    known[each.video_id] = Kept(each)
+                    changed[each.video_id] = Kept(each)
                     noted += 1
+            return changed
 
         self._change(noting)
         return noted
@@ -89,33 +87,16 @@ class LetGoList:
     def _set(self, video_ids: Iterable[str], change: Callable[[Kept], Kept]) -> None:
         wanted = set(video_ids)
 
-        def setting(known: dict[str, Kept]) -> None:
-            for video_id in wanted & known.keys():
-                known[video_id] = change(known[video_id])
+        def setting(known: dict[str, Kept]) -> dict[str, Kept]:
+            return known | {video_id: change(known[video_id]) for video_id in wanted & known.keys()}
 
         if wanted:
             self._change(setting)
 
-    def _change(self, change: Callable[[dict[str, Kept]], None]) -> None:
+    def _change(self, change: Callable[[dict[str, Kept]], dict[str, Kept]]) -> None:
         """Replace the list, changed anew when somebody else was faster."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(FileChangedError),
-            wait=wait_random_exponential(0.05, max=2),
-            stop=stop_after_attempt(_ATTEMPTS),
-            reraise=True,
-        )
         with self._storage.lock(layout.LET_GO_LOCK, self._lock_timeout):
-            retrying(self._change_once, change)
-
-    def _change_once(self, change: Callable[[dict[str, Kept]], None]) -> None:
-        known, version = self._load()
-        before = dict(known)
-        change(known)
-        if known == before:
-            # whoever wrote it may have been killed before it was sure to survive a power cut
-            self._storage.settle(layout.LET_GO)
-            return
-        self._storage.replace(layout.LET_GO, _encoded(known), expecting=version)
+            edit(self._storage, layout.LET_GO, self._load, change, _encoded)
 
     def _load(self) -> tuple[dict[str, Kept], Version | None]:
         try:
@@ -144,14 +125,11 @@ def _encoded(known: dict[str, Kept]) -> bytes:
         ],
         schema=SCHEMA,
     )
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, store_schema=False)
-    return bytes(sink.getvalue())
+    return parquet.encode(table, parquet.SMALL)
 
 
 def _decoded(data: bytes) -> dict[str, Kept]:
-    with naming_damage(layout.LET_GO):
-        rows = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.AVAILABILITY).read().to_pylist()
+    rows = parquet.decode(layout.LET_GO, data, SCHEMA, parquet.AVAILABILITY).to_pylist()
     return {
         row["video_id"]: Kept(
             Change(row["video_id"], State(row["state"]), row["changed_at"]), row["applied_at"], row["checked_at"]

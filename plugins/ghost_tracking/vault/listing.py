@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit import staging
 from ghost_tracking.vault.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,7 @@ def staged_hours(storage: Storage) -> list[Partition]:
 
 def part_names(storage: Storage, partition: Partition) -> list[str]:
     """The names of an hour's staged parts, in the order in which they are merged."""
-    names = storage.children(layout.parts(partition))
-    # the first versions of this program called them .parquet
-    return [name for name in names if name.endswith((layout.PART_SUFFIX, layout.SUFFIX))]
+    return staging.part_names(storage, layout.parts(partition))
 
 
 @lru_cache(maxsize=1 << 14)  # every reading meets the same names again

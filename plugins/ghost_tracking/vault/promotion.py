@@ -11,14 +11,12 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ghost_tracking.core.heat import FALLEN_FOR, SHORTEST, HeatRule
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.metadata.files import naming_damage
 from ghost_tracking.vault.points.tables import Numbers
 from ghost_tracking.vault.storage import Storage
 
@@ -31,7 +29,7 @@ _DAY: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class TrendState:
     """By the positions of a chunk's ids, each as `core.heat.Trend` has it, `UNKNOWN` where it is not known.
 
     `seconds` since 1970 of the reading that had the highest count.
@@ -42,19 +40,16 @@ class Memory:
     gain_a_day: Numbers
 
     @classmethod
-    def empty(cls, length: int) -> "Memory":
+    def empty(cls, length: int) -> "TrendState":
         """Nothing is known of so many videos."""
         return cls(*(np.full(length, UNKNOWN, dtype=np.int64) for _ in SCHEMA))
 
 
-def load(storage: Storage, chunk: str, length: int) -> Memory | None:
+def load(storage: Storage, chunk: str, length: int) -> TrendState | None:
     """What is remembered of a chunk of `length` ids; None where that is nothing, or broken. OSError of the storage."""
-    key = layout.heat(chunk)
+    key = layout.promotion(chunk)
     try:
-        data = storage.read(key).data
-        with naming_damage(key):
-            file = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.ROSTER)
-            table = file.read()
+        table = parquet.decode(key, storage.read(key).data, SCHEMA, parquet.ROSTER)
     except FileNotFoundError:
         return None
     except UnreadableFileError as error:
@@ -63,47 +58,35 @@ def load(storage: Storage, chunk: str, length: int) -> Memory | None:
     if table.num_rows != length:
         log.warning("%s has %d videos in the place of %d: it begins anew", key, table.num_rows, length)
         return None
-    return Memory(*(table[name].to_numpy() for name in SCHEMA.names))
+    return TrendState(*(table[name].to_numpy() for name in SCHEMA.names))
 
 
-def save(storage: Storage, chunk: str, memory: Memory) -> None:
+def save(storage: Storage, chunk: str, memory: TrendState) -> None:
     """Remember this of a chunk, durably, whatever was remembered before."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        pa.table([memory.views, memory.seconds, memory.gain_a_day], schema=SCHEMA),
-        sink,
-        version="2.6",
-        data_page_version="1.0",
-        compression="zstd",
-        compression_level=9,  # most bytes of a count are zero: 3 bytes a video instead of 24
-        use_dictionary=False,
-        write_statistics=False,
-        write_page_checksum=True,
-        store_schema=False,
-    )
-    storage.put(layout.heat(chunk), bytes(sink.getvalue()))
+    table = pa.table([memory.views, memory.seconds, memory.gain_a_day], schema=SCHEMA)
+    storage.put(layout.promotion(chunk), parquet.encode(table, parquet.TRENDS))
 
 
 def forget(storage: Storage, chunks: Iterable[str]) -> None:
     """Remove what is remembered of these chunks, where anything is."""
-    storage.delete([layout.heat(chunk) for chunk in chunks])
+    storage.delete([layout.promotion(chunk) for chunk in chunks])
 
 
-def taken(memory: Memory, positions: Sequence[int | None]) -> Memory:
+def taken(memory: TrendState, positions: Sequence[int | None]) -> TrendState:
     """What is remembered at these positions, in their order; nothing for None."""
     known = np.array([position is not None for position in positions], dtype=bool)
     where = np.array([position or 0 for position in positions], dtype=np.int64)
-    return Memory(*(np.where(known, getattr(memory, name)[where], UNKNOWN) for name in SCHEMA.names))
+    return TrendState(*(np.where(known, getattr(memory, name)[where], UNKNOWN) for name in SCHEMA.names))
 
 
 def remembered(storage: Storage) -> list[str]:
     """The chunks of which something is remembered, those too that are no more."""
-    return [name.removesuffix(layout.SUFFIX) for name in storage.children(layout.HEAT)]
+    return [name.removesuffix(layout.SUFFIX) for name in storage.children(layout.PROMOTION)]
 
 
-def carried(ids: Sequence[str], before: Iterable[tuple[Sequence[str], Memory | None]]) -> Memory:
+def carried(ids: Sequence[str], before: Iterable[tuple[Sequence[str], TrendState | None]]) -> TrendState:
     """What is known of the videos of a new chunk that takes the place of others, each with its ids and its memory."""
-    together = Memory.empty(len(ids))
+    together = TrendState.empty(len(ids))
     places = {video_id: position for position, video_id in enumerate(ids)}
     for old_ids, memory in before:
         if memory is None:
@@ -125,21 +108,21 @@ def counted(ids: Sequence[str], found: Mapping[str, Reading]) -> tuple[Numbers, 
     return views, seconds
 
 
-def after(memory: Memory | None, views: Numbers, seconds: Numbers) -> Memory:
+def after(memory: TrendState | None, views: Numbers, seconds: Numbers) -> TrendState:
     """What to remember after readings of all positions, as from `counted`; see `core.heat.trend_after`."""
-    before = Memory.empty(len(views)) if memory is None else memory
+    before = TrendState.empty(len(views)) if memory is None else memory
     known, read = before.views != UNKNOWN, views != UNKNOWN
     gained, tells = _gain_a_day(before, views, seconds)
     fallen = known & (views < before.views) & (seconds - before.seconds > FALLEN_FOR.total_seconds())
     first = read & (~known | fallen)
-    return Memory(
+    return TrendState(
         np.where(first | tells, views, before.views),
         np.where(first | tells, seconds, before.seconds),
         np.where(first, UNKNOWN, np.where(tells, gained, before.gain_a_day)),
     )
 
 
-def hot(memory: Memory | None, views: Numbers, seconds: Numbers, rule: HeatRule | None) -> Numbers:
+def hot(memory: TrendState | None, views: Numbers, seconds: Numbers, rule: HeatRule | None) -> Numbers:
     """The positions of the videos that these readings make hot; see `core.heat.is_hot`."""
     if memory is None or rule is None:
         return np.empty(0, dtype=np.int64)
@@ -148,7 +131,7 @@ def hot(memory: Memory | None, views: Numbers, seconds: Numbers, rule: HeatRule 
     return np.flatnonzero(tells & (memory.gain_a_day != UNKNOWN) & (gained >= enough))
 
 
-def _gain_a_day(before: Memory, views: Numbers, seconds: Numbers) -> tuple[Numbers, np.ndarray]:
+def _gain_a_day(before: TrendState, views: Numbers, seconds: Numbers) -> tuple[Numbers, np.ndarray]:
     """What each video gained in whole views a day, and whether its reading tells that."""
     waited = seconds - before.seconds
     tells = (before.views != UNKNOWN) & (views >= before.views) & (waited >= SHORTEST.total_seconds())

@@ -103,18 +103,18 @@ class SealReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
-class FoldReport(Report):
-    """What a folding did.
+class CompactReport(Report):
+    """What a compaction did.
 
-    `folded` days and months were written, `points` and `bytes` of them in all; those that could not be are `failed`
-    and are still read from what they were to be made of. `hours_dropped` hourly files went because the series have
-    all their points. `leftovers_deleted` counts files of folds that were killed.
+    `compacted` days and months were written, `points` and `bytes` of them in all; those that could not be are `failed`
+    and are still read from what they were to be made of. `hours_deleted` hourly files went because the history has
+    all their points. `leftovers_deleted` counts files of compactions that were killed.
     """
 
-    folded: tuple[Period, ...] = ()
+    compacted: tuple[Period, ...] = ()
     points: int = 0
     bytes: int = 0
-    hours_dropped: int = 0
+    hours_deleted: int = 0
     leftovers_deleted: int = 0
     failed: tuple[Period, ...] = ()
     problems: tuple[str, ...] = ()
@@ -143,9 +143,9 @@ class AvailabilityReport(Report):
 
 @dataclass(frozen=True, slots=True)
 class ListReport(Report):
-    """What a list that was brought to the inbox had: so many different `ids`, of which `new` ones the list of this
-    `name` did not have yet. `duplicates` are lines with an id of an earlier one, `bad` lines had no video; the first
-    ten of them are `bad_lines`.
+    """What a list that was brought to the import queue had: so many different `ids`, of which `new` ones the list of
+    this `name` did not have yet. `duplicates` are lines with an id of an earlier one, `bad` lines had no video; the
+    first ten of them are `bad_lines`.
     """
 
     name: str
@@ -158,7 +158,8 @@ class ListReport(Report):
 
 @dataclass(frozen=True, slots=True)
 class ListStatus:
-    """How far a list of the inbox is: of its `ids`, the first `admitted` are on the watchlist. `created_at` is UTC.
+    """How far a list of the import queue is: of its `ids`, the first `imported` are on the watchlist. `created_at` is
+    UTC.
 
     `duplicates` are those of the last time that it got ids, `bad` all lines that were brought and could not be read.
     """
@@ -166,19 +167,19 @@ class ListStatus:
     name: str
     created_at: datetime
     ids: int
-    admitted: int
+    imported: int
     duplicates: int
     bad: int
 
     @property
     def waiting(self) -> int:
-        """How many are not admitted yet."""
-        return self.ids - self.admitted
+        """How many are not imported yet."""
+        return self.ids - self.imported
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Ids of a list that are to be admitted next, the first of them at position `start`."""
+    """Ids of a list that are to be imported next, the first of them at position `start`."""
 
     name: str
     start: int
@@ -186,7 +187,7 @@ class Waiting:
 
     @property
     def stop(self) -> int:
-        """How many ids of the list are admitted when these are."""
+        """How many ids of the list are imported when these are."""
         return self.start + len(self.ids)
 
 
@@ -194,13 +195,13 @@ class Waiting:
 class ExpireReport(Report):
     """What was deleted because of its age, or would be; points that lie in several layers count in each.
 
-    `hours` files under `metrics/` with `points`, `series_points` in series, `parts` staged, `set_aside` files in
+    `hours` files under `metrics/` with `points`, `history_points` in the history, `parts` staged, `set_aside` files in
     quarantine, `availability` events.
     """
 
     hours: int = 0
     points: int = 0
-    series_points: int = 0
+    history_points: int = 0
     parts: int = 0
     set_aside: int = 0
     availability: int = 0
@@ -255,13 +256,13 @@ class VerifyReport(Report):
 class RepairReport(Report):
     """What a repair did.
 
-    `restored` hours were written anew from series, `refolded` periods anew from hours and what is left of series;
-    broken files are set aside as `quarantined`. `lost` are sentences about points that no layer has any more.
+    `restored` hours were written anew from the history, `recompacted` periods anew from hours and what is left of the
+    history; broken files are set aside as `quarantined`. `lost` are sentences about points that no layer has any more.
     """
 
     published: PublishReport = field(default_factory=PublishReport)
     restored: tuple[Partition, ...] = ()
-    refolded: tuple[Period, ...] = ()
+    recompacted: tuple[Period, ...] = ()
     quarantined: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()

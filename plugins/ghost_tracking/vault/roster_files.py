@@ -12,11 +12,10 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.videos import Reading
-from ghost_tracking.errors import ForeignFileError, UnreadableFileError
+from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout, promotion
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.storage import Storage
@@ -48,22 +47,15 @@ class ChunkFiles:
         """
         key = layout.chunk(name)
         try:
-            return decode(self._storage.read(key).data)
+            data = self._storage.read(key).data
         except FileNotFoundError as error:
             raise UnreadableFileError(
                 f"{key} is not in the vault ({self._storage.place}), but the roster names it: restore it from a backup "
                 "of the vault, or the database from the time of this vault",
                 key=key,
             ) from error
-        except ForeignFileError:
-            raise
-        except UnreadableFileError as error:
-            raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
-        except (pa.ArrowException, OSError, ValueError) as error:
-            if isinstance(error, OSError) and error.errno is not None:
-                raise
-            reason = str(error).partition("\n")[0][:200]
-            raise UnreadableFileError(f"{key} is not an intact chunk of the roster: {reason}", key=key) from error
+        with parquet.wrap_read_errors(key):
+            return decode(data)
 
     def names(self) -> Iterator[tuple[str, date]]:
         """Every chunk that has a file, and the day it was made; also those that no row names."""
@@ -98,14 +90,14 @@ class ChunkFiles:
 
     def compare(
         self, name: str, ids: Sequence[str], found: Mapping[str, Reading], rule: HeatRule
-    ) -> tuple[list[str], promotion.Memory]:
+    ) -> tuple[list[str], promotion.TrendState]:
         """Those of a chunk's `ids` that these readings make hot, and what to remember of all once that is written."""
         before = promotion.load(self._storage, name, len(ids))
         views, seconds = promotion.counted(ids, found)
         hot = [ids[position] for position in promotion.hot(before, views, seconds, rule)]
         return hot, promotion.after(before, views, seconds)
 
-    def remember(self, name: str, memory: promotion.Memory) -> None:
+    def remember(self, name: str, memory: promotion.TrendState) -> None:
         """Keep this for the next visit of a chunk."""
         promotion.save(self._storage, name, memory)
 
@@ -155,21 +147,7 @@ def encode(ids: Iterable[str]) -> bytes:
         },
         schema=SCHEMA,
     )
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        table,
-        sink,
-        version="2.6",
-        data_page_version="1.0",
-        compression="none",
-        use_dictionary=False,
-        column_encoding={"number": "DELTA_BINARY_PACKED", "other": "PLAIN"},
-        write_statistics=False,
-        write_page_checksum=True,
-        store_schema=False,
-    )
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+    return parquet.encode(table, parquet.CHUNK)
 
 
 def decode(data: bytes) -> list[str]:

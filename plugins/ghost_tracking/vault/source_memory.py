@@ -9,14 +9,12 @@ import logging
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.metadata.files import naming_damage
 from ghost_tracking.vault.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -90,27 +88,13 @@ def _encoded(key: str, memory: SourceMemory) -> bytes:
         ended=memory.ended,
         next_token=memory.next_token,
     )
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(
-        sink,
-        SCHEMA,
-        version="2.6",
-        data_page_version="1.0",
-        compression="zstd",
-        use_dictionary=False,
-        write_statistics=False,
-        write_page_checksum=True,
-        store_schema=False,
-    ) as writer:
-        scheduled = [video_id in memory.scheduled for video_id in memory.named]
-        columns = [list(memory.named), list(memory.named.values()), scheduled]
-        writer.write_table(pa.table(columns, schema=SCHEMA))
-        writer.add_key_value_metadata({_ABOUT: about.model_dump_json()})
-    return bytes(sink.getvalue())
+    scheduled = [video_id in memory.scheduled for video_id in memory.named]
+    table = pa.table([list(memory.named), list(memory.named.values()), scheduled], schema=SCHEMA)
+    return parquet.encode(table, parquet.LISTED, notes={_ABOUT: about.model_dump_json()})
 
 
 def _decoded(place: str, key: str, data: bytes) -> SourceMemory:
-    with naming_damage(place):
+    with parquet.wrap_read_errors(place):
         file = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.SOURCE)
         table = file.read()
         text = (file.metadata.metadata or {}).get(_ABOUT.encode(), b"")

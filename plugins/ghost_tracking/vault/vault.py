@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.arguments import require_cutoff, require_past
-from ghost_tracking.core.marks import Mark
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint, parse_points
+from ghost_tracking.core.sync import SyncToken
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import BadInputError, ConfigurationError, UnreadableFileError, VaultMismatchError
 from ghost_tracking.vault import layout
@@ -19,8 +19,8 @@ from ghost_tracking.vault.location import VaultLocation, make_identity, read_ide
 from ghost_tracking.vault.metadata_reports import ArchiveReport, ExpiryReport
 from ghost_tracking.vault.reports import (
     AvailabilityReport,
+    CompactReport,
     ExpireReport,
-    FoldReport,
     ForgetReport,
     PublishReport,
     RepairReport,
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ghost_tracking.vault.availability import Availability
-    from ghost_tracking.vault.import_queue import Inbox
+    from ghost_tracking.vault.import_queue import ImportQueue
     from ghost_tracking.vault.let_go import LetGoList
     from ghost_tracking.vault.maintenance.forgetting import Progress
-    from ghost_tracking.vault.maintenance.stats import Figures
+    from ghost_tracking.vault.maintenance.stats import Stats
     from ghost_tracking.vault.metadata import Archive
     from ghost_tracking.vault.points.publishing import Publisher
     from ghost_tracking.vault.roster_files import ChunkFiles
@@ -88,11 +88,11 @@ class Vault:
         return ChunkFiles(self._location.writable())
 
     @property
-    def inbox(self) -> "Inbox":
-        """Lists of videos that somebody brought, and how far each is admitted to the watchlist."""
-        from ghost_tracking.vault.import_queue import Inbox
+    def import_queue(self) -> "ImportQueue":
+        """Lists of videos that somebody brought, and how far each is imported into the watchlist."""
+        from ghost_tracking.vault.import_queue import ImportQueue
 
-        return Inbox(self._location.writable(), self.lock_timeout)
+        return ImportQueue(self._location.writable(), self.lock_timeout)
 
     @property
     def let_go(self) -> "LetGoList":
@@ -109,11 +109,11 @@ class Vault:
         return SourceMemories(self._location.writable())
 
     @property
-    def figures(self) -> "Figures":
+    def stats(self) -> "Stats":
         """Points by hour, bytes by layer and the like, without reading a point."""
-        from ghost_tracking.vault.maintenance.stats import Figures
+        from ghost_tracking.vault.maintenance.stats import Stats
 
-        return Figures(self._location.readable())
+        return Stats(self._location.readable())
 
     def append_metrics(self, rows: "Sequence[Mapping[str, Any]] | pd.DataFrame") -> PublishReport:
         """Stage and publish `rows`: mappings, or a frame, with the columns that `parse_point` describes.
@@ -156,14 +156,14 @@ class Vault:
 
         What is not published yet is merged first, then the file is read back and compared with every part. A point
         that comes later makes its hour published, and sealed, again. Raises PartitionBusyError when another process
-        seals or folds, BadInputError for a `now` that is naive or lies in the future.
+        seals or compacts, BadInputError for a `now` that is naive or lies in the future.
         """
         require_past("now", now, datetime.now(UTC))
         publisher = self._publisher()
         with self._closed_hours():
             return publisher.seal(now, margin)
 
-    def fold(
+    def compact(
         self,
         now: datetime,
         margin: timedelta = SEAL_MARGIN,
@@ -171,29 +171,29 @@ class Vault:
         months: bool = True,
         keep_hours: bool = True,
         most_points_a_file: int | None = None,
-    ) -> FoldReport:
-        """Put days that ended `margin` before `now`, and then (if `months`) months, into `series/`, by video.
+    ) -> CompactReport:
+        """Put days that ended `margin` before `now`, and then (if `months`) months, into `history/`, by video.
 
-        Seal before: a day with staged parts is not folded. Folded hours that got late points are folded again.
-        Hourly files stay, unless `keep_hours` is False: then those go whose every point is proven to be in a series.
-        Every file is read back before the index names it. Takes about 1 GB of memory at most, whatever the size.
-        What fails is in the report and stays as it is. Raises PartitionBusyError when another process seals or folds,
-        BadInputError for a `now` that is naive or lies in the future.
+        Seal before: a day with staged parts is not compacted. Compacted hours that got late points are compacted again.
+        Hourly files stay, unless `keep_hours` is False: then those go whose every point is proven to be in the history.
+        Every file is read back before the manifest names it. Takes about 1 GB of memory at most, whatever the size.
+        What fails is in the report and stays as it is. Raises PartitionBusyError when another process seals or
+        compacts, BadInputError for a `now` that is naive or lies in the future.
         """
         require_past("now", now, datetime.now(UTC))
-        from ghost_tracking.vault.history.compaction import Folder
-        from ghost_tracking.vault.history.encoding import MOST_POINTS_A_FILE
+        from ghost_tracking.vault.history.compaction import Compactor
+        from ghost_tracking.vault.history.files import MOST_POINTS_A_FILE
 
-        folder = Folder(self._location.writable(), most_points_a_file or MOST_POINTS_A_FILE)
+        compactor = Compactor(self._location.writable(), most_points_a_file or MOST_POINTS_A_FILE)
         with self._closed_hours():
-            return folder.fold(now, margin, months=months, keep_hours=keep_hours)
+            return compactor.compact(now, margin, months=months, keep_hours=keep_hours)
 
     def expire(self, cutoff: datetime, *, dry_run: bool = True) -> ExpireReport:
         """Delete the points of all hours that ended by `cutoff` (aware), from every layer; `dry_run` only counts.
 
         Metadata has a verb of its own, `expire_videos`. Raises BadInputError, before anything is touched, for a cutoff
         that is naive or less than a day before this machine's time, PartitionBusyError when another process seals or
-        folds.
+        compacts.
         """
         from ghost_tracking.vault.maintenance import retention
 
@@ -238,7 +238,7 @@ class Vault:
         With `since` (aware), only out of what may have come since then. The videos have left the schedule before, see
         `tasks.letting_go`. `progress` is told the layer, how many of its files are done, and of how many. Reads the
         ids of every point. Calling it again finishes what was killed. Raises PartitionBusyError when another process
-        seals or folds.
+        seals or compacts.
         """
         from ghost_tracking.vault.maintenance import forgetting
 
@@ -248,7 +248,7 @@ class Vault:
     def repair(self) -> RepairReport:
         """Publish what was left staged; set aside what is broken and make it anew from the layer that has it.
 
-        Raises PartitionBusyError when another process seals or folds.
+        Raises PartitionBusyError when another process seals or compacts.
         """
         from ghost_tracking.vault.maintenance.repair import Repairer
 
@@ -283,8 +283,8 @@ class Vault:
         """As `read_metrics`, as an Arrow table."""
         from ghost_tracking.vault.points import scan
 
-        question = scan.Question.checked(start, end, video_ids)
-        return scan.read_table(self._location.readable(), question, columns)
+        scan_filter = scan.ScanFilter.checked(start, end, video_ids)
+        return scan.read_table(self._location.readable(), scan_filter, columns)
 
     def read_batches(
         self,
@@ -296,12 +296,12 @@ class Vault:
         """As `read_metrics`, as Arrow batches of at most a million points, for what does not fit into memory.
 
         In no promised order. Raises FileChangedError, and has to be begun anew, when a file that it was to read next
-        is folded or expired meanwhile.
+        is compacted or expired meanwhile.
         """
         from ghost_tracking.vault.points import scan
 
-        question = scan.Question.checked(start, end, video_ids)
-        return scan.read_batches(self._location.readable(), question, columns)
+        scan_filter = scan.ScanFilter.checked(start, end, video_ids)
+        return scan.read_batches(self._location.readable(), scan_filter, columns)
 
     def read_history(self, video_id: str, start: datetime | None = None, end: datetime | None = None) -> "pd.DataFrame":
         """All published points of one video in [start, end), None being open, sorted by time; as `read_metrics`."""
@@ -315,15 +315,15 @@ class Vault:
 
         return scan.frame(scan.read_latest(self._location.readable(), video_ids))
 
-    def series_files(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:
-        """The paths or URLs of the files of series that meet [start, end), None being open, for other readers.
+    def history_files(self, start: datetime | None = None, end: datetime | None = None) -> list[str]:
+        """The paths or URLs of the files of the history that meet [start, end), None being open, for other readers.
 
-        Take them from here, or from `series/manifest.json`, and not from a pattern: while the vault is being folded,
-        the folder has files that are not in force.
+        Take them from here, or from `history/manifest.json`, and not from a pattern: while the vault is being
+        compacted, the folder has files that are not in force.
         """
         from ghost_tracking.vault.points import scan
 
-        return [str(self._location.path / key) for key in scan.series_files(self._location.readable(), start, end)]
+        return [str(self._location.path / key) for key in scan.history_files(self._location.readable(), start, end)]
 
     def stage_videos(self, videos: Sequence[Video], discovered_at: datetime) -> None:
         """Write the metadata of newly found videos durably beside the archive, descriptions included, as one part.
@@ -440,9 +440,9 @@ class Vault:
         `ok`, `writable` (tried by writing), `problem` (a sentence why it cannot be written, or about points of the
         future, or None), `root`, `newest_point` (ISO 8601, UTC,
         or None), `points` and `partitions` (each counted once), `bytes` (of all layers), `layers` (by layer `files`,
-        `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, series of `days` and of `months`, `videos`,
+        `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, history of `days` and of `months`, `videos`,
         `availability`), `staged_parts` (not yet published), `staged_hours` (which hours they are of), `staged_videos`
-        (not yet archived), `staged_availability` (parts that are not yet published), `late_hours` (to be folded
+        (not yet archived), `staged_availability` (parts that are not yet published), `stale_hours` (to be compacted
         again), `unreadable` (name and reason of each broken file), `quarantined` (number of files set aside). Never
         raises for a broken file. What footers do not tell, `verify` does.
         """
@@ -493,11 +493,11 @@ class Vault:
                 found=found,
             )
 
-    def mark(self) -> Mark | None:
-        """The mark that this vault shares with a database; None before the first time."""
+    def sync_token(self) -> SyncToken | None:
+        """The sync token that this vault shares with a database; None before the first time."""
         try:
             found = json.loads(self._location.readable().read(layout.SCHEDULE).data)
-            return Mark(str(found["token"]), datetime.fromisoformat(found["marked_at"]))
+            return SyncToken(str(found["token"]), datetime.fromisoformat(found["at"]))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -507,9 +507,9 @@ class Vault:
                 key=layout.SCHEDULE,
             ) from error
 
-    def set_mark(self, mark: Mark) -> None:
-        """Write the mark that the database is to share."""
-        text = json.dumps({"token": mark.token, "marked_at": mark.at.isoformat()})
+    def set_sync_token(self, token: SyncToken) -> None:
+        """Write the sync token that the database is to share."""
+        text = json.dumps({"token": token.token, "at": token.at.isoformat()})
         self._location.writable().put(layout.SCHEDULE, text.encode())
 
     @property
@@ -528,8 +528,8 @@ class Vault:
 
     @contextmanager
     def _closed_hours(self) -> Iterator[None]:
-        """Keep other processes from sealing, folding, expiring and repairing."""
-        with self._storage.lock(layout.SERIES_LOCK, self.lock_timeout):
+        """Keep other processes from sealing, compacting, expiring and repairing."""
+        with self._storage.lock(layout.HISTORY_LOCK, self.lock_timeout):
             yield
 
     def _publisher(self) -> "Publisher":

@@ -38,11 +38,11 @@ export function diskUsage({ disk_usage: found }) {
 export function vault({ vault: found, now }) {
   const names = {
     hours: "hours (metrics/)",
-    series: "series",
+    history: "history",
     metadata: "titles (videos/)",
     roster: "roster",
     availability: "availability",
-    inbox: "inbox",
+    import_queue: "import queue",
     staged: "staged",
   };
   const rows = Object.entries(found.bytes).filter(([, size]) => size);

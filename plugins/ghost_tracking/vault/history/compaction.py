@@ -1,11 +1,11 @@
-"""Folding: closed days, then closed months, become files of `series/`.
+"""Compaction: closed days, then closed months, become files of `history/`.
 
 New files are written beside the old ones, read back, and compared hour by hour with what they were made of; then the
-index is replaced in one step, and only then the files that it no longer names are deleted. Whatever is killed in
-between leaves files that no index names, which a later run sweeps.
+manifest is replaced in one step, and only then the files that it no longer names are deleted. Whatever is killed in
+between leaves files that no manifest names, which a later run sweeps.
 
-One process folds at a time: under a lock where the storage has locks, else because the index is replaced only if
-nobody has replaced it meanwhile. An hour that changed while it was being folded is noted as late.
+One process compacts at a time: under a lock where the storage has locks, else because the manifest is replaced only if
+nobody has replaced it meanwhile. An hour that changed while it was being compacted is noted as stale.
 """
 
 import datetime as dt
@@ -21,17 +21,23 @@ import pyarrow as pa
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import MOST_POINTS_A_FILE, SeriesReader, SeriesWriter, beyond_series
-from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex, begun_at, load
+from ghost_tracking.vault.history.files import (
+    MOST_POINTS_A_FILE,
+    HistoryReader,
+    HistoryWriter,
+    beyond_history,
+    checksums_of,
+)
+from ghost_tracking.vault.history.manifest import HistoryManifest, load
+from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE, sweep
 from ghost_tracking.vault.listing import part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
-from ghost_tracking.vault.points.tables import Tally
-from ghost_tracking.vault.reports import FoldReport
+from ghost_tracking.vault.points.tables import Checksum
+from ghost_tracking.vault.reports import CompactReport
 from ghost_tracking.vault.storage import Storage, Version
 
 log = logging.getLogger(__name__)
 
-LEFTOVER_AGE: Final = timedelta(days=1)
 _LOCK_SECONDS: Final = 5.0
 _BATCH: Final = 64 * 1024
 """Points of one source that a merge holds at a time: a month of 31 days takes some 120 MB."""
@@ -42,90 +48,92 @@ Wanted = Callable[[Partition], bool]
 
 @dataclass(slots=True)
 class _Hours:
-    """What was read of `metrics/` for a fold: the points of each hour and the version of its file."""
+    """What was read of `metrics/` for a compaction: the points of each hour and the version of its file."""
 
-    tallies: dict[Partition, Tally] = field(default_factory=dict)
+    checksums: dict[Partition, Checksum] = field(default_factory=dict)
     versions: dict[Partition, Version] = field(default_factory=dict)
 
 
-class Folder:
-    """Makes series of closed days and months on one storage. The caller holds `layout.SERIES_LOCK`."""
+class Compactor:
+    """Makes the history of closed days and months on one storage. The caller holds `layout.HISTORY_LOCK`."""
 
     def __init__(self, storage: Storage, most_points_a_file: int = MOST_POINTS_A_FILE) -> None:
         self._storage = storage
         self._most_points = most_points_a_file
 
-    def fold(self, now: datetime, margin: timedelta, *, months: bool, keep_hours: bool) -> FoldReport:
-        """Fold what closed `margin` before `now`: late hours, then days, then (if `months`) months.
+    def compact(self, now: datetime, margin: timedelta, *, months: bool, keep_hours: bool) -> CompactReport:
+        """Compact what closed `margin` before `now`: stale hours, then days, then (if `months`) months.
 
-        A day with staged parts is not closed. Without `keep_hours`, hourly files go whose every point is in a series;
-        with it, only those of late hours that have less than the series: whoever reads them would take a part of an
-        hour for all of it.
+        A day with staged parts is not closed. Without `keep_hours`, hourly files go whose every point is in the
+        history; with it, only those of stale hours that have less than the history: whoever reads them would take a
+        part of an hour for all of it.
         """
-        report = FoldReport()
-        late = set(map(Partition.parse, load(self._storage)[0].late))
-        report += self._each(self._late_periods(), self._fold_late)
-        report += self._each(self._days_due(now - margin), self._fold_day)
+        report = CompactReport()
+        stale = set(map(Partition.parse, load(self._storage)[0].stale))
+        report += self._each(self._stale_periods(), self._compact_stale)
+        report += self._each(self._days_due(now - margin), self._compact_day)
         if months:
-            report += self._each(self._months_due(now - margin), self._fold_month)
-        report += self._drop_hours(late if keep_hours else None)
-        return report + FoldReport(leftovers_deleted=self._sweep(now - LEFTOVER_AGE))
+            report += self._each(self._months_due(now - margin), self._compact_month)
+        report += self._drop_hours(stale if keep_hours else None)
+        named = {each.path for each in load(self._storage)[0].files}
+        swept = sweep(self._storage, layout.HISTORY, named, now - LEFTOVER_AGE)
+        return report + CompactReport(leftovers_deleted=swept)
 
-    def rebuild(self, period: Period, sources: Collection[str], hours: Collection[Partition]) -> FoldReport:
-        """Make a period's series of these files of series and of these hours, whatever the index says of it."""
+    def rebuild(self, period: Period, sources: Collection[str], hours: Collection[Partition]) -> CompactReport:
+        """Make a period's history of these files of it and of these hours, whatever the manifest says of it."""
         seen = _Hours()
         chunks = [*map(self._file_chunks, sources), *(self._hour_chunks(hour, seen) for hour in hours)]
         everything = set(period.hours)
         return self._commit(period, chunks, {}, seen, taken=everything, measured=everything)
 
-    def indexed(self, sources: Mapping[Period, Collection[str]]) -> SeriesIndex:
-        """An index of new files that hold the points of these ones, by period; nobody sees it yet."""
-        index = SeriesIndex()
+    def manifest_of(self, sources: Mapping[Period, Collection[str]]) -> HistoryManifest:
+        """A manifest of new files that hold the points of these ones, by period; nobody sees it yet."""
+        manifest = HistoryManifest()
         for period, names in sources.items():
             everything = set(period.hours)
             chunks = [self._file_chunks(name) for name in names]
-            _, index = self._written(index, period, chunks, {}, _Hours(), taken=everything, measured=everything)
-        return index
+            _, manifest = self._written(manifest, period, chunks, {}, _Hours(), taken=everything, measured=everything)
+        return manifest
 
-    def forget(self, period: Period, gone: Wanted) -> FoldReport:
-        """Leave the hours that are `gone` out of a period's series; without any left, the period goes."""
-        index, _ = load(self._storage)
-        left = {hour: each for hour, each in index.tallies(period).items() if not gone(hour)}
-        chunks = [_without(self._file_chunks(each.path), gone) for each in index.files_of(period)] if left else []
+    def forget(self, period: Period, gone: Wanted) -> CompactReport:
+        """Leave the hours that are `gone` out of a period's history; without any left, the period goes."""
+        manifest, _ = load(self._storage)
+        left = {hour: each for hour, each in manifest.checksums(period).items() if not gone(hour)}
+        chunks = [_without(self._file_chunks(each.path), gone) for each in manifest.files_of(period)] if left else []
         return self._commit(period, chunks, left, _Hours(), taken=set(filter(gone, period.hours)))
 
-    def _each(self, periods: Iterable[Period], work: Callable[[Period], FoldReport]) -> FoldReport:
-        """A period that cannot be folded is reported and stops no other."""
-        report = FoldReport()
+    def _each(self, periods: Iterable[Period], work: Callable[[Period], CompactReport]) -> CompactReport:
+        """A period that cannot be compacted is reported and stops no other."""
+        report = CompactReport()
         for period in periods:
             try:
                 report += work(period)
             except (UnreadableFileError, FileChangedError, OSError) as error:
-                problem = f"{period} could not be folded and is read from its hours: {error}"
+                problem = f"{period} could not be compacted and is read from its hours: {error}"
                 log.error(problem)
-                report += FoldReport(failed=(period,), problems=(problem,))
+                report += CompactReport(failed=(period,), problems=(problem,))
         return report
 
-    def _late_periods(self) -> list[Period]:
-        index, _ = load(self._storage)
-        return [period for period in index.periods if self._settled(index.late_hours(period))]
+    def _stale_periods(self) -> list[Period]:
+        manifest, _ = load(self._storage)
+        return [period for period in manifest.periods if self._all_published(manifest.stale_hours(period))]
 
-    def _fold_late(self, period: Period) -> FoldReport:
-        index, _ = load(self._storage)
-        seen, late = _Hours(), index.late_hours(period)
-        chunks = [self._file_chunks(each.path) for each in index.files_of(period)]
-        chunks += [self._hour_chunks(hour, seen) for hour in late]
-        known = {hour: each for hour, each in index.tallies(period).items() if hour not in late}
-        return self._commit(period, chunks, known, seen, taken=set(late), measured=set(late), drops=True)
+    def _compact_stale(self, period: Period) -> CompactReport:
+        manifest, _ = load(self._storage)
+        seen, stale = _Hours(), manifest.stale_hours(period)
+        chunks = [self._file_chunks(each.path) for each in manifest.files_of(period)]
+        chunks += [self._hour_chunks(hour, seen) for hour in stale]
+        known = {hour: each for hour, each in manifest.checksums(period).items() if hour not in stale}
+        return self._commit(period, chunks, known, seen, taken=set(stale), measured=set(stale), drops=True)
 
     def _days_due(self, before: datetime) -> list[Period]:
-        index, _ = load(self._storage)
+        manifest, _ = load(self._storage)
         days = [Period.day(date) for date in published_dates(self._storage)]
         busy = {hour.date for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
-        due = [day for day in days if day.ends_at <= before and not index.holds(day.first) and day.first not in busy]
+        due = [day for day in days if day.ends_at <= before and not manifest.holds(day.first) and day.first not in busy]
         return [day for day in due if self._hours_of(day.first)]
 
-    def _fold_day(self, day: Period) -> FoldReport:
+    def _compact_day(self, day: Period) -> CompactReport:
         seen = _Hours()
         hours = self._hours_of(day.first)
         return self._commit(day, [self._hour_chunks(hour, seen) for hour in hours], {}, seen, taken=set(day.hours))
@@ -139,106 +147,100 @@ class Folder:
         return there
 
     def _months_due(self, before: datetime) -> list[Period]:
-        index, _ = load(self._storage)
-        days = [each for each in (Period.parse(each.period) for each in index.files) if not each.is_month]
+        manifest, _ = load(self._storage)
+        days = [each for each in (Period.parse(each.period) for each in manifest.files) if not each.is_month]
         months = sorted({Period.month(day.first) for day in days})
         candidates = {date for month in months for date in month.dates}
-        unfolded = {
+        uncompacted = {
             date
             for date in published_dates(self._storage)
-            if date in candidates and not index.holds(date) and self._hours_of(date)
+            if date in candidates and not manifest.holds(date) and self._hours_of(date)
         }
-        busy = {Partition.parse(path).date for path in index.late}
+        busy = {Partition.parse(path).date for path in manifest.stale}
         return [
             month
             for month in months
             if month.ends_at <= before
-            and not (unfolded | busy).intersection(month.dates)
-            and self._settled(month.hours)
+            and not (uncompacted | busy).intersection(month.dates)
+            and self._all_published(month.hours)
         ]
 
-    def _fold_month(self, month: Period) -> FoldReport:
-        index, _ = load(self._storage)
-        chunks = [self._file_chunks(each.path) for each in index.files_of(month)]
-        return self._commit(month, chunks, index.tallies(month), _Hours(), taken=set())
+    def _compact_month(self, month: Period) -> CompactReport:
+        manifest, _ = load(self._storage)
+        chunks = [self._file_chunks(each.path) for each in manifest.files_of(month)]
+        return self._commit(month, chunks, manifest.checksums(month), _Hours(), taken=set())
 
     def _commit(
         self,
         period: Period,
         chunks: list[Chunks],
-        known: Mapping[Partition, Tally],
+        known: Mapping[Partition, Checksum],
         seen: _Hours,
         *,
         taken: set[Partition],
         measured: Collection[Partition] = (),
         drops: bool = False,
-    ) -> FoldReport:
-        """Write, read back, compare, replace the index, delete what it no longer names.
+    ) -> CompactReport:
+        """Write, read back, compare, replace the manifest, delete what it no longer names.
 
         `known` are the points that each hour must have in the new files, beside those that `seen` meets on the way;
         of `measured` hours only the merge knows which points they have. With `drops`, hours whose files have less than
-        the new files are dropped in the same step: nobody takes one for whole, and `_drop_hours` deletes it.
+        the new files are made compacted-only in the same step: nobody takes one for whole, and `_drop_hours` deletes
+        it.
         """
-        index, version = load(self._storage)
+        manifest, version = load(self._storage)
         if version is None:  # never a file without it
-            index.replace(self._storage, layout.SERIES_MANIFEST, expecting=None)
-            index, version = load(self._storage)
-        writer, after = self._written(index, period, chunks, known, seen, taken=taken, measured=measured)
+            manifest.replace(self._storage, layout.HISTORY_MANIFEST, expecting=None)
+            manifest, version = load(self._storage)
+        writer, after = self._written(manifest, period, chunks, known, seen, taken=taken, measured=measured)
         if drops:
-            after = after.with_dropped(
-                hour for hour, each in seen.tallies.items() if not after.is_whole(hour, each.rows)
+            after = after.with_compacted_only(
+                hour for hour, each in seen.checksums.items() if not after.is_whole(hour, each.rows)
             )
         # when this fails, only a later sweep can tell that nobody names what was written
-        after.replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+        after.replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
         self._note_changed(seen)
         named = {each.path for each in after.files}
-        self._storage.delete(each.path for each in index.files if each.path not in named)
+        self._storage.delete(each.path for each in manifest.files if each.path not in named)
         written = writer.files
-        return FoldReport(
-            folded=(period,), points=sum(each.points for each in written), bytes=sum(each.bytes for each in written)
+        return CompactReport(
+            compacted=(period,), points=sum(each.points for each in written), bytes=sum(each.bytes for each in written)
         )
 
     def _written(
         self,
-        index: SeriesIndex,
+        manifest: HistoryManifest,
         period: Period,
         chunks: list[Chunks],
-        known: Mapping[Partition, Tally],
+        known: Mapping[Partition, Checksum],
         seen: _Hours,
         *,
         taken: set[Partition],
         measured: Collection[Partition],
-    ) -> tuple[SeriesWriter, SeriesIndex]:
-        """Write and compare; the index that names what was written, which nobody sees yet."""
-        log.info("Folding %s", period)
-        merged: dict[Partition, Tally] = {}
-        writer = SeriesWriter(self._storage, period, self._most_points)
+    ) -> tuple[HistoryWriter, HistoryManifest]:
+        """Write and compare; the manifest that names what was written, which nobody sees yet."""
+        log.info("Compacting %s", period)
+        merged: dict[Partition, Checksum] = {}
+        writer = HistoryWriter(self._storage, period, self._most_points)
         with writer.discarding():
             for table in tables.merge_sorted(chunks):
                 writer.write(table)
-                tables.add_tallies(merged, tables.tally(tables.of_hours(table, measured)) if measured else {})
+                tables.add_checksums(merged, tables.checksums(tables.of_hours(table, measured)) if measured else {})
             written = writer.close()
-            found = self._read_back(written)
-            _require_equal(period, {**seen.tallies, **known, **merged}, found)
-        return writer, index.with_period(period, written, found, taken)
-
-    def _read_back(self, written: Iterable[SeriesFile]) -> dict[Partition, Tally]:
-        found: dict[Partition, Tally] = {}
-        for each in written:
-            for table in SeriesReader(self._storage, each.path).batches(_BATCH):
-                tables.add_tallies(found, tables.tally(table))
-        return found
+            found = checksums_of(self._storage, (each.path for each in written))
+            _require_equal(period, {**seen.checksums, **known, **merged}, found)
+        return writer, manifest.with_period(period, written, found, taken)
 
     def _note_changed(self, seen: _Hours) -> None:
-        """Hours that somebody has published while they were being folded are late."""
+        """Hours that somebody has published while they were being compacted are stale."""
         changed = [
             hour for hour, version in seen.versions.items() if self._storage.version(layout.stats(hour)) != version
         ]
         if changed:
-            index, version = load(self._storage)
-            index.with_late(changed).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+            manifest, version = load(self._storage)
+            manifest.with_stale(changed).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
 
-    def _settled(self, hours: Iterable[Partition]) -> bool:
+    def _all_published(self, hours: Iterable[Partition]) -> bool:
         """Whether there are hours, and none has parts that are not proven to be published."""
         chosen = set(hours)
         return bool(chosen) and not any(
@@ -246,55 +248,55 @@ class Folder:
         )
 
     def _file_chunks(self, key: str) -> Chunks:
-        return SeriesReader(self._storage, key).batches(_BATCH)
+        return HistoryReader(self._storage, key).batches(_BATCH)
 
     def _hour_chunks(self, hour: Partition, seen: _Hours) -> Chunks:
         blob = self._storage.read(layout.stats(hour))
         seen.versions[hour] = blob.version
         try:
             for table in files.sorted_chunks(blob.data, hour):
-                tables.add_tallies(seen.tallies, tables.tally(table))
+                tables.add_checksums(seen.checksums, tables.checksums(table))
                 yield table
         except UnreadableFileError as error:
             raise type(error)(
                 f"{layout.stats(hour)} cannot be read: {error.message}", key=layout.stats(hour)
             ) from error
 
-    def _drop_hours(self, late: Set[Partition] | None) -> FoldReport:
-        """Delete the hourly files whose points are all in the series; the index says so before they go.
+    def _drop_hours(self, stale: Set[Partition] | None) -> CompactReport:
+        """Delete the hourly files whose points are all in the history; the manifest says so before they go.
 
-        Where hours are kept, only those of `late` and of dropped hours that have less than the series.
+        Where hours are kept, only those of `stale` and of compacted-only hours that have less than the history.
         """
-        index, version = load(self._storage)
-        dates = set(index.days) if late is None else _dates(index, late)
+        manifest, version = load(self._storage)
+        dates = set(manifest.days) if stale is None else _dates(manifest, stale)
         covered = {
             hour: seen
             for date in published_dates(self._storage)
             if date.isoformat() in dates
             for hour in self._hours_of(date)
-            if late is None or hour in late or index.is_dropped(hour)
-            if (seen := self._version_covered(hour, index, whole=late is None)) is not None
+            if stale is None or hour in stale or manifest.is_compacted_only(hour)
+            if (seen := self._version_covered(hour, manifest, whole=stale is None)) is not None
         }
         if covered:
-            index.with_dropped(covered).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
-        return FoldReport(hours_dropped=sum(self._drop(hour, seen) for hour, seen in covered.items()))
+            manifest.with_compacted_only(covered).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
+        return CompactReport(hours_deleted=sum(self._drop(hour, seen) for hour, seen in covered.items()))
 
-    def _version_covered(self, hour: Partition, index: SeriesIndex, *, whole: bool) -> Version | None:
-        """The version of an hour's file if all its points are in the series, to the last one; else None.
+    def _version_covered(self, hour: Partition, manifest: HistoryManifest, *, whole: bool) -> Version | None:
+        """The version of an hour's file if all its points are in the history, to the last one; else None.
 
         Of one that has all that they have, only if `whole` ones are to go.
         """
-        if index.is_late(hour) or part_names(self._storage, hour):
+        if manifest.is_stale(hour) or part_names(self._storage, hour):
             return None
         try:
             blob = self._storage.read(layout.stats(hour))
             points = files.decode(blob.data, hour)
-            known = index.tally(hour) or Tally(0, 0)
+            known = manifest.checksum(hour) or Checksum(0, 0)
             if points.num_rows >= known.rows:
-                same = tables.tally(points).get(hour, Tally(0, 0)) == known
+                same = tables.checksums(points).get(hour, Checksum(0, 0)) == known
                 return blob.version if whole and same else None
             # a part of the hour: what came late after its file had gone
-            return None if beyond_series(self._storage, index, hour, points).num_rows else blob.version
+            return None if beyond_history(self._storage, manifest, hour, points).num_rows else blob.version
         except (UnreadableFileError, FileNotFoundError):
             return None
 
@@ -308,31 +310,21 @@ class Folder:
             return True
         return False
 
-    def _sweep(self, before: datetime) -> int:
-        """Delete files that no index names and that were begun before this moment; how many."""
-        index, _ = load(self._storage)
-        named = {each.path for each in index.files}
-        leftovers = [
-            key
-            for key, _ in self._storage.walk(layout.SERIES)
-            if key not in named and (begun := begun_at(key)) is not None and begun < before
-        ]
-        self._storage.delete(leftovers)
-        return len(leftovers)
 
-
-def _require_equal(period: Period, wanted: Mapping[Partition, Tally], found: Mapping[Partition, Tally]) -> None:
+def _require_equal(period: Period, wanted: Mapping[Partition, Checksum], found: Mapping[Partition, Checksum]) -> None:
     differing = sorted(hour for hour in wanted.keys() | found.keys() if wanted.get(hour) != found.get(hour))
     if differing:
         raise UnreadableFileError(
-            f"the new series of {period} do not hold what they were made of: {len(differing)} hour(s) differ, first "
+            f"the new history of {period} does not hold what they were made of: {len(differing)} hour(s) differ, first "
             f"{differing[0]}; nothing was replaced"
         )
 
 
-def _dates(index: SeriesIndex, late: Set[Partition]) -> set[str]:
-    """The folded dates of these and of dropped hours."""
-    return {hour.date.isoformat() for hour in late} | {name for name, day in index.days.items() if day.dropped}
+def _dates(manifest: HistoryManifest, stale: Set[Partition]) -> set[str]:
+    """The compacted dates of these and of compacted-only hours."""
+    return {hour.date.isoformat() for hour in stale} | {
+        name for name, day in manifest.days.items() if day.compacted_only
+    }
 
 
 def _without(chunks: Chunks, gone: Wanted) -> Chunks:

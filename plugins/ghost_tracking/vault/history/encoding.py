@@ -1,4 +1,4 @@
-"""Files of series: all points of a video one behind the other, in few bytes.
+"""Files of the history: all points of a video one behind the other, in few bytes.
 
 A row is a segment: consecutive points of one video that tell the same publish time. It holds its last point whole
 (`last_second`, `last_views` …), and how far each point before it is from the one that follows: `seconds_to_next`,
@@ -9,33 +9,19 @@ bytes gathered by place (BYTE_STREAM_SPLIT), take a third of the bytes that the 
 A count that YouTube did not show is null in its list. The gain of the last count shown before such ones leads to the
 segment's last count, or to 0 where that is null too. Fractions of seconds are null where there are none; `microseconds`
 is the list of those of all points.
-`flat` and `segments` are each other's inverse, to the bit.
+`decode` and `encode` are each other's inverse, to the bit.
 """
 
-import bisect
-import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from ghost_tracking.core.partitions import Partition, Period
-from ghost_tracking.errors import SchemaDriftError, UnreadableFileError
-from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex
-from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.points import tables
-from ghost_tracking.vault.points.tables import BROKEN, COUNTS, SCHEMA, Numbers, numbers
-from ghost_tracking.vault.storage import Storage
+from ghost_tracking.vault.points.tables import COUNTS, SCHEMA, Numbers, numbers
 
 _GAINS = pa.list_(pa.field("element", pa.int64()))
-SERIES_SCHEMA: Final = pa.schema(
+HISTORY_SCHEMA: Final = pa.schema(
     [
         pa.field("video_id", pa.string(), nullable=False),
         pa.field("published_second", pa.int64()),
@@ -57,44 +43,12 @@ LATEST: Final = ["video_id", "published_second", "published_microsecond", "last_
 ]
 """The columns of the last points of segments."""
 
-MOST_POINTS_A_FILE: Final = 24_000_000
-"""About 110 MB: object stores and query engines like files of 100 MB to 1 GB, and one is put together in memory."""
-
-_ROW_GROUP: Final = 10 * 1024
-"""Points that are read to find one video's."""
-
-_FEW: Final = 4
-"""Files that are read sooner one by one than threads are started."""
-
-_THREADS: Final = 4
-_HOURS_BATCH: Final = 1 << 19
-_BYTES_AT_A_TIME: Final = 256 * 2**20
-"""Of a file that is read whole, uncompressed: 51 row groups, which most batches have, take some 20 MB."""
-
 _SECOND: Final = 1_000_000
 _NULL: Final = np.iinfo(np.int64).min
-_LEAVES: Final = {field.name: f"{field.name}.list.element" for field in SERIES_SCHEMA if pa.types.is_list(field.type)}
-_NAMES: Final = {name: _LEAVES.get(name, name) for name in SERIES_SCHEMA.names}
-"""The columns as Parquet names them."""
-
-_SPLIT: Final = ["published_second", "last_second", *(f"last_{name}" for name in COUNTS), *_LEAVES]
-_HARD: Final = ["video_id", "seconds_to_next"]
-"""Columns that zstd makes 4 to 6 % smaller when it takes its time."""
-
-_WRITING: Final = {
-    "version": "2.6",
-    "compression": "zstd",
-    "compression_level": {_NAMES[name]: 15 if name in _HARD else 9 for name in _NAMES},
-    "use_dictionary": False,
-    "write_page_checksum": True,
-    "store_schema": False,
-    "write_statistics": ["video_id"],
-    "column_encoding": {_NAMES[name]: "BYTE_STREAM_SPLIT" if name in _SPLIT else "PLAIN" for name in _NAMES},
-}
 
 
-def segments(table: pa.Table) -> pa.Table:
-    """A table of points, sorted by key and each key once, as rows of `SERIES_SCHEMA`."""
+def encode(table: pa.Table) -> pa.Table:
+    """A table of points, sorted by key and each key once, as rows of `HISTORY_SCHEMA`."""
     count = table.num_rows
     moments, published = numbers(table["timestamp"]), numbers(table["published_at"], null=_NULL)
     ends = _ends(table, published)
@@ -113,11 +67,11 @@ def segments(table: pa.Table) -> pa.Table:
         column = table[name].combine_chunks()
         columns[f"last_{name}"] = column.take(pa.array(lasts))
         columns[f"{name}_to_next"] = _all_but_last(offsets, ends, _gains(column, ends), _nulls(column))
-    return pa.table([columns[name] for name in SERIES_SCHEMA.names], schema=SERIES_SCHEMA)
+    return pa.table([columns[name] for name in HISTORY_SCHEMA.names], schema=HISTORY_SCHEMA)
 
 
-def flat(rows: pa.Table) -> pa.Table:
-    """Rows of `SERIES_SCHEMA` as points, in their order."""
+def decode(rows: pa.Table) -> pa.Table:
+    """Rows of `HISTORY_SCHEMA` as points, in their order."""
     rows = rows.combine_chunks()
     steps = _column(rows, "seconds_to_next")
     lengths = pc.list_value_length(steps).to_numpy(zero_copy_only=False).astype(np.int64) + 1
@@ -219,7 +173,7 @@ def _nulls(column: pa.Array) -> Any:
 
 
 def _microseconds(offsets: Any, micros: Numbers, lasts: Any) -> pa.Array:
-    kind = SERIES_SCHEMA.field("microseconds").type
+    kind = HISTORY_SCHEMA.field("microseconds").type
     if not micros.any():
         return pa.nulls(len(lasts), kind)
     broken = np.logical_or.reduceat(micros != 0, offsets[:-1])
@@ -262,259 +216,3 @@ def _column(rows: pa.Table, name: str) -> pa.Array:
     """A column in one piece."""
     column = rows[name].combine_chunks()
     return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
-
-
-class SeriesWriter:
-    """Writes a period's points into new files, of which no manifest knows yet."""
-
-    def __init__(self, storage: Storage, period: Period, most_points: int = MOST_POINTS_A_FILE) -> None:
-        self.files: list[SeriesFile] = []
-        self._storage = storage
-        self._period = period
-        self._most_points = most_points
-        self._stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:12]}"
-        self._pending: list[pa.Table] = []
-        self._pending_points = 0
-        self._open: tuple[pa.BufferOutputStream, pq.ParquetWriter] | None = None
-        self._written = 0
-        self._borders: list[str] = []
-
-    def write(self, table: pa.Table) -> None:
-        """Add points, sorted by key, all of whose videos come after those that were added before."""
-        if table.num_rows:
-            self._pending.append(table)
-            self._pending_points += table.num_rows
-        if self._pending_points >= 16 * _ROW_GROUP:
-            self._flush()
-
-    def close(self) -> list[SeriesFile]:
-        """Store what is left; all files that were written."""
-        self._flush()
-        self._store()
-        return self.files
-
-    @contextmanager
-    def discarding(self) -> Iterator[None]:
-        """Delete what was written when the block fails."""
-        try:
-            yield
-        except Exception:
-            self._storage.delete(each.path for each in self.files)
-            raise
-
-    def _flush(self) -> None:
-        if not self._pending:
-            return
-        rows = segments(pa.concat_tables(self._pending))
-        self._pending, self._pending_points = [], 0
-        behind = np.cumsum(pc.list_value_length(rows["seconds_to_next"]).to_numpy() + 1)
-        start = 0
-        while start < rows.num_rows:
-            before = int(behind[start - 1]) if start else 0
-            end = max(start + 1, int(np.searchsorted(behind, before + _ROW_GROUP, side="right")))
-            self._write_group(rows.slice(start, end - start), int(behind[end - 1]) - before)
-            start = end
-
-    def _write_group(self, rows: pa.Table, points: int) -> None:
-        if self._open is None:
-            sink = pa.BufferOutputStream()
-            self._open = sink, pq.ParquetWriter(sink, SERIES_SCHEMA, **_WRITING)
-        self._open[1].write_table(rows.combine_chunks(), row_group_size=rows.num_rows)
-        self._written += points
-        self._borders += [rows["video_id"][0].as_py(), rows["video_id"][-1].as_py()]
-        if self._written >= self._most_points:
-            self._store()
-
-    def _store(self) -> None:
-        if self._open is None:
-            return
-        sink, writer = self._open
-        writer.close()
-        data = bytes(sink.getvalue())
-        key = layout.series(self._period, f"{self._stamp}-{len(self.files):03d}")
-        self._storage.put(key, data)
-        self.files.append(
-            SeriesFile(
-                path=key,
-                period=self._period.name,
-                points=self._written,
-                bytes=len(data),
-                first=self._borders[0],
-                last=self._borders[-1],
-            )
-        )
-        self._open, self._written, self._borders = None, 0, []
-
-
-_FOOTERS: Final[dict[tuple[str, str], tuple[pq.FileMetaData, list[str], list[str]]]] = {}
-_MOST_FOOTERS: Final = 256
-
-
-class SeriesReader:
-    """Reads one file of series. For single videos its footer is parsed once in a process: files never change.
-
-    Raises `UnreadableFileError`, naming the file, for a broken one, and FileNotFoundError for one that has been
-    folded anew meanwhile.
-    """
-
-    def __init__(self, storage: Storage, key: str) -> None:
-        self._storage = storage
-        self._key = key
-
-    def check(self) -> None:
-        """Read the footer anew; raises for a file that is not there or not intact at its end."""
-        _FOOTERS.pop((self._storage.place, self._key), None)
-        self._footer()
-
-    def segments(self, video_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
-        """The segments of these videos, by video and time; of `columns`, `video_id` among them (None: of all)."""
-        metadata, firsts, lasts = self._footer()
-        groups = sorted({group for each in video_ids for group in _groups_of(each, firsts, lasts)})
-        if not groups:
-            return pa.schema([SERIES_SCHEMA.field(name) for name in columns or SERIES_SCHEMA.names]).empty_table()
-        with self._naming_damage(), self._storage.open(self._key) as file:
-            known = pq.ParquetFile(file, metadata=metadata, page_checksum_verification=True, pre_buffer=False)
-            rows = known.read_row_groups(groups, columns=columns, use_threads=False)
-            return _only(rows, pc.is_in(rows["video_id"], pa.array(video_ids, pa.string())))
-
-    def batches(self, points: int) -> Iterator[pa.Table]:
-        """All points by key, in tables of about this many; a video's may go on in the next one."""
-        yield from (flat(rows) for rows in self._rows(max(1, points // _ROW_GROUP), None))
-
-    def lasts(self) -> pa.Table:
-        """The columns `LATEST` of all segments."""
-        return pa.concat_tables(self._rows(1 << 30, LATEST))
-
-    def _rows(self, groups: int, columns: Sequence[str] | None) -> Iterator[pa.Table]:
-        with self._naming_damage(), self._storage.open(self._key) as file:
-            # a footer is some 11 kB a row group in memory: whoever reads every file once does not leave all of them
-            found = self._opened(file)
-            for chosen in _together(found.metadata, groups):
-                yield found.read_row_groups(chosen, columns=columns)
-
-    def _footer(self) -> tuple[pq.FileMetaData, list[str], list[str]]:
-        place = self._storage.place, self._key
-        if place not in _FOOTERS:
-            with self._naming_damage(), self._storage.open(self._key) as file:
-                metadata = self._opened(file).metadata
-                groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-                ids = [group.column(0).statistics for group in groups]
-                if not all(each is not None and isinstance(each.min, str) for each in ids):
-                    raise UnreadableFileError("row groups that do not tell from which video to which they go")
-                footer = metadata, [each.min for each in ids], [each.max for each in ids]
-            while len(_FOOTERS) >= _MOST_FOOTERS:
-                _FOOTERS.pop(next(iter(_FOOTERS)), None)
-            _FOOTERS[place] = footer
-        return _FOOTERS[place]
-
-    @staticmethod
-    def _opened(file: Any) -> pq.ParquetFile:
-        return parquet.opened(file, SERIES_SCHEMA, parquet.SERIES, pre_buffer=False)
-
-    def _naming_damage(self) -> "_Naming":
-        return _Naming(self._key)
-
-
-class _Naming:
-    """Turns what pyarrow says of a broken file into an error that names it."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, UnreadableFileError) and error.facts.get("key"):
-            return
-        if isinstance(error, OSError) and error.errno is not None:
-            return  # the storage's trouble and not the file's
-        if isinstance(error, (*BROKEN, AttributeError, ArithmeticError, TypeError, UnreadableFileError)):
-            reason = str(error).partition("\n")[0][:200]
-            if isinstance(error, SchemaDriftError):
-                raise SchemaDriftError(f"{self._key} has {error.message}", key=self._key) from error
-            raise UnreadableFileError(f"{self._key} cannot be read: {reason}", key=self._key) from error
-
-
-def _together(metadata: pq.FileMetaData, most: int) -> Iterator[list[int]]:
-    """The row groups in order, so many at a time, or fewer where they are large."""
-    chosen, size = list[int](), 0
-    for number in range(metadata.num_row_groups):
-        more = metadata.row_group(number).total_byte_size
-        if chosen and (len(chosen) == most or size + more > _BYTES_AT_A_TIME):
-            yield chosen
-            chosen, size = [], 0
-        chosen.append(number)
-        size += more
-    if chosen:
-        yield chosen
-
-
-def _only(rows: pa.Table, chosen: pa.ChunkedArray) -> pa.Table:
-    """The chosen rows; those of one video stand together and need not be copied."""
-    places = np.flatnonzero(chosen.to_numpy())
-    start, end = (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
-    near = rows.slice(start, end - start)
-    return near if len(places) == end - start else near.filter(chosen.slice(start, end - start))
-
-
-def _groups_of(video_id: str, firsts: Sequence[str], lasts: Sequence[str]) -> Iterator[int]:
-    """The row groups that may hold this video: most often one."""
-    group = bisect.bisect_left(lasts, video_id)
-    while group < len(firsts) and firsts[group] <= video_id:
-        yield group
-        group += 1
-
-
-def points_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str]) -> pa.Table:
-    """The points of these videos in these files, file by file; raises as `SeriesReader`."""
-    readers = [SeriesReader(storage, key) for key in keys]
-    if len(readers) <= _FEW:
-        found = [each.segments(video_ids) for each in readers]
-    else:
-        with ThreadPoolExecutor(_THREADS) as threads:
-            found = list(threads.map(lambda each: each.segments(video_ids), readers))
-    return flat(pa.concat_tables([SERIES_SCHEMA.empty_table(), *found]))
-
-
-def points_of_hour(storage: Storage, index: SeriesIndex, hour: Partition) -> pa.Table:
-    """All that the series have of an hour, sorted by key; raises as `SeriesReader`."""
-    chunks = (
-        tables.of_hours(table, [hour])
-        for period in index.periods
-        if hour in period and hour in index.tallies(period)
-        for each in index.files_of(period)
-        for table in SeriesReader(storage, each.path).batches(_HOURS_BATCH)
-    )
-    return tables.sort(tables.concat(chunks))
-
-
-def beyond_series(storage: Storage, index: SeriesIndex, hour: Partition, points: pa.Table) -> pa.Table:
-    """Those of an hour's points that the series lack, sorted by key; raises as `SeriesReader`."""
-    ids = sorted(set(points["video_id"].to_pylist()))
-    keys = [each.path for period in index.periods if hour in period for each in index.files_of(period)]
-    return tables.without(tables.sort(points), points_of(storage, keys, ids))
-
-
-def newest_of_hour(storage: Storage, index: SeriesIndex, hour: Partition, until: datetime) -> datetime | None:
-    """The newest point up to `until` (aware), which is of this hour, the last one that has begun by then.
-
-    Only the last points of segments are read, unless later hours have points. Raises as `SeriesReader`.
-    """
-    keys = [each.path for period in index.periods if hour in period for each in index.files_of(period)]
-    lasts = latest_of(storage, keys, None)
-    ahead = pc.any(pc.greater(lasts["timestamp"], pa.scalar(until, lasts["timestamp"].type))).as_py()
-    return tables.newest(points_of_hour(storage, index, hour) if ahead else lasts, until)
-
-
-def latest_of(storage: Storage, keys: Iterable[str], video_ids: Sequence[str] | None) -> pa.Table:
-    """The last points of the segments of these videos (None: of all) in these files; raises as `SeriesReader`."""
-    readers = [SeriesReader(storage, key) for key in keys]
-    found = [each.lasts() if video_ids is None else each.segments(video_ids, LATEST) for each in readers]
-    return last_points(pa.concat_tables([SERIES_SCHEMA.empty_table().select(LATEST), *found]))
-
-
-def files_of_videos(files: Sequence[SeriesFile], video_ids: Sequence[str]) -> Mapping[SeriesFile, list[str]]:
-    """Which of these files may hold which of these videos."""
-    found = {each: [video for video in video_ids if each.first <= video <= each.last] for each in files}
-    return {each: videos for each, videos in found.items() if videos}

@@ -1,23 +1,24 @@
-"""The manifest of `series/`: which hours are folded, into which files, and which of them have changed since."""
+"""The manifest of `history/`: which hours are compacted, into which files, and which of them have changed since."""
 
 import datetime as dt
 import re
 from collections.abc import Collection, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Annotated, Final, Literal, Self
 
 import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ghost_tracking.core.partitions import Partition, Period
-from ghost_tracking.errors import FileChangedError, UnreadableFileError
+from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.kit.manifests import Count, Manifest
-from ghost_tracking.vault.points.tables import Tally, tally
+from ghost_tracking.vault.kit.caches import VersionCache
+from ghost_tracking.vault.kit.manifests import Count, Manifest, retry_overtaken
+from ghost_tracking.vault.kit.names import named_at
+from ghost_tracking.vault.points.tables import Checksum, checksums
 from ghost_tracking.vault.storage import Storage, Version
 
-_ATTEMPTS: Final = 5
-_NONE: Final = Tally(0, 0)
+_NONE: Final = Checksum(0, 0)
 _NAME: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}-\d{3,6}\.parquet", re.ASCII)
 _Hash = Annotated[str, Field(pattern=r"^(?:[0-9a-f]{16})?$")]
 _Hour = Annotated[int, Field(ge=0, le=23)]
@@ -34,7 +35,7 @@ def _hour(path: str) -> str:
     return path
 
 
-class SeriesFile(BaseModel):
+class HistoryFile(BaseModel):
     """A file of the points of a period, of the videos from `first` to `last`; its points and its size in bytes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,47 +49,51 @@ class SeriesFile(BaseModel):
 
     @model_validator(mode="after")
     def _is_of_its_period(self) -> Self:
-        """Stands where `series.SeriesWriter` puts the files of its period, and nowhere else."""
+        """Stands where `HistoryWriter` puts the files of its period, and nowhere else."""
         folder, _, name = self.path.rpartition("/")
-        if folder != f"{layout.SERIES}/{Period.parse(self.period).path}" or not _NAME.fullmatch(name):
-            raise ValueError(f"{self.path[:100]!r} is no file of the series of {self.period[:20]!r}")
+        if folder != f"{layout.HISTORY}/{Period.parse(self.period).path}" or not _NAME.fullmatch(name):
+            raise ValueError(f"{self.path[:100]!r} is no file of the history of {self.period[:20]!r}")
         return self
 
 
-class FoldedDay(BaseModel):
-    """Of each of the 24 hours of a day: how many points of it are in the series, and their hash (hexadecimal).
+class CompactedDay(BaseModel):
+    """Of each of the 24 hours of a day: how many points of it are in the history, and their hash (hexadecimal).
 
-    `dropped` are the hours whose file under `metrics/` was given up: one that stands there all the same is not whole.
+    `compacted_only` are the hours whose file under `metrics/` was given up: one that stands there all the same is not
+    whole.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rows: Annotated[tuple[Count, ...], Field(min_length=24, max_length=24)]
     hash: Annotated[tuple[_Hash, ...], Field(min_length=24, max_length=24)]
-    dropped: tuple[_Hour, ...] = ()
+    compacted_only: tuple[_Hour, ...] = ()
 
     @classmethod
-    def of(cls, date: dt.date, hours: Mapping[Partition, Tally], dropped: tuple[int, ...]) -> Self:
+    def of(cls, date: dt.date, hours: Mapping[Partition, Checksum], compacted_only: tuple[int, ...]) -> Self:
         """The day `date` of these hours."""
-        tallies = [hours.get(Partition(date, hour), _NONE) for hour in range(24)]
+        checksums = [hours.get(Partition(date, hour), _NONE) for hour in range(24)]
         return cls(
-            rows=tuple(each.rows for each in tallies),
-            hash=tuple(f"{each.hash:016x}" if each.rows else "" for each in tallies),
-            dropped=dropped,
+            rows=tuple(each.rows for each in checksums),
+            hash=tuple(f"{each.hash:016x}" if each.rows else "" for each in checksums),
+            compacted_only=compacted_only,
         )
 
-    def tally(self, hour: int) -> Tally:
-        """What is in the series of this hour."""
-        return Tally(self.rows[hour], int(self.hash[hour] or "0", 16))
+    def checksum(self, hour: int) -> Checksum:
+        """What is in the history of this hour."""
+        return Checksum(self.rows[hour], int(self.hash[hour] or "0", 16))
 
 
-class SeriesIndex(Manifest):
-    """What is folded. `late`: folded hours with points in `metrics/` that the series lacks, as paths of partitions."""
+class HistoryManifest(Manifest):
+    """What is compacted.
+
+    `stale`: compacted hours with points in `metrics/` that the history lacks, as paths of partitions.
+    """
 
     version: Literal[1] = 1
-    files: tuple[SeriesFile, ...] = ()
-    days: dict[Annotated[str, AfterValidator(_day)], FoldedDay] = Field(default_factory=dict)
-    late: tuple[Annotated[str, AfterValidator(_hour)], ...] = ()
+    files: tuple[HistoryFile, ...] = ()
+    days: dict[Annotated[str, AfterValidator(_day)], CompactedDay] = Field(default_factory=dict)
+    stale: tuple[Annotated[str, AfterValidator(_hour)], ...] = ()
 
     @property
     def periods(self) -> list[Period]:
@@ -97,108 +102,111 @@ class SeriesIndex(Manifest):
         return sorted(each for each in found if each.is_month or Period.month(each.first) not in found)
 
     def holds(self, date: dt.date) -> bool:
-        """Whether this date is folded."""
+        """Whether this date is compacted."""
         return date.isoformat() in self.days
 
-    def files_of(self, period: Period) -> list[SeriesFile]:
+    def files_of(self, period: Period) -> list[HistoryFile]:
         """The files of a period, and of days within it."""
         return [each for each in self.files if Period.parse(each.period) in period]
 
-    def late_hours(self, period: Period) -> list[Partition]:
-        """The late hours of a period, in order."""
-        return sorted(hour for hour in map(Partition.parse, self.late) if hour in period)
+    def stale_hours(self, period: Period) -> list[Partition]:
+        """The stale hours of a period, in order."""
+        return sorted(hour for hour in map(Partition.parse, self.stale) if hour in period)
 
-    def tallies(self, period: Period) -> dict[Partition, Tally]:
-        """What is in the series of each hour of a period; hours without points are absent."""
-        found: dict[Partition, Tally] = {}
+    def checksums(self, period: Period) -> dict[Partition, Checksum]:
+        """What is in the history of each hour of a period; hours without points are absent."""
+        found: dict[Partition, Checksum] = {}
         for date in period.dates:
             if (day := self.days.get(date.isoformat())) is not None:
-                found |= {Partition(date, hour): day.tally(hour) for hour in range(24) if day.rows[hour]}
+                found |= {Partition(date, hour): day.checksum(hour) for hour in range(24) if day.rows[hour]}
         return found
 
     def is_whole(self, hour: Partition, rows: int) -> bool:
-        """Whether a file of so many points under `metrics/` has all points of its hour, so that series have no more.
+        """Whether a file of so many points under `metrics/` has all points of its hour, so that the history has no
+        more.
 
         This is the one rule by which readers, recipes, `verify` and `repair` tell a whole hour from what somebody
-        left, restored or added of one: of a folded day, a file that is neither late nor dropped and has at least as
-        many points as the series. Those have all points of every hour that is not late, so as many are the same ones.
+        left, restored or added of one: of a compacted day, a file that is neither stale nor compacted-only and has at
+        least as many points as the history. Those have all points of every hour that is not stale, so as many are the
+        same ones.
         """
-        known = self.tally(hour)
-        return known is None or (rows >= known.rows and not self.is_late(hour) and not self.is_dropped(hour))
+        known = self.checksum(hour)
+        return known is None or (rows >= known.rows and not self.is_stale(hour) and not self.is_compacted_only(hour))
 
     def points(self, hour: Partition, rows: int, *, changed: bool) -> int:
         """How many points an hour has whose file has `rows`; `changed`: some may be in the file alone.
 
-        Too few where somebody had removed the file and more points came late than there were, until these are folded.
+        Too few where somebody had removed the file and more points came late than there were, until these are
+        compacted.
         """
-        known = self.tally(hour)
-        if known is None or (rows >= known.rows and not self.is_dropped(hour)):
+        known = self.checksum(hour)
+        if known is None or (rows >= known.rows and not self.is_compacted_only(hour)):
             return rows
         return known.rows + rows if changed else known.rows
 
-    def is_late(self, hour: Partition) -> bool:
-        """Whether its file may have points that the series lack."""
-        return hour.path in self._late
+    def is_stale(self, hour: Partition) -> bool:
+        """Whether its file may have points that the history lacks."""
+        return hour.path in self._stale
 
     @cached_property
-    def _late(self) -> frozenset[str]:
-        return frozenset(self.late)
+    def _stale(self) -> frozenset[str]:
+        return frozenset(self.stale)
 
-    def is_dropped(self, hour: Partition) -> bool:
-        """Whether the file of this hour was given up, so that the series alone have all its points."""
-        return hour.hour in self._dropped_of(hour.date)
+    def is_compacted_only(self, hour: Partition) -> bool:
+        """Whether the file of this hour was given up, so that the history alone has all its points."""
+        return hour.hour in self._compacted_only_of(hour.date)
 
-    def _dropped_of(self, date: dt.date) -> tuple[int, ...]:
+    def _compacted_only_of(self, date: dt.date) -> tuple[int, ...]:
         day = self.days.get(date.isoformat())
-        return day.dropped if day is not None else ()
+        return day.compacted_only if day is not None else ()
 
-    def not_dropped(self, hour: Partition) -> Self:
-        """The same with this hour, of a folded day, no longer dropped."""
+    def not_compacted_only(self, hour: Partition) -> Self:
+        """The same with this hour, of a compacted day, no longer compacted-only."""
         name = hour.date.isoformat()
-        dropped = tuple(each for each in self.days[name].dropped if each != hour.hour)
+        compacted_only = tuple(each for each in self.days[name].compacted_only if each != hour.hour)
         return self.model_copy(
-            update={"days": self.days | {name: self.days[name].model_copy(update={"dropped": dropped})}}
+            update={"days": self.days | {name: self.days[name].model_copy(update={"compacted_only": compacted_only})}}
         )
 
     def last_hour(self, until: dt.datetime) -> Partition | None:
         """The last hour with points that has begun by `until` (aware); None where there is none."""
         for period in reversed(self.periods):
-            if begun := [hour for hour in self.tallies(period) if hour.starts_at <= until]:
+            if begun := [hour for hour in self.checksums(period) if hour.starts_at <= until]:
                 return max(begun)
         return None
 
-    def with_dropped(self, hours: Iterable[Partition]) -> Self:
-        """The same with these hours, all of folded days, dropped."""
+    def with_compacted_only(self, hours: Iterable[Partition]) -> Self:
+        """The same with these hours, all of compacted days, compacted-only."""
         days = dict(self.days)
         for hour in hours:
             name = hour.date.isoformat()
-            dropped = tuple(sorted({*days[name].dropped, hour.hour}))
-            days[name] = days[name].model_copy(update={"dropped": dropped})
+            compacted_only = tuple(sorted({*days[name].compacted_only, hour.hour}))
+            days[name] = days[name].model_copy(update={"compacted_only": compacted_only})
         return self.model_copy(update={"days": days})
 
-    def tally(self, hour: Partition) -> Tally | None:
-        """What is in the series of an hour; None where its day is not folded."""
+    def checksum(self, hour: Partition) -> Checksum | None:
+        """What is in the history of an hour; None where its day is not compacted."""
         day = self.days.get(hour.date.isoformat())
-        return None if day is None else day.tally(hour.hour)
+        return None if day is None else day.checksum(hour.hour)
 
-    def with_late(self, hours: Iterable[Partition]) -> Self:
-        """The same with these hours late."""
-        return self.model_copy(update={"late": tuple(sorted({*self.late, *(hour.path for hour in hours)}))})
+    def with_stale(self, hours: Iterable[Partition]) -> Self:
+        """The same with these hours stale."""
+        return self.model_copy(update={"stale": tuple(sorted({*self.stale, *(hour.path for hour in hours)}))})
 
-    def with_file(self, each: SeriesFile, files: Collection[SeriesFile], gone: Mapping[Partition, Tally]) -> Self:
+    def with_file(self, each: HistoryFile, files: Collection[HistoryFile], gone: Mapping[Partition, Checksum]) -> Self:
         """The same with other files in the place of one, which have all its points but those that are `gone`.
 
-        A day of which no point is left is no longer folded.
+        A day of which no point is left is no longer compacted.
         """
         days = dict(self.days)
         for date in {hour.date for hour in gone}:
             day = days[date.isoformat()]
-            left = {Partition(date, hour): day.tally(hour) for hour in range(24) if day.rows[hour]}
+            left = {Partition(date, hour): day.checksum(hour) for hour in range(24) if day.rows[hour]}
             for hour in [hour for hour in gone if hour.date == date]:
                 rows, sums = left[hour].rows - gone[hour].rows, (left[hour].hash - gone[hour].hash) % 2**64
-                left[hour] = Tally(rows, sums)
-            if any(tally.rows for tally in left.values()):
-                days[date.isoformat()] = FoldedDay.of(date, left, day.dropped)
+                left[hour] = Checksum(rows, sums)
+            if any(each.rows for each in left.values()):
+                days[date.isoformat()] = CompactedDay.of(date, left, day.compacted_only)
             else:
                 del days[date.isoformat()]
         kept = [other for other in self.files if other != each]
@@ -209,78 +217,65 @@ class SeriesIndex(Manifest):
     def with_period(
         self,
         period: Period,
-        files: Collection[SeriesFile],
-        hours: Mapping[Partition, Tally],
+        files: Collection[HistoryFile],
+        hours: Mapping[Partition, Checksum],
         taken: Iterable[Partition],
     ) -> Self:
-        """The same with a period folded anew, in the place of whatever covers its dates; `taken` are no longer late.
+        """The same with a period compacted anew, in the place of whatever covers its dates; `taken` are no longer
+        stale.
 
-        Where no point is left, the period is no longer folded.
+        Where no point is left, the period is no longer compacted.
         """
         kept = [each for each in self.files if Period.parse(each.period) not in period]
         days = {name: day for name, day in self.days.items() if dt.date.fromisoformat(name) not in period.dates}
         dates = sorted({hour.date for hour in hours})
-        days |= {date.isoformat(): FoldedDay.of(date, hours, self._dropped_of(date)) for date in dates}
+        days |= {date.isoformat(): CompactedDay.of(date, hours, self._compacted_only_of(date)) for date in dates}
         gone = {hour.path for hour in taken}
         return self.model_copy(
             update={
                 "files": tuple(sorted([*kept, *files], key=lambda each: (each.period, each.first))),
                 "days": dict(sorted(days.items())),
-                "late": tuple(path for path in self.late if path not in gone),
+                "stale": tuple(path for path in self.stale if path not in gone),
             }
         )
 
 
-def load(storage: Storage) -> tuple[SeriesIndex, Version | None]:
-    """The index as it stands, and its version for replacing it.
+def load(storage: Storage) -> tuple[HistoryManifest, Version | None]:
+    """The manifest as it stands, and its version for replacing it.
 
     UnreadableFileError for a damaged one, and where one is missing from beside its files.
     """
-    index, version = SeriesIndex.load(storage, layout.SERIES_MANIFEST)
-    if version is None and any(begun_at(key) for key, _ in storage.walk(layout.SERIES)):
-        index, version = SeriesIndex.load(storage, layout.SERIES_MANIFEST)  # has it come meanwhile, before its files?
+    manifest, version = HistoryManifest.load(storage, layout.HISTORY_MANIFEST)
+    if version is None and any(named_at(key) for key, _ in storage.walk(layout.HISTORY)):
+        manifest, version = HistoryManifest.load(
+            storage, layout.HISTORY_MANIFEST
+        )  # has it come meanwhile, before its files?
         if version is None:
             raise UnreadableFileError(
-                f"{layout.SERIES_MANIFEST} is missing from beside its files: restore it from a backup, or repair the "
+                f"{layout.HISTORY_MANIFEST} is missing from beside its files: restore it from a backup, or repair the "
                 "vault",
-                key=layout.SERIES_MANIFEST,
+                key=layout.HISTORY_MANIFEST,
             )
-    return index, version
+    return manifest, version
 
 
-def begun_at(key: str) -> dt.datetime | None:
-    """When a file of series was begun, by its name; None for what is no file of ours."""
-    name = key.rsplit("/", 1)[-1]
-    try:
-        stamp = dt.datetime.strptime(name[:15], "%Y%m%dT%H%M%S").replace(tzinfo=dt.UTC)
-    except ValueError:
-        return None
-    return stamp if name.endswith(layout.SUFFIX) else None
+_PARSED: Final = VersionCache[HistoryManifest](most=256)
 
 
-_KNOWN: Final[dict[str, tuple[Version | None, SeriesIndex]]] = {}
-
-
-def current(storage: Storage) -> tuple[SeriesIndex, Version | None]:
+def current(storage: Storage) -> tuple[HistoryManifest, Version | None]:
     """As `load`, for readers: parsed once for each version."""
-    version = storage.version(layout.SERIES_MANIFEST)
-    known = _KNOWN.get(storage.place)
-    if known is None or known[0] != version:
-        index, version = load(storage)
-        known = _KNOWN[storage.place] = (version, index)
-    return known[1], known[0]
+    key = layout.HISTORY_MANIFEST
+    return _PARSED.get(storage, key, storage.version(key), partial(load, storage))
 
 
-def mark_late(storage: Storage, partition: Partition, published: pa.Table) -> None:
-    """Note that this hour is late, if it is folded and its published points are not those in the series."""
-    for _ in range(_ATTEMPTS):
-        index, version = load(storage)
-        same = index.tallies(Period.day(partition.date)).get(partition) == tally(published).get(partition)
-        if not index.holds(partition.date) or same or partition.path in index.late:
-            return
-        try:
-            index.with_late([partition]).replace(storage, layout.SERIES_MANIFEST, expecting=version)
-        except FileChangedError:
-            continue
-        return
-    raise FileChangedError(f"{layout.SERIES_MANIFEST} is being replaced over and over", key=layout.SERIES_MANIFEST)
+def mark_stale(storage: Storage, partition: Partition, published: pa.Table) -> None:
+    """Note that this hour is stale, if it is compacted and its published points are not those in the history."""
+    points = checksums(published).get(partition)
+
+    def note() -> None:
+        manifest, version = load(storage)
+        same = manifest.checksums(Period.day(partition.date)).get(partition) == points
+        if manifest.holds(partition.date) and not same and not manifest.is_stale(partition):
+            manifest.with_stale([partition]).replace(storage, layout.HISTORY_MANIFEST, expecting=version)
+
+    retry_overtaken(note)

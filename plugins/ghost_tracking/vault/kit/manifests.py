@@ -3,16 +3,28 @@
 Files that a manifest names are never changed: a new set of files is written under new names, the manifest is
 replaced, and only then are the old ones deleted. Whoever read the former manifest and finds a file gone loads it anew.
 
+Where two writers meet, the second finds its version gone and begins anew: `edit` does that for one file that is read,
+changed and replaced, `retry_overtaken` for work that takes more than that.
+
 Others may be able to write where the vault is, so a manifest is read as foreign text: it is damaged where a name in it
 has another form than the layer writes.
 """
 
-from typing import Annotated, Self
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Annotated, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault.storage import Storage, Version
+
+ATTEMPTS: Final = 8
+"""So often something is tried while others replace the same file all the time: for 6 seconds at the most."""
+
+Content = TypeVar("Content")
+Result = TypeVar("Result")
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 """A number of points, videos or bytes."""
@@ -42,4 +54,49 @@ class Manifest(BaseModel):
 
     def replace(self, storage: Storage, key: str, *, expecting: Version | None) -> None:
         """Put this one in the place of the version that was loaded; FileChangedError when that is gone."""
-        storage.replace(key, self.model_dump_json(exclude_defaults=True).encode(), expecting=expecting)
+        storage.replace(key, self.encoded(), expecting=expecting)
+
+    def encoded(self) -> bytes:
+        """The file's content."""
+        return self.model_dump_json(exclude_defaults=True).encode()
+
+
+def retry_overtaken(work: Callable[[], Result], *, also: type[Exception] = FileChangedError) -> Result:
+    """Do `work`, and again when somebody else has replaced the file that it builds on; FileChangedError at last.
+
+    `also` is another error that tells of that.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception_type((FileChangedError, also)),
+        wait=wait_random_exponential(0.05, max=2),  # where there are no locks, two writers must get out of step
+        stop=stop_after_attempt(ATTEMPTS),
+        reraise=True,
+    )
+    return retrying(work)
+
+
+def edit(
+    storage: Storage,
+    key: str,
+    load: Callable[[], tuple[Content, Version | None]],
+    change: Callable[[Content], Content],
+    encode: Callable[[Content], bytes],
+    lock: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> tuple[Content, Content]:
+    """Replace what `load` reads of a file by what `change` makes of it, in one step; what it was, and what it is.
+
+    Changed anew when somebody else was faster, and so `change` may be called several times. `lock` is held for the
+    replacement alone. Raises as `load` and `change` do, and as `retry_overtaken`.
+    """
+
+    def edited() -> tuple[Content, Content]:
+        before, version = load()
+        after = change(before)
+        if after is before or after == before:
+            storage.sync(key)  # whoever wrote it may have been killed before it was sure to survive a power cut
+        else:
+            with lock():
+                storage.replace(key, encode(after), expecting=version)
+        return before, after
+
+    return retry_overtaken(edited)

@@ -4,52 +4,22 @@ A layer is a kind of files, which is looked through one file at a time: by the s
 the ids alone. A file that has any of the videos is replaced as its own writers replace it, under their locks and by
 their manifests: whoever is killed in between leaves a vault that readers can use, and the same work done again
 finishes it. Nobody else's points change, and no position: where positions count (chunks of the roster, lists that are
-admitted), a neighbour's id takes the place of a forgotten one.
+imported), a neighbour's id takes the place of a forgotten one.
 
-Series go before hours: an hour's file with fewer points than its series would be taken for what came late after the
-file had gone, and be dropped by a fold that comes in between.
+The history goes before hours: an hour's file with fewer points than its history would be taken for what came late after
+the file had gone, and be deleted by a compaction that comes in between.
 """
 
-import logging
-import re
-from abc import ABC, abstractmethod
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from typing import ClassVar, Final
+from collections.abc import Callable, Collection
+from datetime import datetime
+from functools import partial
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-from ghost_tracking.core.partitions import Partition, Period
-from ghost_tracking.errors import FileChangedError, UnreadableFileError
-from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import SeriesReader, SeriesWriter
-from ghost_tracking.vault.history.manifest import begun_at, load
-from ghost_tracking.vault.import_queue import Inbox
-from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
-from ghost_tracking.vault.metadata import Archive
-from ghost_tracking.vault.metadata.files import naming_damage
-from ghost_tracking.vault.metadata.manifest import ArchiveManifest
-from ghost_tracking.vault.metadata.names import named_at
-from ghost_tracking.vault.points import files, tables
-from ghost_tracking.vault.points.tables import Tally
+from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.vault.import_queue import ImportQueue
+from ghost_tracking.vault.kit.manifests import retry_overtaken
+from ghost_tracking.vault.maintenance.layers import LAYERS, Layer, Wanted
 from ghost_tracking.vault.reports import ForgetReport, LayerReport
-from ghost_tracking.vault.roster_files import ChunkFiles
 from ghost_tracking.vault.storage import Storage
-
-log = logging.getLogger(__name__)
-
-LEFTOVER_AGE: Final = timedelta(days=1)
-"""Files that no manifest names are nobody's by then."""
-
-_ATTEMPTS: Final = 5
-_BATCH: Final = 64 * 1024
-_ID: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 Progress = Callable[[str, int, int], None]
 """Is told which layer is looked through, how many of its files were, and of how many."""
@@ -66,19 +36,19 @@ def forget(
 ) -> ForgetReport:
     """Take these videos out of every layer, or only count what each has of them.
 
-    With `since` (aware), only of what may have come since then: hours, series and months that meet that time, and all
-    that is staged, but neither the roster nor the lists in the inbox. Holds a file of an hour, a row group or some
-    65,000 points at a time. Raises PartitionBusyError where somebody else seals or folds.
+    With `since` (aware), only of what may have come since then: hours, history and months that meet that time, and all
+    that is staged, but neither the roster nor the lists in the import queue. Holds a file of an hour, a row group or
+    some 65,000 points at a time. Raises PartitionBusyError where somebody else seals or compacts.
     """
     wanted = Wanted(video_ids)
     layers = [kind(storage, wanted, lock_timeout, since) for kind in LAYERS if since is None or kind.may_get_more]
     report = ForgetReport(tuple(_look(layer, dry_run=dry_run, progress=progress) for layer in layers))
     if not dry_run:
-        Inbox(storage, lock_timeout).drop_empty()
+        ImportQueue(storage, lock_timeout).drop_empty()
     return report
 
 
-def _look(layer: "Layer", *, dry_run: bool, progress: Progress | None) -> LayerReport:
+def _look(layer: Layer, *, dry_run: bool, progress: Progress | None) -> LayerReport:
     keys = layer.keys()
     looked = held = rows = 0
     problems = []
@@ -86,9 +56,9 @@ def _look(layer: "Layer", *, dry_run: bool, progress: Progress | None) -> LayerR
         if progress is not None:
             progress(layer.name, number, len(keys))
         try:
-            found = _again(lambda key=key: _found(layer, key, dry_run=dry_run))  # type: ignore[misc]
+            found = retry_overtaken(partial(_found, layer, key, dry_run=dry_run))
         except FileNotFoundError:
-            continue  # merged or folded meanwhile: what was in it is looked for where it went
+            continue  # merged or compacted meanwhile: what was in it is looked for where it went
         except UnreadableFileError as error:
             problems.append(f"{error.message}: mend it or delete it, then forget these videos again")
             continue
@@ -98,416 +68,8 @@ def _look(layer: "Layer", *, dry_run: bool, progress: Progress | None) -> LayerR
     return LayerReport(layer.name, looked, held, rows, tuple(problems))
 
 
-def _found(layer: "Layer", key: str, *, dry_run: bool) -> int:
+def _found(layer: Layer, key: str, *, dry_run: bool) -> int:
     rows = layer.rows(key)
     if rows and not dry_run:
         layer.remove(key)
     return rows
-
-
-def _again(work: Callable[[], int]) -> int:
-    """Do it anew when somebody else has replaced the file meanwhile."""
-    retrying = Retrying(
-        retry=retry_if_exception_type(FileChangedError),
-        wait=wait_random_exponential(0.05, max=2),
-        stop=stop_after_attempt(_ATTEMPTS),
-        reraise=True,
-    )
-    return retrying(work)
-
-
-class Wanted:
-    """The videos that are looked for."""
-
-    def __init__(self, video_ids: Collection[str]) -> None:
-        self.ids = sorted(set(video_ids))
-        self.array = pa.array(self.ids, pa.string())
-        self._set = frozenset(self.ids)
-        self._lengths = sorted({len(each) for each in self.ids})
-
-    def __contains__(self, video_id: object) -> bool:
-        return video_id in self._set
-
-    def among(self, table: pa.Table) -> pa.ChunkedArray:
-        """For each row of a table whether it is about one of them."""
-        return pc.is_in(table["video_id"], self.array)
-
-    def left_of(self, table: pa.Table) -> pa.Table:
-        """The rows of a table that are about others."""
-        return table.filter(pc.invert(self.among(table)))
-
-    def rows_of(self, file: pq.ParquetFile) -> int:
-        """How many rows of a file with a column `video_id` are about them."""
-        found = 0
-        for number in range(file.num_row_groups):
-            if self.may_be_in(file.metadata.row_group(number)):
-                found += pc.sum(self.among(file.read_row_group(number, columns=["video_id"])), min_count=0).as_py()
-        return found
-
-    def named_in(self, text: str) -> bool:
-        """Whether a text, such as a line of a list, has one of the ids in it."""
-        return any(
-            word[start : start + length] in self._set
-            for word in _ID.findall(text)
-            for length in self._lengths
-            for start in range(len(word) - length + 1)
-        )
-
-    def may_be_in(self, group: pq.RowGroupMetaData) -> bool:
-        """Whether a row group may have any of them, by its statistics."""
-        column = next(
-            (group.column(n) for n in range(group.num_columns) if group.column(n).path_in_schema == "video_id"), None
-        )
-        statistics = None if column is None else column.statistics
-        if statistics is None or not statistics.has_min_max:
-            return True
-        place = bisect_left(self.ids, statistics.min)
-        return place < len(self.ids) and self.ids[place] <= statistics.max
-
-
-class Layer(ABC):
-    """A kind of files of the vault. `may_get_more`: a task that was under way may bring a video back into it."""
-
-    name: ClassVar[str]
-    may_get_more: ClassVar[bool] = True
-
-    def __init__(self, storage: Storage, wanted: Wanted, lock_timeout: float, since: datetime | None) -> None:
-        self._storage = storage
-        self._wanted = wanted
-        self._lock_timeout = lock_timeout
-        self._since = since
-
-    @abstractmethod
-    def keys(self) -> list[str]:
-        """The files to look through."""
-
-    @abstractmethod
-    def remove(self, key: str) -> None:
-        """Take the videos out of a file that has some; FileChangedError when somebody else was faster."""
-
-    def rows(self, key: str) -> int:
-        """How many rows of a file are about the videos.
-
-        Raises UnreadableFileError, naming the file, when that cannot be told, and FileNotFoundError when it is gone.
-        """
-        with self._opened(key) as file:
-            return self._wanted.rows_of(file)
-
-    @contextmanager
-    def _opened(self, key: str) -> Iterator[pq.ParquetFile]:
-        with naming_damage(key), self._storage.open(key) as handle:
-            file = parquet.opened(handle, None, parquet.ANY_LAYER)
-            if "video_id" not in file.schema_arrow.names:
-                raise UnreadableFileError("no column video_id")
-            yield file
-
-    def _walked(self, folder: str) -> list[str]:
-        return sorted(key for key, _ in self._storage.walk(folder))
-
-    def _rewritten(self, key: str) -> bytes | None:
-        """A small file without the videos, with all else that it says; None where nothing is left."""
-        with naming_damage(key):
-            file = parquet.opened(pa.BufferReader(self._storage.read(key).data), None, parquet.REWRITTEN)
-            table = self._wanted.left_of(file.read())
-        if not table.num_rows:
-            return None
-        sink = pa.BufferOutputStream()
-        notes = {name: text for name, text in (file.metadata.metadata or {}).items() if name != b"ARROW:schema"}
-        with pq.ParquetWriter(
-            sink,
-            table.schema.remove_metadata(),
-            version="2.6",
-            data_page_version="1.0",
-            compression="zstd",
-            write_page_checksum=True,
-            store_schema=False,
-        ) as writer:
-            writer.write_table(table.replace_schema_metadata(None))
-            if notes:
-                writer.add_key_value_metadata(notes)
-        return bytes(sink.getvalue())
-
-    def _put_rewritten(self, key: str) -> None:
-        data = self._rewritten(key)
-        if data is None:
-            self._storage.delete([key])
-        else:
-            self._storage.put(key, data)
-
-
-class StagedPoints(Layer):
-    """Parts stand until their hour is sealed, published or not: they go first, else they would be merged again."""
-
-    name = "staged points"
-
-    def keys(self) -> list[str]:
-        return [
-            layout.part(hour, name) for hour in staged_hours(self._storage) for name in part_names(self._storage, hour)
-        ]
-
-    def remove(self, key: str) -> None:
-        hour = Partition.parse(key.removeprefix(f"{layout.PARTS}/").rpartition("/")[0])
-        with self._storage.lock(layout.lock(hour), self._lock_timeout):
-            left = self._wanted.left_of(files.decode(self._storage.read(key).data, hour))
-            if left.num_rows:
-                # under its old name: a published file lists the parts that it has
-                self._storage.put(key, files.encode_part(left))
-            else:
-                self._storage.delete([key])
-
-
-class Hours(Layer):
-    """Published files, open and sealed."""
-
-    name = "hours"
-
-    def keys(self) -> list[str]:
-        return [layout.stats(hour) for hour in hours_between(self._storage, self._since, None)]
-
-    def remove(self, key: str) -> None:
-        hour = Partition.parse(key.removeprefix(f"{layout.METRICS}/").rpartition("/")[0])
-        with (
-            self._storage.lock(layout.SERIES_LOCK, self._lock_timeout),
-            self._storage.lock(layout.lock(hour), self._lock_timeout),
-        ):
-            blob = self._storage.read(key)
-            footer = files.read_footer(blob.data)
-            left = self._wanted.left_of(files.decode(blob.data, hour))
-            if not left.num_rows and not part_names(self._storage, hour):
-                self._storage.discard(key, expecting=blob.version)
-                return
-            encode = files.encode_sealed if footer.sealed else files.encode
-            self._storage.replace(key, encode(left, footer.parts), expecting=blob.version)
-
-
-class Series(Layer):
-    """Days and months by video, those too that no index names."""
-
-    name = "series"
-
-    def keys(self) -> list[str]:
-        keys = [key for key in self._walked(layout.SERIES) if key != layout.SERIES_MANIFEST]
-        return [key for key in keys if self._since is None or self._meets(key)]
-
-    def rows(self, key: str) -> int:
-        points = 0
-        with self._opened(key) as file:
-            for number in range(file.num_row_groups):
-                if self._wanted.may_be_in(file.metadata.row_group(number)):
-                    segments = file.read_row_group(number, columns=["video_id", "seconds_to_next"])
-                    found = segments.filter(self._wanted.among(segments))
-                    steps = pc.sum(pc.list_value_length(found["seconds_to_next"]), min_count=0).as_py()
-                    points += found.num_rows + int(steps)
-        return points
-
-    def remove(self, key: str) -> None:
-        with self._storage.lock(layout.SERIES_LOCK, self._lock_timeout):
-            index, version = load(self._storage)
-            each = next((file for file in index.files if file.path == key), None)
-            if each is None:
-                _delete_leftover(self._storage, key, begun_at(key))
-                return
-            kept: dict[Partition, Tally] = {}
-            gone: dict[Partition, Tally] = {}
-            writer = SeriesWriter(self._storage, Period.parse(each.period))
-            with writer.discarding():
-                for table in tables.merge_sorted([self._sorted_apart(key, kept, gone)]):
-                    writer.write(table)
-                written = writer.close()
-                _require_same(each.path, kept, _tally(self._storage, (file.path for file in written)))
-            # when this fails, only a later sweep can tell that nobody names what was written
-            index.with_file(each, written, gone).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
-            self._storage.delete([key])
-
-    def _sorted_apart(self, key: str, kept: dict[Partition, Tally], gone: dict[Partition, Tally]) -> Iterator[pa.Table]:
-        """The points of a file that stay; of both those and the others the tallies."""
-        for table in SeriesReader(self._storage, key).batches(_BATCH):
-            mask = self._wanted.among(table)
-            left = table.filter(pc.invert(mask))
-            tables.add_tallies(gone, tables.tally(table.filter(mask)))
-            tables.add_tallies(kept, tables.tally(left))
-            yield left
-
-    def _meets(self, key: str) -> bool:
-        try:
-            return Period.parse(key.split("/")[1].partition("=")[2]).meets(self._since, None)
-        except (ValueError, IndexError):
-            return True
-
-
-class StagedAvailability(Layer):
-    """Events that are not published yet."""
-
-    name = "staged availability"
-
-    def keys(self) -> list[str]:
-        return self._walked(layout.STAGED_AVAILABILITY)
-
-    def remove(self, key: str) -> None:
-        self._put_rewritten(key)
-
-
-class Availability(Layer):
-    """Months of events."""
-
-    name = "availability"
-
-    def keys(self) -> list[str]:
-        return self._walked(layout.AVAILABILITY)
-
-    def remove(self, key: str) -> None:
-        month = Period.parse(key.split("/")[1].partition("=")[2])
-        with self._storage.lock(layout.availability_lock(month), self._lock_timeout):
-            version = self._storage.version(key)
-            data = self._rewritten(key)
-            if data is not None:
-                self._storage.replace(key, data, expecting=version)
-            elif version is not None:
-                self._storage.discard(key, expecting=version)
-
-
-class StagedMetadata(Layer):
-    """Metadata that is not archived yet."""
-
-    name = "staged metadata"
-
-    def keys(self) -> list[str]:
-        return self._walked(layout.STAGED_VIDEOS)
-
-    def remove(self, key: str) -> None:
-        with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
-            self._put_rewritten(key)
-
-
-class Metadata(Layer):
-    """The archive."""
-
-    name = "metadata"
-
-    def keys(self) -> list[str]:
-        return [key for key in self._walked(layout.VIDEOS) if key != layout.VIDEOS_MANIFEST]
-
-    def remove(self, key: str) -> None:
-        name = key.removeprefix(f"{layout.VIDEOS}/")
-        if name in {file.name for file in ArchiveManifest.of(self._storage)[0].files}:
-            Archive(self._storage, self._lock_timeout).forget(name, self._wanted.ids)
-            return
-        with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
-            if name not in {file.name for file in ArchiveManifest.of(self._storage)[0].files}:
-                _delete_leftover(self._storage, key, named_at(name))
-
-
-class Roster(Layer):
-    """Chunks, those too that were retired. The caller has let the videos leave them: see `tasks.letting_go`."""
-
-    name = "roster"
-    may_get_more = False
-
-    def keys(self) -> list[str]:
-        return [layout.chunk(name) for name, _ in ChunkFiles(self._storage).names()]
-
-    def rows(self, key: str) -> int:
-        ids = ChunkFiles(self._storage).read(self._name(key)) if self._storage.version(key) is not None else []
-        return sum(1 for video_id in ids if video_id in self._wanted)
-
-    def remove(self, key: str) -> None:
-        ChunkFiles(self._storage).forget(self._name(key), self._wanted.ids)
-
-    @staticmethod
-    def _name(key: str) -> str:
-        return key.removeprefix(f"{layout.ROSTER}/").removesuffix(layout.SUFFIX)
-
-
-class Lists(Layer):
-    """Lists in the inbox, with their bad lines."""
-
-    name = "lists"
-    may_get_more = False
-
-    def keys(self) -> list[str]:
-        return [key for key in self._walked(layout.INBOX) if key != layout.INBOX_MANIFEST]
-
-    def rows(self, key: str) -> int:
-        with naming_damage(key), self._storage.open(key) as handle:
-            file = parquet.opened(handle, None, parquet.ANY_LAYER)
-            if "video_id" in file.schema_arrow.names:
-                return self._wanted.rows_of(file)
-            return sum(1 for text in file.read(columns=["text"])["text"].to_pylist() if self._wanted.named_in(text))
-
-    def remove(self, key: str) -> None:
-        inbox = Inbox(self._storage, self._lock_timeout)
-        inbox.forget(key.removeprefix(f"{layout.INBOX}/"), self._wanted.ids, self._wanted.named_in)
-
-
-class Sources(Layer):
-    """What listings have named; a file that is lost costs calls only."""
-
-    name = "sources"
-
-    def keys(self) -> list[str]:
-        return self._walked(layout.SOURCES)
-
-    def remove(self, key: str) -> None:
-        self._put_rewritten(key)
-
-
-class Quarantine(Layer):
-    """What could not be read, or could not then."""
-
-    name = "quarantine"
-
-    def keys(self) -> list[str]:
-        return self._walked(layout.QUARANTINE)
-
-    def rows(self, key: str) -> int:
-        if self._is_text(key):
-            return int(self._wanted.named_in(self._storage.read(key).data.decode("utf-8", "replace")))
-        return super().rows(key)
-
-    def remove(self, key: str) -> None:
-        if self._is_text(key):
-            self._storage.delete([key])
-        else:
-            self._put_rewritten(key)
-
-    @staticmethod
-    def _is_text(key: str) -> bool:
-        return ".json" in key
-
-
-LAYERS: Final[tuple[type[Layer], ...]] = (
-    StagedPoints,
-    Series,
-    Hours,
-    StagedAvailability,
-    Availability,
-    StagedMetadata,
-    Metadata,
-    Roster,
-    Lists,
-    Sources,
-    Quarantine,
-)
-
-
-def _delete_leftover(storage: Storage, key: str, begun: datetime | None) -> None:
-    """Delete a file that no manifest names, where its writer cannot be about to have it named.
-
-    The caller holds the lock that its writer would hold. Without locks only its age tells; a younger one stays, is
-    found by the proof, and goes with a later run.
-    """
-    if storage.keeps_others_out or (begun is not None and begun < datetime.now(UTC) - LEFTOVER_AGE):
-        storage.delete([key])
-
-
-def _tally(storage: Storage, keys: Iterable[str]) -> dict[Partition, Tally]:
-    found: dict[Partition, Tally] = {}
-    for key in keys:
-        for table in SeriesReader(storage, key).batches(_BATCH):
-            tables.add_tallies(found, tables.tally(table))
-    return found
-
-
-def _require_same(path: str, wanted: dict[Partition, Tally], found: dict[Partition, Tally]) -> None:
-    if wanted != found:
-        raise UnreadableFileError(f"what was written in the place of {path} does not hold the other videos' points")

@@ -16,14 +16,14 @@ from ghost_tracking.errors import (
     UnreadableFileError,
 )
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.compaction import Folder
-from ghost_tracking.vault.history.encoding import points_of_hour
-from ghost_tracking.vault.history.manifest import SeriesIndex, load, mark_late
+from ghost_tracking.vault.history.compaction import Compactor
+from ghost_tracking.vault.history.files import checksums_of, points_of_hour
+from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_stale
 from ghost_tracking.vault.listing import hours_between, part_names, published_hours
-from ghost_tracking.vault.maintenance.verify import read_hour, tally_of
+from ghost_tracking.vault.maintenance.verify import read_hour
 from ghost_tracking.vault.points import files, future, tables
 from ghost_tracking.vault.points.publishing import Publisher
-from ghost_tracking.vault.points.tables import Tally
+from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.reports import RepairReport
 from ghost_tracking.vault.storage import Storage
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Repairer:
-    """Mends the vault on one storage. The caller holds `layout.SERIES_LOCK`.
+    """Mends the vault on one storage. The caller holds `layout.HISTORY_LOCK`.
 
     A broken file is never deleted: it is copied to the quarantine before another takes its place. Files of another
     version of this program (`SchemaDriftError`), and symbolic links, are left alone.
@@ -48,60 +48,62 @@ class Repairer:
         report = RepairReport(published=publisher.publish(None))
         for hour in future.staged(self._storage, now):
             report += RepairReport(published=publisher.set_parts_aside(hour))
-        report += self._mend_index()
+        report += self._mend_manifest()
         report += self._set_future_aside(now)
-        index, _ = load(self._storage)
-        for period in index.periods:
+        manifest, _ = load(self._storage)
+        for period in manifest.periods:
             report += self._mend_period(period)
         for hour in list(hours_between(self._storage, None, None)):
             report += self._mend_hour(hour)
         return report
 
-    def _mend_index(self) -> RepairReport:
-        """A damaged index is made anew of all files of series that there are."""
+    def _mend_manifest(self) -> RepairReport:
+        """A damaged manifest is made anew of all files of the history that there are."""
         try:
             load(self._storage)
         except UnreadableFileError as error:
             log.error(error.message)
-            version = self._storage.version(layout.SERIES_MANIFEST)
-            quarantined = [] if version is None else [self._set_aside(layout.SERIES_MANIFEST)]
-            found = self._series_files()
+            version = self._storage.version(layout.HISTORY_MANIFEST)
+            quarantined = [] if version is None else [self._set_aside(layout.HISTORY_MANIFEST)]
+            found = self._history_files()
             sound = {period: self._sound(names, quarantined) for period, names in found.items()}
-            made = self._compared(Folder(self._storage).indexed(sound))
-            # in one step: until then nobody takes the vault for one that has no series
-            made.replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
+            made = self._compared(Compactor(self._storage).manifest_of(sound))
+            # in one step: until then nobody takes the vault for one that has no history
+            made.replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
             self._storage.delete(name for names in found.values() for name in names)
-            return RepairReport(refolded=tuple(made.periods), quarantined=tuple(quarantined))
+            return RepairReport(recompacted=tuple(made.periods), quarantined=tuple(quarantined))
         return RepairReport()
 
-    def _compared(self, index: SeriesIndex) -> SeriesIndex:
-        """An index made anew, with what only the files of hours tell: which are dropped, and which are late."""
-        tallies = {hour: each for period in index.periods for hour, each in index.tallies(period).items()}
-        dates = map(dt.date.fromisoformat, index.days)
-        dropped, late = [], []
-        for hour in {*tallies, *(hour for date in dates for hour in published_hours(self._storage, date))}:
-            known = tallies.get(hour, Tally(0, 0))
+    def _compared(self, manifest: HistoryManifest) -> HistoryManifest:
+        """A manifest made anew, with what only the files of hours tell: which are compacted-only or stale."""
+        checksums = {hour: each for period in manifest.periods for hour, each in manifest.checksums(period).items()}
+        dates = map(dt.date.fromisoformat, manifest.days)
+        compacted_only, stale = [], []
+        for hour in {*checksums, *(hour for date in dates for hour in published_hours(self._storage, date))}:
+            known = checksums.get(hour, Checksum(0, 0))
             try:
                 points = read_hour(self._storage, hour)
             except FileNotFoundError:
-                dropped += [hour] if known.rows else []
+                compacted_only += [hour] if known.rows else []
             except UnreadableFileError:
                 continue  # it is mended next
             else:
-                dropped += [hour] if points.num_rows < known.rows else []
-                late += [hour] if tables.tally(points).get(hour, Tally(0, 0)) != known else []
-        return index.with_dropped(dropped).with_late(late)
+                compacted_only += [hour] if points.num_rows < known.rows else []
+                stale += [hour] if tables.checksums(points).get(hour, Checksum(0, 0)) != known else []
+        return manifest.with_compacted_only(compacted_only).with_stale(stale)
 
     def _set_future_aside(self, now: dt.datetime) -> RepairReport:
         """Points of hours to come leave the layers that readers see, and are kept in the quarantine."""
         report = RepairReport()
-        index, _ = load(self._storage)
-        for hour in future.folded(index, now):
-            key = layout.quarantined(layout.stats(hour), f"-of-series-{now:%Y%m%dT%H%M%S%f}")
-            self._storage.put(key, files.encode_sealed(points_of_hour(self._storage, index, hour), []))
-            report += _from_future(f"{layout.SERIES}/: points of {hour}", key)
-        for period in {each for each in index.periods if any(hour in each for hour in future.folded(index, now))}:
-            Folder(self._storage).forget(period, lambda hour: is_future(hour.starts_at, now))
+        manifest, _ = load(self._storage)
+        for hour in future.compacted(manifest, now):
+            key = layout.quarantined(layout.stats(hour), f"-of-history-{now:%Y%m%dT%H%M%S%f}")
+            self._storage.put(key, files.encode_sealed(points_of_hour(self._storage, manifest, hour), []))
+            report += _from_future(f"{layout.HISTORY}/: points of {hour}", key)
+        for period in {
+            each for each in manifest.periods if any(hour in each for hour in future.compacted(manifest, now))
+        }:
+            Compactor(self._storage).forget(period, lambda hour: is_future(hour.starts_at, now))
         for hour in future.published(self._storage, now):
             key = layout.stats(hour)
             try:
@@ -114,10 +116,10 @@ class Repairer:
                 report += _from_future(key, aside)
         return report
 
-    def _series_files(self) -> dict[Period, list[str]]:
-        """The files under `series/` by period; those of days within a month that has files count as the month's."""
+    def _history_files(self) -> dict[Period, list[str]]:
+        """The files under `history/` by period; those of days within a month that has files count as the month's."""
         found: dict[Period, list[str]] = {}
-        for key, _ in sorted(self._storage.walk(layout.SERIES)):
+        for key, _ in sorted(self._storage.walk(layout.HISTORY)):
             try:
                 period = Period.parse(key.split("/")[1].partition("=")[2])
             except (ValueError, IndexError):
@@ -132,21 +134,21 @@ class Repairer:
         return found
 
     def _mend_period(self, period: Period) -> RepairReport:
-        """Series with a broken file, or other points than the index says, are made anew of files and hours."""
-        index, _ = load(self._storage)
-        names = [each.path for each in index.files_of(period)]
-        wanted = index.tallies(period)
+        """A history with a broken file, or other points than the manifest says, is made anew of files and hours."""
+        manifest, _ = load(self._storage)
+        names = [each.path for each in manifest.files_of(period)]
+        wanted = manifest.checksums(period)
         try:
-            if tally_of(self._storage, names) == wanted:
+            if checksums_of(self._storage, names) == wanted:
                 return RepairReport()
         except (UnreadableFileError, FileNotFoundError) as error:
-            log.error("The series of %s are broken: %s", period, error)
+            log.error("The history of %s is broken: %s", period, error)
         except OSError as error:
-            return RepairReport(problems=(f"the series of {period} cannot be read now: {error}",))
+            return RepairReport(problems=(f"the history of {period} cannot be read now: {error}",))
         hours = [hour for date in period.dates for hour in self._sound_hours(date)]
         before = sum(each.rows for each in wanted.values())
-        report = self._refold(period, names, hours)
-        after = sum(each.rows for each in load(self._storage)[0].tallies(period).values())
+        report = self._recompact(period, names, hours)
+        after = sum(each.rows for each in load(self._storage)[0].checksums(period).values())
         if after < before:
             report += RepairReport(
                 lost=(f"{before - after:,} of {before:,} points of {period} are in no layer any more",)
@@ -161,18 +163,18 @@ class Repairer:
                 sound.append(hour)
         return sound
 
-    def _refold(self, period: Period, names: list[str], hours: list[Partition]) -> RepairReport:
+    def _recompact(self, period: Period, names: list[str], hours: list[Partition]) -> RepairReport:
         aside: list[str] = []
         sound = self._sound(names, aside)
-        folded = Folder(self._storage).rebuild(period, sound, hours)
-        return RepairReport(refolded=folded.folded, quarantined=tuple(aside))
+        compacted = Compactor(self._storage).rebuild(period, sound, hours)
+        return RepairReport(recompacted=compacted.compacted, quarantined=tuple(aside))
 
     def _sound(self, names: list[str], aside: list[str]) -> list[str]:
-        """Those files of series that can be read; the broken ones are set aside, where is added to `aside`."""
+        """Those files of the history that can be read; the broken ones are set aside, where is added to `aside`."""
         sound = []
         for key in names:
             try:
-                tally_of(self._storage, [key])
+                checksums_of(self._storage, [key])
                 sound.append(key)
             except FileNotFoundError:
                 continue
@@ -181,8 +183,8 @@ class Repairer:
         return sound
 
     def _mend_hour(self, hour: Partition) -> RepairReport:
-        """A broken hour is written anew from its series; one that differs from its series is folded with it again."""
-        index, _ = load(self._storage)
+        """A broken hour is written anew from its history; one that differs from them is compacted again."""
+        manifest, _ = load(self._storage)
         try:
             points = read_hour(self._storage, hour)
         except (SchemaDriftError, ForeignFileError) as error:
@@ -190,23 +192,23 @@ class Repairer:
         except FileNotFoundError:
             return RepairReport()
         except UnreadableFileError:
-            return self._restore(hour, index)
-        if not index.holds(hour.date) or part_names(self._storage, hour):
+            return self._restore(hour, manifest)
+        if not manifest.holds(hour.date) or part_names(self._storage, hour):
             return RepairReport()
         report = RepairReport()
-        if not index.is_dropped(hour):
-            points, report = self._completed(hour, index, points)
-        elif tables.tally(points).get(hour) == index.tally(hour):  # somebody has brought it back
-            index, version = load(self._storage)
-            index.not_dropped(hour).replace(self._storage, layout.SERIES_MANIFEST, expecting=version)
-        mark_late(self._storage, hour, points)
+        if not manifest.is_compacted_only(hour):
+            points, report = self._completed(hour, manifest, points)
+        elif tables.checksums(points).get(hour) == manifest.checksum(hour):  # somebody has brought it back
+            manifest, version = load(self._storage)
+            manifest.not_compacted_only(hour).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
+        mark_stale(self._storage, hour, points)
         return report
 
-    def _completed(self, hour: Partition, index: SeriesIndex, points: pa.Table) -> tuple[pa.Table, RepairReport]:
-        """Write an hour's file anew if it lacks points of its series; the hour's points, and what was done."""
-        if tables.tally(points).get(hour) == index.tallies(Period.day(hour.date)).get(hour):
+    def _completed(self, hour: Partition, manifest: HistoryManifest, points: pa.Table) -> tuple[pa.Table, RepairReport]:
+        """Write an hour's file anew if it lacks points of its history; the hour's points, and what was done."""
+        if tables.checksums(points).get(hour) == manifest.checksums(Period.day(hour.date)).get(hour):
             return points, RepairReport()
-        known = points_of_hour(self._storage, index, hour)
+        known = points_of_hour(self._storage, manifest, hour)
         if not tables.without(known, tables.sort(points)).num_rows:
             return points, RepairReport()
         key = layout.stats(hour)
@@ -219,13 +221,13 @@ class Repairer:
             return points, RepairReport(problems=(f"{key} is being written by somebody else: repair again",))
         return whole, RepairReport(restored=(hour,))
 
-    def _restore(self, hour: Partition, index: SeriesIndex) -> RepairReport:
+    def _restore(self, hour: Partition, manifest: HistoryManifest) -> RepairReport:
         key = layout.stats(hour)
         try:
             with self._storage.lock(layout.lock(hour), self._lock_timeout):
                 version = self._storage.version(key)
                 aside = self._set_aside(key)
-                points = points_of_hour(self._storage, index, hour)
+                points = points_of_hour(self._storage, manifest, hour)
                 if not points.num_rows:
                     self._storage.delete([key])
                     lost = f"the points of {key}, which is kept as {aside}, are in no other layer"

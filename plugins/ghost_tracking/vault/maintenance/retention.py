@@ -11,7 +11,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.availability import Availability
-from ghost_tracking.vault.history.compaction import Folder
+from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.kit.manifests import Manifest
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 
 
 def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: bool) -> ExpireReport:
-    """Delete the hours that ended by `cutoff`, or only count them. The caller holds `layout.SERIES_LOCK`.
+    """Delete the hours that ended by `cutoff`, or only count them. The caller holds `layout.HISTORY_LOCK`.
 
-    Staged parts go first, so that no publication brings back an hour that has gone; hourly files then, series after
-    them. Of availability whole months go.
+    Staged parts go first, so that no publication brings back an hour that has gone; hourly files then, the history
+    after them. Of availability whole months go.
     """
     report = ExpireReport()
     parts = [
@@ -43,7 +43,7 @@ def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: 
         storage.delete([*parts, *aside])
     for hour in [hour for hour in hours_between(storage, None, cutoff) if hour.ends_at <= cutoff]:
         report += _expire_hour(storage, hour, lock_timeout, dry_run=dry_run)
-    report += _expire_series(storage, cutoff, dry_run=dry_run)
+    report += _expire_history(storage, cutoff, dry_run=dry_run)
     return report + Availability(storage, lock_timeout).expire(cutoff, dry_run=dry_run)
 
 
@@ -83,22 +83,22 @@ def _expire_hour(storage: Storage, hour: Partition, lock_timeout: float, *, dry_
     return ExpireReport(hours=hours, points=points)
 
 
-def _expire_series(storage: Storage, cutoff: datetime, *, dry_run: bool) -> ExpireReport:
-    index, _ = load(storage)
+def _expire_history(storage: Storage, cutoff: datetime, *, dry_run: bool) -> ExpireReport:
+    manifest, _ = load(storage)
     report = ExpireReport()
-    for period in index.periods:
-        old = [each.rows for hour, each in index.tallies(period).items() if hour.ends_at <= cutoff]
+    for period in manifest.periods:
+        old = [each.rows for hour, each in manifest.checksums(period).items() if hour.ends_at <= cutoff]
         if not old:
             continue
         if not dry_run:
             try:
-                Folder(storage).forget(period, lambda hour: hour.ends_at <= cutoff)
+                Compactor(storage).forget(period, lambda hour: hour.ends_at <= cutoff)
             except (UnreadableFileError, FileChangedError, OSError) as error:
-                problem = f"the series of {period} keep points past their age: {error}"
+                problem = f"the history of {period} keeps points past their age: {error}"
                 log.error(problem)
                 report += ExpireReport(problems=(problem,))
                 continue
-        report += ExpireReport(series_points=sum(old))
+        report += ExpireReport(history_points=sum(old))
     return report
 
 

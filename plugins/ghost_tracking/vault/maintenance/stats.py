@@ -14,6 +14,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import current
+from ghost_tracking.vault.kit.caches import VersionCache
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.maintenance.verify import newest_point
 from ghost_tracking.vault.metadata import files as archived
@@ -21,15 +22,15 @@ from ghost_tracking.vault.metadata.manifest import ArchiveManifest
 from ghost_tracking.vault.points import files
 from ghost_tracking.vault.points.files import Footer
 from ghost_tracking.vault.roster_files import ChunkFiles
-from ghost_tracking.vault.storage import Storage, Version
+from ghost_tracking.vault.storage import Storage
 
 LAYERS: Final = {
     "hours": layout.METRICS,
-    "series": layout.SERIES,
+    "history": layout.HISTORY,
     "metadata": layout.VIDEOS,
     "roster": layout.ROSTER,
     "availability": layout.AVAILABILITY,
-    "inbox": layout.INBOX,
+    "import_queue": layout.IMPORT_QUEUE,
     "staged": "_staging",
 }
 """The folders of a vault by what is kept there."""
@@ -39,14 +40,13 @@ TITLE: Final = ("video_id", "title", "channel_id", "channel_title", "published_a
 
 Result = TypeVar("Result")
 
-_KNOWN: Final[dict[tuple[str, str], tuple[Version | None, Footer]]] = {}
-_MOST_KNOWN: Final = 20_000
+_FOOTERS: Final = VersionCache[Footer](most=20_000)
 _ATTEMPTS: Final = 3
 _SIBLING: Final = ["channel_id", "video_id", "published_at"]
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class Size:
     """Bytes by layer (the names of `LAYERS`), points, each counted once, and how many files were set aside."""
 
     bytes: dict[str, int]
@@ -54,7 +54,7 @@ class Weight:
     quarantined: int
 
 
-class Figures:
+class Stats:
     """Counts on one storage; nothing reads points."""
 
     def __init__(self, storage: Storage) -> None:
@@ -63,20 +63,20 @@ class Figures:
     def points_by_hour(self, start: dt.datetime | None = None, end: dt.datetime | None = None) -> dict[Partition, int]:
         """Published points of each hour that meets [start, end), None being open; hours without points are absent.
 
-        Of folded days from the manifest, else from the footers of the hours. UnreadableFileError, naming the file.
+        Of compacted days from the manifest, else from the footers of the hours. UnreadableFileError, naming the file.
         """
         require_span(start, end)
-        index, _ = current(self._storage)
-        late = {Partition.parse(path) for path in index.late}
-        late |= {hour for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
+        manifest, _ = current(self._storage)
+        stale = {Partition.parse(path) for path in manifest.stale}
+        stale |= {hour for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
         found: dict[Partition, int] = {}
-        for period in index.periods:
+        for period in manifest.periods:
             if period.meets(start, end):
-                tallies = index.tallies(period)
-                found |= {hour: each.rows for hour, each in tallies.items() if hour.meets(start, end)}
+                checksums = manifest.checksums(period)
+                found |= {hour: each.rows for hour, each in checksums.items() if hour.meets(start, end)}
         for hour in hours_between(self._storage, start, end):
-            if (not index.holds(hour.date) or hour in late) and (footer := self._footer(hour)) and footer.rows:
-                found[hour] = index.points(hour, footer.rows, changed=True)
+            if (not manifest.holds(hour.date) or hour in stale) and (footer := self._footer(hour)) and footer.rows:
+                found[hour] = manifest.points(hour, footer.rows, changed=True)
         return found
 
     def newest_point(self, before: dt.datetime) -> dt.datetime | None:
@@ -84,11 +84,11 @@ class Figures:
         require_moment("before", before)
         return newest_point(self._storage, before)
 
-    def weigh(self) -> Weight:
+    def size(self) -> Size:
         """How heavy the vault is; lists every file once."""
         sizes = {name: sum(size for _, size in self._storage.walk(folder)) for name, folder in LAYERS.items()}
         points = sum(self.points_by_hour().values())
-        return Weight(sizes, points, sum(1 for _ in self._storage.walk(layout.QUARANTINE)))
+        return Size(sizes, points, sum(1 for _ in self._storage.walk(layout.QUARANTINE)))
 
     def titles(self, video_ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """What the archive has of these videos, by id: the columns `TITLE`. Staged metadata is left out."""
@@ -135,16 +135,12 @@ class Figures:
     def _footer(self, hour: Partition) -> Footer | None:
         """An hour's footer, parsed once for each version of its file; None where there is no file."""
         key = layout.stats(hour)
-        place, version = (self._storage.place, key), self._storage.version(key)
+        version = self._storage.version(key)
         if version is None:
             return None
-        known = _KNOWN.get(place)
-        if known is None or known[0] != version:
-            try:
-                footer, _ = files.footer_at(self._storage, key)
-            except FileNotFoundError:
-                return None
-            while len(_KNOWN) >= _MOST_KNOWN:
-                _KNOWN.pop(next(iter(_KNOWN)), None)
-            known = _KNOWN[place] = (version, footer)
-        return known[1]
+        try:
+            return _FOOTERS.get(self._storage, key, version, lambda: (files.footer_at(self._storage, key)[0], version))[
+                0
+            ]
+        except FileNotFoundError:
+            return None

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -15,11 +15,12 @@ from ghost_tracking.core.points import CLOCK_SKEW, is_future
 from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import availability, layout, metadata
-from ghost_tracking.vault.history.encoding import SeriesReader, beyond_series, newest_of_hour
-from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex, current, load
+from ghost_tracking.vault.history.files import HistoryReader, beyond_history, checksums_of, newest_of_hour
+from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current, load
+from ghost_tracking.vault.kit.leftovers import unnamed
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, future, tables
-from ghost_tracking.vault.points.tables import Tally, add_tallies
+from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.reports import VerifyReport
 from ghost_tracking.vault.storage import Storage
 
@@ -62,20 +63,20 @@ class _Survey:
 def survey(storage: Storage) -> dict[str, Any]:
     """What names and footers tell of all layers; see `ParquetVaultHook.health_check`."""
     seen = _Survey()
-    index = _index(storage, seen)
+    manifest = _manifest(storage, seen)
     now = dt.datetime.now(dt.UTC)
     hours = list(hours_between(storage, None, None))
     with ThreadPoolExecutor(_THREADS) as threads:
         for hour, found in zip(hours, threads.map(lambda hour: _footer(storage, hour), hours), strict=True):
             _note_hour(storage, hour, found, seen, now)
         for each, problem in zip(
-            index.files, threads.map(lambda each: _problem_of(storage, each), index.files), strict=True
+            manifest.files, threads.map(lambda each: _problem_of(storage, each), manifest.files), strict=True
         ):
             layer = seen.months if Period.parse(each.period).is_month else seen.days
             layer.add(each.points, each.bytes)
             seen.unreadable += [problem] if problem else []
-    newest = _newest(storage, index, seen.newest, now)
-    points = _points(storage, index, seen)
+    newest = _newest(storage, manifest, seen.newest, now)
+    points = _points(storage, manifest, seen)
     videos, events = metadata.survey(storage), availability.survey(storage)
     unpublished = _unpublished(storage, seen)
     return {
@@ -97,33 +98,33 @@ def survey(storage: Storage) -> dict[str, Any]:
         "staged_hours": [hour.path for hour, names in unpublished.items() if names],
         "staged_videos": videos["staged_parts"],
         "staged_availability": events["staged_parts"],
-        "late_hours": list(index.late),
+        "stale_hours": list(manifest.stale),
         "unreadable": [*seen.unreadable, *videos["unreadable"], *events["unreadable"], *_foreign(storage)],
         "quarantined": sum(1 for _ in storage.walk(layout.QUARANTINE)),
-        "future": list(future.problems(storage, index, now)),
+        "future": list(future.problems(storage, manifest, now)),
     }
 
 
 def verify(storage: Storage, start: dt.datetime | None = None, end: dt.datetime | None = None) -> VerifyReport:
     """Read every point of [start, end) in every layer, and compare; all metadata and availability as well.
 
-    Hours against their series, series against the index, row by row of what each must hold. While the vault is being
-    folded, a file may be reported missing: verify again.
+    Hours against their history, the history against the manifest, row by row of what each must hold. While the vault is
+    being compacted, a file may be reported missing: verify again.
     """
     require_span(start, end)
     seen = _Survey()
-    index = _index(storage, seen)
+    manifest = _manifest(storage, seen)
     report = VerifyReport(problems=tuple(seen.unreadable))
     for hour in hours_between(storage, start, end):
-        report += _verify_hour(storage, index, hour)
-    for period in (each for each in index.periods if each.meets(start, end)):
-        log.info("Verifying the series of %s", period)
-        report += _verify_period(storage, index, period)
-    ahead = future.problems(storage, index, dt.datetime.now(dt.UTC))
+        report += _verify_hour(storage, manifest, hour)
+    for period in (each for each in manifest.periods if each.meets(start, end)):
+        log.info("Verifying the history of %s", period)
+        report += _verify_period(storage, manifest, period)
+    ahead = future.problems(storage, manifest, dt.datetime.now(dt.UTC))
     others = (
         *ahead,
         *_foreign(storage),
-        *_orphans(storage, index),
+        *_orphans(storage, manifest),
         *metadata.verify(storage),
         *availability.verify(storage),
     )
@@ -139,29 +140,20 @@ def read_hour(storage: Storage, hour: Partition) -> pa.Table:
         raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
 
 
-def tally_of(storage: Storage, names: Iterable[str]) -> dict[Partition, Tally]:
-    """The points of files of series by hour; raises as `SeriesReader`."""
-    found: dict[Partition, Tally] = {}
-    for key in names:
-        for table in SeriesReader(storage, key).batches(_BATCH):
-            add_tallies(found, tables.tally(table))
-    return found
-
-
-def _index(storage: Storage, seen: _Survey) -> SeriesIndex:
+def _manifest(storage: Storage, seen: _Survey) -> HistoryManifest:
     try:
         return load(storage)[0]
     except UnreadableFileError as error:
         seen.unreadable.append(error.message)
     except OSError as error:
-        seen.unreadable.append(f"{layout.SERIES_MANIFEST}: {error}")
-    return SeriesIndex()
+        seen.unreadable.append(f"{layout.HISTORY_MANIFEST}: {error}")
+    return HistoryManifest()
 
 
 def newest_point(storage: Storage, now: dt.datetime) -> dt.datetime | None:
     """When the newest published point up to `now` (aware) was read; None: there is none.
 
-    Of the footer of the last hour that has any, and of the series where these go on for longer.
+    Of the footer of the last hour that has any, and of the history where it goes on for longer.
     """
     found = None
     for date in reversed(published_dates(storage)):
@@ -172,26 +164,28 @@ def newest_point(storage: Storage, now: dt.datetime) -> dt.datetime | None:
     return _newest(storage, _current(storage), None, now)
 
 
-def _current(storage: Storage) -> SeriesIndex:
-    """The index as readers have it; an empty one in the place of a damaged one."""
+def _current(storage: Storage) -> HistoryManifest:
+    """The manifest as readers have it; an empty one in the place of a damaged one."""
     try:
         return current(storage)[0]
     except (UnreadableFileError, OSError) as error:
-        log.warning("What is folded is not known: %s", error)
-        return SeriesIndex()
+        log.warning("What is compacted is not known: %s", error)
+        return HistoryManifest()
 
 
-def _newest(storage: Storage, index: SeriesIndex, of_files: dt.datetime | None, now: dt.datetime) -> dt.datetime | None:
+def _newest(
+    storage: Storage, manifest: HistoryManifest, of_files: dt.datetime | None, now: dt.datetime
+) -> dt.datetime | None:
     """The newest point up to `now`, of which those of the files of hours are known."""
-    last = index.last_hour(now + CLOCK_SKEW)
+    last = manifest.last_hour(now + CLOCK_SKEW)
     if last is None or (of_files is not None and of_files >= last.ends_at):
         return of_files
     try:
-        of_series = newest_of_hour(storage, index, last, now + CLOCK_SKEW)
+        of_history = newest_of_hour(storage, manifest, last, now + CLOCK_SKEW)
     except (UnreadableFileError, OSError) as error:
-        log.warning("The newest point of the series is not known: %s", error)
+        log.warning("The newest point of the history is not known: %s", error)
         return of_files
-    return max(filter(None, [of_files, of_series]), default=None)
+    return max(filter(None, [of_files, of_history]), default=None)
 
 
 def _newest_of_file(storage: Storage, hour: Partition, footer: files.Footer, now: dt.datetime) -> dt.datetime | None:
@@ -232,8 +226,8 @@ def _note_hour(
             seen.newest = _newest_of_file(storage, hour, footer, now) or seen.newest
 
 
-def _problem_of(storage: Storage, each: SeriesFile) -> str | None:
-    return _problem(lambda: SeriesReader(storage, each.path).check())
+def _problem_of(storage: Storage, each: HistoryFile) -> str | None:
+    return _problem(lambda: HistoryReader(storage, each.path).check())
 
 
 def _problem(check: Callable[[], object]) -> str | None:
@@ -246,12 +240,12 @@ def _problem(check: Callable[[], object]) -> str | None:
     return None
 
 
-def _points(storage: Storage, index: SeriesIndex, seen: _Survey) -> dict[Partition, int]:
+def _points(storage: Storage, manifest: HistoryManifest, seen: _Survey) -> dict[Partition, int]:
     """How many points each hour has, whichever layers have them."""
-    points = {hour: each.rows for period in index.periods for hour, each in index.tallies(period).items()}
+    points = {hour: each.rows for period in manifest.periods for hour, each in manifest.checksums(period).items()}
     for hour, rows in seen.rows.items():
-        changed = hour in points and (index.is_late(hour) or bool(part_names(storage, hour)))
-        points[hour] = index.points(hour, rows, changed=changed)
+        changed = hour in points and (manifest.is_stale(hour) or bool(part_names(storage, hour)))
+        points[hour] = manifest.points(hour, rows, changed=changed)
     return points
 
 
@@ -260,42 +254,42 @@ def _unpublished(storage: Storage, seen: _Survey) -> dict[Partition, set[str]]:
     return {hour: set(part_names(storage, hour)) - seen.parts.get(hour, frozenset()) for hour in hours}
 
 
-def _verify_hour(storage: Storage, index: SeriesIndex, hour: Partition) -> VerifyReport:
-    found: list[Tally] = []
-    problem = _problem(lambda: found.append(tables.tally(read_hour(storage, hour)).get(hour, Tally(0, 0))))
+def _verify_hour(storage: Storage, manifest: HistoryManifest, hour: Partition) -> VerifyReport:
+    found: list[Checksum] = []
+    problem = _problem(lambda: found.append(tables.checksums(read_hour(storage, hour)).get(hour, Checksum(0, 0))))
     if not found:
         gone = storage.version(layout.stats(hour)) is None
         return VerifyReport() if gone else VerifyReport(problems=(problem or "",))
     report = VerifyReport(hours=1, points=found[0].rows)
-    if not index.holds(hour.date) or index.is_late(hour) or part_names(storage, hour):
+    if not manifest.holds(hour.date) or manifest.is_stale(hour) or part_names(storage, hour):
         return report
-    folded = index.tally(hour) or Tally(0, 0)
-    if folded == found[0] or (index.is_dropped(hour) and not _lacking(storage, index, hour)):
+    compacted = manifest.checksum(hour) or Checksum(0, 0)
+    if compacted == found[0] or (manifest.is_compacted_only(hour) and not _lacking(storage, manifest, hour)):
         return report
     problem = (
-        f"{layout.stats(hour)} has {found[0].rows:,} points, its series {folded.rows:,}"
-        + (" others" if folded.rows == found[0].rows else "")
+        f"{layout.stats(hour)} has {found[0].rows:,} points, its history {compacted.rows:,}"
+        + (" others" if compacted.rows == found[0].rows else "")
         + ": repair the vault to have both in both"
     )
     return report + VerifyReport(problems=(problem,))
 
 
-def _lacking(storage: Storage, index: SeriesIndex, hour: Partition) -> int:
-    """How many points of an hour's file its series lack; what cannot be read is told of elsewhere."""
+def _lacking(storage: Storage, manifest: HistoryManifest, hour: Partition) -> int:
+    """How many points of an hour's file its history lacks; what cannot be read is told of elsewhere."""
     found: list[int] = []
-    _problem(lambda: found.append(beyond_series(storage, index, hour, read_hour(storage, hour)).num_rows))
+    _problem(lambda: found.append(beyond_history(storage, manifest, hour, read_hour(storage, hour)).num_rows))
     return found[0] if found else 0
 
 
-def _verify_period(storage: Storage, index: SeriesIndex, period: Period) -> VerifyReport:
-    names = [each.path for each in index.files_of(period)]
-    found: dict[Partition, Tally] = {}
-    problem = _problem(lambda: found.update(tally_of(storage, names)))
+def _verify_period(storage: Storage, manifest: HistoryManifest, period: Period) -> VerifyReport:
+    names = [each.path for each in manifest.files_of(period)]
+    found: dict[Partition, Checksum] = {}
+    problem = _problem(lambda: found.update(checksums_of(storage, names, _BATCH)))
     if problem:
         return VerifyReport(problems=(problem,))
-    wanted = index.tallies(period)
+    wanted = manifest.checksums(period)
     differing = sorted(hour for hour in wanted.keys() | found.keys() if wanted.get(hour) != found.get(hour))
-    problems = tuple(f"the series of {period} differ from the index in {hour}" for hour in differing[:3])
+    problems = tuple(f"the history of {period} differs from the manifest in {hour}" for hour in differing[:3])
     return VerifyReport(periods=1, points=sum(each.rows for each in found.values()), problems=problems)
 
 
@@ -305,8 +299,6 @@ def _foreign(storage: Storage) -> Iterator[str]:
         yield f"{printable(key)} is a symbolic link, or none of the vault's files: it is left alone; remove it"
 
 
-def _orphans(storage: Storage, index: SeriesIndex) -> Iterator[str]:
-    named = {each.path for each in index.files}
-    for key, _ in storage.walk(layout.SERIES):
-        if key not in named and key != layout.SERIES_MANIFEST:
-            yield f"{key} is in no index: it is left of a fold that was killed (and goes after a day), or is not ours"
+def _orphans(storage: Storage, manifest: HistoryManifest) -> Iterator[str]:
+    for key in unnamed(storage, layout.HISTORY, {each.path for each in manifest.files}):
+        yield f"{key} is in no manifest: it was left by a killed compaction (and goes after a day), or is not ours"

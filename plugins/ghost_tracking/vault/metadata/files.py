@@ -10,21 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.metadata.rows import SCHEMA
-from ghost_tracking.vault.points.tables import require_schema
 from ghost_tracking.vault.storage import Storage
 
 ROW_GROUP: Final = 8 * 1024
 """Rows: one video is found by reading the ids of one group, 90 kB, and itself with the rest of it, 3 MB."""
-
-_REPEATING = ["channel_id", "channel_title", "category_id", "default_language", "archived_at"]
-_COLUMNS = ["tags.list.element" if name == "tags" else name for name in SCHEMA.names]
-_CODECS = dict.fromkeys(_COLUMNS, "zstd") | {"search": "lz4"}
-"""A search decompresses the whole column: with lz4 in half the time, for 5 % larger files."""
-_LEVELS = {name: 3 for name, codec in _CODECS.items() if codec == "zstd"}
-_SEARCHED = ["video_id", "published_at", "discovered_at"]
 
 
 class Draft:
@@ -35,22 +26,11 @@ class Draft:
         self.oldest: datetime | None = None
         self._sink = pa.BufferOutputStream()
         self._waiting: list[pa.Table] = []
-        self._writer = pq.ParquetWriter(
-            self._sink,
-            SCHEMA,
-            version="2.6",
-            data_page_version="1.0",
-            compression=_CODECS,
-            compression_level=_LEVELS,
-            use_dictionary=_REPEATING,
-            write_statistics=_SEARCHED,
-            write_page_checksum=True,
-            store_schema=False,
-        )
+        self._writer = pq.ParquetWriter(self._sink, SCHEMA, **parquet.videos_options(SCHEMA))
 
     def write(self, table: pa.Table) -> None:
         """Take more rows, whose ids follow those before; SchemaDriftError for other columns."""
-        require_schema(table.schema, SCHEMA)
+        parquet.require_schema(table.schema, SCHEMA)
         if not table.num_rows:
             return
         self.videos += table.num_rows
@@ -85,28 +65,13 @@ def opened(storage: Storage, key: str) -> Iterator[pq.ParquetFile]:
     Raises `UnreadableFileError` with its name when it is damaged, `SchemaDriftError` for other columns, and
     FileNotFoundError or `FileChangedError` when it is gone.
     """
-    with naming_damage(key), storage.open(key) as handle:
+    with parquet.wrap_read_errors(key), storage.open(key) as handle:
         yield parquet.opened(handle, SCHEMA, parquet.ARCHIVE)
 
 
 def decode(key: str, data: bytes) -> pa.Table:
     """All rows of a file that was read whole; raises as `opened`."""
-    with naming_damage(key):
-        return parquet.opened(pa.BufferReader(data), SCHEMA, parquet.STAGED_VIDEOS).read().cast(SCHEMA)
-
-
-@contextmanager
-def naming_damage(key: str) -> Iterator[None]:
-    """Tell a damaged file from a storage that fails: the system's errors have a number."""
-    try:
-        yield
-    except UnreadableFileError as error:
-        raise error if error.facts.get("key") else type(error)(f"{key} has {error.message}", key=key) from error
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = str(error).partition("\n")[0][:200]
-        raise UnreadableFileError(f"{key} is not an intact Parquet file: {reason}", key=key) from error
+    return parquet.decode(key, data, SCHEMA, parquet.STAGED_VIDEOS)
 
 
 def groups(file: pq.ParquetFile, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

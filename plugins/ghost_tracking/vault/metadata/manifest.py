@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit.manifests import Count, Manifest
-from ghost_tracking.vault.metadata.names import archived, named_at, of_file
+from ghost_tracking.vault.kit.names import named_at, require_file_name
 from ghost_tracking.vault.storage import Storage, Version
 
 LARGEST: Final = 64 * 2**20
@@ -25,7 +25,7 @@ class ArchivedFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, AfterValidator(of_file)]
+    name: Annotated[str, AfterValidator(require_file_name)]
     videos: Count
     bytes: Count
     oldest: AwareDatetime
@@ -65,6 +65,11 @@ class ArchiveManifest(Manifest):
             if len(files) >= _FANOUT and files[0].bytes < LARGEST // 2:
                 return tuple(_that_fit(files))
         return ()
+
+
+def archived(name: str) -> str:
+    """Where a file of the archive stands."""
+    return f"{layout.VIDEOS}/{name}"
 
 
 def missing_file(error: Exception) -> UnreadableFileError:

@@ -19,9 +19,8 @@ from ghost_tracking.core.titles import Word, words_of
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
 from ghost_tracking.vault.metadata import files
 from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, missing_file
-from ghost_tracking.vault.metadata.names import staged
 from ghost_tracking.vault.metadata.rows import GIVEN, SCHEMA, STAGED, newest_of_each, standing
-from ghost_tracking.vault.metadata.writing import staged_names
+from ghost_tracking.vault.metadata.writing import staged_parts
 from ghost_tracking.vault.storage import Storage, Version
 
 FOUND: Final = ("video_id", "title", "channel_title", "published_at", "duration_seconds", "channel_id", "category_id")
@@ -80,9 +79,9 @@ def ids_of_channels(storage: Storage, channel_ids: Collection[str]) -> set[str]:
         return found
 
     found: set[str] = set()
-    for name in staged_names(storage):
+    for key in staged_parts(storage).listed():
         with suppress(FileNotFoundError):  # merged meanwhile, and so in the archive
-            found |= of_file(staged(name))
+            found |= of_file(key)
     return found | _with_manifest(
         storage, lambda manifest: set[str]().union(*(of_file(file.key) for file in manifest.files))
     )
@@ -114,9 +113,9 @@ def _archived_rows(storage: Storage, video_ids: Sequence[str], manifest: Archive
 
 def _staged_rows(storage: Storage, video_ids: Sequence[str]) -> pa.Table:
     found = [pa.schema([SCHEMA.field(name) for name in GIVEN]).empty_table()]
-    for name in staged_names(storage):
+    for key in staged_parts(storage).listed():
         # merged meanwhile, and so in the archive; a broken one is for the archiver to report
-        with suppress(FileNotFoundError, UnreadableFileError), files.opened(storage, staged(name)) as part:
+        with suppress(FileNotFoundError, UnreadableFileError), files.opened(storage, key) as part:
             found.append(files.rows_of(part, video_ids, GIVEN))
     return newest_of_each(pa.concat_tables(found))
 

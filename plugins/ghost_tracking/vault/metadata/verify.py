@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault.metadata import files
 from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest
-from ghost_tracking.vault.metadata.writing import staged_names
+from ghost_tracking.vault.metadata.writing import staged_parts
 from ghost_tracking.vault.storage import Storage
 
 _SHOWN: Final = 3
@@ -19,7 +19,7 @@ _SHOWN: Final = 3
 
 def survey(storage: Storage) -> dict[str, Any]:
     """What the manifest tells: `videos`, `files`, `bytes`; `staged_parts`; `unreadable` files with the reason."""
-    staged = len(staged_names(storage))
+    staged = len(staged_parts(storage).listed())
     try:
         manifest, _ = ArchiveManifest.of(storage)
     except UnreadableFileError as error:

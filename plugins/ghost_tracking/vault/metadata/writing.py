@@ -9,18 +9,21 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ghost_tracking.core.videos import Video
-from ghost_tracking.errors import FileChangedError, UnreadableFileError
+from ghost_tracking.errors import FileChangedError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.metadata import files, names
-from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, missing_file
+from ghost_tracking.vault.kit.leftovers import sweep
+from ghost_tracking.vault.kit.manifests import retry_overtaken
+from ghost_tracking.vault.kit.names import new_name
+from ghost_tracking.vault.kit.staging import StagedParts, Trouble
+from ghost_tracking.vault.metadata import files
+from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, archived, missing_file
 from ghost_tracking.vault.metadata.rows import (
     DATABASE,
     GIVEN,
@@ -37,8 +40,6 @@ from ghost_tracking.vault.storage import Storage
 
 log = logging.getLogger(__name__)
 
-LEFTOVER_AGE: Final = timedelta(days=1)
-_ATTEMPTS: Final = 8
 _ROUND_BYTES: Final = 64 * 2**20
 """Of staged metadata in memory at a time: some 60,000 videos with long descriptions."""
 
@@ -68,9 +69,7 @@ class Archive:
         rows = [row_of(video, discovered_at) for video in videos]
         draft = files.Draft()
         draft.write(newest_of_each(table_of(rows, datetime.now(UTC))))
-        key = names.staged(names.new_name(layout.PART_SUFFIX))
-        self._storage.put(key, draft.finish().to_pybytes())
-        return key
+        return staged_parts(self._storage).stage(draft.finish().to_pybytes())
 
     def merge_staged(self, *, dry_run: bool = False) -> ArchiveReport:
         """Bring all staged metadata into the archive, and delete its parts; with `dry_run` only tell."""
@@ -78,7 +77,8 @@ class Archive:
             return self._merge_staged(dry_run=True)
         with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
             report = self._merge_staged(dry_run=False)
-            self._sweep()
+            named = {file.key for file in ArchiveManifest.of(self._storage)[0].files}
+            sweep(self._storage, layout.VIDEOS, named)
         return report
 
     def take(self, rows: Sequence[Mapping[str, Any]], *, dry_run: bool = False) -> ArchiveReport:
@@ -119,19 +119,19 @@ class Archive:
                 with files.opened(self._storage, file.key) as opened:
                     old = sum(_older(rows, cutoff) for rows in files.groups(opened, ["discovered_at", "archived_at"]))
                 found = replace(found, videos=found.videos + old, files=found.files + 1)
-        parts = _Parts(self._storage, set_aside=False)
-        return replace(found, staged=sum(_older(table, cutoff) for _, table in parts))
+        with _parts(self._storage, Trouble(), sets_aside=False) as parts:
+            return replace(found, staged=sum(_older(table, cutoff) for _, table in parts))
 
     def _merge_staged(self, *, dry_run: bool) -> ArchiveReport:
-        parts = _Parts(self._storage, set_aside=not dry_run)
-        reports = []
-        for keys, table in _rounds(parts):
-            report = self._add(newest_of_each(table), STAGED, dry_run=dry_run)
-            reports.append(replace(report, parts_merged=len(keys)))
-            if not dry_run:
-                self._storage.delete(keys)
-        trouble = ArchiveReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
-        return ArchiveReport.combined([*reports, trouble])
+        reports, trouble = [], Trouble()
+        with _parts(self._storage, trouble, sets_aside=not dry_run) as parts:
+            for keys, table in _rounds(parts):
+                report = self._add(newest_of_each(table), STAGED, dry_run=dry_run)
+                reports.append(replace(report, parts_merged=len(keys)))
+                if not dry_run:
+                    self._storage.delete(keys)
+        found = ArchiveReport(quarantined=tuple(trouble.quarantined), problems=tuple(trouble.problems))
+        return ArchiveReport.combined([*reports, found])
 
     def _add(self, table: pa.Table, origin: Origin, *, dry_run: bool) -> ArchiveReport:
         """Add rows, each video once and sorted, in the place of those that are held of the same videos."""
@@ -170,11 +170,8 @@ class Archive:
 
     def _commit(self, planned: Callable[[ArchiveManifest], _Change]) -> tuple[_Change, int]:
         """Make a change durable, planned anew when somebody else was faster; what it was, and the bytes written."""
-        overtaken = retry_if_exception_type((FileChangedError, FileNotFoundError))
-        waits = wait_random_exponential(0.05, max=2)  # where there are no locks, two writers must get out of step
-        retrying = Retrying(retry=overtaken, wait=waits, stop=stop_after_attempt(_ATTEMPTS), reraise=True)
         try:
-            return retrying(self._commit_once, planned)
+            return retry_overtaken(lambda: self._commit_once(planned), also=FileNotFoundError)
         except FileNotFoundError as error:
             raise missing_file(error) from error
 
@@ -186,7 +183,7 @@ class Archive:
         change = planned(manifest)
         if not (change.rows.num_rows or change.superseded):
             # Whoever wrote it may have been killed before it was sure to survive a power cut.
-            self._storage.settle(layout.VIDEOS_MANIFEST)
+            self._storage.sync(layout.VIDEOS_MANIFEST)
             return change, 0
         retired = [file for file in manifest.files if file.name in change.superseded]
         written = [self._rewritten(file, change.superseded[file.name]) for file in retired]
@@ -233,8 +230,8 @@ class Archive:
         if draft.oldest is None:
             return []
         data = draft.finish().to_pybytes()
-        name = names.new_name(layout.SUFFIX)
-        self._storage.put(names.archived(name), data)
+        name = new_name(layout.SUFFIX)
+        self._storage.put(archived(name), data)
         return [ArchivedFile(name=name, videos=draft.videos, bytes=len(data), oldest=draft.oldest)]
 
     def _switch(
@@ -252,56 +249,18 @@ class Archive:
         changed.replace(self._storage, layout.VIDEOS_MANIFEST, expecting=version)
         self._storage.delete(file.key for file in retired)
 
-    def _sweep(self) -> None:
-        """Delete files that no manifest names and that are too old for somebody to be about to name them."""
-        manifest, version = ArchiveManifest.of(self._storage)
-        if version is None:
-            return
-        named = {file.name for file in manifest.files}
-        before = datetime.now(UTC) - LEFTOVER_AGE
-        stamps = {name: names.named_at(name) for name in self._storage.children(layout.VIDEOS)}
-        old = [name for name, stamp in stamps.items() if name not in named and stamp is not None and stamp < before]
-        self._storage.delete(names.archived(name) for name in old)
+
+def staged_parts(storage: Storage) -> StagedParts:
+    """The metadata that is staged."""
+    return StagedParts(storage, layout.STAGED_VIDEOS, files.decode)
 
 
-class _Parts:
-    """The staged parts by key, read one after another; broken ones are passed over, and set aside where allowed."""
-
-    def __init__(self, storage: Storage, *, set_aside: bool) -> None:
-        self.quarantined: list[str] = []
-        self.problems: list[str] = []
-        self._storage = storage
-        self._set_aside = set_aside
-
-    def __iter__(self) -> Iterator[tuple[str, pa.Table]]:
-        for name in staged_names(self._storage):
-            try:
-                yield names.staged(name), read_part(self._storage, name)
-            except UnreadableFileError as error:
-                self._put_by(name, error)
-            except FileNotFoundError:
-                log.warning("%s was merged by somebody else", names.staged(name))
-
-    def _put_by(self, name: str, error: UnreadableFileError) -> None:
-        problem = error.message
-        if self._set_aside:
-            aside = names.quarantined(name)
-            self._storage.move(names.staged(name), aside)
-            self.quarantined.append(aside)
-            problem = f"{problem}; it was set aside as {aside}"
-        log.error(problem)
-        self.problems.append(problem)
-
-
-def staged_names(storage: Storage) -> list[str]:
-    """The names of the staged parts, in the order in which they were staged."""
-    return [name for name in storage.children(layout.STAGED_VIDEOS) if name.endswith(layout.PART_SUFFIX)]
-
-
-def read_part(storage: Storage, name: str) -> pa.Table:
-    """A staged part; UnreadableFileError when it is damaged, FileNotFoundError when it is merged already."""
-    key = names.staged(name)
-    return files.decode(key, storage.read(key).data)
+@contextmanager
+def _parts(storage: Storage, trouble: Trouble, *, sets_aside: bool) -> Iterator[Iterator[tuple[str, pa.Table]]]:
+    """The staged parts one after another; when the block is done, what the storage raised for others is raised."""
+    yield staged_parts(storage).read(trouble, sets_aside=sets_aside)
+    for failure in trouble.failures:
+        raise failure
 
 
 def _rounds(parts: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[list[str], pa.Table]]:

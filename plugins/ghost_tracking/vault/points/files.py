@@ -25,7 +25,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import COLUMNS
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.points.tables import BROKEN, KEY, SCHEMA, checked, require_hour, require_schema, sort
+from ghost_tracking.vault.points.tables import BROKEN, KEY, SCHEMA, checked, require_hour, sort
 from ghost_tracking.vault.storage import Storage
 
 MOST_ROW_GROUPS: Final = 64
@@ -35,28 +35,6 @@ _PARTS_KEY = "ghost_tracking.parts"
 _SEALED_KEY = "ghost_tracking.sealed"
 _ROW_GROUP = 128 * 1024
 _TAIL: Final = 64 * 1024
-
-_ALWAYS: Final = {
-    "version": "2.6",
-    "data_page_version": "1.0",
-    "write_page_checksum": True,
-    "store_schema": False,
-}
-_OPEN: Final = _ALWAYS | {
-    "compression": "zstd",
-    "compression_level": 3,
-    "use_dictionary": ["timestamp"],  # one timestamp a call; ids and counts hardly repeat within a publication
-}
-# Read once or twice, soon: what compressing costs is more than what it saves.
-_PART: Final = _ALWAYS | {"compression": "none", "use_dictionary": False, "write_statistics": False}
-# Encodings that Spark 3.5 knows. Sorted ids share their beginnings; small counts repeat.
-_SEALED: Final = _ALWAYS | {
-    "compression": "zstd",
-    "compression_level": 9,
-    "use_dictionary": ["timestamp", "likes", "comments"],
-    "column_encoding": {"video_id": "DELTA_BYTE_ARRAY"},
-    "dictionary_pagesize_limit": 256 * 1024,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +50,17 @@ class Footer:
 
 def encode_part(table: pa.Table) -> bytes:
     """A staged part."""
-    return _file(table, _PART, {})
+    return _file(table, parquet.PART, {})
 
 
 def encode(table: pa.Table, parts: Collection[str]) -> bytes:
     """An open hour's file that holds this table, made of these parts."""
-    return _file(sort(table), _OPEN, {_PARTS_KEY: json.dumps(sorted(parts))})
+    return _file(sort(table), parquet.OPEN_HOUR, {_PARTS_KEY: json.dumps(sorted(parts))})
 
 
 def encode_sealed(table: pa.Table, parts: Collection[str]) -> bytes:
     """A sealed hour's file; the table is sorted by key."""
-    return _file(table, _SEALED, {_PARTS_KEY: json.dumps(sorted(parts)), _SEALED_KEY: "1"})
+    return _file(table, parquet.SEALED_HOUR, {_PARTS_KEY: json.dumps(sorted(parts)), _SEALED_KEY: "1"})
 
 
 def grow(data: bytes, fresh: pa.Table, parts: Collection[str]) -> bytes:
@@ -90,16 +68,16 @@ def grow(data: bytes, fresh: pa.Table, parts: Collection[str]) -> bytes:
 
     No row group is decoded or encoded again. Raises as `read_footer` does.
     """
-    with _naming_damage():
+    with _wrap_read_errors():
         before = _opened(data).metadata
     _require_room(before.num_rows + fresh.num_rows)
-    with _naming_damage():
+    with _wrap_read_errors():
         sink = pa.BufferOutputStream()
-        with pq.ParquetWriter(sink, SCHEMA, **_OPEN) as writer:
+        with pq.ParquetWriter(sink, SCHEMA, **parquet.OPEN_HOUR) as writer:
             # It has written the four bytes with which every Parquet file begins, and takes up where these end.
             sink.write(data[4:])
             if fresh.num_rows:
-                _write(writer, fresh)
+                writer.write_table(_whole(fresh), row_group_size=_ROW_GROUP)
         grown = sink.getvalue()
         added = pq.read_metadata(pa.BufferReader(grown))
         end = len(grown) - footer_length(bytes(grown[-8:]))
@@ -112,7 +90,7 @@ def decode(data: bytes, partition: Partition) -> pa.Table:
     Raises `UnreadableFileError` for what is no intact Parquet file or holds points of another hour, and
     `SchemaDriftError` for other columns.
     """
-    with _naming_damage():
+    with _wrap_read_errors():
         table = checked(_opened(data).read())
         require_hour(table, partition)
         return table
@@ -128,7 +106,7 @@ def sorted_chunks(data: bytes, partition: Partition) -> Iterator[pa.Table]:
         return
     file = _opened(data)
     for group in range(file.num_row_groups):
-        with _naming_damage():
+        with _wrap_read_errors():
             table = checked(file.read_row_group(group))
             require_hour(table, partition)
         yield table
@@ -139,7 +117,7 @@ def read(data: bytes, columns: Sequence[str], video_ids: Sequence[str] | None = 
 
     Sorted by key. Raises as `decode` does.
     """
-    with _naming_damage():
+    with _wrap_read_errors():
         file = _opened(data)
         if video_ids is None:
             table = checked(file.read(columns=columns))
@@ -159,7 +137,7 @@ def keys_of_span(data: bytes, span: pa.Table) -> pa.Table:
     Publications follow each other in time, so that mostly there are none, and nothing is decoded.
     """
     times: Mapping[str, Any] = pc.min_max(span["timestamp"]).as_py()
-    with _naming_damage():
+    with _wrap_read_errors():
         file = _opened(data)
         groups = [g for g in range(file.num_row_groups) if _meets(file.metadata.row_group(g), times)]
         return _of_groups(file, groups, KEY)
@@ -167,7 +145,7 @@ def keys_of_span(data: bytes, span: pa.Table) -> pa.Table:
 
 def read_footer(data: bytes) -> Footer:
     """The footer of a published file, of whose bytes the last ones suffice; raises as `decode` does."""
-    with _naming_damage():
+    with _wrap_read_errors():
         metadata = _opened(data).metadata
         notes: Mapping[bytes, bytes] = metadata.metadata or {}
         return Footer(
@@ -208,21 +186,16 @@ def _of_groups(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[st
 
 
 @contextmanager
-def _naming_damage() -> Iterator[None]:
+def _wrap_read_errors() -> Iterator[None]:
     try:
         yield
     except (*BROKEN, ArithmeticError, TypeError, RecursionError) as error:  # its statistics and notes are foreign too
         raise UnreadableFileError(f"not an intact Parquet file: {str(error).partition(chr(10))[0][:200]}") from error
 
 
-def _file(table: pa.Table, options: Mapping[str, Any], notes: Mapping[str, str]) -> bytes:
+def _file(table: pa.Table, options: parquet.Options, notes: Mapping[str, str]) -> bytes:
     _require_room(table.num_rows)
-    sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, SCHEMA, **options) as writer:
-        _write(writer, table)
-        if notes:
-            writer.add_key_value_metadata(notes)
-    return bytes(sink.getvalue())
+    return parquet.encode(_whole(table), options, notes=notes, row_group_size=_ROW_GROUP)
 
 
 def _require_room(rows: int) -> None:
@@ -231,18 +204,18 @@ def _require_room(rows: int) -> None:
         raise OSError(errno.EFBIG, f"An hour of the vault holds up to {parquet.POINTS.rows:,} points, not {rows:,}")
 
 
-def _write(writer: pq.ParquetWriter, table: pa.Table) -> None:
+def _whole(table: pa.Table) -> pa.Table:
+    """The table in the vault's types, and in one piece: where chunks end decides where pages end."""
     if table.schema != SCHEMA:
-        require_schema(table.schema)
+        parquet.require_schema(table.schema, SCHEMA)
         table = checked(table)
-    # In one piece: where chunks end decides where pages end.
-    writer.write_table(table.combine_chunks(), row_group_size=_ROW_GROUP)
+    return table.combine_chunks()
 
 
 def _footer(row_groups: Sequence[pq.FileMetaData], notes: Mapping[str, str]) -> bytes:
     """A footer for the row groups of several; pyarrow keeps the notes of the first, so that one has nothing else."""
     sink = pa.BufferOutputStream()
-    with pq.ParquetWriter(sink, SCHEMA, **_OPEN) as writer:
+    with pq.ParquetWriter(sink, SCHEMA, **parquet.OPEN_HOUR) as writer:
         writer.add_key_value_metadata(notes)
     together = pq.read_metadata(pa.BufferReader(sink.getvalue()))
     for each in row_groups:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import CLOCK_SKEW, is_future
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.manifest import SeriesIndex
+from ghost_tracking.vault.history.manifest import HistoryManifest
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.storage import Storage
 
@@ -28,18 +28,18 @@ def staged(storage: Storage, now: dt.datetime) -> list[Partition]:
     return [hour for hour in staged_hours(storage) if is_future(hour.starts_at, now) and part_names(storage, hour)]
 
 
-def folded(index: SeriesIndex, now: dt.datetime) -> list[Partition]:
-    """The hours to come that have points in series."""
-    periods = [period for period in index.periods if period.ends_at > now + CLOCK_SKEW]
-    return sorted(hour for period in periods for hour in index.tallies(period) if is_future(hour.starts_at, now))
+def compacted(manifest: HistoryManifest, now: dt.datetime) -> list[Partition]:
+    """The hours to come that have points in the history."""
+    periods = [period for period in manifest.periods if period.ends_at > now + CLOCK_SKEW]
+    return sorted(hour for period in periods for hour in manifest.checksums(period) if is_future(hour.starts_at, now))
 
 
-def problems(storage: Storage, index: SeriesIndex, now: dt.datetime) -> Iterator[str]:
+def problems(storage: Storage, manifest: HistoryManifest, now: dt.datetime) -> Iterator[str]:
     """A sentence for each layer that has points of the future."""
     found = {
         layout.METRICS: published(storage, now),
         layout.PARTS: staged(storage, now),
-        layout.SERIES: folded(index, now),
+        layout.HISTORY: compacted(manifest, now),
     }
     for layer, hours in found.items():
         if hours:

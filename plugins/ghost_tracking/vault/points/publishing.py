@@ -5,16 +5,16 @@ before and of all parts that it does not contain yet; which ones it contains sta
 points and list change in one step. Parts stay until their hour is sealed. Hence a publication that is killed, or
 wakes up late and overwrites a newer file, loses nothing: the next one finds what is missing and merges it.
 
-While an hour has parts, readers look into its published file even where the hour is folded. Sealing notes a folded
-hour that has changed as late before it deletes the parts.
+While an hour has parts, readers look into its published file even where the hour is compacted. Sealing notes a
+compacted hour that has changed as stale before it deletes the parts.
 """
 
 import logging
 import time
-import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -30,8 +30,11 @@ from ghost_tracking.errors import (
     UnreadableFileError,
 )
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import points_of_hour
-from ghost_tracking.vault.history.manifest import load, mark_late
+from ghost_tracking.vault.history.files import points_of_hour
+from ghost_tracking.vault.history.manifest import load, mark_stale
+from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE
+from ghost_tracking.vault.kit.manifests import retry_overtaken
+from ghost_tracking.vault.kit.staging import StagedParts, Trouble
 from ghost_tracking.vault.listing import part_names, staged_hours
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.reports import PublishReport, SealReport, StagedPart
@@ -39,8 +42,6 @@ from ghost_tracking.vault.storage import Storage, Version
 
 log = logging.getLogger(__name__)
 
-LEFTOVER_AGE: Final = timedelta(days=1)
-_ATTEMPTS: Final = 5
 
 _Work = Callable[[Partition], PublishReport]
 
@@ -62,13 +63,16 @@ class _Published:
 _NOTHING: Final = files.Footer(0, frozenset(), None, sealed=False, groups=0)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Parts:
-    """The parts of an hour that could be read, in the order of their names, and what was wrong with the others."""
+    """The parts of an hour that could be read, by name in their order, and what was wrong with the others."""
 
     tables: dict[str, pa.Table]
-    quarantined: list[str]
-    problems: list[str]
+    trouble: Trouble
+
+    @property
+    def report(self) -> PublishReport:
+        return PublishReport(quarantined=tuple(self.trouble.quarantined), problems=tuple(self.trouble.problems))
 
 
 class Publisher:
@@ -91,10 +95,10 @@ class Publisher:
         return [self._stage_part(tables.partition_of(hour), table.filter(pa.array(where == hour))) for hour in touched]
 
     def _stage_part(self, partition: Partition, table: pa.Table) -> StagedPart:
-        name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:12]}{layout.PART_SUFFIX}"
-        key = layout.part(partition, name)
-        self._storage.put(key, files.encode_part(table))
-        return StagedPart(partition, key, table.num_rows)
+        return StagedPart(partition, self._staged(partition).stage(files.encode_part(table)), table.num_rows)
+
+    def _staged(self, partition: Partition) -> StagedParts:
+        return StagedParts(self._storage, layout.parts(partition), partial(_decoded, partition))
 
     def publish(self, partitions: Collection[Partition] | None) -> PublishReport:
         """Merge what is staged and not published yet, in `partitions` or (None) anywhere."""
@@ -102,7 +106,7 @@ class Publisher:
         now = datetime.now(UTC)
         begun = [hour for hour in hours if not is_future(hour.starts_at, now)]
         pending = [hour for hour in begun if self._lacks_parts(hour)]
-        report = self._each_alone(pending, lambda hour: self._again(self._merge_new, hour))
+        report = self._each_alone(pending, lambda hour: retry_overtaken(partial(self._merge_new, hour)))
         return report + self._ahead([hour for hour in hours if hour not in set(begun)], now)
 
     def _ahead(self, hours: Collection[Partition], now: datetime) -> PublishReport:
@@ -115,8 +119,7 @@ class Publisher:
     def set_parts_aside(self, partition: Partition) -> PublishReport:
         """Move an hour's parts, which lie in the future, to the quarantine."""
         report = PublishReport()
-        for name in part_names(self._storage, partition):
-            key = layout.part(partition, name)
+        for key in self._staged(partition).listed():
             aside = layout.quarantined(key)
             self._storage.move(key, aside)
             problem = f"{key} has points of the future and was set aside as {aside}: a machine's clock was wrong"
@@ -131,7 +134,7 @@ class Publisher:
         unverified: list[Partition] = []
 
         def seal_hour(partition: Partition) -> PublishReport:
-            report = self._again(self._merge_all, partition)
+            report = retry_overtaken(partial(self._merge_all, partition))
             deleted = self._delete_verified(partition)
             if deleted is None:
                 unverified.append(partition)
@@ -172,14 +175,6 @@ class Publisher:
             return True
         return not footer.parts.issuperset(names)
 
-    def _again(self, work: _Work, partition: Partition) -> PublishReport:
-        for _ in range(_ATTEMPTS - 1):
-            try:
-                return work(partition)
-            except FileChangedError:
-                log.warning("%s was replaced under its lock: merging anew", partition)
-        return work(partition)
-
     def _merge_new(self, partition: Partition) -> PublishReport:
         """Add the points of parts that the published file does not list to its end."""
         return self._merge_new_into(partition, self._read_published(partition))
@@ -194,11 +189,10 @@ class Publisher:
             data = _grown(published, fresh, merged, partition)
         except UnreadableFileError as error:
             return self._merge_new_into(partition, published.damaged(error.message))
-        found = PublishReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
         unlisted = parts.tables.keys() - listed
         if not (fresh.num_rows or unlisted):
-            return self._with_broken(partition, published, found)
-        return self._replace(partition, published, data, found, fresh.num_rows, len(unlisted))
+            return self._with_broken(partition, published, parts.report)
+        return self._replace(partition, published, data, parts.report, fresh.num_rows, len(unlisted))
 
     def _merge_all(self, partition: Partition) -> PublishReport:
         """Write the published file once more, sorted, with the points of every part, listed or not."""
@@ -210,14 +204,13 @@ class Publisher:
             except UnreadableFileError as error:
                 published = published.damaged(error.message)
         parts = self._read_parts(partition, part_names(self._storage, partition))
-        found = PublishReport(quarantined=tuple(parts.quarantined), problems=tuple(parts.problems))
         together = tables.merge([before, self._rest(partition, published), *parts.tables.values()])
         added = together.num_rows - before.num_rows
         unlisted = parts.tables.keys() - published.footer.parts
         if not (added or unlisted) and (published.footer.sealed or not together.num_rows):
-            return self._with_broken(partition, published, found)
+            return self._with_broken(partition, published, parts.report)
         data = files.encode_sealed(together, parts.tables.keys())
-        return self._replace(partition, published, data, found, added, len(unlisted))
+        return self._replace(partition, published, data, parts.report, added, len(unlisted))
 
     def _replace(
         self, partition: Partition, published: _Published, data: bytes, found: PublishReport, added: int, merged: int
@@ -241,12 +234,12 @@ class Publisher:
             return _Published(None, blob.version, _NOTHING, damage=error.message)
 
     def _rest(self, partition: Partition, published: _Published) -> pa.Table:
-        """What the series have of an hour whose published file is broken; nothing of any other."""
+        """What the history has of an hour whose published file is broken; nothing of any other."""
         if published.damage is not None:
             try:
                 return points_of_hour(self._storage, load(self._storage)[0], partition)
             except (UnreadableFileError, FileNotFoundError) as error:
-                log.error("%s is not made anew of its series: %s", partition, error)
+                log.error("%s is not made anew of its history: %s", partition, error)
         return tables.concat([])
 
     def _with_broken(
@@ -264,7 +257,7 @@ class Publisher:
         self._storage.put(aside, self._storage.read(key).data)
         problem = (
             f"{key} could not be read ({published.damage}): it is kept as {aside}, and was made anew of the staged "
-            f"parts that are left, and of its series where it is folded, {rebuilt_rows} point(s); where it is not, "
+            f"parts that are left, and of its history where it is compacted, {rebuilt_rows} point(s); where it is not, "
             f"what had been sealed before is missing until {aside} is mended"
         )
         log.error(problem)
@@ -276,45 +269,39 @@ class Publisher:
         )
 
     def _read_parts(self, partition: Partition, names: Sequence[str]) -> _Parts:
-        parts = _Parts({}, [], [])
-        for name in names:
-            key = layout.part(partition, name)
-            try:
-                parts.tables[name] = self._table(key, partition)
-            except UnreadableFileError as error:
-                aside = layout.quarantined(key)
-                self._storage.move(key, aside)
-                parts.quarantined.append(aside)
-                parts.problems.append(f"{key} could not be used ({error.message}) and was set aside as {aside}")
-            except FileNotFoundError:
-                raise FileChangedError(f"{key} was sealed by somebody else", key=key) from None
-            except OSError as error:
-                parts.problems.append(f"{key} could not be read and stays staged: {error}")
-        for problem in parts.problems:
-            log.error(problem)
+        trouble = Trouble()
+        read = self._staged(partition).read(trouble, [layout.part(partition, name) for name in names])
+        parts = _Parts({key.rpartition("/")[2]: table for key, table in read}, trouble)
+        for key in trouble.gone:
+            raise FileChangedError(f"{key} was sealed by somebody else", key=key)
         return parts
 
     def _delete_verified(self, partition: Partition) -> int | None:
         """Delete the parts whose points all stand in the published file, read back; None when not all do."""
-        names = part_names(self._storage, partition)
+        staged = self._staged(partition)
+        keys = staged.listed()
         try:
-            published = self._table(layout.stats(partition), partition)
-            parts = [self._table(layout.part(partition, name), partition) for name in names]
+            published = files.decode(self._storage.read(layout.stats(partition)).data, partition)
+            parts = [staged.load(key) for key in keys]
         except (UnreadableFileError, OSError):
-            return None if names else 0
+            return None if keys else 0
         if tables.merge([published, *parts]).num_rows != published.num_rows:
             return None
-        self._storage.settle(layout.stats(partition))
-        mark_late(self._storage, partition, published)
-        self._storage.delete(layout.part(partition, name) for name in names)
-        return len(names)
+        self._storage.sync(layout.stats(partition))
+        mark_stale(self._storage, partition, published)
+        self._storage.delete(keys)
+        return len(keys)
 
-    def _table(self, key: str, partition: Partition) -> pa.Table:
-        return files.decode(self._storage.read(key).data, partition)
+
+def _decoded(partition: Partition, key: str, data: bytes) -> pa.Table:
+    try:
+        return files.decode(data, partition)
+    except UnreadableFileError as error:
+        raise type(error)(f"{key} cannot be used: {error.message}", key=key) from error
 
 
 def _fresh(published: _Published, rest: pa.Table, parts: _Parts) -> pa.Table:
-    """The points of series and parts whose keys are not published; sorted by key."""
+    """The points of the history and parts whose keys are not published; sorted by key."""
     staged = tables.merge([rest, *parts.tables.values()])
     if published.data is None or not staged.num_rows:
         return staged

@@ -1,12 +1,13 @@
 """Reading the vault: every point once, whichever layer it lies in.
 
-A day that is folded is read from its series, any other from its hours. Of a folded day's hours those are read as well
-that may hold more than the series: the late ones, and those with staged parts. Where one question is for all videos
-of a span and the hourly files are there, they are read instead: they are by time, as the question is. But only a file
-that is whole stands for its hour (`SeriesIndex.is_whole`); of any other, what the series lack is added to them.
+A day that is compacted is read from its history, any other from its hours. Of a compacted day's hours those are read as
+well that may hold more than the history: the late ones, and those with staged parts. Where one question is for all
+videos of a span and the hourly files are there, they are read instead: they are by time, as the question is. But only a
+file that is whole stands for its hour (`HistoryManifest.is_whole`); of any other, what the history lacks is added to
+them.
 
-Files of hours are read before the series, and judged by the index as it is then. A point leaves a file only when the
-index says that the series have it: whatever is folded or dropped meanwhile, both together have all.
+Files of hours are read before the history, and judged by the manifest as it is then. A point leaves a file only when
+the manifest says that the history has it: whatever is compacted or deleted meanwhile, both together have all.
 """
 
 import datetime as dt
@@ -24,8 +25,8 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.encoding import SeriesReader, files_of_videos, latest_of, points_of
-from ghost_tracking.vault.history.manifest import SeriesFile, SeriesIndex, current
+from ghost_tracking.vault.history.files import HistoryReader, files_of_videos, latest_of, points_of
+from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.storage import Storage
@@ -44,7 +45,7 @@ Span = tuple[dt.datetime | None, dt.datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ScanFilter:
     """Which points: of [start, end), None being open, and of these videos, sorted (None: of all)."""
 
     start: dt.datetime | None
@@ -54,17 +55,17 @@ class Question:
     @classmethod
     def checked(
         cls, start: dt.datetime | None, end: dt.datetime | None, video_ids: Collection[str] | None
-    ) -> "Question":
+    ) -> "ScanFilter":
         """BadInputError for what is no time with a zone, for an end before the start, and for what are no ids."""
         require_span(start, end)
         return cls(start, end, None if video_ids is None else ids_of(video_ids))
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What to read for a question: the files of these `hours`, and series.
+class ScanPlan:
+    """What to read for a filter: the files of these `hours`, and the history.
 
-    Of the series, the points of `lacking` hours (None: of all). `changed` hours may have points in their file alone.
+    Of the history, the points of `lacking` hours (None: of all). `changed` hours may have points in their file alone.
     """
 
     hours: tuple[Partition, ...]
@@ -95,10 +96,10 @@ def chosen_columns(columns: Sequence[str] | None) -> list[str]:
     return chosen
 
 
-def read_table(storage: Storage, question: Question, columns: Sequence[str] | None) -> pa.Table:
+def read_table(storage: Storage, scan_filter: ScanFilter, columns: Sequence[str] | None) -> pa.Table:
     """The points as one table, by hour, and by video_id and timestamp within an hour."""
     chosen = chosen_columns(columns)
-    table = _at_one_moment(lambda: tables.concat(_points(storage, question, _fitting_plan(storage, question))))
+    table = _at_one_moment(lambda: tables.concat(_points(storage, scan_filter, _fitting_plan(storage, scan_filter))))
     if table.num_rows:
         table = _by_hour(table)
     return table.select(chosen)
@@ -106,48 +107,50 @@ def read_table(storage: Storage, question: Question, columns: Sequence[str] | No
 
 def read_history(storage: Storage, video_id: str, start: dt.datetime | None, end: dt.datetime | None) -> pa.Table:
     """All points of one video in [start, end), sorted by time."""
-    question = Question.checked(start, end, [video_id])
-    table = _at_one_moment(lambda: tables.concat(_points(storage, question, _plan(storage, question))))
+    scan_filter = ScanFilter.checked(start, end, [video_id])
+    table = _at_one_moment(lambda: tables.concat(_points(storage, scan_filter, _plan(storage, scan_filter))))
     return table.take(pa.array(tables.numbers(table["timestamp"]).argsort(kind="stable")))
 
 
-def read_batches(storage: Storage, question: Question, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+def read_batches(storage: Storage, scan_filter: ScanFilter, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
     """The points in batches of at most a million, in no promised order, with little more than one in memory.
 
     What the batches hold together is of one moment. FileChangedError when a file went before its turn came: with
     batches already handed out, only the caller can begin anew.
     """
     chosen = chosen_columns(columns)
-    plan = _at_one_moment(lambda: _fitting_plan(storage, question))
+    plan = _at_one_moment(lambda: _fitting_plan(storage, scan_filter))
     try:
-        for table in _points(storage, question, plan):
+        for table in _points(storage, scan_filter, plan):
             yield from table.select(chosen).to_batches(max_chunksize=_BATCH)
     except FileNotFoundError as error:
         raise FileChangedError(
-            f"{error.filename or 'A file'} was folded or expired while it was read: read again"
+            f"{error.filename or 'A file'} was compacted or expired while it was read: read again"
         ) from error
 
 
 def read_latest(storage: Storage, video_ids: Collection[str] | None) -> pa.Table:
     """The newest point of each video, in no promised order."""
-    question = Question.checked(None, None, video_ids)
+    scan_filter = ScanFilter.checked(None, None, video_ids)
 
     def newest() -> pa.Table:
         found, read = tables.concat([]), _Read()
-        hours = _from_hours(storage, question, _plan(storage, question), read)
+        hours = _from_hours(storage, scan_filter, _plan(storage, scan_filter), read)
         for day in chunked(hours, 24):
             found = tables.latest(tables.concat([found, *day]))
-        series = latest_of(storage, [each.path for each in _series(storage, question, None)], question.video_ids)
-        return tables.latest(tables.concat([series, found, *read.apart.values()]))
+        compacted = latest_of(
+            storage, [each.path for each in _series(storage, scan_filter, None)], scan_filter.video_ids
+        )
+        return tables.latest(tables.concat([compacted, found, *read.apart.values()]))
 
     return _at_one_moment(newest)
 
 
-def series_files(storage: Storage, start: dt.datetime | None, end: dt.datetime | None) -> list[str]:
-    """The keys of the files of series that meet [start, end)."""
+def history_files(storage: Storage, start: dt.datetime | None, end: dt.datetime | None) -> list[str]:
+    """The keys of the files of the history that meet [start, end)."""
     require_span(start, end)
-    index, _ = current(storage)
-    return [each.path for each in index.files if Period.parse(each.period).meets(start, end)]
+    manifest, _ = current(storage)
+    return [each.path for each in manifest.files if Period.parse(each.period).meets(start, end)]
 
 
 def frame(table: pa.Table) -> pd.DataFrame:
@@ -173,49 +176,53 @@ def _at_one_moment(read: Callable[[], Result]) -> Result:
     return retrying(read)
 
 
-def _fitting_plan(storage: Storage, question: Question) -> _Plan:
-    return _plan(storage, question, by_time=question.video_ids is None)
+def _fitting_plan(storage: Storage, scan_filter: ScanFilter) -> ScanPlan:
+    return _plan(storage, scan_filter, by_time=scan_filter.video_ids is None)
 
 
-def _plan(storage: Storage, question: Question, *, by_time: bool = False) -> _Plan:
-    """What to read: hours where they are there (`by_time`), or series where they are there."""
-    index, version = current(storage)
-    changed = {hour for hour in staged_hours(storage) if index.holds(hour.date) and part_names(storage, hour)}
-    changed |= {Partition.parse(path) for path in index.late}
-    changed = {hour for hour in changed if hour.meets(question.start, question.end)}
-    plan = (_by_time if by_time else _by_video)(storage, question, index, frozenset(changed))
+def _plan(storage: Storage, scan_filter: ScanFilter, *, by_time: bool = False) -> ScanPlan:
+    """What to read: hours where they are there (`by_time`), or the history where it is there."""
+    manifest, version = current(storage)
+    changed = {hour for hour in staged_hours(storage) if manifest.holds(hour.date) and part_names(storage, hour)}
+    changed |= {Partition.parse(path) for path in manifest.stale}
+    changed = {hour for hour in changed if hour.meets(scan_filter.start, scan_filter.end)}
+    plan = (_by_time if by_time else _by_video)(storage, scan_filter, manifest, frozenset(changed))
     if current(storage)[1] != version:
-        raise FileChangedError("the series were folded anew while the vault was being listed")
+        raise FileChangedError("the history was compacted anew while the vault was being listed")
     return plan
 
 
-def _by_video(storage: Storage, question: Question, index: SeriesIndex, changed: frozenset[Partition]) -> _Plan:
-    """Folded days from their series, other days from their hours; of folded days the hours that may have more."""
-    start, end = question.start, question.end
+def _by_video(
+    storage: Storage, scan_filter: ScanFilter, manifest: HistoryManifest, changed: frozenset[Partition]
+) -> ScanPlan:
+    """Compacted days from the history, other days from their hours; of compacted days the hours that may have more."""
+    start, end = scan_filter.start, scan_filter.end
     hours = set(changed)
     for date in published_dates(storage):
-        if not index.holds(date) and Period.day(date).meets(start, end):
+        if not manifest.holds(date) and Period.day(date).meets(start, end):
             hours |= {hour for hour in published_hours(storage, date) if hour.meets(start, end)}
-    return _Plan(tuple(sorted(hours)), None, changed)
+    return ScanPlan(tuple(sorted(hours)), None, changed)
 
 
-def _by_time(storage: Storage, question: Question, index: SeriesIndex, changed: frozenset[Partition]) -> _Plan:
-    """Hours from their files where they have one, and from the series what has none, or not all of it."""
-    start, end = question.start, question.end
+def _by_time(
+    storage: Storage, scan_filter: ScanFilter, manifest: HistoryManifest, changed: frozenset[Partition]
+) -> ScanPlan:
+    """Hours from their files where they have one, and from the history what has none, or not all of it."""
+    start, end = scan_filter.start, scan_filter.end
     there = set(hours_between(storage, start, end))
-    hours = {hour for hour in there if hour in changed or not index.is_dropped(hour)}
-    folded = {hour for period in index.periods if period.meets(start, end) for hour in index.tallies(period)}
-    lacking = {hour for hour in folded - hours if hour.meets(start, end)}
-    return _Plan(tuple(sorted(hours)), frozenset(lacking), changed)
+    hours = {hour for hour in there if hour in changed or not manifest.is_compacted_only(hour)}
+    compacted = {hour for period in manifest.periods if period.meets(start, end) for hour in manifest.checksums(period)}
+    lacking = {hour for hour in compacted - hours if hour.meets(start, end)}
+    return ScanPlan(tuple(sorted(hours)), frozenset(lacking), changed)
 
 
-def _points(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Table]:
-    """The tables of a plan, no point in two of them. Where an hour's file repeats what series hold, theirs stays."""
+def _points(storage: Storage, scan_filter: ScanFilter, plan: ScanPlan) -> Iterator[pa.Table]:
+    """The tables of a plan, no point in two of them. Where an hour's file repeats the history, that stays."""
     read = _Read()
-    yield from _from_hours(storage, question, plan, read)
+    yield from _from_hours(storage, scan_filter, plan, read)
     wanted = None if plan.lacking is None else plan.lacking | read.apart.keys()
     doubled: list[pa.Table] = []
-    for table in _from_series(storage, question, wanted):
+    for table in _from_history(storage, scan_filter, wanted):
         apart = table if wanted is None else tables.of_hours(table, wanted)
         if read.whole and wanted is None:
             apart = tables.not_of_hours(apart, read.whole)
@@ -226,54 +233,54 @@ def _points(storage: Storage, question: Question, plan: _Plan) -> Iterator[pa.Ta
     yield from (tables.without(table, known) for table in read.apart.values())
 
 
-def _from_hours(storage: Storage, question: Question, plan: _Plan, read: _Read) -> Iterator[pa.Table]:
+def _from_hours(storage: Storage, scan_filter: ScanFilter, plan: ScanPlan, read: _Read) -> Iterator[pa.Table]:
     """The hours of a plan whose files are whole; `read` tells which, and has what the files of the others have."""
     for hour in plan.hours:
-        rows, table = _hour(storage, hour, question)
-        # after the file: what has left it, or was never in it, is in the series of this index or of a later one
-        index, _ = current(storage)
-        if rows is not None and hour not in plan.changed and index.is_whole(hour, rows):
+        rows, table = _hour(storage, hour, scan_filter)
+        # after the file: what has left it, or was never in it, is in the history of this manifest or of a later one
+        manifest, _ = current(storage)
+        if rows is not None and hour not in plan.changed and manifest.is_whole(hour, rows):
             read.whole.add(hour)
             yield table
         else:
             read.apart[hour] = table
 
 
-def _from_series(storage: Storage, question: Question, hours: Set[Partition] | None) -> Iterator[pa.Table]:
-    """The series' points, by the index as it is now, from the files that may have any of these hours (None: any)."""
+def _from_history(storage: Storage, scan_filter: ScanFilter, hours: Set[Partition] | None) -> Iterator[pa.Table]:
+    """The history's points, by the present manifest, from the files that may have any of these hours (None: any)."""
     if hours is not None and not hours:
         return
-    keys = [each.path for each in _series(storage, question, hours)]
-    if question.video_ids is not None:
-        yield tables.within(points_of(storage, keys, question.video_ids), question.start, question.end)
+    keys = [each.path for each in _series(storage, scan_filter, hours)]
+    if scan_filter.video_ids is not None:
+        yield tables.within(points_of(storage, keys, scan_filter.video_ids), scan_filter.start, scan_filter.end)
         return
     for key in keys:
-        for table in SeriesReader(storage, key).batches(_BATCH):
-            yield tables.within(table, question.start, question.end)
+        for table in HistoryReader(storage, key).batches(_BATCH):
+            yield tables.within(table, scan_filter.start, scan_filter.end)
 
 
-def _series(storage: Storage, question: Question, hours: Set[Partition] | None) -> list[SeriesFile]:
-    index, _ = current(storage)
-    periods = [each for each in index.periods if each.meets(question.start, question.end)]
+def _series(storage: Storage, scan_filter: ScanFilter, hours: Set[Partition] | None) -> list[HistoryFile]:
+    manifest, _ = current(storage)
+    periods = [each for each in manifest.periods if each.meets(scan_filter.start, scan_filter.end)]
     if hours is not None:
-        dates = {hour.date for hour in hours if index.tally(hour) is not None}
+        dates = {hour.date for hour in hours if manifest.checksum(hour) is not None}
         periods = [each for each in periods if not dates.isdisjoint(each.dates)]
-    found = [each for period in periods for each in index.files_of(period)]
-    return found if question.video_ids is None else list(files_of_videos(found, question.video_ids))
+    found = [each for period in periods for each in manifest.files_of(period)]
+    return found if scan_filter.video_ids is None else list(files_of_videos(found, scan_filter.video_ids))
 
 
-def _hour(storage: Storage, hour: Partition, question: Question) -> tuple[int | None, pa.Table]:
+def _hour(storage: Storage, hour: Partition, scan_filter: ScanFilter) -> tuple[int | None, pa.Table]:
     """How many points an hour's published file has (None: there is none), and those that are asked for."""
     key = layout.stats(hour)
     try:
         data = storage.read(key).data
-        rows, table = files.read_footer(data).rows, files.read(data, COLUMNS, question.video_ids)
+        rows, table = files.read_footer(data).rows, files.read(data, COLUMNS, scan_filter.video_ids)
     except FileNotFoundError:
         return None, tables.concat([])
     except UnreadableFileError as error:
         raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
-    start = question.start if question.start is not None and question.start > hour.starts_at else None
-    end = question.end if question.end is not None and question.end < hour.ends_at else None
+    start = scan_filter.start if scan_filter.start is not None and scan_filter.start > hour.starts_at else None
+    end = scan_filter.end if scan_filter.end is not None and scan_filter.end < hour.ends_at else None
     return rows, tables.within(table, start, end)
 
 

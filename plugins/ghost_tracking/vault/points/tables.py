@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import COLUMNS, MetricPoint
-from ghost_tracking.errors import BadInputError, SchemaDriftError, UnreadableFileError
+from ghost_tracking.errors import BadInputError, UnreadableFileError
 
 _TIME = pa.timestamp("us", tz="UTC")
 
@@ -74,19 +74,6 @@ def _require_keys(table: pa.Table) -> None:
     for name in KEY:
         if name in table.column_names and table[name].null_count:
             raise UnreadableFileError(f"{table[name].null_count} row(s) without {name}")
-
-
-def require_schema(found: pa.Schema, wanted: pa.Schema = SCHEMA) -> None:
-    """Raise SchemaDriftError, naming the columns, unless names and types agree."""
-    have = [(field.name, field.type) for field in found]
-    need = [(field.name, field.type) for field in wanted]
-    if have == need:
-        return
-    differing = [f"{name} {kind}" for name, kind in have if (name, kind) not in need]
-    missing = [f"{name} {kind}" for name, kind in need if (name, kind) not in have]
-    raise SchemaDriftError(
-        f"other columns than the vault's: unexpected {differing or 'order'}, missing {missing or 'none'}"
-    )
 
 
 def require_hour(table: pa.Table, partition: Partition) -> None:
@@ -212,14 +199,14 @@ def within(table: pa.Table, start: dt.datetime | None, end: dt.datetime | None) 
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Checksum:
     """How many points an hour has, and the sum of their hashes modulo 2^64, whatever their order."""
 
     rows: int
     hash: int
 
 
-def tally(table: pa.Table) -> dict[Partition, Tally]:
+def checksums(table: pa.Table) -> dict[Partition, Checksum]:
     """The points of a table by hour; equal for two tables that hold the same points, however they are stored.
 
     The hash of a point is 64 bits of all six columns, so a point that changes, goes or comes does not go unnoticed.
@@ -231,15 +218,16 @@ def tally(table: pa.Table) -> dict[Partition, Tally]:
     np.add.at(sums, where, _hashes(table))
     rows = np.bincount(where)
     return {
-        partition_of(hour): Tally(int(count), int(total)) for hour, count, total in zip(found, rows, sums, strict=True)
+        partition_of(hour): Checksum(int(count), int(total))
+        for hour, count, total in zip(found, rows, sums, strict=True)
     }
 
 
-def add_tallies(sums: dict[Partition, Tally], more: Mapping[Partition, Tally]) -> None:
-    """Add to `sums` the tallies of other points of these hours."""
+def add_checksums(sums: dict[Partition, Checksum], more: Mapping[Partition, Checksum]) -> None:
+    """Add to `sums` the checksums of other points of these hours."""
     for hour, each in more.items():
-        have = sums.get(hour, Tally(0, 0))
-        sums[hour] = Tally(have.rows + each.rows, (have.hash + each.hash) % 2**64)
+        have = sums.get(hour, Checksum(0, 0))
+        sums[hour] = Checksum(have.rows + each.rows, (have.hash + each.hash) % 2**64)
 
 
 def numbers(column: pa.ChunkedArray, null: int = 0) -> Numbers:

@@ -96,7 +96,7 @@ class Storage(Protocol):
         on it. So what was written for `data` to name is deleted only when it is old, and not named then.
         """
 
-    def settle(self, key: str) -> None:
+    def sync(self, key: str) -> None:
         """Make durable that `key` stands there, whoever wrote it and was perhaps killed on the way."""
 
     def move(self, key: str, to: str) -> None:

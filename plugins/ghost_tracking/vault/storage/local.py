@@ -184,7 +184,7 @@ class LocalStorage:
             raise FileChangedError(f"{key} was replaced by somebody else", key=key)
         self._install(scratch, key)
 
-    def settle(self, key: str) -> None:
+    def sync(self, key: str) -> None:
         """Make durable that `key` stands there, whoever wrote it and was perhaps killed on the way."""
         self._sync_folder(parts_of(key)[:-1])
 

@@ -132,7 +132,7 @@ class ObjectStorage:
         except FileNotFoundError:
             return False
 
-    def settle(self, key: str) -> None:
+    def sync(self, key: str) -> None:
         """Nothing: what can be read is durable."""
 
     def move(self, key: str, to: str) -> None:
