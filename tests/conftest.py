@@ -11,12 +11,14 @@ import psycopg
 import pytest
 from airflow.sdk import Connection, ObjectStoragePath
 
+from connections import CANARY, connection_to, youtube_at
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from local_stack.postgres import Postgres
-from real_parts import CANARY, connection_to, youtube_at
 from s3_server import S3Server, serving_s3
 from youtube_simulator import Simulator, SimulatorServer, serve
+
+pytest_plugins = ("hunting", "page_client", "running_stack")
 
 # a busy machine is slow, and no test is about time
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
