@@ -12,6 +12,7 @@ import pytest
 from airflow.sdk import Connection, ObjectStoragePath
 
 from connections import CANARY, connection_to, youtube_at
+from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from local_stack.postgres import Postgres
@@ -133,3 +134,15 @@ def vault_root(request: pytest.FixtureRequest, tmp_path: Path) -> Path | ObjectS
     """A vault's root that is not there yet, of every kind; see `folder_only`."""
     root: ObjectStoragePath = request.getfixturevalue("s3_root") if request.param == "s3" else tmp_path / "vault"
     return root
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The root of a vault in a folder that is not there yet."""
+    return tmp_path / "vault"
+
+
+@pytest.fixture
+def vault(root: Path) -> ParquetVaultHook:
+    """A vault in which nothing is yet."""
+    return ParquetVaultHook(root=root)

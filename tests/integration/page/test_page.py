@@ -220,11 +220,6 @@ def test_bad_questions_are_told_so(signed_in: Any, connections: Path, route: str
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> ParquetVaultHook:
-    return ParquetVaultHook(root=tmp_path / "vault")
-
-
-@pytest.fixture
 def doors(watchlist: WatchlistHook, vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch) -> Doors:
     """A vault that is there, an empty schedule, and DAGs that are well."""
     vault.identity(create=True)

@@ -25,10 +25,9 @@ TABLES = "watchlist, roster, retired_chunks, vault_mark"
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> ParquetVaultHook:
-    hook = ParquetVaultHook(root=str(tmp_path / "vault"))
-    hook.identity(create=True)
-    return hook
+def vault(vault: ParquetVaultHook) -> ParquetVaultHook:
+    vault.identity(create=True)
+    return vault
 
 
 def found(watchlist: WatchlistHook, vault: ParquetVaultHook, at: datetime, ids: dict[str, timedelta]) -> None:

@@ -33,11 +33,6 @@ DAY, WEEK = timedelta(days=1), timedelta(days=7)
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> ParquetVaultHook:
-    return ParquetVaultHook(root=str(tmp_path / "vault"))
-
-
-@pytest.fixture
 def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 

@@ -46,10 +46,9 @@ class Notebook(BaseNotifier):
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> ParquetVaultHook:
-    hook = ParquetVaultHook(root=str(tmp_path / "vault"))
-    hook.identity(create=True)
-    return hook
+def vault(vault: ParquetVaultHook) -> ParquetVaultHook:
+    vault.identity(create=True)
+    return vault
 
 
 @pytest.fixture(autouse=True)

@@ -20,11 +20,6 @@ from ghost_tracking.tasks.deployment import adopt, ready
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> ParquetVaultHook:
-    return ParquetVaultHook(root=tmp_path / "vault")
-
-
-@pytest.fixture
 def connections(ghost_postgres: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the tasks find in Airflow; returns the vault's folder, which is not there yet. No YouTube is needed."""
     folder = tmp_path / "vault"

@@ -43,16 +43,6 @@ def rows(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     return list(frame[["video_id", "state"]].itertuples(index=False, name=None))
 
 
-@pytest.fixture
-def vault(vault_root: Path | ObjectStoragePath) -> ParquetVaultHook:
-    return ParquetVaultHook(root=vault_root, lock_timeout=5)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "vault"
-
-
 def test_events_are_read_once_staged_or_published_and_stand_in_their_month(vault: ParquetVaultHook) -> None:
     assert vault.stage_availability([]) is None
     assert vault.publish_availability().as_dict()["parts_merged"] == 0

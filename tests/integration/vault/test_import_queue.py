@@ -24,9 +24,9 @@ from s3_server import S3Server
 
 
 @pytest.fixture
-def vault(vault_root: Path | ObjectStoragePath, monkeypatch: pytest.MonkeyPatch) -> ParquetVaultHook:
+def vault(vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch) -> ParquetVaultHook:
     monkeypatch.setattr(import_queue, "IDS_A_FILE", 4)
-    return ParquetVaultHook(root=vault_root, lock_timeout=5)
+    return vault
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
-from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.let_go import Change, State
 from ghost_tracking.errors import UnreadableFileError
@@ -16,11 +15,6 @@ from ghost_tracking.vault.let_go import Kept
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def vault(vault_root: ObjectStoragePath) -> ParquetVaultHook:
-    return ParquetVaultHook(root=vault_root, lock_timeout=10)
 
 
 def test_the_later_decision_holds_and_is_to_be_carried_out(vault: ParquetVaultHook) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.errors import BadInputError
@@ -25,11 +24,6 @@ MEMORY = SourceMemory(
     named={"9LfmrkyP81M": NOON - timedelta(hours=1), "lGGDIGizcQ0": None},
     scheduled=frozenset({"lGGDIGizcQ0"}),
 )
-
-
-@pytest.fixture
-def vault(vault_root: Path | ObjectStoragePath) -> ParquetVaultHook:
-    return ParquetVaultHook(root=vault_root)
 
 
 def only_file(vault: ParquetVaultHook) -> str:

@@ -43,11 +43,6 @@ def root(vault_root: Path) -> Path:
     return vault_root
 
 
-@pytest.fixture
-def vault(root: Path) -> ParquetVaultHook:
-    return ParquetVaultHook(root=root)
-
-
 def point(video_id: str, timestamp: datetime = TEN, views: int | None = 1) -> MetricPoint:
     return MetricPoint(video_id, timestamp, views, None, 0, PUBLISHED)
 

@@ -5,12 +5,9 @@ import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
-from airflow.sdk import ObjectStoragePath
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,11 +27,6 @@ LATER = datetime(2026, 3, 5, tzinfo=UTC)
 GONE = ["AAAAAAAAAA0", "mmmmmmmmmm0"]
 STAY = ["-aaaaaaaaa0", "bbbbbbbbbb0", "zzzzzzzzzz0"]
 ALL = sorted([*GONE, *STAY])
-
-
-@pytest.fixture
-def vault(vault_root: Path | ObjectStoragePath) -> ParquetVaultHook:
-    return ParquetVaultHook(root=vault_root, lock_timeout=5)
 
 
 def points(first: int, hours: int, ids: Iterable[str] = ALL, minute: int = 0) -> list[MetricPoint]:

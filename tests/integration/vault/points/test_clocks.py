@@ -1,10 +1,8 @@
 """A clock that is wrong brings no points of the future in, hides nothing, and deletes nothing."""
 
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
@@ -29,8 +27,7 @@ OLD = [point(NOW - 3 * DAY), point(NOW - 3 * DAY, "w")]
 
 
 @pytest.fixture
-def vault(vault_root: Path | ObjectStoragePath) -> ParquetVaultHook:
-    vault = ParquetVaultHook(root=vault_root, lock_timeout=5)
+def vault(vault: ParquetVaultHook) -> ParquetVaultHook:
     vault.stage(OLD)
     assert vault.publish().complete
     return vault
