@@ -6,8 +6,11 @@ CLEAN := env -u YOUTUBE_API_KEY
 # `exec` leaves no shell between make and the supervisor, which gets make's signals.
 STACK := PYTHONPATH=dev $(PY) -m local_stack
 
+# In two processes; a file's tests, and those of whole stacks, stay in one (tests/conftest.py).
+TWICE := -n 2 --dist loadgroup --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
-.PHONY: help install run airflow vault status demo test test-faults test-page test-docs test-deployments test-celery lint format docs bench screenshots simulate dags-page lock clean
+.PHONY: help install run airflow vault status demo test-fast test test-faults test-page test-docs test-deployments test-celery lint format docs bench screenshots simulate dags-page lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -30,10 +33,13 @@ status: install ## what make run tracks, what is due, what the quota gives of it
 demo: install ## prove it end to end: hunter, tracker, janitor, and tracking that outlives the metadata
 	@exec $(CLEAN) $(STACK) demo
 
-test: lint ## lint, then all tests but those of the next five
-	$(CLEAN) $(PY) -m pytest -m "not faults and not browser and not docs and not deployments and not celery"
+test-fast: install ## rules and DAG files, in under a minute
+	$(CLEAN) $(PY) -m pytest $(TWICE) tests/unit tests/dags
 
-test-faults: install ## kill processes of a running stack, and look for the API key after every class of error
+test: lint ## lint, then all tests but those of the next five
+	$(CLEAN) $(PY) -m pytest $(TWICE) -m "not faults and not browser and not docs and not deployments and not celery"
+
+test-faults: install ## kill processes, also of a running stack, and look for the API key after every class of error
 	$(CLEAN) $(PY) -m pytest -m faults
 
 test-page: install ## the page in a real Chromium, over a running stack
