@@ -15,6 +15,7 @@ from connections import CANARY, connection_to, youtube_at
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.youtube import calls
 from local_stack.postgres import Postgres
 from s3_server import S3Server, serving_s3
 from youtube_simulator import Simulator, SimulatorServer, serve
@@ -114,6 +115,21 @@ def server() -> Iterator[SimulatorServer]:
     with serve(Simulator(seed=7, channels=40, videos_per_hour=60, history_days=10, key=CANARY)) as server:
         yield server
         server.simulator.faults.clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_pauses() -> Iterator[float]:
+    """What fails in passing is tried again at once; gives the seconds of production. A Retry-After is still obeyed."""
+    production = calls.FIRST_PAUSE
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "FIRST_PAUSE", 0.01)
+        yield production
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch, no_pauses: float) -> None:
+    """What fails in passing is tried again after a while, as it is in production."""
+    monkeypatch.setattr(calls, "FIRST_PAUSE", no_pauses)
 
 
 @pytest.fixture

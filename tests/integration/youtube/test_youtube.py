@@ -386,7 +386,9 @@ def test_a_server_that_never_answers_is_given_up_at_the_deadline(server: Simulat
     youtube.close()
 
 
-def test_nothing_is_sent_and_nothing_paid_once_the_time_is_over(server: SimulatorServer, ids: list[str]) -> None:
+def test_nothing_is_sent_and_nothing_paid_once_the_time_is_over(
+    server: SimulatorServer, ids: list[str], pauses: None
+) -> None:
     server.simulator.faults.add("http_error", status=503)
     purse = Purse({Bucket.STATISTICS: 50, Bucket.GENERAL: 50})
     youtube = YouTubeHook(connection=youtube_at(server), purse=purse, threads=3)
