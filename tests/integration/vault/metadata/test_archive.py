@@ -591,6 +591,7 @@ def test_leftovers_are_swept_when_nobody_can_be_about_to_name_them(vault: Parque
     assert titles(vault, "a") == {"a": "A title"}
 
 
+@pytest.mark.faults
 def test_writers_and_readers_interleave(children: Children, root: Path, tmp_path: Path, storage: LocalStorage) -> None:
     stop = tmp_path / "stop"
     hook = ParquetVaultHook(root=root)
@@ -624,6 +625,7 @@ def comparable(root: Path) -> pd.DataFrame:
     return everything(root).drop(columns="archived_at")
 
 
+@pytest.mark.faults
 def test_a_writer_killed_at_any_step_loses_nothing_and_doubles_nothing(
     children: Children, before_the_kill: Path, tmp_path: Path
 ) -> None:
