@@ -8,6 +8,8 @@ STACK := PYTHONPATH=dev $(PY) -m local_stack
 
 # In two processes; a file's tests, and those of whole stacks, stay in one (tests/conftest.py).
 TWICE := -n 2 --dist loadgroup --no-loadscope-reorder
+# Databases and vaults of tests lie in memory where 4 GB are free: they would wait for a disk longer than they work.
+IN_MEMORY = $(shell test "$$(df -k /dev/shm 2>/dev/null | awk 'END { print $$4 }')" -gt 4000000 2>/dev/null && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
 
 .DEFAULT_GOAL := help
 .PHONY: help install run airflow vault status demo test-fast test test-faults test-page test-docs test-deployments test-celery lint format docs bench screenshots simulate dags-page lock clean
@@ -34,13 +36,13 @@ demo: install ## prove it end to end: hunter, tracker, janitor, and tracking tha
 	@exec $(CLEAN) $(STACK) demo
 
 test-fast: install ## rules and DAG files, in under a minute
-	$(CLEAN) $(PY) -m pytest $(TWICE) tests/unit tests/dags
+	$(CLEAN) $(IN_MEMORY) $(PY) -m pytest $(TWICE) tests/unit tests/dags
 
 test: lint ## lint, then all tests but those of the next five
-	$(CLEAN) $(PY) -m pytest $(TWICE) -m "not faults and not browser and not docs and not deployments and not celery"
+	$(CLEAN) $(IN_MEMORY) $(PY) -m pytest $(TWICE) -m "not faults and not browser and not docs and not deployments and not celery"
 
 test-faults: install ## kill processes, also of a running stack, and look for the API key after every class of error
-	$(CLEAN) $(PY) -m pytest -m faults
+	$(CLEAN) $(IN_MEMORY) $(PY) -m pytest -m faults
 
 test-page: install ## the page in a real Chromium, over a running stack
 	$(CLEAN) $(PY) -m pytest -m browser || test $$? -eq 5 # nothing to run: no Chromium is here

@@ -44,7 +44,8 @@ def short_lived_folder() -> Iterator[Path]:
 
     pytest's own folder will not do: each session that starts closes it to other accounts again.
     """
-    with tempfile.TemporaryDirectory(prefix="ghost-tests-", ignore_cleanup_errors=True) as name:
+    place = os.environ.get("PYTEST_DEBUG_TEMPROOT")  # where pytest's own folder lies, too
+    with tempfile.TemporaryDirectory(prefix="ghost-tests-", dir=place, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
