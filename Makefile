@@ -6,8 +6,8 @@ CLEAN := env -u YOUTUBE_API_KEY
 # `exec` leaves no shell between make and the supervisor, which gets make's signals.
 STACK := PYTHONPATH=dev $(PY) -m local_stack
 
-# In two processes; a file's tests, and those of whole stacks, stay in one (tests/conftest.py).
-TWICE := -n 2 --dist loadgroup --no-loadscope-reorder
+# In two processes; a file's tests stay in one, and files begin in their order: the one that starts a stack, early.
+TWICE := -n 2 --dist loadfile --no-loadscope-reorder
 # Databases and vaults of tests lie in memory where 4 GB are free: they would wait for a disk longer than they work.
 IN_MEMORY = $(shell test "$$(df -k /dev/shm 2>/dev/null | awk 'END { print $$4 }')" -gt 4000000 2>/dev/null && echo PYTEST_DEBUG_TEMPROOT=/dev/shm)
 

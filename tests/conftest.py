@@ -27,17 +27,6 @@ hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_c
 hypothesis.settings.load_profile("untimed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `make test`, which runs in two processes: a file's tests stay together, and so do those of whole stacks.
-
-    Those of a stack (marked `xdist_group("stack")`) begin first: they take longest, and much of that is waiting.
-    """
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("stack",))
-
-
 @pytest.fixture(scope="session")
 def short_lived_folder() -> Iterator[Path]:
     """A folder for servers that run under another account when the tests run as root.

@@ -12,7 +12,7 @@ import pytest
 from connections import eventually
 from local_stack.stack import LocalStack
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.faults
 
 Run = Callable[..., list[str]]
 QUIET_SECONDS = 8.0

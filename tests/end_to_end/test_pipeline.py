@@ -18,8 +18,6 @@ from local_stack.airflow_config import command_line_environment
 from local_stack.comparison import compare, points_of_journal, points_of_vault
 from local_stack.stack import LocalStack
 
-pytestmark = pytest.mark.xdist_group("stack")
-
 Run = Callable[..., list[str]]
 HOUR = timedelta(hours=1)
 

@@ -12,7 +12,7 @@ from psycopg import sql as statements
 from connections import CANARY, make_due
 from local_stack.stack import LocalStack
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.faults
 
 FAULTS: dict[str, dict[str, Any]] = {
     "a refused key": {"kind": "api_key_invalid"},

@@ -17,7 +17,7 @@ from local_stack import ApiError, ComponentDiedError, LocalStack, StackError, pr
 from local_stack.airflow_api import AirflowApi
 from local_stack.layout import PROJECT, StateFolder
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.faults
 
 KEY = "AIzaSyCanary-0123456789"
 SETTINGS = '{"quota_search": 50}'

@@ -17,7 +17,7 @@ from connections import eventually, make_due
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from local_stack.stack import LocalStack
 
-pytestmark = [pytest.mark.faults, pytest.mark.xdist_group("stack")]
+pytestmark = pytest.mark.faults
 
 GATE = 4242
 TRACKER = "ghost_tracker"
