@@ -13,6 +13,7 @@ import psycopg
 from benchmarks.figures import Samples, figure, judged, timed
 from benchmarks.parts import folder, postgres_server, random_ids
 from benchmarks.screen import Screen
+from connections import connection_of
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, hour_of_week, settle_visits, visit
 from ghost_tracking.core.schedule import settle
 from ghost_tracking.core.tiers import Queue, Tier
@@ -20,7 +21,6 @@ from ghost_tracking.core.videos import Reading
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack.postgres import Postgres
-from real_parts import connection_of
 
 OVERDUE = (21_000, 1_000_000)
 CLAIMS = 12

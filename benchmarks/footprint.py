@@ -18,6 +18,7 @@ from more_itertools import chunked
 from benchmarks.figures import Samples, figure, judged, timed
 from benchmarks.parts import folder, postgres_server, random_ids
 from benchmarks.screen import Screen, Tell
+from connections import connection_of
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, slot_at_or_after
 from ghost_tracking.core.schedule import entry_of_discovery, settle
 from ghost_tracking.core.tiers import Queue, Tier
@@ -26,7 +27,6 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services.roster_moves import Shelving
 from local_stack.postgres import Postgres
-from real_parts import connection_of
 
 ON_ROSTER, MORE = 20_000_000, 1_000_000
 NEW_A_DAY = 100_000

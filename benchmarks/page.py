@@ -20,13 +20,13 @@ from benchmarks.population import Population
 from benchmarks.screen import Screen
 from benchmarks.series import compact, in_a_process, write_hours
 from benchmarks.titles import Library
+from connections import connection_of
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.page import coverage, movers, overview, runs, video
 from ghost_tracking.page.context import PageContext
 from ghost_tracking.settings import Settings
 from local_stack.postgres import Postgres
-from real_parts import connection_of
 
 DAYS = 90
 PER_HOUR = 20_000

@@ -12,12 +12,12 @@ from benchmarks.figures import Samples, figure
 from benchmarks.memory import TaskMemory
 from benchmarks.parts import folder
 from benchmarks.screen import Screen, Tell
+from connections import connection_of
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack.results import ResultsReader
 from local_stack.stack import LocalStack
-from real_parts import connection_of
 
 DAG = "ghost_tracker"
 RUNS = 3

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from airflow.sdk import Connection
 
-from real_parts import CANARY
+from connections import CANARY
 
 Said = tuple[int, Any]
 """A status and a body: JSON, or bytes as they are."""

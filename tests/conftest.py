@@ -11,12 +11,16 @@ import psycopg
 import pytest
 from airflow.sdk import Connection, ObjectStoragePath
 
+from connections import CANARY, connection_to, youtube_at
+from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.youtube import calls
 from local_stack.postgres import Postgres
-from real_parts import CANARY, connection_to, youtube_at
 from s3_server import S3Server, serving_s3
 from youtube_simulator import Simulator, SimulatorServer, serve
+
+pytest_plugins = ("hunting", "page_client", "running_stack")
 
 # a busy machine is slow, and no test is about time
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -29,7 +33,8 @@ def short_lived_folder() -> Iterator[Path]:
 
     pytest's own folder will not do: each session that starts closes it to other accounts again.
     """
-    with tempfile.TemporaryDirectory(prefix="ghost-tests-", ignore_cleanup_errors=True) as name:
+    place = os.environ.get("PYTEST_DEBUG_TEMPROOT")  # where pytest's own folder lies, too
+    with tempfile.TemporaryDirectory(prefix="ghost-tests-", dir=place, ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
@@ -102,6 +107,21 @@ def server() -> Iterator[SimulatorServer]:
         server.simulator.faults.clear()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_pauses() -> Iterator[float]:
+    """What fails in passing is tried again at once; gives the seconds of production. A Retry-After is still obeyed."""
+    production = calls.FIRST_PAUSE
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calls, "FIRST_PAUSE", 0.01)
+        yield production
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch, no_pauses: float) -> None:
+    """What fails in passing is tried again after a while, as it is in production."""
+    monkeypatch.setattr(calls, "FIRST_PAUSE", no_pauses)
+
+
 @pytest.fixture
 def youtube(server: SimulatorServer) -> Iterator[YouTubeHook]:
     """The hook under test, without a purse."""
@@ -131,3 +151,15 @@ def vault_root(request: pytest.FixtureRequest, tmp_path: Path) -> Path | ObjectS
     """A vault's root that is not there yet, of every kind; see `folder_only`."""
     root: ObjectStoragePath = request.getfixturevalue("s3_root") if request.param == "s3" else tmp_path / "vault"
     return root
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The root of a vault in a folder that is not there yet."""
+    return tmp_path / "vault"
+
+
+@pytest.fixture
+def vault(root: Path) -> ParquetVaultHook:
+    """A vault in which nothing is yet."""
+    return ParquetVaultHook(root=root)

@@ -38,7 +38,7 @@ from local_stack.broker import Broker
 from local_stack.errors import NoAnswerError, StackError
 from local_stack.layout import PROJECT, StateFolder, opened_private, write_private
 from local_stack.lock import SupervisorLock
-from local_stack.ports import choose_port
+from local_stack.ports import Reservations
 from local_stack.postgres import PORT as POSTGRES_PORT
 from local_stack.postgres import SUPERUSER, Postgres
 from local_stack.processes import Component
@@ -112,6 +112,7 @@ class LocalStack:
         self._extra_config = config or {}
         self._report = report or (lambda _: None)
         self._lock = SupervisorLock(self.state.lock)
+        self._ports = Reservations()
         self._postgres: Postgres | None = None
         self._simulator: Simulator | None = None
         self._broker: Broker | None = None
@@ -232,6 +233,7 @@ class LocalStack:
             self._postgres.stop(self.grace)
         processes.end_everything(self.state, 0.5)
         self.state.children.unlink(missing_ok=True)
+        self._ports.release()
         self._lock.release()
 
     def lose_patience(self) -> None:
@@ -536,7 +538,7 @@ class LocalStack:
             known = {}
         others = frozenset(port for owner, port in known.items() if owner != name)
         last = [known[name]] if name in known else []
-        known[name] = choose_port(preferred, *last, avoid=others)
+        known[name] = self._ports.choose(preferred, *last, avoid=others)
         if known[name] != preferred:
             self._report(f"port {preferred} is taken: {name} uses {known[name]}")
         self.state.ports.write_text(json.dumps(known))

@@ -17,10 +17,10 @@ import pytest
 import yaml
 from airflow.sdk import Connection
 
+from connections import CANARY, eventually
 from ghost_tracking.page import URL_PREFIX
 from local_stack.airflow_api import AirflowApi
 from local_stack.ports import LOOPBACK, any_free_port
-from real_parts import CANARY, eventually
 from youtube_simulator import SimulatorServer
 
 ROOT = Path(__file__).parents[2]

@@ -22,6 +22,7 @@ import pytest
 import redis
 import yaml
 
+from connections import CANARY, connection_of, eventually, make_due
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack import processes
@@ -29,7 +30,6 @@ from local_stack.comparison import compare, points_of_frame, points_of_journal
 from local_stack.layout import PROJECT
 from local_stack.ports import any_free_port
 from local_stack.stack import LocalStack
-from real_parts import CANARY, connection_of, eventually, make_due
 from s3_server import S3Server
 
 pytestmark = pytest.mark.celery

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from connections import CANARY
 from deployments.conftest import DAG_BUNDLE, Deployment, uv
 from ghost_tracking.page import URL_PREFIX
 from local_stack.airflow_api import AirflowApi
-from real_parts import CANARY
 
 pytestmark = pytest.mark.deployments
 

@@ -9,15 +9,11 @@ from typing import Any
 
 import pytest
 
+from deployments.airflows import OLDEST, VERSIONS
 from deployments.conftest import DAG_BUNDLE, uv
 
 pytestmark = pytest.mark.deployments
 
-VERSIONS = {"3.2.*": ["--exclude-newer", "2026-06-30"], "3.3.*": []}
-"""An Airflow whose next minor version is out is installed with what was there then, as its constraints file would have
-it: with the FastAPI of today a task of Airflow 3.2 cannot report."""
-OLDEST = ["--exclude-newer", "2026-06-30", "--resolution", "lowest-direct"]
-"""The first patch of Airflow 3.2, with the oldest version of each package that requirements.txt allows."""
 PYTHON = os.environ.get("GHOST_TEST_PYTHON", f"{sys.version_info.major}.{sys.version_info.minor}")
 """The version or the path of the Python of these environments: that of the tests, or another one."""
 

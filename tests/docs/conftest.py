@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from connections import make_due
 from docs.world import DAGS, World
 from documentation import ROOT, Block
 from ghost_tracking.core.absence import AvailabilityEvent
@@ -16,7 +17,6 @@ from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
 from local_stack.stack import LocalStack
-from real_parts import make_due
 
 IDS = ("9LfmrkyP81M", "dQw4w9WgXcQ")
 FIRST = datetime(2026, 10, 30, 6, 5, tzinfo=UTC)

@@ -15,7 +15,8 @@ import pytest
 import yaml
 from airflow.configuration import conf
 
-from docs.elsewhere import FOUND_BETWEEN, elsewhere
+from connections import eventually
+from docs.not_run import FOUND_BETWEEN, elsewhere
 from docs.world import DAGS, World
 from documentation import PAGES, ROOT, SHOWN, Block, blocks, commands
 from ghost_tracking.core.sources import parse_sources
@@ -29,7 +30,6 @@ from ghost_tracking.settings import (
 )
 from ghost_tracking.tasks.telling import notifiers
 from local_stack.stack import NO_KEY
-from real_parts import eventually
 
 pytestmark = pytest.mark.docs
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from connections import eventually
 from local_stack.stack import LocalStack
-from real_parts import eventually
 
 pytestmark = pytest.mark.faults
 

@@ -21,11 +21,11 @@ import httpx
 import pandas as pd
 import pytest
 
+from connections import CANARY, connection_of, eventually
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack.ports import any_free_port
 from local_stack.stack import LocalStack
-from real_parts import CANARY, connection_of, eventually
 from youtube_simulator.state import load
 from youtube_simulator.world import World
 
@@ -35,7 +35,7 @@ if shutil.which("chromium") is None and shutil.which("google-chrome") is None:
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, Request, Route, sync_playwright
 
-import end_to_end.past as past
+from end_to_end import seeded_history
 
 pytestmark = pytest.mark.browser
 
@@ -62,7 +62,7 @@ def stack(short_lived_folder: Path) -> Iterator[LocalStack]:
             history_days=universe.history_days,
         )
         with WatchlistHook(connection=connection_of(stack.ghost_dsn)) as watchlist:
-            past.write(world, ParquetVaultHook(root=str(stack.vault)), watchlist, past.present())
+            seeded_history.write(world, ParquetVaultHook(root=str(stack.vault)), watchlist, seeded_history.present())
         for dag_id in ("ghost_tracker", "ghost_janitor"):
             _run(stack, dag_id)
         yield stack

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 import yaml
 
+from connections import clear_of_the_hour, eventually, make_due
 from local_stack.airflow_config import command_line_environment
 from local_stack.comparison import compare, points_of_journal, points_of_vault
 from local_stack.stack import LocalStack
-from real_parts import clear_of_the_hour, eventually, make_due
 
 Run = Callable[..., list[str]]
 HOUR = timedelta(hours=1)

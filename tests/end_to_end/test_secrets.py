@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from psycopg import sql as statements
 
+from connections import CANARY, make_due
 from local_stack.stack import LocalStack
-from real_parts import CANARY, make_due
 
 pytestmark = pytest.mark.faults
 

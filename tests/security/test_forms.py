@@ -17,7 +17,7 @@ from ghost_tracking.core.sources import parse_sources
 from ghost_tracking.errors import BadSourcesError
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.settings import Settings
-from integration.test_discovery import HOUR, NOW, Hunt, hourly, hunt, video  # noqa: F401 - a fixture
+from hunting import HOUR, NOW, Hunt, hourly, video
 
 ROOT = Path(__file__).parents[2]
 HUGE = 1 << 64
@@ -76,14 +76,14 @@ def test_a_search_or_chart_is_read_for_twenty_pages_at_most(kind: dict[str, str]
         parse_sources([kind | {"pages": pages}], "the run's form")
 
 
-def searched(hunt: Hunt) -> int:  # noqa: F811
+def searched(hunt: Hunt) -> int:
     with WatchlistHook(budgets=Settings(quota_search=BUDGET).quota) as watchlist:
         return watchlist.quota.balances()[Bucket.SEARCH].spent
 
 
 @pytest.mark.parametrize("run_type", ["manual", "backfill"])
 def test_however_many_forms_are_sent_half_of_the_days_searches_are_left(
-    hunt: Hunt,  # noqa: F811
+    hunt: Hunt,
     run_type: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

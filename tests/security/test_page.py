@@ -24,15 +24,7 @@ from ghost_tracking.page import context, coverage, messages, overview, runs, vid
 from ghost_tracking.page.health import health
 from ghost_tracking.page.lanes import SEARCHES, SPANS, BusyError, Lane
 from ghost_tracking.page.responses import to_json
-from integration.test_page import (  # noqa: F401 - fixtures
-    WELL,
-    airflow_tables,
-    connections,
-    page,
-    signed_in,
-    the_present,
-    token,
-)
+from page_client import WELL, token
 
 pytestmark = pytest.mark.filterwarnings("ignore:Using `httpx` with", "ignore::DeprecationWarning:(airflow|cadwyn).*")
 
@@ -112,7 +104,7 @@ def test_an_answer_that_fails_fails_for_all_who_waited_and_frees_its_place() -> 
 
 
 @pytest.fixture
-def quiet(signed_in: Any, connections: Path) -> Any:  # noqa: F811
+def quiet(signed_in: Any, connections: Path) -> Any:
     """The page of a deployment with an empty vault."""
     connections.mkdir()
     (connections / "metrics").mkdir()
@@ -280,7 +272,7 @@ def restricted(quiet: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return quiet
 
 
-def test_runs_of_dags_that_somebody_may_not_see_are_not_shown(restricted: Any, connections: Path) -> None:  # noqa: F811
+def test_runs_of_dags_that_somebody_may_not_see_are_not_shown(restricted: Any, connections: Path) -> None:
     overview.overview.cache_clear()
     found = restricted.get("data/overview")
     assert found.status_code == 200, found.text
@@ -291,7 +283,7 @@ def test_runs_of_dags_that_somebody_may_not_see_are_not_shown(restricted: Any, c
 
 def test_an_error_shows_no_place_to_those_who_may_not_see_connections(
     restricted: Any,
-    connections: Path,  # noqa: F811
+    connections: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = {"conn_type": "postgres", "host": "db.internal", "port": 1, "login": "ghost", "schema": "secret_name"}
@@ -303,7 +295,7 @@ def test_an_error_shows_no_place_to_those_who_may_not_see_connections(
     assert "secret_name" in restricted.get("data/overview").json()["error"]
 
 
-def test_what_one_viewer_may_see_is_remembered_for_no_other(restricted: Any, connections: Path) -> None:  # noqa: F811
+def test_what_one_viewer_may_see_is_remembered_for_no_other(restricted: Any, connections: Path) -> None:
     overview.overview.cache_clear()
     first = restricted.get("data/overview").json()
     restricted.headers["Authorization"] = f"Bearer {token('admin')}"

@@ -40,11 +40,6 @@ def outside(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "vault"
-
-
-@pytest.fixture
 def vault(root: Path) -> ParquetVaultHook:
     vault = ParquetVaultHook(root=root, lock_timeout=1)
     vault.identity(create=True)

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from answering import Said, answering, items, refusal
+from connections import CANARY
 from ghost_tracking.__main__ import main
 from ghost_tracking.core.answers import classify
 from ghost_tracking.core.budgets import Bucket
@@ -29,7 +30,6 @@ from ghost_tracking.errors import GhostTrackingError, ProjectRefusedError, Trans
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.youtube.calls import MOST_BYTES
-from real_parts import CANARY
 
 TEN = datetime(2026, 1, 15, 10, tzinfo=UTC)
 VIDEO, OTHER = "f6x1WVSR-4U", "9LfmrkyP81M"

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from airflow.cli.cli_parser import get_parser
 
-from deployments import test_versions
+from deployments.airflows import VERSIONS
 from ghost_tracking import settings
 from local_stack.layout import PROJECT
 
@@ -41,7 +41,7 @@ def test_the_versions_are_those_that_are_tried() -> None:
     rows = table("Requirements")
     patterns = [re.sub(r", newest patch$", ".*", row[0]) for row in rows]
     oldest = re.findall(r'OLDEST, "apache-airflow==([\d.]+)"', source)
-    assert list(dict.fromkeys(patterns)) == [*oldest, *test_versions.VERSIONS]
+    assert list(dict.fromkeys(patterns)) == [*oldest, *VERSIONS]
     workflow = yaml.safe_load((PROJECT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     pythons = {python for row in rows for python in row[1].split(", ")}
     assert pythons <= set(workflow["jobs"]["deployments"]["strategy"]["matrix"]["python"])

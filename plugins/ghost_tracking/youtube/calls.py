@@ -42,6 +42,8 @@ from ghost_tracking.youtube.answer import Answer, Item
 _KEY_HEADER = "x-goog-api-key"
 _ATTEMPTS = 4
 _LONGEST_WAIT = 30.0
+FIRST_PAUSE = 0.5
+"""Seconds before a call is tried again where YouTube names none; doubled each time. Tests have less patience."""
 _TIMEOUTS = 5  # what takes as many timeouts in all is cut off, where the caller gives no time of its own
 _OUR_FAULT = {"invalidfilters", "missingrequiredparameter", "invalidpagetoken", "unknownpart"}
 _BUCKETS = {("videos", "batchGetStats"): Bucket.STATISTICS, ("search", "list"): Bucket.SEARCH}
@@ -523,7 +525,7 @@ class Caller:
         if asked is not None:
             return min(float(asked), _LONGEST_WAIT)
         scattered = 0.5 + time.monotonic() % 1
-        return min(0.5 * 2.0 ** (state.attempt_number - 1) * scattered, _LONGEST_WAIT)
+        return min(FIRST_PAUSE * 2.0 ** (state.attempt_number - 1) * scattered, _LONGEST_WAIT)
 
     def _abort(self, this_round: _Round) -> None:
         this_round.over.set()

@@ -1,0 +1,153 @@
+"""A database restored from a backup, or lost: the vault knows what the schedule has forgotten."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.core.roster import hour_of_week
+from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.core.sync import SyncToken
+from ghost_tracking.core.tiers import next_slot
+from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.hooks.vault import ParquetVaultHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services.recovery import Reconciling
+from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.tasks import hunter, publishing
+from task_runs import NO_INTERVAL, Deployment
+
+NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+TABLES = "watchlist, roster, retired_chunks, vault_mark"
+
+
+@pytest.fixture
+def vault(vault: ParquetVaultHook) -> ParquetVaultHook:
+    vault.identity(create=True)
+    return vault
+
+
+def found(watchlist: WatchlistHook, vault: ParquetVaultHook, at: datetime, ids: dict[str, timedelta]) -> None:
+    """Videos of these ages, as a hunter brings them in."""
+    for video_id, age in ids.items():
+        tier, due = next_slot(at - age, at)
+        watchlist.add_to_watchlist(WatchlistEntry(video_id, tier, at, due, anchor_at=at - age))
+    vault.stage([MetricPoint(video_id, at, 1, None, None, at - age) for video_id, age in ids.items()])
+    vault.publish()
+
+
+def schedule(watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Connection) -> list[str]:
+    rows = [video_id for (video_id,) in sql.execute("SELECT video_id FROM watchlist")]
+    members = [video_id for chunk in watchlist.roster.all() for video_id in vault.roster.read(chunk.name)]
+    return sorted([*rows, *members])
+
+
+def test_what_was_found_since_the_backup_goes_back_on_the_schedule(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Connection
+) -> None:
+    assert Reconciling(watchlist, vault, NOW - 20 * DAY).agree()
+    found(watchlist, vault, NOW - 10 * DAY, {"shelved": 3 * DAY, "young": DAY})
+    Shelving(watchlist, vault, NOW - 5 * DAY).shelve()
+    assert Reconciling(watchlist, vault, NOW - DAY).agree()
+    sql.execute("CREATE SCHEMA backup")
+    for table in TABLES.split(", "):
+        sql.execute(f"CREATE TABLE backup.{table} AS TABLE {table}")
+    found(watchlist, vault, NOW - timedelta(hours=20), {"new": DAY, "old": 30 * DAY})
+    Shelving(watchlist, vault, NOW).shelve()
+    assert Reconciling(watchlist, vault, NOW).agree()
+    before = schedule(watchlist, vault, sql)
+    sql.execute(f"TRUNCATE {TABLES}")
+    sql.execute("INSERT INTO watchlist SELECT * FROM backup.watchlist")
+    columns = "chunk, hour_of_week, gone, ids, departed, asked, last_tracked_at, next_track_at, created_at, faulted_at"
+    sql.execute(f"INSERT INTO roster ({columns}) SELECT {columns} FROM backup.roster")
+    sql.execute("INSERT INTO vault_mark SELECT * FROM backup.vault_mark")
+    assert not Reconciling(watchlist, vault, NOW).agree()
+    assert Reconciling(watchlist, vault, NOW).reconcile() == 2
+    Shelving(watchlist, vault, NOW).shelve()
+    assert schedule(watchlist, vault, sql) == before == ["new", "old", "shelved", "young"]
+    assert Reconciling(watchlist, vault, NOW).agree()
+
+
+def test_a_backup_from_before_a_list_is_told_from_the_database_after_it(
+    deployment: Deployment,
+    sql: psycopg.Connection,
+) -> None:
+    deployment.track()
+    vault = ParquetVaultHook()
+    with WatchlistHook() as watchlist:
+        assert Reconciling(watchlist, vault, watchlist.now()).agree()
+    (mark,) = sql.execute("SELECT token, marked_at FROM vault_mark").fetchall()
+    ids = [*deployment.alive(3), "nobodyknows"]  # of the last one there is no point
+    planned = hunter.plan("manual", NO_INTERVAL, {"list": "\n".join(ids)})
+    hunter.import_lists("manual", planned["vault"])
+    publishing.publish()
+    sql.execute("TRUNCATE watchlist, videos, roster")
+    sql.execute("UPDATE vault_mark SET token = %s, marked_at = %s", mark)
+    with WatchlistHook() as watchlist:
+        reconciling = Reconciling(watchlist, vault, watchlist.now())
+        assert not reconciling.agree()
+        assert reconciling.reconcile() == 4
+        assert schedule(watchlist, vault, sql) == sorted(ids)
+        assert reconciling.reconcile() == 0
+
+
+def test_what_is_staged_only_goes_back_on_the_schedule_too(watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
+    """A run that found it was killed before it had published."""
+    assert Reconciling(watchlist, vault, NOW - DAY).agree()
+    vault.set_sync_token(SyncToken("another", NOW))
+    vault.stage([MetricPoint("staged", NOW - timedelta(hours=1), 1, None, None, NOW - 2 * DAY)])
+    assert Reconciling(watchlist, vault, NOW).reconcile() == 1
+    assert watchlist.known(["staged"]) == {"staged"}
+
+
+def test_a_premiere_that_went_back_by_its_publish_time_is_not_there_twice(
+    deployment: Deployment,
+    sql: psycopg.Connection,
+) -> None:
+    """Its start is another hour of the week, and only YouTube tells it."""
+    world, now = deployment.server.simulator.world, deployment.server.simulator.clock.now()
+    premieres = [
+        video.id
+        for video in world.newest(now - 9 * DAY)
+        if (broadcast := video.broadcast(world.origin)) is not None
+        and hour_of_week(broadcast.actual_start) != hour_of_week(world.published_at(video))
+        and world.available(video, now)
+        and broadcast.actual_start < now - 8 * DAY
+    ]
+    assert premieres
+    deployment.hunt({"videos": premieres})
+    sql.execute("TRUNCATE watchlist, videos, roster, retired_chunks, vault_mark")
+    vault = ParquetVaultHook()
+    with WatchlistHook() as watchlist:
+        assert Reconciling(watchlist, vault, watchlist.now()).reconcile() == len(premieres)
+        deployment.hunt({"videos": premieres})
+        Shelving(watchlist, vault, watchlist.now()).shelve()
+        assert schedule(watchlist, vault, sql) == sorted(premieres)
+
+
+def test_a_lost_database_is_made_anew_of_the_vault(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Connection
+) -> None:
+    assert Reconciling(watchlist, vault, NOW - 90 * DAY).agree()
+    found(watchlist, vault, NOW - 80 * DAY, {"a": DAY, "b": 9 * DAY})
+    found(watchlist, vault, NOW - DAY, {"c": timedelta(hours=1), "d": timedelta(hours=2)})
+    vault.seal(NOW)
+    vault.compact(NOW)
+    sql.execute(f"TRUNCATE {TABLES}")
+    assert not Reconciling(watchlist, vault, NOW).agree()
+    assert Reconciling(watchlist, vault, NOW).reconcile() == 4
+    assert schedule(watchlist, vault, sql) == ["a", "b", "c", "d"]
+    assert sql.execute("SELECT anchor_at FROM watchlist WHERE video_id = 'c'").fetchone() == (
+        NOW - DAY - timedelta(hours=1),
+    )
+    assert watchlist.tiers() == {"HOURLY": 2, "WEEKLY": 2}
+
+
+def test_a_damaged_mark_says_what_to_do(watchlist: WatchlistHook, vault: ParquetVaultHook, tmp_path: Path) -> None:
+    assert Reconciling(watchlist, vault, NOW).agree()
+    (tmp_path / "vault" / "_schedule.json").write_text("{")
+    with pytest.raises(UnreadableFileError, match="delete it"):
+        Reconciling(watchlist, vault, NOW).agree()

@@ -1,0 +1,51 @@
+"""Whole runs of the DAGs' tasks, called as plain functions over real parts."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ghost_tracking.tasks import hunter, publishing, tracker
+from youtube_simulator import SimulatorServer
+
+NO_INTERVAL = (None, None)
+
+
+@dataclass
+class Deployment:
+    """Connections, Variables and files as the tasks find them."""
+
+    server: SimulatorServer
+    vault: Path
+    sources: Path
+    set_settings: Callable[..., None]
+
+    def hunt(self, form: dict[str, Any], run_type: str = "manual", interval: tuple = NO_INTERVAL) -> dict[str, Any]:
+        """A whole hunter run."""
+        planned = hunter.plan(run_type, interval, form)
+        self.labels: list[str] = []
+        reports = [hunter.hunt(token, run_type, interval, form, self.labels.append) for token in planned["batches"]]
+        publishing.publish()
+        return hunter.verdict(planned["why"], reports)
+
+    def track(self, run_type: str = "scheduled", **form: Any) -> dict[str, Any]:
+        """A whole tracker run."""
+        planned = tracker.plan(run_type, form)
+        assert len(json.dumps(planned)) < 10_000
+        self.labels = []
+        reports = [tracker.track(token, self.labels.append, form) for token in planned["batches"]]
+        publishing.publish()
+        return tracker.verdict(planned["why"], reports)
+
+    def points(self) -> pd.DataFrame:
+        """The vault, as an analyst reads it."""
+        return pd.read_parquet(self.vault / "metrics")
+
+    def alive(self, number: int) -> list[str]:
+        """Ids of recent videos that are there."""
+        world, now = self.server.simulator.world, self.server.simulator.clock.now()
+        return [v.id for v in world.newest(now, now - timedelta(days=9)) if world.available(v, now)][:number]

@@ -1,0 +1,65 @@
+"""Titles as they are searched."""
+
+import csv
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from connections import recorded
+from ghost_tracking.core.titles import Word, searchable, words_of
+
+
+@pytest.mark.parametrize(
+    ("title", "words"),
+    [
+        ("Pokémon — l'été!", ["pokemon", "l", "ete"]),
+        ("STRASSE straße Straße", ["strasse", "strasse", "strasse"]),
+        ("İstanbul Ёлка ﬁne", ["istanbul", "елка", "fine"]),
+        ("ストリートファイター６ ﾊﾟﾋﾟ", ["ストリートファイター", "6", "パピ"]),
+        ("東京tower 第3回", ["東京", "tower", "第", "3", "回"]),
+        ("हिन्दी गाने", ["हिन्दी", "गाने"]),
+        ("ภาษาไทย 2024", ["ภาษาไทย", "2024"]),
+        ("한국어 노래", ["한국어", "노래"]),
+        ("می\u200cخواهم", ["میخواهم"]),
+        ("🔥🔥Wow❤️", ["🔥🔥", "wow", "❤"]),
+        ("a\u00adb __x__ \x00", ["ab", "x"]),
+        ("!!! — …", []),
+        ("", []),
+        (None, []),
+    ],
+)
+def test_the_words_of_a_title(title: str | None, words: list[str]) -> None:
+    assert searchable(title).split() == words
+    assert searchable(title) == (f" {' '.join(words)} " if words else " ")
+
+
+def test_words_of_scripts_without_blanks_are_looked_for_anywhere() -> None:
+    assert words_of("Tower 東京 tower ไทย 한국") == (
+        Word("tower", anywhere=False),
+        Word("東京", anywhere=True),
+        Word("ไทย", anywhere=True),
+        Word("한국", anywhere=False),
+    )
+    assert [word.needle for word in words_of("Tower 東京")] == [" tower", "東京"]
+
+
+@given(st.text())
+@example("ᾳͅ")
+@example("\u0345\u0300")
+def test_every_word_of_a_title_is_in_it_and_spelling_twice_changes_nothing(title: str) -> None:
+    found = searchable(title)
+    assert searchable(found) == found
+    for word in words_of(title):
+        assert word.needle in found
+        assert word.whole in found
+
+
+def test_recorded_titles_are_found_by_their_words() -> None:
+    with recorded("recorded_videos.csv").open(encoding="utf-8", newline="") as file:
+        titles = [row["title"] for row in csv.DictReader(file)]
+    assert len(titles) > 4000
+    for title in titles:
+        words = words_of(f"«{title.casefold()}»")
+        assert words, title
+        assert all(word.whole in searchable(title) for word in words), title
