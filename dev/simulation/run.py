@@ -144,7 +144,7 @@ class Simulation:
         return self.journal
 
     def _due(self, now: datetime) -> int:
-        return sum(map(sum, self.watchlist.due(now).values()))
+        return sum(map(sum, self.watchlist.status.due(now).values()))
 
     def _timed(self, part: str, work: Callable[[datetime], None], now: datetime) -> None:
         began = time.perf_counter()
@@ -187,7 +187,7 @@ class Simulation:
         buckets = (Bucket.STATISTICS, Bucket.GENERAL)
         evening = Evening(
             at=now,
-            queues=self.watchlist.queues(),
+            queues=self.watchlist.status.queues(),
             chunks=len(self.watchlist.roster.all()),
             found=self.journal.done["found"],
             spent={bucket: spent.get(bucket, 0) for bucket in buckets},
@@ -230,7 +230,8 @@ class Simulation:
         """A run of the janitor."""
         archived, events = self.vault.archive_videos(), self.vault.publish_availability()
         self.watchlist.run_janitor(self.settings.metadata_retention_days, now=now, archive=self.vault.archive_videos)
-        self.watchlist.forget_old_quota(now=now)
+        self.watchlist.quota.forget_old(now=now)
+        self.watchlist.watermarks.forget_old_gaps()
         shelving = Shelving(self.watchlist, self.vault, now)
         shelved = shelving.shelve()
         shelving.sweep(timedelta(days=self.settings.roster_keep_days))
@@ -247,5 +248,5 @@ class Simulation:
 
     def _sample(self, now: datetime, due: int) -> None:
         ((size,),) = self.clock.ask("SELECT pg_database_size(current_database())")
-        late = self.watchlist.backlog(now)
+        late = self.watchlist.status.backlog(now)
         self.journal.samples.append(Sample(now, due, late, size, self._points))

@@ -24,11 +24,10 @@ from ghost_tracking.core import roster as roster_core
 from ghost_tracking.core.budgets import Bucket, Purse
 from ghost_tracking.core.pacing import pacific_day
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.hooks import watchlist as watchlist_hook
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
-from ghost_tracking.postgres import quota
+from ghost_tracking.postgres import lease, quota
 from ghost_tracking.postgres import roster as roster_hook
 from ghost_tracking.postgres.database import Database
 from ghost_tracking.postgres.quota import QuotaLedger
@@ -166,7 +165,7 @@ def enter(where: Where, at: int | str | None, sent: str) -> Steps:
     roster_core.THIN = where["chunk_size"] // 2  # type: ignore[misc]
     roster_core.MOST_PASSED_OVER = where["chunk_size"] // 5  # type: ignore[misc]
     idle, deadline = where["idle_seconds"], where["batch_seconds"]
-    watchlist_hook.MARGIN_AFTER_DEADLINE = timedelta(seconds=idle - deadline)
+    lease.MARGIN_AFTER_DEADLINE = timedelta(seconds=idle - deadline)
     roster_moves._LONGEST_TRANSACTION = quota.LONGEST_RESERVATION = timedelta(seconds=idle)  # type: ignore[misc]
     steps = Steps(at, sent)
     _keeping(Diary(where["diary"]))

@@ -152,13 +152,13 @@ class Hunt:
     def watermark(self, source: dict[str, Any]) -> datetime:
         with WatchlistHook() as watchlist:
             key = parse_source(source).key
-            return watchlist.watermarks([key])[key]
+            return watchlist.watermarks.of([key])[key]
 
     def begin(self, source: dict[str, Any], at: datetime) -> None:
         """As if the source had been hunted up to there, by a Ghost Tracking that did not remember what it named."""
         with WatchlistHook() as watchlist:
             watchlist.migrate()
-            watchlist.begin_watermarks([parse_source(source).key], at)
+            watchlist.watermarks.begin([parse_source(source).key], at)
         self.sql.execute("UPDATE hunter_watermarks SET begun_at = NULL")
 
 
@@ -318,7 +318,9 @@ def test_a_search_without_an_answer_is_made_again_however_long_it_lasts(
         assert hunt.watermark(source) == NOW - 3 * DAY
     with WatchlistHook() as watchlist:
         key = parse_source(source).key
-        assert watchlist.asked_until([key]) == {key: NOW - HOUR}, "nobody is alerted of a search that finds nothing"
+        assert watchlist.watermarks.asked_until([key]) == {key: NOW - HOUR}, (
+            "nobody is alerted of a search that finds nothing"
+        )
     hunt.run(NOW)
     hunt.run(NOW, "manual")  # what the first one's pages did not hold
     assert len(hunt.scheduled()) == 72
@@ -405,7 +407,7 @@ def test_what_a_search_cannot_have_any_more_is_said_by_name_and_hour(hunt: Hunt)
     assert gone in summary["gaps"][0]
     assert "1 window cannot be had whole: search x, " in summary["message"]
     with WatchlistHook() as watchlist:
-        (gap,) = watchlist.gaps()
+        (gap,) = watchlist.watermarks.gaps()
     reason = "searches do not go back so far"
     assert gap == Gap(parse_source({"search": "x"}).key, "search x", Window(NOW - 4 * DAY, NOW - 2 * DAY), reason)
     assert hunt.run(NOW)["gaps"] == []

@@ -15,6 +15,7 @@ from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.errors import BadInputError, PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.watchlist import Watchlist
 from ghost_tracking.services.letting_go import UNDER_WAY, LettingGo, from_form
 from ghost_tracking.services.recovery import Reconciling
 from ghost_tracking.services.roster_moves import Shelving
@@ -76,7 +77,7 @@ def letting_go(watchlist: WatchlistHook, vault: ParquetVaultHook) -> LettingGo:
 
 
 def scheduled(watchlist: WatchlistHook, vault: ParquetVaultHook) -> list[str]:
-    found = list(watchlist.known(EVERYBODY))
+    found = list(watchlist.entries.known(EVERYBODY))
     for chunk in watchlist.roster.all():
         ids = vault.roster.read(chunk.name)
         found += [video_id for place, video_id in enumerate(ids) if place not in chunk.departed]
@@ -236,7 +237,7 @@ def test_a_whole_chunk_can_be_forgotten(
 ) -> None:
     letting_go.decide(State.FORGOTTEN, SETTLED, confirm=True)
     assert_no_trace(vault, watchlist, *SETTLED)
-    with watchlist.claim_chunks(Queue.ROSTER, 100, now=NOW + 30 * DAY) as claim:
+    with watchlist.roster.claim(Queue.ROSTER, 100, now=NOW + 30 * DAY) as claim:
         assert [vault.roster.read(chunk.name) for chunk in claim.chunks] == [[]]
     assert Shelving(watchlist, vault, NOW).shelve().problems == []
     assert scheduled(watchlist, vault) == sorted(YOUNG)
@@ -314,7 +315,7 @@ def test_a_resumption_that_was_killed_in_the_middle_loses_no_video(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(WatchlistHook, "add_to_watchlist", killed)
+        patched.setattr(Watchlist, "add", killed)
         with pytest.raises(KeyboardInterrupt):
             letting_go.decide(State.RESUMED, [YOUNG[0], SETTLED[0]], confirm=True)
     assert scheduled(watchlist, vault) == without(YOUNG[0], SETTLED[0])

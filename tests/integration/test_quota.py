@@ -138,14 +138,14 @@ def test_a_bucket_that_empties_before_midnight_is_full_after_it(hook: WatchlistH
 def test_old_days_are_forgotten(hook: WatchlistHook, sql: psycopg.Connection) -> None:
     hook.quota.reserve(Bucket.GENERAL, 1)
     sql.execute("INSERT INTO quota_ledger (bucket, pacific_day, spent) VALUES ('general', current_date - 100, 5)")
-    assert hook.forget_old_quota() == 1
+    assert hook.quota.forget_old() == 1
     assert hook.quota.left()["general"] == 49
 
 
 def test_days_are_forgotten_by_the_time_that_is_passed_in(hook: WatchlistHook) -> None:
     hook.quota.reserve(Bucket.GENERAL, 1, now=SPRING)
-    assert hook.forget_old_quota(now=SPRING + 90 * DAY) == 0
-    assert hook.forget_old_quota(now=SPRING + 91 * DAY) == 1
+    assert hook.quota.forget_old(now=SPRING + 90 * DAY) == 0
+    assert hook.quota.forget_old(now=SPRING + 91 * DAY) == 1
 
 
 def test_one_that_settles_late_does_not_take_back_what_another_was_told_meanwhile(

@@ -101,7 +101,7 @@ def test_what_is_staged_only_goes_back_on_the_schedule_too(watchlist: WatchlistH
     vault.set_mark(Mark("another", NOW))
     vault.stage([MetricPoint("staged", NOW - timedelta(hours=1), 1, None, None, NOW - 2 * DAY)])
     assert Reconciling(watchlist, vault, NOW).reconcile() == 1
-    assert watchlist.known(["staged"]) == {"staged"}
+    assert watchlist.entries.known(["staged"]) == {"staged"}
 
 
 def test_a_premiere_that_went_back_by_its_publish_time_is_not_there_twice(
@@ -144,7 +144,7 @@ def test_a_lost_database_is_made_anew_of_the_vault(
     assert sql.execute("SELECT anchor_at FROM watchlist WHERE video_id = 'c'").fetchone() == (
         NOW - DAY - timedelta(hours=1),
     )
-    assert watchlist.tiers() == {"HOURLY": 2, "WEEKLY": 2}
+    assert watchlist.status.tiers() == {"HOURLY": 2, "WEEKLY": 2}
 
 
 def test_a_damaged_mark_says_what_to_do(watchlist: WatchlistHook, vault: ParquetVaultHook, tmp_path: Path) -> None:

@@ -744,7 +744,7 @@ def test_a_premiere_is_anchored_when_it_starts(
         ).fetchone()
         assert not awaits
         assert abs(anchor - scheduled) < timedelta(hours=3)
-        assert watchlist.count() > 100
+        assert watchlist.status.count() > 100
 
 
 def test_an_entry_can_be_due_in_every_tier_at_once(deployment: Deployment) -> None:

@@ -128,7 +128,7 @@ def remembered(seconds: float) -> Callable[[Callable[..., Result]], Callable[...
 
         @functools.wraps(function)
         def asked(doors: Doors, *arguments: Any) -> Result:
-            place = (str(doors.vault.get_conn()), doors.watchlist.database.connection_id)
+            place = (str(doors.vault.get_conn()), doors.watchlist.database.name)
             return answers((*place, *arguments), lambda: function(doors, *arguments))
 
         asked.forget = answers.forget  # type: ignore[attr-defined]

@@ -46,11 +46,11 @@ def overview(doors: Doors, dag_ids: tuple[str, ...], sees_connections: bool) -> 
         points=vault["points"],
         newest_point=vault["newest_point"] and datetime.fromtimestamp(vault["newest_point"], UTC),
         quarantined=vault["quarantined"],
-        shares_mark=marks.same(doors.watchlist.mark(), doors.vault.mark()),
+        shares_mark=marks.same(doors.watchlist.vault_link.mark(), doors.vault.mark()),
         is_paced=quota.is_paced,
         stretch=quota.as_dict()["stretch"],
         refused=tuple(bucket.value for bucket, balance in quota.balances.items() if balance.is_exhausted),
-        gaps=tuple(map(str, doors.watchlist.gaps(_DAY))),
+        gaps=tuple(map(str, doors.watchlist.watermarks.gaps(_DAY))),
     )
     return {
         "now": _seconds(now),
@@ -61,7 +61,7 @@ def overview(doors: Doors, dag_ids: tuple[str, ...], sees_connections: bool) -> 
         "hours": _hours(doors, now.replace(minute=0, second=0, microsecond=0)),
         "room": {"limit": SQL_LIMIT, **room},
         "vault": vault | {"root": str(doors.vault.get_conn()) if sees_connections else None},
-        "gaps": [_gap(gap) for gap in doors.watchlist.gaps(_GAPS_SHOWN_FOR, _MOST_GAPS)],
+        "gaps": [_gap(gap) for gap in doors.watchlist.watermarks.gaps(_GAPS_SHOWN_FOR, _MOST_GAPS)],
         "dags": [_dag(dag) for dag in dags.values() if dag.is_shown],
     }
 

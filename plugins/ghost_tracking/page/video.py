@@ -147,7 +147,7 @@ def _named(query: str) -> str | None:
 
 
 def _is_known(doors: Doors, video_id: str) -> bool:
-    if doors.watchlist.known([video_id]) or _metadata(doors, [video_id]):
+    if doors.watchlist.entries.known([video_id]) or _metadata(doors, [video_id]):
         return True
     return len(doors.vault.read_latest([video_id])) > 0
 

@@ -1,18 +1,52 @@
 """The rows of the roster: a chunk of settled videos each, whose ids are in a file of the vault."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Newcomer
+from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.postgres.database import Database, Row
+from ghost_tracking.postgres.lease import lease
+from ghost_tracking.postgres.watchlist import Watchlist
+
+
+@dataclass
+class ChunkClaim:
+    """Chunks of the roster that this transaction has locked, and what will be written back when it ends."""
+
+    chunks: list[Chunk] = field(default_factory=list)
+    _changes: list[tuple[Chunk, Chunk]] = field(default_factory=list)
+    _entries: list[WatchlistEntry] = field(default_factory=list)
+    _gone: list[str] = field(default_factory=list)
+
+    def reschedule(
+        self, chunks: Iterable[Chunk], entries: Iterable[WatchlistEntry] = (), gone: Iterable[str] = ()
+    ) -> None:
+        """Note what chunks have become, and the videos that have left them for the watchlist.
+
+        `gone` are those that left for a row that is there already, to be marked so (`Watchlist.mark_gone`). Chunks
+        that are not named stay as they were, and due.
+        """
+        claimed = {chunk.name: chunk for chunk in self.chunks}
+        self._changes += [(claimed[chunk.name], chunk) for chunk in chunks]
+        self._entries += entries
+        self._gone += gone
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there is anything to write back."""
+        return bool(self._changes)
 
 
 class Roster:
     """Chunks, claimed and rescheduled as the watchlist's rows are. `now` (aware) may be None: the database's clock."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, entries: Watchlist) -> None:
         self._database = database
+        self._entries = entries
 
     def all(self) -> list[Chunk]:
         """Every chunk, by name."""
@@ -21,6 +55,20 @@ class Roster:
     def of_hours(self, hours_of_week: Collection[int]) -> list[Chunk]:
         """The chunks of these hours of the week, by name; locks nothing."""
         return [_chunk(row) for row in self._database.run("page_chunks", hours=list(hours_of_week))]
+
+    @contextmanager
+    def claim(
+        self, queue: Queue, videos: int, *, deadline: timedelta = timedelta(seconds=120), now: datetime | None = None
+    ) -> Iterator[ChunkClaim]:
+        """Claim due chunks with so many videos together, for as long as the block runs; as `Watchlist.claim`.
+
+        The last chunk may have more videos than are wanted. `reschedule` takes what the chunks have become, and the
+        videos that leave them, whose rows are added in the same transaction.
+        """
+        claim = ChunkClaim()
+        with lease(self._database, claim, deadline, lambda: self._write_back(claim)):
+            claim.chunks = self.fetch_due(queue, videos, now)
+            yield claim
 
     def fetch_due(self, queue: Queue, videos: int, now: datetime | None = None) -> list[Chunk]:
         """Due chunks with so many videos together, the longest overdue first; locked until the transaction ends.
@@ -121,6 +169,13 @@ class Roster:
             versions=[each.version for each in newcomers],
         )
         return {row["video_id"] for row in rows}
+
+    def _write_back(self, claim: ChunkClaim) -> None:
+        # the rows first: a chunk that no longer has a video finds it on the watchlist
+        self._entries.add(claim._entries)
+        self._entries.mark_gone(claim._gone)  # once more, where the transaction that did it was lost
+        if claim._changes:
+            self.reschedule(claim._changes)
 
 
 def _enough(videos: int) -> int:

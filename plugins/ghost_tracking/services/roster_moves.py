@@ -19,7 +19,7 @@ from ghost_tracking.core.tiers import GONE_INTERVAL
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.errors import DatabaseUnavailableError, GhostTrackingError, ShelvingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class ShelvingReport:
 class Shelving:
     """What the janitor and the hunter do with settled videos; `now` is aware."""
 
-    watchlist: WatchlistHook
+    watchlist: Schedule
     vault: ParquetVaultHook
     now: datetime
 

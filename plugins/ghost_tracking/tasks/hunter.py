@@ -222,8 +222,8 @@ def _adopt() -> str:
     """Put the videos of an old tracker's table on the watchlist, and say how many."""
     with WatchlistHook() as watchlist:
         ready(watchlist, ParquetVaultHook())
-        adoption = watchlist.adopt_old_videos()
-        tracked = counted(watchlist.count(), "is", "are")
+        adoption = watchlist.old_tracker.adopt_videos()
+        tracked = counted(watchlist.status.count(), "is", "are")
         message = f"Adopted {counted(adoption.adopted, 'video')} of the old tracker; {tracked} tracked now"
         if adoption.refused:
             rows = counted(adoption.refused, "row names no video and is", "rows name no video and are")
