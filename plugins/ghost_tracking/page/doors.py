@@ -55,7 +55,7 @@ def opened() -> Iterator[Doors]:
 
     settings = read_settings()
     with WatchlistHook(budgets=settings.quota, statement_limit=STATEMENT_LIMIT) as watchlist:
-        if not watchlist.database.value("has_schema_version"):
+        if not watchlist.has_schema():
             raise ConfigurationError(NO_TABLES)
         yield Doors(watchlist, ParquetVaultHook(), settings)
 

@@ -192,13 +192,13 @@ def _siblings(
     asked = sorted({channel for channel in channels.values() if channel})
     if not asked:
         return {}
-    found = doors.watchlist.database.run("page_siblings", channel_ids=asked)
-    pairs = {(row["channel_id"], row["video_id"]): row["published_at"] for row in found}
+    found = doors.watchlist.page.siblings(asked)
+    pairs = {(video.channel_id, video.video_id): video.published_at for video in found}
     pairs |= {(channel, video_id): at for channel, video_id, at in doors.vault.figures.videos_of_channels(asked)}
     by_channel: dict[str, list[tuple[int, str]]] = {}
-    for (channel, video_id), published in pairs.items():
+    for (owner, video_id), published in pairs.items():
         if published is not None:
-            by_channel.setdefault(channel, []).append((_seconds(published), video_id))
+            by_channel.setdefault(owner, []).append((_seconds(published), video_id))
     nearest: dict[str, list[str]] = {}
     for row in rows:
         channel, at = channels[row["video_id"]], row["published_at"]
@@ -248,17 +248,17 @@ def _gain_between(history: tuple["Numbers", "Numbers"] | None, since: float, unt
 
 
 def _heated(doors: Doors) -> list[dict[str, Any]]:
-    rows = doors.watchlist.database.run("page_heated", limit=SHOWN)
-    known = titles(doors, [row["video_id"] for row in rows])
+    found = doors.watchlist.page.heated(SHOWN)
+    known = titles(doors, [each.video_id for each in found])
     return [
-        known.get(row["video_id"], {})
+        known.get(each.video_id, {})
         | {
-            "video_id": row["video_id"],
-            "heated_until": _seconds(row["heated_until"]),
-            "last_at": row["last_tracked_at"] and _seconds(row["last_tracked_at"]),
-            "next_at": _seconds(row["next_track_at"]),
+            "video_id": each.video_id,
+            "heated_until": _seconds(each.heated_until),
+            "last_at": each.last_tracked_at and _seconds(each.last_tracked_at),
+            "next_at": _seconds(each.next_track_at),
         }
-        for row in rows
+        for each in found
     ]
 
 

@@ -9,10 +9,11 @@ from ghost_tracking.core import marks
 from ghost_tracking.core.budgets import IDS_PER_CALL
 from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.pacing import QuotaStatus, quota_status
-from ghost_tracking.core.tiers import Queue, Tier
+from ghost_tracking.core.tiers import Queue
 from ghost_tracking.page import runs
 from ghost_tracking.page.doors import Doors, remembered
 from ghost_tracking.page.verdict import SQL_LIMIT, Standing, verdict
+from ghost_tracking.postgres.page import QueueCounts
 
 DAYS_SHOWN: Final = 14
 _DAY: Final = timedelta(days=1)
@@ -28,21 +29,19 @@ def overview(doors: Doors, dag_ids: tuple[str, ...], sees_connections: bool) -> 
     For somebody who may read the runs of these DAGs, and may or may not know where the vault lies.
     """
     now = doors.watchlist.quota.today().now
-    rows = doors.watchlist.database.run("page_queues", now=now, tiers=list(Tier))
-    queues = {Queue(row["queue"]): row for row in rows}
-    (states,) = doors.watchlist.database.run("page_states")
-    (room,) = doors.watchlist.database.run("page_room")
+    queues = doors.watchlist.page.queues(now)
+    states, room = doors.watchlist.page.unusual_states(), doors.watchlist.page.disk_usage()
     quota = _quota(doors, queues)
     vault = _vault(doors)
     dags = runs.dags(dag_ids)
     standing = Standing(
         now=now,
         dags=dags,
-        videos=sum(row["videos"] for queue, row in queues.items() if queue is not Queue.GONE),
-        due=sum(row["due"] for row in queues.values()),
-        overdue=sum(row["overdue"] for queue, row in queues.items() if queue is not Queue.GONE),
-        misplaced=states["misplaced"],
-        room=room["everything"],
+        videos=sum(row.videos for queue, row in queues.items() if queue is not Queue.GONE),
+        due=sum(row.due for row in queues.values()),
+        overdue=sum(row.overdue for queue, row in queues.items() if queue is not Queue.GONE),
+        misplaced=states.misplaced,
+        room=room.everything,
         points=vault["points"],
         newest_point=vault["newest_point"] and datetime.fromtimestamp(vault["newest_point"], UTC),
         quarantined=vault["quarantined"],
@@ -56,22 +55,22 @@ def overview(doors: Doors, dag_ids: tuple[str, ...], sees_connections: bool) -> 
         "now": _seconds(now),
         "verdict": verdict(standing),
         "queues": [_queue(queue, queues) for queue in Queue],
-        "states": states,
+        "states": asdict(states),
         "quota": _quota_shown(quota),
         "hours": _hours(doors, now.replace(minute=0, second=0, microsecond=0)),
-        "room": {"limit": SQL_LIMIT, **room},
+        "room": {"limit": SQL_LIMIT, **asdict(room)},
         "vault": vault | {"root": str(doors.vault.get_conn()) if sees_connections else None},
         "gaps": [_gap(gap) for gap in doors.watchlist.watermarks.gaps(_GAPS_SHOWN_FOR, _MOST_GAPS)],
         "dags": [_dag(dag) for dag in dags.values() if dag.is_shown],
     }
 
 
-def _quota(doors: Doors, queues: Mapping[Queue, Any]) -> QuotaStatus:
+def _quota(doors: Doors, queues: Mapping[Queue, QueueCounts]) -> QuotaStatus:
     """As the tracker's plan sees it."""
     ledger = doors.watchlist.quota
     return quota_status(
-        {queue: row["videos"] for queue, row in queues.items()},
-        {queue: row["due"] for queue, row in queues.items()},
+        {queue: row.videos for queue, row in queues.items()},
+        {queue: row.due for queue, row in queues.items()},
         ledger.balances(),
         doors.settings.quota_reserves,
         ledger.today(),
@@ -100,17 +99,17 @@ def _quota_shown(quota: QuotaStatus) -> dict[str, Any]:
     }
 
 
-def _queue(queue: Queue, queues: Mapping[Queue, Any]) -> dict[str, Any]:
+def _queue(queue: Queue, queues: Mapping[Queue, QueueCounts]) -> dict[str, Any]:
     """Where how many videos wait, and the readings and calls that the next 24 hours need for them."""
-    row = queues.get(queue, {"videos": 0, "due": 0, "overdue": 0, "next_track_at": None})
-    readings = row["videos"] * (_DAY / queue.interval)
+    row = queues.get(queue, QueueCounts(queue, 0, 0, 0, None))
+    readings = row.videos * (_DAY / queue.interval)
     return {
         "queue": queue.value,
         "tier": queue.tier.value,
-        "videos": row["videos"],
-        "due": row["due"],
-        "overdue": row["overdue"],
-        "next_at": row["next_track_at"] and _seconds(row["next_track_at"]),
+        "videos": row.videos,
+        "due": row.due,
+        "overdue": row.overdue,
+        "next_at": row.next_track_at and _seconds(row.next_track_at),
         "readings": round(readings),
         "calls": round(readings / IDS_PER_CALL, 2),
         "interval": round(queue.interval.total_seconds()),

@@ -1,16 +1,19 @@
 """A video: found by id, URL or words of its title; its readings, its place in the schedule, what happened to it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ghost_tracking.core.roster import Chunk, hour_of_week
+from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import DAILY_FROM, WEEKLY_FROM, Tier
 from ghost_tracking.core.titles import words_of
 from ghost_tracking.core.video_ids import is_video_id, parse_video_reference
 from ghost_tracking.errors import BadInputError
 from ghost_tracking.page.curves import COUNTS, curve
 from ghost_tracking.page.doors import Doors, remembered
+from ghost_tracking.postgres.page import Newest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,22 +53,21 @@ def find(doors: Doors, query: str) -> dict[str, Any]:
         return {"video_id": None, "hits": []}
     # as they are written, and no more of them than are looked for in the archive
     patterns = [f"%{_escaped(word)}%" for word in sorted(query.split(), key=len, reverse=True)[: len(words)]]
-    rows = doors.watchlist.database.run("page_found_lately", patterns=patterns, limit=HITS_SHOWN)
+    lately = doors.watchlist.page.found_lately(patterns, HITS_SHOWN)
     hits = {row["video_id"]: _shown(row) for row in doors.vault.find_videos(query, HITS_SHOWN).to_dict("records")}
-    hits |= {row["video_id"]: _shown(row) for row in rows if row["video_id"] not in hits}
+    hits |= {each.video_id: _shown(asdict(each)) for each in lately if each.video_id not in hits}
     return {"video_id": None, "hits": list(hits.values())[:HITS_SHOWN]}
 
 
 @remembered(30)
 def newest(doors: Doors) -> dict[str, Any]:
     """The videos of the watchlist that were published last, the newest first."""
-    rows: list[Any] = []
+    rows: list[Newest] = []
     for tier in Tier:
         if len(rows) < NEWEST_SHOWN:  # but for heated ones, a tier's videos are older than those of the one before
-            limit = NEWEST_SHOWN - len(rows)
-            rows += doors.watchlist.database.run("page_newest", tier=tier, limit=limit)
-    known = titles(doors, [row["video_id"] for row in rows])
-    unknown = [_shown({"video_id": row["video_id"], "published_at": row["anchor_at"]}) for row in rows]
+            rows += doors.watchlist.page.newest(tier, NEWEST_SHOWN - len(rows))
+    known = titles(doors, [row.video_id for row in rows])
+    unknown = [_shown({"video_id": row.video_id, "published_at": row.anchor_at}) for row in rows]
     return {"videos": [known.get(row["video_id"], row) for row in unknown]}
 
 
@@ -76,13 +78,13 @@ def videos(doors: Doors, video_ids: Sequence[str], now: datetime | None = None) 
     points = _points(doors, wanted)
     metadata = _metadata(doors, wanted)
     events = doors.vault.read_availability(wanted)
-    rows = {row["video_id"]: row for row in doors.watchlist.database.run("page_watched", video_ids=wanted)}
+    entries = doors.watchlist.page.entries(wanted)
     found = []
     for video_id in wanted:
         known = metadata.get(video_id, {})
         drawn = curve(points[video_id])
         published = known.get("published_at") or drawn.published_at
-        place = _place(doors, video_id, rows.get(video_id), published)
+        place = _place(doors, video_id, entries.get(video_id), published)
         anchor = place.pop("anchor") or published
         found.append(
             {
@@ -158,7 +160,7 @@ def _escaped(word: str) -> str:
 
 def _metadata(doors: Doors, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """From the database while it is there, else from the vault."""
-    found = {row["video_id"]: row for row in doors.watchlist.database.run("page_metadata", video_ids=list(video_ids))}
+    found = {each.video_id: asdict(each) for each in doors.watchlist.page.metadata(video_ids)}
     lacking = [video_id for video_id in video_ids if video_id not in found]
     return doors.vault.figures.titles(lacking) | found
 
@@ -174,20 +176,20 @@ def _points(doors: Doors, video_ids: Sequence[str]) -> dict[str, "pa.Table"]:
     return {video_id: table.filter(pc.equal(table["video_id"], video_id)) for video_id in video_ids}
 
 
-def _place(doors: Doors, video_id: str, row: Mapping[str, Any] | None, published: datetime | None) -> dict[str, Any]:
+def _place(doors: Doors, video_id: str, entry: WatchlistEntry | None, published: datetime | None) -> dict[str, Any]:
     """Where a video waits: `place` (watchlist, roster or nowhere), tier, last and next time, state."""
-    if row is not None:
-        gone, missing = row["gone_at"], row["first_missed_at"]
-        state = "gone" if gone else "missing" if missing else "waits for its start" if row["awaits_start"] else None
+    if entry is not None:
+        gone, missing = (entry.absence.gone_at, entry.absence.first_missed_at) if entry.absence else (None, None)
+        state = "gone" if gone else "missing" if missing else "waits for its start" if entry.awaits_start else None
         return {
             "place": "watchlist",
-            "tier": row["tracking_tier"],
-            "last_at": _seconds(row["last_tracked_at"]),
-            "next_at": _seconds(row["next_track_at"]),
-            "state": state or ("heated" if row["heated_until"] else None),
+            "tier": entry.tracking_tier.value,
+            "last_at": _seconds(entry.last_tracked_at),
+            "next_at": _seconds(entry.next_track_at),
+            "state": state or ("heated" if entry.heated_until else None),
             "since": _seconds(gone or missing or None),
-            "heated_until": _seconds(row["heated_until"]),
-            "anchor": row["anchor_at"],
+            "heated_until": _seconds(entry.heated_until),
+            "anchor": entry.anchor_at,
         }
     chunk = _chunk_of(doors, video_id, published)
     decision = doors.watchlist.let_go.changes([video_id]).get(video_id)

@@ -9,6 +9,7 @@ from ghost_tracking.postgres.adoption import OldTracker
 from ghost_tracking.postgres.alerts import Alerts
 from ghost_tracking.postgres.database import Database
 from ghost_tracking.postgres.let_go import LetGo
+from ghost_tracking.postgres.page import PageQueries
 from ghost_tracking.postgres.quota import QuotaLedger
 from ghost_tracking.postgres.refused import Refused
 from ghost_tracking.postgres.roster import Roster
@@ -33,6 +34,7 @@ class Schedule:
         self.roster = Roster(database, self.entries)
         self.videos = Videos(database)
         self.status = Status(database)
+        self.page = PageQueries(database)
         self.quota = QuotaLedger(database, budgets)
         self.watermarks = Watermarks(database)
         self.alerts = Alerts(database)
@@ -54,6 +56,10 @@ class Schedule:
     def migrate(self) -> str:
         """Bring the schema up to date; see `Database.migrate`."""
         return self.database.migrate()
+
+    def has_schema(self) -> bool:
+        """Whether Ghost Tracking's tables are there, in whatever version."""
+        return self.database.has_schema()
 
     def now(self) -> datetime:
         """The present by the database's clock, in UTC: the one that decides."""
