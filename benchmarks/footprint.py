@@ -70,7 +70,7 @@ def bench(screen: Screen) -> None:
         weighed = world.weigh()
         parts = world.parts()
         counting = timed(world.count, 3)
-        tiers = timed(world.watchlist.status.tiers, 3)
+        tiers = timed(world.by_tier, 3)
         tell(f"another {MORE:,} videos for the roster")
         world.fill_roster(MORE)
         grown = world.weigh() / weighed - 1
@@ -214,6 +214,9 @@ class _World:
 
     def count(self) -> int:
         return int(self._value("SELECT count(*) FROM tracked_videos"))
+
+    def by_tier(self) -> list[tuple[Any, ...]]:
+        return self.session.execute("SELECT * FROM tracked_by_tier").fetchall()
 
     def weigh(self) -> int:
         return int(self._value("SELECT pg_database_size(current_database())"))

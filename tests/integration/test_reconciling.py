@@ -18,6 +18,7 @@ from ghost_tracking.services.recovery import Reconciling
 from ghost_tracking.services.roster_moves import Shelving
 from ghost_tracking.tasks import hunter, publishing
 from integration.test_tasks import NO_INTERVAL, Deployment, deployment  # noqa: F401 - a fixture
+from real_parts import tracked_by_tier
 
 NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -144,7 +145,7 @@ def test_a_lost_database_is_made_anew_of_the_vault(
     assert sql.execute("SELECT anchor_at FROM watchlist WHERE video_id = 'c'").fetchone() == (
         NOW - DAY - timedelta(hours=1),
     )
-    assert watchlist.status.tiers() == {"HOURLY": 2, "WEEKLY": 2}
+    assert tracked_by_tier(sql) == {"HOURLY": 2, "WEEKLY": 2}
 
 
 def test_a_damaged_mark_says_what_to_do(watchlist: WatchlistHook, vault: ParquetVaultHook, tmp_path: Path) -> None:

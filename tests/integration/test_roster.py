@@ -26,7 +26,7 @@ from ghost_tracking.services.roster_moves import Shelving
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks.tracker import Tracking
 from ghost_tracking.vault.promotion import UNKNOWN, Memory
-from real_parts import youtube_at
+from real_parts import tracked_by_tier, youtube_at
 from youtube_simulator import SimulatorServer
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
@@ -81,7 +81,7 @@ def visits(
 
 
 def test_settled_videos_are_shelved_by_their_hour_of_the_week(
-    watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime
+    watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime, sql: psycopg.Connection
 ) -> None:
     old = {video_id: now - 9 * DAY - timedelta(minutes=n) for n, video_id in enumerate(random_ids(200))}
     young = dict.fromkeys(random_ids(5), now - 2 * DAY)
@@ -91,7 +91,7 @@ def test_settled_videos_are_shelved_by_their_hour_of_the_week(
     assert (report.shelved, report.problems) == (200, [])
     assert sorted(members(watchlist, vault)) == sorted(old)
     assert watchlist.entries.known(list(old | young)) == set(young)
-    assert watchlist.status.count() == before == sum(watchlist.status.tiers().values())
+    assert watchlist.status.count() == before == sum(tracked_by_tier(sql).values())
     for chunk in watchlist.roster.all():
         for video_id in vault.roster.read(chunk.name):
             assert hour_of_week(old[video_id]) == chunk.hour_of_week

@@ -10,7 +10,7 @@ from airflow.sdk import Connection
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.postgres.adoption import Adoption
-from ghost_tracking.postgres.sql import queries
+from ghost_tracking.postgres.sql import parse, queries
 
 OLD_TRACKER = """
     CREATE TABLE videos (
@@ -247,3 +247,10 @@ def test_every_query_has_a_name_of_its_own_and_a_purpose() -> None:
     for name, text in queries().items():
         assert text.startswith("-- "), name
         assert text.endswith(";"), name
+
+
+def test_two_queries_of_the_same_name_are_an_error() -> None:
+    one = "-- name: one\n-- Its purpose.\nSELECT 1;\n"
+    assert parse([one]) == {"one": "-- Its purpose.\nSELECT 1;"}
+    with pytest.raises(ValueError, match="two queries are called one"):
+        parse([one, one])

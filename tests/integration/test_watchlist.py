@@ -19,6 +19,7 @@ from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUna
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.postgres.lease import MARGIN_AFTER_DEADLINE
 from ghost_tracking.postgres.sql import queries
+from real_parts import tracked_by_tier
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -27,7 +28,7 @@ def due(video_id: str, overdue: timedelta = timedelta(minutes=1), tier: Tier = T
     return WatchlistEntry(video_id, tier, next_track_at=datetime.now(UTC) - overdue)
 
 
-def test_the_specifications_example_calls_work(watchlist: WatchlistHook) -> None:
+def test_the_specifications_example_calls_work(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
     watchlist.ingest_video_metadata({"id": "VIDEO_123", "title": "A", "published_at": "2026-01-15T10:00:00Z"})
     assert watchlist.add_to_watchlist("VIDEO_123", tier="HOURLY") == ["VIDEO_123"]
     (row,) = watchlist.fetch_tracking_batch(batch_size=50)
@@ -46,7 +47,7 @@ def test_the_specifications_example_calls_work(watchlist: WatchlistHook) -> None
     ]
     assert watchlist.update_watchlist_schedule(updates) == 1
     assert watchlist.fetch_tracking_batch(50) == []
-    assert watchlist.status.tiers() == {"DAILY": 1}
+    assert tracked_by_tier(sql) == {"DAILY": 1}
 
 
 def test_adding_and_ingesting_again_changes_nothing(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
@@ -86,12 +87,14 @@ def test_what_cannot_be_an_id_is_refused_before_anything_is_written(watchlist: W
         ({"video_id": "a", "tracking_tier": "DAILY", "next_track_at": NOW.replace(tzinfo=None)}, "no time zone"),
     ],
 )
-def test_a_bad_update_is_named_and_writes_nothing(watchlist: WatchlistHook, update: dict, reason: str) -> None:
+def test_a_bad_update_is_named_and_writes_nothing(
+    watchlist: WatchlistHook, sql: psycopg.Connection, update: dict, reason: str
+) -> None:
     watchlist.add_to_watchlist("b")
     good = {"video_id": "b", "tracking_tier": "WEEKLY", "next_track_at": NOW}
     with pytest.raises(BadInputError, match=reason):
         watchlist.update_watchlist_schedule([good, update])
-    assert watchlist.status.tiers() == {"HOURLY": 1}
+    assert tracked_by_tier(sql) == {"HOURLY": 1}
 
 
 def test_a_claim_takes_the_longest_overdue_of_its_tier_and_writes_back(
@@ -267,13 +270,17 @@ def test_due_counts_by_tier_and_lateness(watchlist: WatchlistHook) -> None:
     assert position[Tier.HOURLY] > position[Tier.DAILY] > position[Tier.WEEKLY]
 
 
-def test_monitoring_queries(watchlist: WatchlistHook) -> None:
+def test_monitoring_queries(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
     watchlist.add_to_watchlist([due("a", timedelta(hours=3)), due("b"), due("c", timedelta(minutes=-30))])
     watchlist.add_to_watchlist(WatchlistEntry("d", Tier.WEEKLY, next_track_at=datetime.now(UTC) + timedelta(days=2)))
     assert watchlist.status.count() == 4
-    assert watchlist.status.tiers() == {"HOURLY": 3, "WEEKLY": 1}
+    assert tracked_by_tier(sql) == {"HOURLY": 3, "WEEKLY": 1}
     assert watchlist.status.backlog() == 1
-    assert [row["video_id"] for row in watchlist.status.next_ten()] == ["a", "b", "c"]
+    next_ten = sql.execute(
+        "SELECT video_id, tracking_tier, next_track_at FROM watchlist"
+        " WHERE next_track_at <= now() + INTERVAL '1 hour' ORDER BY next_track_at ASC LIMIT 10"
+    ).fetchall()
+    assert [video_id for video_id, _, _ in next_ten] == ["a", "b", "c"]
     assert watchlist.status.next_due_at() < datetime.now(UTC) - timedelta(hours=2)
 
 

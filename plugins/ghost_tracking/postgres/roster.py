@@ -54,7 +54,7 @@ class Roster:
 
     def of_hours(self, hours_of_week: Collection[int]) -> list[Chunk]:
         """The chunks of these hours of the week, by name; locks nothing."""
-        return [_chunk(row) for row in self._database.run("page_chunks", hours=list(hours_of_week))]
+        return [_chunk(row) for row in self._database.run("roster_of_hours", hours=list(hours_of_week))]
 
     @contextmanager
     def claim(

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from ghost_tracking.core.batches import LATENESS_BORDERS
 from ghost_tracking.core.tiers import Queue, Tier
-from ghost_tracking.postgres.database import Database, Row
+from ghost_tracking.postgres.database import Database
 
 
 class Status:
@@ -39,20 +39,9 @@ class Status:
         """Videos by where they wait, due or not."""
         return dict.fromkeys(Queue, 0) | {Queue(row["queue"]): row["videos"] for row in self._database.run("queues")}
 
-    def tiers(self) -> dict[str, int]:
-        """Videos by tier."""
-        return {row["tracking_tier"]: row["videos"] for row in self._database.run("tiers")}
-
     def backlog(self, now: datetime | None = None) -> int:
         """Videos that are overdue by more than an hour."""
         return int(self._database.value("backlog", now=now, tiers=list(Tier)))
-
-    def next_ten(self, now: datetime | None = None) -> list[Row]:
-        """The next ten to track within the hour: video_id, tracking_tier, next_track_at, and chunk.
-
-        A chunk of the roster is one of them; it has no video_id, but the name of its file as `chunk`.
-        """
-        return self._database.run("next_ten", now=now, tiers=list(Tier))
 
     def next_due_at(self) -> datetime | None:
         """When the next video is due; None on an empty watchlist."""
