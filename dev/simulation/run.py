@@ -207,7 +207,7 @@ class Simulation:
         quota = self.watchlist.quota
         purse = Purse({Bucket.GENERAL: quota.reserve(Bucket.GENERAL, calls_for(len(new)), now=now)})
         haul = bring_in(new, self.youtube.hook(purse), self.watchlist, self.vault, now=now)
-        quota.settle(purse, now=now)
+        quota.release(purse, now=now)
         self.journal.done["found"] += haul.new
         self._points += haul.new
         if haul.failures or haul.missing or haul.unanswered:
@@ -220,7 +220,7 @@ class Simulation:
         for batch in batches:
             purse, affordable = reserve(self.watchlist.quota, batch, self.settings, now=now)
             done = tracking.follow(batch, affordable, self.youtube.hook(purse), self.vault)
-            self.watchlist.quota.settle(purse, now=now)
+            self.watchlist.quota.release(purse, now=now)
             self._points += len(done.answer.found)
             self.journal.done.update(gone=done.newly_gone, returned=done.returned, heated=len(done.heated))
             self.journal.done["faults"] += done.is_fault

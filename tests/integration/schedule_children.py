@@ -129,7 +129,7 @@ def _stepping(steps: Steps) -> None:
 
 def _keeping(diary: Diary) -> None:
     """Note what is reserved, given back and staged."""
-    reserve, settle, stage = QuotaLedger.reserve, QuotaLedger.settle, ParquetVaultHook.stage
+    reserve, release, stage = QuotaLedger.reserve, QuotaLedger.release, ParquetVaultHook.stage
 
     def reserving(self: QuotaLedger, bucket: Bucket, calls: int, **named: Any) -> int:
         # shortly before midnight it is put down for the next day as well
@@ -137,16 +137,16 @@ def _keeping(diary: Diary) -> None:
         diary.write(reserving=bucket, calls=calls * days)
         return reserve(self, bucket, calls, **named)
 
-    def settling(self: QuotaLedger, purse: Purse, **named: Any) -> None:
+    def releasing(self: QuotaLedger, purse: Purse, **named: Any) -> None:
         reserved_on = [day for grants in self._last_grants.values() for day in grants]
-        # what was reserved before midnight and settled after it is put down for both days
+        # what was reserved before midnight and released after it is put down for both days
         twice = any(day < datetime.now(ZoneInfo("America/Los_Angeles")).date() for day in reserved_on)
         try:
-            settle(self, purse, **named)
+            release(self, purse, **named)
         except BaseException:
-            diary.write(settled=False, emptied=list(Bucket))
+            diary.write(released=False, emptied=list(Bucket))
             raise
-        diary.write(settled=True, emptied=list(Bucket) if twice else sorted(purse.exhausted))
+        diary.write(released=True, emptied=list(Bucket) if twice else sorted(purse.exhausted))
 
     def staging(self: ParquetVaultHook, points: Sequence[MetricPoint]) -> Any:
         staged = stage(self, points)
@@ -154,7 +154,7 @@ def _keeping(diary: Diary) -> None:
         return staged
 
     QuotaLedger.reserve = reserving  # type: ignore[method-assign]
-    QuotaLedger.settle = settling  # type: ignore[method-assign]
+    QuotaLedger.release = releasing  # type: ignore[method-assign]
     ParquetVaultHook.stage = staging  # type: ignore[method-assign]
 
 

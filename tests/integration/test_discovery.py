@@ -143,9 +143,9 @@ class Hunt:
     def scheduled(self) -> set[str]:
         """Every id on the schedule; each is there once."""
         ids = [video_id for (video_id,) in self.sql.execute("SELECT video_id FROM watchlist")]
-        for name, departed in self.sql.execute("SELECT chunk, departed FROM roster"):
+        for name, removed_positions in self.sql.execute("SELECT chunk, removed_positions FROM roster"):
             there = enumerate(self.vault.roster.read(name))
-            ids += [video_id for place, video_id in there if place not in departed]
+            ids += [video_id for place, video_id in there if place not in removed_positions]
         assert len(ids) == len(set(ids))
         return set(ids)
 

@@ -80,7 +80,7 @@ def scheduled(watchlist: WatchlistHook, vault: ParquetVaultHook) -> list[str]:
     found = list(watchlist.entries.known(EVERYBODY))
     for chunk in watchlist.roster.all():
         ids = vault.roster.read(chunk.name)
-        found += [video_id for place, video_id in enumerate(ids) if place not in chunk.departed]
+        found += [video_id for place, video_id in enumerate(ids) if place not in chunk.removed_positions]
     return sorted(found)
 
 
@@ -332,7 +332,7 @@ def test_a_restored_database_forgets_nothing(
     letting_go: LettingGo, watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Connection, first: str
 ) -> None:
     saved = {table: sql.execute(f"SELECT * FROM {table}").fetchall() for table in ("watchlist", "videos", "let_go")}
-    departed = sql.execute("SELECT chunk, departed FROM roster").fetchall()
+    removed_positions = sql.execute("SELECT chunk, removed_positions FROM roster").fetchall()
     letting_go.decide(State.FORGOTTEN, [YOUNG[0], SETTLED[1]], confirm=True)
     letting_go.decide(State.STOPPED, [SETTLED[2]], confirm=True)
     for table, rows in saved.items():
@@ -347,8 +347,8 @@ def test_a_restored_database_forgets_nothing(
         for row in rows:
             marks = ", ".join(["%s"] * len(columns))
             sql.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", row)
-    for chunk, places in departed:
-        sql.execute("UPDATE roster SET departed = %s WHERE chunk = %s", [places, chunk])
+    for chunk, places in removed_positions:
+        sql.execute("UPDATE roster SET removed_positions = %s WHERE chunk = %s", [places, chunk])
     assert YOUNG[0] in scheduled(watchlist, vault)
 
     if first == "the hunter":

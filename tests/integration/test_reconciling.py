@@ -63,7 +63,10 @@ def test_what_was_found_since_the_backup_goes_back_on_the_schedule(
     before = schedule(watchlist, vault, sql)
     sql.execute(f"TRUNCATE {TABLES}")
     sql.execute("INSERT INTO watchlist SELECT * FROM backup.watchlist")
-    columns = "chunk, hour_of_week, gone, ids, departed, asked, last_tracked_at, next_track_at, created_at, faulted_at"
+    columns = (
+        "chunk, hour_of_week, gone, ids, removed_positions, cursor, last_tracked_at, next_track_at, created_at,"
+        " outage_since"
+    )
     sql.execute(f"INSERT INTO roster ({columns}) SELECT {columns} FROM backup.roster")
     sql.execute("INSERT INTO vault_mark SELECT * FROM backup.vault_mark")
     assert not Reconciling(watchlist, vault, NOW).agree()

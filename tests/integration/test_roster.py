@@ -58,7 +58,7 @@ def members(watchlist: WatchlistHook, vault: ParquetVaultHook, *, gone: bool = F
         if chunk.gone == gone:
             ids = vault.roster.read(chunk.name)
             assert len(ids) == chunk.ids
-            found += [video_id for position, video_id in enumerate(ids) if position not in chunk.departed]
+            found += [video_id for position, video_id in enumerate(ids) if position not in chunk.removed_positions]
     return found
 
 
@@ -156,14 +156,14 @@ def test_a_row_that_changes_while_it_is_shelved_stays_and_the_chunk_is_without_i
 ) -> None:
     ids = random_ids(10)
     watchlist.add_to_watchlist(entry(video_id, now - 8 * DAY, now) for video_id in ids)
-    newcomers = watchlist.roster.newcomers
+    candidates = watchlist.roster.candidates
 
     def meanwhile(*arguments: object) -> object:
-        read = newcomers(*arguments)
+        read = candidates(*arguments)
         sql.execute("UPDATE watchlist SET last_tracked_at = now() WHERE video_id = %s", [ids[0]])
         return read
 
-    monkeypatch.setattr(watchlist.roster, "newcomers", meanwhile)
+    monkeypatch.setattr(watchlist.roster, "candidates", meanwhile)
     Shelving(watchlist, vault, now).shelve()
     assert watchlist.entries.known(ids) == {ids[0]}
     assert sorted(members(watchlist, vault)) == sorted(ids[1:])
@@ -225,14 +225,14 @@ def test_what_a_chunk_in_the_middle_of_its_slot_has_due_is_what_was_not_asked_fo
     )
     Shelving(watchlist, vault, now).shelve()
     # ten have left among the 60 that were asked for, five among the others
-    sql.execute("UPDATE roster SET asked = 60, next_track_at = %s", [now - timedelta(hours=2)])
-    departed = [*range(10), *range(70, 75)]
-    sql.execute("UPDATE roster SET departed = %s::smallint[]", [departed])
+    sql.execute("UPDATE roster SET cursor = 60, next_track_at = %s", [now - timedelta(hours=2)])
+    removed_positions = [*range(10), *range(70, 75)]
+    sql.execute("UPDATE roster SET removed_positions = %s::smallint[]", [removed_positions])
     (chunk,) = watchlist.roster.all()
     assert (chunk.videos, chunk.waiting) == (85, 35)
     assert sum(watchlist.status.due(now)[Queue.ROSTER]) == 35
     assert watchlist.status.backlog(now) == 35
-    sql.execute("UPDATE roster SET asked = 0")
+    sql.execute("UPDATE roster SET cursor = 0")
     assert sum(watchlist.status.due(now)[Queue.ROSTER]) == watchlist.status.backlog(now) == 85
 
 
@@ -392,7 +392,7 @@ def test_a_chunk_whose_calls_failed_is_put_off_for_minutes_and_one_without_quota
     assert visits(watchlist, vault, youtube, now).answer.unanswered == set(alive)
     server.simulator.faults.clear()
     (chunk,) = watchlist.roster.all()
-    assert (chunk.next_track_at, chunk.asked) == (before.next_track_at, 0)
+    assert (chunk.next_track_at, chunk.cursor) == (before.next_track_at, 0)
     assert chunk.deferred_until == now + timedelta(minutes=4)
     assert visits(watchlist, vault, youtube, now + timedelta(minutes=3)).claimed == 0
     assert visits(watchlist, vault, youtube, now + timedelta(minutes=4)).claimed == 120
@@ -432,7 +432,7 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago
     for wait in (1, 6, 24):  # as a video that is missed
         assert visits(watchlist, vault, youtube, later).is_fault
         (chunk,) = watchlist.roster.all()
-        assert (chunk.faulted_at, chunk.next_track_at) == (now, later + timedelta(hours=wait))
+        assert (chunk.outage_since, chunk.next_track_at) == (now, later + timedelta(hours=wait))
         assert sorted(members(watchlist, vault)) == sorted([*alive[8:], *lost])
         later = chunk.next_track_at
         assert visits(watchlist, vault, youtube, later - timedelta(seconds=1)).claimed == 0
@@ -440,7 +440,7 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago
     assert not visits(watchlist, vault, youtube, later).is_fault
     assert watchlist.entries.known([*alive, *lost]) == {*alive[:8], *lost}
     (chunk,) = watchlist.roster.all()
-    assert (chunk.faulted_at, chunk.next_track_at) == (None, slot)
+    assert (chunk.outage_since, chunk.next_track_at) == (None, slot)
 
 
 def test_a_fault_that_is_over_after_an_hour_costs_nobody_a_week_nor_in_the_middle_of_a_slot(
@@ -453,12 +453,12 @@ def test_a_fault_that_is_over_after_an_hour_costs_nobody_a_week_nor_in_the_middl
     server.simulator.faults.add("share_missing", share=0.9)
     assert visits(watchlist, vault, youtube, now, limit=30, strict=True).is_fault
     (chunk,) = watchlist.roster.all()
-    assert (chunk.asked, chunk.next_track_at) == (50, now + timedelta(hours=1))
+    assert (chunk.cursor, chunk.next_track_at) == (50, now + timedelta(hours=1))
     server.simulator.faults.clear()
     done = visits(watchlist, vault, youtube, now + timedelta(hours=1), limit=100, strict=True)
     assert done.answer.found.keys() == set(alive) - before
     (chunk,) = watchlist.roster.all()
-    assert (chunk.asked, chunk.faulted_at) == (0, None)
+    assert (chunk.cursor, chunk.outage_since) == (0, None)
     assert chunk.next_track_at > now + 6 * DAY
 
 

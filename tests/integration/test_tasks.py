@@ -162,7 +162,7 @@ def test_a_scheduled_run_covers_what_was_missed_and_moves_watermarks(
     deployment.hunt({}, "scheduled", (last_hours - 9 * HOUR, last_hours - 8 * HOUR))
     deployment.hunt({}, "scheduled", (last_hours - HOUR, last_hours))  # the scheduler was down for seven hours
     assert has_all_since(sql, server, last_hours - 9 * HOUR, channels)
-    assert sql.execute("SELECT DISTINCT hunted_until FROM hunter_watermarks").fetchall() == [(last_hours,)]
+    assert sql.execute("SELECT DISTINCT watermark FROM hunter_watermarks").fetchall() == [(last_hours,)]
 
 
 def test_a_channel_that_is_gone_stops_no_other(
@@ -176,7 +176,7 @@ def test_a_channel_that_is_gone_stops_no_other(
     assert len(summary["failed"]) == 1
     assert gone in summary["failed"][0]
     assert "1 failed" in deployment.labels[-1]
-    marks = dict(sql.execute("SELECT hunted_until, source FROM hunter_watermarks").fetchall())
+    marks = dict(sql.execute("SELECT watermark, source FROM hunter_watermarks").fetchall())
     assert channel in marks[interval[1]]
     assert gone in marks[interval[0]]  # the one that failed is hunted from where it was
 

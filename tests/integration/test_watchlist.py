@@ -419,7 +419,7 @@ def test_a_note_of_the_future_neither_silences_nor_blocks_nor_loses(
     hunted = present - timedelta(hours=1)
     watchlist.watermarks.advance({"stored": hunted, "other": future})
     assert watchlist.watermarks.of(["stored"])["stored"] == hunted
-    assert sql.execute("SELECT max(hunted_until) <= now() FROM hunter_watermarks").fetchone() == (True,)
+    assert sql.execute("SELECT max(watermark) <= now() FROM hunter_watermarks").fetchone() == (True,)
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])

@@ -216,7 +216,7 @@ def _chunk_of(doors: Doors, video_id: str, published: datetime | None) -> Chunk 
     hour = hour_of_week(published)
     for chunk in doors.watchlist.roster.of_hours([hour]):
         ids = enumerate(doors.vault.figures.chunk(chunk.name))
-        if any(each == video_id and place not in chunk.departed for place, each in ids):
+        if any(each == video_id and place not in chunk.removed_positions for place, each in ids):
             return chunk
     return None
 

@@ -49,7 +49,7 @@ class QuotaLedger:
 
         Tasks that reserve at the same time wait for each other at the day's row: together they never get more than
         the budget. More for the same purse is reserved when nothing is left in it.
-        Late in the day they are put down for the next one as well, until they are settled: a task that dies after
+        Late in the day they are put down for the next one as well, until they are released: a task that dies after
         midnight may have sent them then.
         """
         with self._database.transaction():
@@ -71,7 +71,7 @@ class QuotaLedger:
         """Reservations that are made within are kept together or not at all, whatever becomes of the connection."""
         return self._database.transaction()
 
-    def settle(self, purse: Purse, *, now: datetime | None = None) -> None:
+    def release(self, purse: Purse, *, now: datetime | None = None) -> None:
         """Give back what was reserved for a purse and not sent; note which buckets YouTube called empty, and which are
         of no use today, since it refuses their method.
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Newcomer
+from ghost_tracking.core.roster import CHUNK_SIZE, Candidate, Chunk
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.postgres.database import Database, Row
@@ -104,11 +104,11 @@ class Roster:
         return self._database.change(
             "roster_reschedule",
             chunk=[each.name for each in after],
-            departed=[_positions(each.departed) for each in after],
-            asked=[each.asked for each in after],
+            removed_positions=[_positions(each.removed_positions) for each in after],
+            cursor=[each.cursor for each in after],
             last_tracked_at=[each.last_tracked_at for each in after],
             next_track_at=[each.next_track_at for each in after],
-            faulted_at=[each.faulted_at for each in after],
+            outage_since=[each.outage_since for each in after],
             deferred_until=[each.deferred_until for each in after],
             claimed_version=[each.version for each in before],
         )
@@ -117,9 +117,11 @@ class Roster:
         """Make what others have read of these chunks, which the caller has locked, out of date: see `reschedule`."""
         self._database.change("roster_touch", chunks=[chunk.name for chunk in chunks])
 
-    def depart(self, chunk: Chunk, positions: Collection[int]) -> None:
+    def remove(self, chunk: Chunk, positions: Collection[int]) -> None:
         """Note that the ids at these positions have left a chunk, which the caller has locked."""
-        self._database.change("roster_depart", chunk=chunk.name, departed=_positions(chunk.departed | set(positions)))
+        self._database.change(
+            "roster_remove", chunk=chunk.name, removed_positions=_positions(chunk.removed_positions | set(positions))
+        )
 
     def insert(self, chunk: Chunk) -> None:
         """A new chunk, whose file is there."""
@@ -129,7 +131,7 @@ class Roster:
             hour_of_week=chunk.hour_of_week,
             gone=chunk.gone,
             ids=chunk.ids,
-            departed=_positions(chunk.departed),
+            removed_positions=_positions(chunk.removed_positions),
             last_tracked_at=chunk.last_tracked_at,
             next_track_at=chunk.next_track_at,
         )
@@ -146,7 +148,7 @@ class Roster:
         """Drop the memory of retired chunks, whose files are gone."""
         self._database.change("roster_forget", chunks=list(names))
 
-    def newcomers(self, before: datetime, gone_before: datetime, limit: int) -> list[tuple[int, bool, Newcomer]]:
+    def candidates(self, before: datetime, gone_before: datetime, limit: int) -> list[tuple[int, bool, Candidate]]:
         """Videos on the watchlist that belong on the roster: hour of the week, whether they are gone, and the video.
 
         Those are videos whose anchor lies `before` that time, and that neither wait for their start nor are missing
@@ -156,17 +158,17 @@ class Roster:
             (
                 row["hour_of_week"],
                 row["gone"],
-                Newcomer(row["video_id"], row["next_track_at"], row["row_version"], row["anchored"]),
+                Candidate(row["video_id"], row["next_track_at"], row["row_version"], row["anchored"]),
             )
-            for row in self._database.run("roster_newcomers", before=before, gone_before=gone_before, limit=limit)
+            for row in self._database.run("roster_candidates", before=before, gone_before=gone_before, limit=limit)
         ]
 
-    def take_off_watchlist(self, newcomers: Collection[Newcomer]) -> set[str]:
+    def take_off_watchlist(self, candidates: Collection[Candidate]) -> set[str]:
         """Delete these rows of the watchlist, but those that have changed since they were read; which went."""
         rows = self._database.run(
             "roster_take",
-            ids=[each.video_id for each in newcomers],
-            versions=[each.version for each in newcomers],
+            ids=[each.video_id for each in candidates],
+            versions=[each.version for each in candidates],
         )
         return {row["video_id"] for row in rows}
 
@@ -183,9 +185,9 @@ def _enough(videos: int) -> int:
     return -(-videos // CHUNK_SIZE)
 
 
-def _positions(departed: Collection[int]) -> str:
+def _positions(removed_positions: Collection[int]) -> str:
     """As PostgreSQL writes an array: a list of lists of different lengths cannot be bound."""
-    return "{" + ",".join(map(str, sorted(departed))) + "}"
+    return "{" + ",".join(map(str, sorted(removed_positions))) + "}"
 
 
 def _chunk(row: Row) -> Chunk:
@@ -195,10 +197,10 @@ def _chunk(row: Row) -> Chunk:
         gone=row["gone"],
         ids=row["ids"],
         next_track_at=row["next_track_at"],
-        departed=frozenset(row["departed"]),
-        asked=row["asked"],
+        removed_positions=frozenset(row["removed_positions"]),
+        cursor=row["cursor"],
         last_tracked_at=row["last_tracked_at"],
-        faulted_at=row["faulted_at"],
+        outage_since=row["outage_since"],
         deferred_until=row["deferred_until"],
         version=row["row_version"],
     )

@@ -16,7 +16,7 @@ class Watermarks:
 
     def of(self, sources: Sequence[str]) -> dict[str, datetime]:
         """How far each of these sources has been hunted; one whose hunt has not begun is absent."""
-        return {row["source"]: row["hunted_until"] for row in self._database.run("watermarks", sources=list(sources))}
+        return {row["source"]: row["watermark"] for row in self._database.run("watermarks", sources=list(sources))}
 
     def asked_until(self, sources: Sequence[str]) -> dict[str, datetime]:
         """Up to when each of these sources was asked; more than its watermark where the answers had no video."""

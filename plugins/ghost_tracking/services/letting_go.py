@@ -254,7 +254,7 @@ class LettingGo:
                 for chunk in roster.lock_hour(hour, gone=gone):
                     places = self._places_in(chunk, wanted, [])
                     if places:
-                        roster.depart(chunk, places)
+                        roster.remove(chunk, places)
                         left += len(places)
         return left
 
@@ -278,7 +278,7 @@ class LettingGo:
             return []
         seen, places = set[str](), []
         for place, video_id in enumerate(ids):
-            if place in chunk.departed:
+            if place in chunk.removed_positions:
                 continue
             if video_id in wanted or video_id in seen:
                 places.append(place)

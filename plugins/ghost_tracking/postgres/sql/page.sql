@@ -26,8 +26,8 @@ SELECT CASE WHEN gone THEN 'GONE' ELSE 'ROSTER' END, sum(videos)::bigint,
        ), 0)::bigint,
        min(next_track_at)
 FROM (
-    SELECT gone, videos, next_track_at, CASE WHEN asked = 0 THEN videos
-        ELSE ids - asked - (SELECT count(*) FROM unnest(departed) AS d (place) WHERE d.place >= asked)
+    SELECT gone, videos, next_track_at, CASE WHEN cursor = 0 THEN videos
+        ELSE ids - cursor - (SELECT count(*) FROM unnest(removed_positions) AS d (place) WHERE d.place >= cursor)
     END AS waiting
     FROM roster
 ) AS r

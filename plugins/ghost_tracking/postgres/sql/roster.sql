@@ -25,13 +25,13 @@ FOR UPDATE SKIP LOCKED;
 -- What a claim writes back of its chunks. One that somebody else has visited or touched since stays as it is; within
 -- the claim's own lock that cannot happen.
 UPDATE roster AS r
-SET departed = u.departed::smallint[], asked = u.asked, last_tracked_at = u.last_tracked_at,
-    next_track_at = u.next_track_at, faulted_at = u.faulted_at, deferred_until = u.deferred_until
+SET removed_positions = u.removed_positions::smallint[], cursor = u.cursor, last_tracked_at = u.last_tracked_at,
+    next_track_at = u.next_track_at, outage_since = u.outage_since, deferred_until = u.deferred_until
 FROM unnest(
-    %(chunk)s::text[], %(departed)s::text[], %(asked)s::integer[], %(last_tracked_at)s::timestamptz[],
-    %(next_track_at)s::timestamptz[], %(faulted_at)s::timestamptz[], %(deferred_until)s::timestamptz[],
+    %(chunk)s::text[], %(removed_positions)s::text[], %(cursor)s::integer[], %(last_tracked_at)s::timestamptz[],
+    %(next_track_at)s::timestamptz[], %(outage_since)s::timestamptz[], %(deferred_until)s::timestamptz[],
     %(claimed_version)s::text[]
-) AS u (chunk, departed, asked, last_tracked_at, next_track_at, faulted_at, deferred_until, claimed_version)
+) AS u (chunk, removed_positions, cursor, last_tracked_at, next_track_at, outage_since, deferred_until, claimed_version)
 WHERE r.chunk = u.chunk AND r.xmin::text = u.claimed_version;
 
 -- name: roster_enter_hour
@@ -51,22 +51,24 @@ FOR UPDATE;
 
 -- name: roster_touch
 -- Give these chunks a new version: what somebody has read of them is no longer so.
-UPDATE roster SET departed = departed WHERE chunk = ANY(%(chunks)s::text[]);
+UPDATE roster SET removed_positions = removed_positions WHERE chunk = ANY(%(chunks)s::text[]);
 
--- name: roster_depart
+-- name: roster_remove
 -- Which of a chunk's ids have left it.
-UPDATE roster SET departed = %(departed)s::text::smallint[] WHERE chunk = %(chunk)s;
+UPDATE roster SET removed_positions = %(removed_positions)s::text::smallint[] WHERE chunk = %(chunk)s;
 
 -- name: roster_insert
 -- A new chunk, whose file is there. Where there is one of the same ids already (made on the same day, and locked by a
 -- visit, or by somebody who makes it too), this waits for it, and a video is in it that is so by either.
-INSERT INTO roster (chunk, hour_of_week, gone, ids, departed, last_tracked_at, next_track_at)
+INSERT INTO roster (chunk, hour_of_week, gone, ids, removed_positions, last_tracked_at, next_track_at)
 VALUES (
-    %(chunk)s, %(hour_of_week)s, %(gone)s, %(ids)s, %(departed)s::text::smallint[], %(last_tracked_at)s,
+    %(chunk)s, %(hour_of_week)s, %(gone)s, %(ids)s, %(removed_positions)s::text::smallint[], %(last_tracked_at)s,
     %(next_track_at)s
 )
 ON CONFLICT (chunk) DO UPDATE
-SET departed = ARRAY(SELECT unnest(roster.departed) INTERSECT SELECT unnest(excluded.departed) ORDER BY 1);
+SET removed_positions = ARRAY(
+    SELECT unnest(roster.removed_positions) INTERSECT SELECT unnest(excluded.removed_positions) ORDER BY 1
+);
 
 -- name: roster_retire
 -- Take chunks off the roster, and remember when: a backup may still name their files.
@@ -87,9 +89,10 @@ ORDER BY chunk;
 -- Retired chunks whose files are gone.
 DELETE FROM retired_chunks WHERE chunk = ANY(%(chunks)s::text[]);
 
--- name: roster_newcomers
--- Videos that belong on the roster: anchored `before` and settled, or gone and (from `gone_before` on) old. The hour of the week is that of the full
--- hour at or after the anchor (of a video without one, after its next time): see core/roster.py.
+-- name: roster_candidates
+-- Videos that belong on the roster: anchored `before` and settled, or gone and (from `gone_before` on) old. The hour of
+-- the week is that of the full hour at or after the anchor (of a video without one, after its next time): see
+-- core/roster.py.
 SELECT video_id, next_track_at, gone_at IS NOT NULL AS gone, anchor_at IS NOT NULL AS anchored, xmin::text AS row_version,
        mod(ceil(extract(epoch FROM coalesce(anchor_at, next_track_at)) / 3600)::bigint, 168)::integer AS hour_of_week
 FROM watchlist

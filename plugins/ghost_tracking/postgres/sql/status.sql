@@ -11,8 +11,9 @@ WITH q AS (
     WHERE w.next_track_at <= coalesce(%(now)s::timestamptz, now())
     UNION ALL
     SELECT q.queue, q.seconds, r.next_track_at, greatest(
-        CASE WHEN r.asked = 0 THEN r.videos
-             ELSE r.ids - r.asked - (SELECT count(*) FROM unnest(r.departed) AS d (place) WHERE d.place >= r.asked)
+        CASE WHEN r.cursor = 0 THEN r.videos
+             ELSE r.ids - r.cursor
+                  - (SELECT count(*) FROM unnest(r.removed_positions) AS d (place) WHERE d.place >= r.cursor)
         END, 1
     )
     FROM roster AS r JOIN q ON q.queue = CASE WHEN r.gone THEN 'GONE' ELSE 'ROSTER' END
@@ -42,8 +43,8 @@ SELECT (
       AND next_track_at < coalesce(%(now)s::timestamptz, now()) - INTERVAL '1 hour'
 ) + (
     SELECT coalesce(sum(
-        CASE WHEN asked = 0 THEN videos
-             ELSE ids - asked - (SELECT count(*) FROM unnest(departed) AS d (place) WHERE d.place >= asked)
+        CASE WHEN cursor = 0 THEN videos
+             ELSE ids - cursor - (SELECT count(*) FROM unnest(removed_positions) AS d (place) WHERE d.place >= cursor)
         END
     ), 0)
     FROM roster

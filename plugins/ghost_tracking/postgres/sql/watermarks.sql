@@ -3,37 +3,37 @@
 -- name: watermarks
 -- How far each of these sources has been hunted, never beyond now, whatever somebody's clock once said; whether it never
 -- has been; and up to when it was asked, which is more than its watermark where answers have no video.
-SELECT source, least(hunted_until, now()) AS hunted_until, hunted_until IS NOT DISTINCT FROM begun_at AS is_new,
-       least(greatest(hunted_until, asked_until), now()) AS asked_until
+SELECT source, least(watermark, now()) AS watermark, watermark IS NOT DISTINCT FROM begun_at AS is_new,
+       least(greatest(watermark, asked_until), now()) AS asked_until
 FROM hunter_watermarks
 WHERE source = ANY(%(sources)s::text[]);
 
 -- name: begin_watermarks
 -- Where the hunt of a new source begins; a source that is known keeps its watermark. A run that began earlier, and was held
 -- up, begins it earlier: what lies in between would be nobody's.
-INSERT INTO hunter_watermarks AS w (source, hunted_until, begun_at)
+INSERT INTO hunter_watermarks AS w (source, watermark, begun_at)
 SELECT source, least(%(start)s::timestamptz, now()), least(%(start)s::timestamptz, now())
 FROM unnest(%(sources)s::text[]) AS u (source)
 ORDER BY source
 ON CONFLICT (source) DO UPDATE
-SET hunted_until = excluded.hunted_until, begun_at = excluded.begun_at
+SET watermark = excluded.watermark, begun_at = excluded.begun_at
 WHERE excluded.begun_at < w.begun_at;
 
 -- name: advance_watermarks
 -- A source has been hunted up to here; a watermark never goes back, but from the future, which nobody has hunted. Nor does
 -- it leap over what lies before `since`, from where on this was hunted (null: from anywhere on).
-INSERT INTO hunter_watermarks AS w (source, hunted_until, asked_until)
-SELECT u.source, least(u.hunted_until, now()), CASE WHEN u.asked_until <= now() THEN u.asked_until END
+INSERT INTO hunter_watermarks AS w (source, watermark, asked_until)
+SELECT u.source, least(u.watermark, now()), CASE WHEN u.asked_until <= now() THEN u.asked_until END
 FROM unnest(
     %(sources)s::text[], %(until)s::timestamptz[], %(since)s::timestamptz[], %(asked)s::timestamptz[]
-) AS u (source, hunted_until, since, asked_until)
+) AS u (source, watermark, since, asked_until)
 LEFT JOIN hunter_watermarks AS known ON known.source = u.source
-WHERE u.since IS NULL OR known.source IS NULL OR known.hunted_until >= u.since
+WHERE u.since IS NULL OR known.source IS NULL OR known.watermark >= u.since
 ORDER BY u.source
 ON CONFLICT (source) DO UPDATE
-SET hunted_until = CASE
-    WHEN w.hunted_until > now() THEN excluded.hunted_until
-    ELSE greatest(w.hunted_until, excluded.hunted_until)
+SET watermark = CASE
+    WHEN w.watermark > now() THEN excluded.watermark
+    ELSE greatest(w.watermark, excluded.watermark)
 END, asked_until = greatest(CASE WHEN w.asked_until <= now() THEN w.asked_until END, excluded.asked_until);
 
 -- name: note_gap

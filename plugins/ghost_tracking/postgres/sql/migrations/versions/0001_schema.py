@@ -1,8 +1,8 @@
 """The schema: the specification's tables, which an old tracker may have filled, and all that stands beside them.
 
-The old tracker's rows stay. Its naive times are taken for UTC, its columns take our types, and those that demand a value
-stop doing so, since nobody fills them any more. Rows that would stop a task (impossible ids, times that Python cannot
-hold or count on from) are mended, and ids that cannot be go onto the list of what was refused.
+The old tracker's rows stay. Its naive times are taken for UTC, its columns take our types, and those that demand a
+value stop doing so, since nobody fills them any more. Rows that would stop a task (impossible ids, times that Python
+cannot hold or count on from) are mended, and ids that cannot be go onto the list of what was refused.
 """
 
 from alembic import op
@@ -240,18 +240,18 @@ def _roster() -> None:
             hour_of_week SMALLINT NOT NULL CONSTRAINT roster_known_hour CHECK (hour_of_week BETWEEN 0 AND 167),
             gone BOOLEAN NOT NULL,
             ids INTEGER NOT NULL CONSTRAINT roster_not_empty CHECK (ids > 0),
-            departed SMALLINT[] NOT NULL DEFAULT '{}',
-            videos INTEGER NOT NULL GENERATED ALWAYS AS (ids - cardinality(departed)) STORED,
-            asked INTEGER NOT NULL DEFAULT 0,
+            removed_positions SMALLINT[] NOT NULL DEFAULT '{}',
+            videos INTEGER NOT NULL GENERATED ALWAYS AS (ids - cardinality(removed_positions)) STORED,
+            cursor INTEGER NOT NULL DEFAULT 0,
             last_tracked_at TIMESTAMPTZ,
             next_track_at TIMESTAMPTZ NOT NULL,
             created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-            faulted_at TIMESTAMPTZ,
+            outage_since TIMESTAMPTZ,
             deferred_until TIMESTAMPTZ,
             CONSTRAINT roster_possible_times CHECK (
                 next_track_at BETWEEN '0001-01-01 00:00+00' AND '9000-01-01 00:00+00'
                 AND last_tracked_at BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
-                AND faulted_at BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
+                AND outage_since BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
                 AND deferred_until BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
             )
         ) WITH (autovacuum_vacuum_scale_factor = 0.05)
@@ -259,8 +259,8 @@ def _roster() -> None:
     op.execute("CREATE INDEX roster_due ON roster (gone, next_track_at)")
     op.execute("""
         COMMENT ON TABLE roster IS 'Videos that have settled into WEEKLY, or are gone: a row stands for the ids in the '
-            'vault''s file roster/<chunk>.parquet, but those at the positions in departed. Ids before the position '
-            'asked have been asked for already in the slot that is due.'
+            'vault''s file roster/<chunk>.parquet, but those at its removed_positions. Ids before the position cursor '
+            'have been asked for already in the slot that is due.'
     """)
     op.execute("""
         CREATE TABLE retired_chunks (
@@ -291,15 +291,15 @@ def _hunting() -> None:
     op.execute("""
         CREATE TABLE hunter_watermarks (
             source TEXT CONSTRAINT hunter_watermarks_pkey PRIMARY KEY,
-            hunted_until TIMESTAMPTZ NOT NULL CONSTRAINT hunter_watermarks_possible_watermark
-                CHECK (hunted_until BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'),
+            watermark TIMESTAMPTZ NOT NULL CONSTRAINT hunter_watermarks_possible_watermark
+                CHECK (watermark BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'),
             begun_at TIMESTAMPTZ,
             asked_until TIMESTAMPTZ CONSTRAINT hunter_watermarks_possible_asked_until
                 CHECK (asked_until BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00')
         )
     """)
     op.execute("""
-        COMMENT ON COLUMN hunter_watermarks.begun_at IS 'Where the hunt of this source began: as long as hunted_until '
+        COMMENT ON COLUMN hunter_watermarks.begun_at IS 'Where the hunt of this source began: as long as the watermark '
             'is there still, it has never been hunted to an end.'
     """)
     op.execute("""
