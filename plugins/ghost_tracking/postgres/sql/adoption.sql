@@ -8,8 +8,8 @@ SELECT EXISTS (
 ) AS present;
 
 -- name: old_videos
--- Ids of an old tracker's `videos` after one of them (null: from the first), as they stand there, and when each was last
--- updated, whatever the type of that column is.
+-- Ids of an old tracker's `videos` after one of them (null: from the first), as they stand there, and when each was
+-- last updated, whatever the type of that column is.
 SELECT id, to_jsonb(last_updated_at) #>> '{}' AS last_updated_at
 FROM videos
 WHERE %(after)s::text IS NULL OR id > %(after)s::text

@@ -1,10 +1,10 @@
 -- What Airflow's page reads; it changes nothing.
 
 -- name: page_queues
--- Where how many videos wait, due and overdue by more than an hour, and the earliest slot. Rows of
--- the watchlist are counted in the index (tracking_tier, next_track_at) alone, tier by tier, which takes a third of the
--- time of one pass over the table; one of the roster stands for `videos`, of which those wait that it has not been asked
--- for in the slot that is due.
+-- Where how many videos wait, due and overdue by more than an hour, and the earliest slot. Rows of the watchlist are
+-- counted in the index (tracking_tier, next_track_at) alone, tier by tier, which takes a third of the time of one pass
+-- over the table; one of the roster stands for `videos`, of which those wait that it has not been asked for in the slot
+-- that is due.
 SELECT t.tier AS queue,
        (SELECT count(*) FROM watchlist WHERE tracking_tier = t.tier) AS videos,
        (

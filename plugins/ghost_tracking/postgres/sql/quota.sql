@@ -28,8 +28,8 @@ UPDATE quota_ledger SET spent = greatest(spent + %(calls)s::integer, 0)
 WHERE bucket = %(bucket)s AND pacific_day = %(pacific_day)s;
 
 -- name: quota_exhausted
--- YouTube itself says that this bucket is empty, whatever the ledger holds; or it answers again. Calls that were reserved
--- before others were told that it is empty may have been answered before that too: they prove nothing.
+-- YouTube itself says that this bucket is empty, whatever the ledger holds; or it answers again. Calls that were
+-- reserved before others were told that it is empty may have been answered before that too: they prove nothing.
 UPDATE quota_ledger
 SET exhausted_at = CASE
     WHEN %(exhausted)s THEN coalesce(%(now)s::timestamptz, clock_timestamp())
@@ -50,7 +50,8 @@ FROM quota_ledger
 WHERE pacific_day = (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME ZONE 'America/Los_Angeles')::date;
 
 -- name: quota_refused
--- YouTube refuses the method that this bucket pays for: it is of no use for the rest of today. Changes a row once a day.
+-- YouTube refuses the method that this bucket pays for: it is of no use for the rest of today. Changes a row once a
+-- day.
 UPDATE quota_ledger SET refused_at = coalesce(%(now)s::timestamptz, clock_timestamp())
 WHERE bucket = %(bucket)s AND refused_at IS NULL
   AND pacific_day = (coalesce(%(now)s::timestamptz, clock_timestamp()) AT TIME ZONE 'America/Los_Angeles')::date;

@@ -1,8 +1,8 @@
 -- The table `videos`: metadata of newly found videos, until the janitor has archived it.
 
 -- name: insert_videos
--- Metadata of newly discovered videos; a video that is there already stays as it is, and one that is forgotten leaves no
--- trace. Returns the new ids.
+-- Metadata of newly discovered videos; a video that is there already stays as it is, and one that is forgotten leaves
+-- no trace. Returns the new ids.
 INSERT INTO videos (
     id, title, published_at, tags, channel_id, channel_title, category_id, duration_seconds, default_language,
     discovered_at, scheduled

@@ -94,7 +94,8 @@ ORDER BY head.next_track_at ASC
 LIMIT %(heads)s;
 
 -- name: due_among
--- Those of these videos that are still due, and that nobody else holds, the longest overdue first. Locks what it returns.
+-- Those of these videos that are still due, and that nobody else holds, the longest overdue first. Locks what it
+-- returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
        anchor_at, awaits_start, missed_count, first_missed_at, gone_at, heated_until
 FROM watchlist
