@@ -73,8 +73,9 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
         report = watchlist.videos.delete_old(days, dry_run=dry_run, archive=archive.take)
         if dry_run:
             archive.compare(watchlist.videos.due_for_deletion(days))
-        forgotten = 0 if dry_run else watchlist.quota.forget_old()
+        forgotten = 0
         if not dry_run:
+            forgotten = watchlist.quota.forget_old()
             watchlist.watermarks.forget_old_gaps()
         watched = watchlist.status.count()
     if report.unwatched:
