@@ -52,7 +52,10 @@ _LOADED_LATE = (
     "encodings.idna",
     "pyarrow.vendored.version",
     "upath.implementations.local",
-    *(f"ghost_tracking.vault.{name}" for name in ("availability", "heat", "publishing", "reading", "roster")),
+    *(
+        f"ghost_tracking.vault.{name}"
+        for name in ("availability", "promotion", "points.publishing", "points.scan", "roster_files")
+    ),
 )
 _LOCKING = {
     *("due_of_tier", "roster_due", "roster_enter_hour", "roster_lock_hour", "quota_lock", "roster_take"),
