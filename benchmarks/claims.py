@@ -108,7 +108,7 @@ def _measure(server: Postgres, rows: int) -> _Measured:
             session.execute("VACUUM ANALYZE watchlist")
             session.execute("CHECKPOINT")
             before = _bytes_a_row(session)
-            counting = timed(watchlist.due, 5)
+            counting = timed(watchlist.status.due, 5)
             claims = Samples()
             for number in range(CLAIMS):
                 with claims.timed():
@@ -147,7 +147,7 @@ def _track_the_roster(server: Postgres, place: Path) -> list[list[str]]:
         for _ in range(TRACKED // LARGE_BATCH):
             _visit(watchlist, vault, now)
         written = _rows_written(session, watchlist) - before
-        left = sum(watchlist.due()[Queue.ROSTER])
+        left = sum(watchlist.status.due()[Queue.ROSTER])
     if left:
         raise RuntimeError(f"{left:,} videos are still due")
     size = sum(file.stat().st_size for file in (place / "roster").iterdir()) / TRACKED
@@ -169,11 +169,11 @@ def _track_the_roster(server: Postgres, place: Path) -> list[list[str]]:
 
 def _visit(watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime) -> None:
     """Claim a chunk's worth of the roster, take every video for found, and write the chunks back."""
-    with watchlist.claim_chunks(Queue.ROSTER, LARGE_BATCH, now=now) as claim:
+    with watchlist.roster.claim(Queue.ROSTER, LARGE_BATCH, now=now) as claim:
         visits = []
         for chunk in claim.chunks:
             ids = vault.roster.read(chunk.name)
-            visits.append(visit(chunk, ids, watchlist.seen(ids), LARGE_BATCH))
+            visits.append(visit(chunk, ids, watchlist.entries.seen(ids), LARGE_BATCH))
         found = {id_: Reading(id_, now, 1, 1, 1, None) for each in visits for id_ in each.wanted}
         outcome = settle_visits(visits, found, (), (), {}, now)
         claim.reschedule(outcome.chunks, outcome.entries)

@@ -70,7 +70,7 @@ def bench(screen: Screen) -> None:
         weighed = world.weigh()
         parts = world.parts()
         counting = timed(world.count, 3)
-        tiers = timed(world.watchlist.tiers, 3)
+        tiers = timed(world.by_tier, 3)
         tell(f"another {MORE:,} videos for the roster")
         world.fill_roster(MORE)
         grown = world.weigh() / weighed - 1
@@ -159,7 +159,8 @@ class _World:
                     Shelving(self.watchlist, self.vault, self.now).shelve()
         day = _Day(number, before, self.weigh(), janitor, time.perf_counter() - begin)
         tell(
-            f"day {number + 1} of {DAYS}: {day.after:,} bytes, {self.watchlist.count():,} tracked, {day.seconds:.0f} s"
+            f"day {number + 1} of {DAYS}: {day.after:,} bytes, {self.watchlist.status.count():,} tracked, "
+            f"{day.seconds:.0f} s"
         )
         return day
 
@@ -205,7 +206,7 @@ class _World:
 
     def _visit(self, videos: int) -> None:
         """Track due chunks of the roster with so many videos; without their files, since all are found."""
-        with self.watchlist.claim_chunks(Queue.ROSTER, videos, now=self.now) as claim:
+        with self.watchlist.roster.claim(Queue.ROSTER, videos, now=self.now) as claim:
             claim.reschedule(
                 replace(chunk, last_tracked_at=self.now, next_track_at=chunk.next_slot(self.now))
                 for chunk in claim.chunks
@@ -213,6 +214,9 @@ class _World:
 
     def count(self) -> int:
         return int(self._value("SELECT count(*) FROM tracked_videos"))
+
+    def by_tier(self) -> list[tuple[Any, ...]]:
+        return self.session.execute("SELECT * FROM tracked_by_tier").fetchall()
 
     def weigh(self) -> int:
         return int(self._value("SELECT pg_database_size(current_database())"))

@@ -90,6 +90,11 @@ def make_due(sql: psycopg.Connection) -> int:
     return sql.execute("UPDATE watchlist SET next_track_at = now() - INTERVAL '1 minute'").rowcount
 
 
+def tracked_by_tier(sql: psycopg.Connection) -> dict[str, int]:
+    """How many videos are tracked in each tier, as an operator asks for it."""
+    return dict(sql.execute("SELECT tracking_tier, videos FROM tracked_by_tier").fetchall())
+
+
 def clear_of_the_hour() -> None:
     """Wait, if a full hour is about to strike: then a scheduled run of the hunter goes beside what a test has run."""
     eventually(lambda: datetime.now(UTC).minute < MINUTE_OF_QUIET, within=300, every=1)

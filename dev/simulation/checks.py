@@ -143,7 +143,7 @@ def _places(simulation: Simulation) -> np.ndarray:
     ids = [row[0] for row in simulation.clock.ask("SELECT video_id FROM watchlist")]
     for chunk in simulation.watchlist.roster.all():
         members = enumerate(simulation.vault.roster.read(chunk.name))
-        ids += [video_id for position, video_id in members if position not in chunk.departed]
+        ids += [video_id for position, video_id in members if position not in chunk.removed_positions]
     numbers = [simulation.world.numbers[video_id] for video_id in ids]
     return np.bincount(np.array(numbers, np.int64), minlength=len(simulation.world.ids))
 

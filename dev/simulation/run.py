@@ -144,7 +144,7 @@ class Simulation:
         return self.journal
 
     def _due(self, now: datetime) -> int:
-        return sum(map(sum, self.watchlist.due(now).values()))
+        return sum(map(sum, self.watchlist.status.due(now).values()))
 
     def _timed(self, part: str, work: Callable[[datetime], None], now: datetime) -> None:
         began = time.perf_counter()
@@ -187,7 +187,7 @@ class Simulation:
         buckets = (Bucket.STATISTICS, Bucket.GENERAL)
         evening = Evening(
             at=now,
-            queues=self.watchlist.queues(),
+            queues=self.watchlist.status.queues(),
             chunks=len(self.watchlist.roster.all()),
             found=self.journal.done["found"],
             spent={bucket: spent.get(bucket, 0) for bucket in buckets},
@@ -207,7 +207,7 @@ class Simulation:
         quota = self.watchlist.quota
         purse = Purse({Bucket.GENERAL: quota.reserve(Bucket.GENERAL, calls_for(len(new)), now=now)})
         haul = bring_in(new, self.youtube.hook(purse), self.watchlist, self.vault, now=now)
-        quota.settle(purse, now=now)
+        quota.release(purse, now=now)
         self.journal.done["found"] += haul.new
         self._points += haul.new
         if haul.failures or haul.missing or haul.unanswered:
@@ -220,7 +220,7 @@ class Simulation:
         for batch in batches:
             purse, affordable = reserve(self.watchlist.quota, batch, self.settings, now=now)
             done = tracking.follow(batch, affordable, self.youtube.hook(purse), self.vault)
-            self.watchlist.quota.settle(purse, now=now)
+            self.watchlist.quota.release(purse, now=now)
             self._points += len(done.answer.found)
             self.journal.done.update(gone=done.newly_gone, returned=done.returned, heated=len(done.heated))
             self.journal.done["faults"] += done.is_fault
@@ -230,7 +230,8 @@ class Simulation:
         """A run of the janitor."""
         archived, events = self.vault.archive_videos(), self.vault.publish_availability()
         self.watchlist.run_janitor(self.settings.metadata_retention_days, now=now, archive=self.vault.archive_videos)
-        self.watchlist.forget_old_quota(now=now)
+        self.watchlist.quota.forget_old(now=now)
+        self.watchlist.watermarks.forget_old_gaps()
         shelving = Shelving(self.watchlist, self.vault, now)
         shelved = shelving.shelve()
         shelving.sweep(timedelta(days=self.settings.roster_keep_days))
@@ -249,5 +250,5 @@ class Simulation:
 
     def _sample(self, now: datetime, due: int) -> None:
         ((size,),) = self.clock.ask("SELECT pg_database_size(current_database())")
-        late = self.watchlist.backlog(now)
+        late = self.watchlist.status.backlog(now)
         self.journal.samples.append(Sample(now, due, late, size, self._points))

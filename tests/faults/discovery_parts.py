@@ -109,7 +109,7 @@ class Discovery(Schedule):
         self.sources: list[Source] = []
         self.promises = Promises()
         self.running: list[Run] = []
-        self.hunted_until = start.replace(minute=0)
+        self.watermark = start.replace(minute=0)
         self.hunted_at = start
         self.search_was_sampled = False
         self.turn_to(start)
@@ -202,7 +202,7 @@ class Discovery(Schedule):
         if not form.get("videos") and run.arguments["run_type"] == "scheduled":
             start, end = (datetime.fromisoformat(moment) for moment in run.arguments["interval"])
             if not told["left"]:  # else a watermark waits, and who was named is named again
-                self.hunted_until = max(self.hunted_until, end)
+                self.watermark = max(self.watermark, end)
                 self.hunted_at = max(self.hunted_at, run.began_at)
             for source in run.sources:
                 self.promises.known.setdefault(self.about(source), Known(start, self.now))
@@ -217,7 +217,7 @@ class Discovery(Schedule):
     def _belongs_to_next(self, video_id: str) -> bool:
         """Whether a video was published after the window that was hunted last."""
         video = self.server.simulator.world.find(video_id)
-        return video is not None and self.server.simulator.world.published_at(video) >= self.hunted_until
+        return video is not None and self.server.simulator.world.published_at(video) >= self.watermark
 
     def _promise(self, ids: Iterable[str], reason: str) -> None:
         for video_id in ids:
@@ -271,7 +271,7 @@ class Discovery(Schedule):
 
     def _had(self, source: Source, known: Known) -> Iterator[Video]:
         """What a source has had since its first hunt and still has, as far as it can be had."""
-        world, until = self.server.simulator.world, self.hunted_until
+        world, until = self.server.simulator.world, self.watermark
         about, gaps = self.about(source), self._gaps(source)
         if "channel" in source:
             for video in world.uploads("UC" + about[2:], self.now):
@@ -318,10 +318,10 @@ class Discovery(Schedule):
     def _watermark(self, source: Source) -> datetime:
         """Up to when a search has been asked: it may take days to catch up."""
         (until,) = self.one(
-            "SELECT min(hunted_until) FROM hunter_watermarks WHERE starts_with(source, 'search:' || %s || ':')",
+            "SELECT min(watermark) FROM hunter_watermarks WHERE starts_with(source, 'search:' || %s || ':')",
             source["search"],
         )
-        return min(until.astimezone(UTC), self.hunted_until)
+        return min(until.astimezone(UTC), self.watermark)
 
     def _gaps(self, source: Source) -> list[tuple[datetime, datetime]]:
         """Hours of which the hunter has said that it could not have them."""

@@ -24,11 +24,10 @@ from ghost_tracking.core import roster as roster_core
 from ghost_tracking.core.budgets import Bucket, Purse
 from ghost_tracking.core.pacing import pacific_day
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.hooks import watchlist as watchlist_hook
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
-from ghost_tracking.postgres import quota
+from ghost_tracking.postgres import lease, quota
 from ghost_tracking.postgres import roster as roster_hook
 from ghost_tracking.postgres.database import Database
 from ghost_tracking.postgres.quota import QuotaLedger
@@ -133,7 +132,7 @@ def _stepping(steps: Steps) -> None:
 
 def _keeping(diary: Diary) -> None:
     """Note what is reserved, given back and staged."""
-    reserve, settle, stage = QuotaLedger.reserve, QuotaLedger.settle, ParquetVaultHook.stage
+    reserve, release, stage = QuotaLedger.reserve, QuotaLedger.release, ParquetVaultHook.stage
 
     def reserving(self: QuotaLedger, bucket: Bucket, calls: int, **named: Any) -> int:
         # shortly before midnight it is put down for the next day as well
@@ -141,16 +140,16 @@ def _keeping(diary: Diary) -> None:
         diary.write(reserving=bucket, calls=calls * days)
         return reserve(self, bucket, calls, **named)
 
-    def settling(self: QuotaLedger, purse: Purse, **named: Any) -> None:
+    def releasing(self: QuotaLedger, purse: Purse, **named: Any) -> None:
         reserved_on = [day for grants in self._last_grants.values() for day in grants]
-        # what was reserved before midnight and settled after it is put down for both days
+        # what was reserved before midnight and released after it is put down for both days
         twice = any(day < datetime.now(ZoneInfo("America/Los_Angeles")).date() for day in reserved_on)
         try:
-            settle(self, purse, **named)
+            release(self, purse, **named)
         except BaseException:
-            diary.write(settled=False, emptied=list(Bucket))
+            diary.write(released=False, emptied=list(Bucket))
             raise
-        diary.write(settled=True, emptied=list(Bucket) if twice else sorted(purse.exhausted))
+        diary.write(released=True, emptied=list(Bucket) if twice else sorted(purse.exhausted))
 
     def staging(self: ParquetVaultHook, points: Sequence[MetricPoint]) -> Any:
         staged = stage(self, points)
@@ -158,7 +157,7 @@ def _keeping(diary: Diary) -> None:
         return staged
 
     QuotaLedger.reserve = reserving  # type: ignore[method-assign]
-    QuotaLedger.settle = settling  # type: ignore[method-assign]
+    QuotaLedger.release = releasing  # type: ignore[method-assign]
     ParquetVaultHook.stage = staging  # type: ignore[method-assign]
 
 
@@ -169,7 +168,7 @@ def enter(where: Where, at: int | str | None, sent: str) -> Steps:
     roster_core.THIN = where["chunk_size"] // 2  # type: ignore[misc]
     roster_core.MOST_PASSED_OVER = where["chunk_size"] // 5  # type: ignore[misc]
     idle, deadline = where["idle_seconds"], where["batch_seconds"]
-    watchlist_hook.MARGIN_AFTER_DEADLINE = timedelta(seconds=idle - deadline)
+    lease.MARGIN_AFTER_DEADLINE = timedelta(seconds=idle - deadline)
     roster_moves._LONGEST_TRANSACTION = quota.LONGEST_RESERVATION = timedelta(seconds=idle)  # type: ignore[misc]
     steps = Steps(at, sent)
     _keeping(Diary(where["diary"]))

@@ -29,7 +29,7 @@ from youtube_simulator import ServedReading, SimulatorServer
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 DATABASE = "schedule"
 TABLES = (
-    "watchlist, videos, roster, retired_chunks, quota_ledger, hunter_watermarks, vault_mark, vault_identity, let_go, "
+    "watchlist, videos, roster, retired_chunks, quota_ledger, hunter_watermarks, sync_token, vault_identity, let_go, "
     "refused, discovery_gaps"
 )
 
@@ -244,7 +244,7 @@ class Schedule:
                 chunk.name: [
                     video_id
                     for position, video_id in enumerate(self.vault.roster.read(chunk.name))
-                    if position not in chunk.departed
+                    if position not in chunk.removed_positions
                 ]
                 for chunk in watchlist.roster.all()
                 if gone in (None, chunk.gone)
@@ -278,8 +278,8 @@ class Schedule:
         """Videos that are due."""
         return self.one(
             "SELECT (SELECT count(*) FROM watchlist WHERE next_track_at <= now())"
-            " + (SELECT coalesce(sum(ids - asked - away), 0) FROM roster, LATERAL ("
-            "    SELECT count(*) AS away FROM unnest(departed) AS place WHERE place >= asked) AS left_since"
+            " + (SELECT coalesce(sum(ids - cursor - away), 0) FROM roster, LATERAL ("
+            "    SELECT count(*) AS away FROM unnest(removed_positions) AS place WHERE place >= cursor) AS left_since"
             "    WHERE next_track_at <= now())"
         )[0]
 
@@ -351,7 +351,7 @@ class Schedule:
             reserved = open_now.setdefault(line["pid"], Counter())
             if "reserving" in line:
                 reserved[line["reserving"]] += line["calls"]
-            elif "settled" in line:
+            elif "released" in line:
                 lost.update({bucket: reserved[bucket] for bucket in line["emptied"]})
                 reserved.clear()
         lost.update(sum(open_now.values(), Counter()))

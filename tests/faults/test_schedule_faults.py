@@ -53,7 +53,7 @@ def due_chunks(schedule: Schedule) -> None:
 
 
 def settled_rows(schedule: Schedule) -> None:
-    """Newcomers that join a thin chunk, and make a new one."""
+    """Candidates that join a thin chunk, and make a new one."""
     ids = schedule.alive(60, SETTLED)
     schedule.settle(ids[:7])
     schedule.put_on_watchlist(ids[7:])
@@ -66,7 +66,7 @@ def thin_chunks(schedule: Schedule) -> None:
         for name, ids in schedule.members().items():
             watchlist.add_to_watchlist(ids[:15])
             positions = "{" + ",".join(map(str, range(15))) + "}"
-            sql.execute("UPDATE roster SET departed = %s::smallint[] WHERE chunk = %s", [positions, name])
+            sql.execute("UPDATE roster SET removed_positions = %s::smallint[] WHERE chunk = %s", [positions, name])
 
 
 def old_files(schedule: Schedule) -> None:
@@ -267,7 +267,7 @@ def test_videos_that_are_shelved_while_they_are_added_again_keep_their_place(sch
 
 
 def hot_chunks(schedule: Schedule) -> set[str]:
-    """A thin chunk whose videos have gained nothing for a week, and newcomers that join it; those that are hot now."""
+    """A thin chunk whose videos have gained nothing for a week, and candidates that join it; those that are hot now."""
     schedule.configure(reheat_factor=2.0, reheat_least_views_a_day=1)
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])

@@ -45,7 +45,7 @@ def test_the_schema_is_set_up_through_a_pooler(schedule: Schedule, short_lived_f
     ):
         assert watchlist.migrate() == watchlist.migrate()
         watchlist.add_to_watchlist("a")
-        assert watchlist.count() == 1
+        assert watchlist.status.count() == 1
 
 
 def test_a_claim_ends_in_time_behind_a_pooler_too(schedule: Schedule, short_lived_folder: Path) -> None:

@@ -195,9 +195,9 @@ def test_a_statement_that_takes_too_long_is_ended(ghost_postgres: Connection, sq
         sql.execute("BEGIN")
         sql.execute("LOCK TABLE videos")
         with pytest.raises(DatabaseUnavailableError, match="gave no answer in time: canceling statement"):
-            watchlist.database.run("page_found_lately", patterns=["%a%"], limit=1)
+            watchlist.page.found_lately(["%a%"], limit=1)
         sql.execute("ROLLBACK")
-        assert watchlist.database.run("page_found_lately", patterns=["%a%"], limit=1) == []
+        assert watchlist.page.found_lately(["%a%"], limit=1) == []
 
 
 # Words

@@ -92,7 +92,7 @@ def _refused_list(_: Vault, options: argparse.Namespace) -> int:
 
 def _refused_retry(_: Vault, options: argparse.Namespace) -> int:
     with schedule(options) as watchlist:
-        ids, reasons = watchlist.retry_refused(options.items or None)
+        ids, reasons = watchlist.refused.retry(options.items or None)
     for reason in list(reasons.values())[:_SHOWN]:
         sys.stderr.write(f"{printable(reason)}\n")
     print_json({"scheduled": len(ids), "still_refused": len(reasons)})
@@ -212,9 +212,9 @@ def _airflows_own_database() -> Iterator[None]:
 def _read(watchlist: WatchlistHook, settings: Settings) -> Status:
     """Ask the database, in one transaction that changes nothing."""
     with _in_one_line(watchlist), watchlist.transaction():
-        due = {queue: sum(counts) for queue, counts in watchlist.due().items()}
+        due = {queue: sum(counts) for queue, counts in watchlist.status.due().items()}
         quota = Tracking(watchlist, settings).quota(due)
-        return Status(quota, watchlist.database_bytes(), watchlist.backlog())
+        return Status(quota, watchlist.status.database_bytes(), watchlist.status.backlog())
 
 
 @contextmanager
@@ -228,7 +228,7 @@ def _in_one_line(watchlist: WatchlistHook) -> Iterator[None]:
         raise DatabaseUnavailableError(" ".join(error.message.split())) from error
     except ProgrammingError as error:
         raise ConfigurationError(
-            f"the database of connection '{watchlist.database.connection_id}' was not set up by this version of "
+            f"the database of connection '{watchlist.database.name}' was not set up by this version of "
             f"Ghost Tracking, whose DAGs do so when they run: {error.diag.message_primary}"
         ) from error
 

@@ -50,9 +50,9 @@ class Weights:
     video_row: float = 425
     """Titles, tags and channels as long as recorded ones: 62, 106 and 37 bytes on average, in 6.7 tags."""
     roster_row: float = 234
-    """A chunk none of whose ids has departed."""
-    departed: float = 2.2
-    """A position in `roster.departed`, for each video that has left a chunk and is still in its file."""
+    """A chunk none of whose ids was removed."""
+    removed_position: float = 2.2
+    """A position in `roster.removed_positions`, for each video that has left a chunk and is still in its file."""
 
     hourly_point: float = 17.3
     """In a sealed hour."""
@@ -252,7 +252,7 @@ def _sql(new_a_day: int, videos: Mapping[Queue, float], policy: Policy, age: int
     return {
         "watchlist": rows * weights.watchlist_row,
         "videos": new_a_day * min(age, policy.metadata_retention_days + _JANITOR_WAIT) * weights.video_row,
-        "roster": chunks * weights.roster_row + videos[Queue.GONE] * weights.departed,
+        "roster": chunks * weights.roster_row + videos[Queue.GONE] * weights.removed_position,
     }
 
 

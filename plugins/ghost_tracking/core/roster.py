@@ -48,8 +48,8 @@ def slot_at_or_after(hour: int, moment: datetime) -> datetime:
 class Chunk:
     """A row of `roster`; times are aware.
 
-    `ids`: how many stand in its file, `departed`: the positions there of those that have left. `asked`: ids before
-    this position have been asked for already in the slot that is due. `faulted_at`: since when each visit found so
+    `ids`: how many stand in its file, `removed_positions`: where those that have left stand there. `cursor`: ids before
+    this position have been asked for already in the slot that is due. `outage_since`: since when each visit found so
     many videos missing that YouTube was taken to be at fault. `deferred_until`: due, but not to be claimed before.
     `version`: of the row, as it was read.
     """
@@ -59,10 +59,10 @@ class Chunk:
     gone: bool
     ids: int
     next_track_at: datetime
-    departed: frozenset[int] = frozenset()
-    asked: int = 0
+    removed_positions: frozenset[int] = frozenset()
+    cursor: int = 0
     last_tracked_at: datetime | None = None
-    faulted_at: datetime | None = None
+    outage_since: datetime | None = None
     deferred_until: datetime | None = None
     version: str | None = None
 
@@ -73,12 +73,12 @@ class Chunk:
     @property
     def videos(self) -> int:
         """How many are still here."""
-        return self.ids - len(self.departed)
+        return self.ids - len(self.removed_positions)
 
     @property
     def waiting(self) -> int:
         """How many of them are still to be asked for in the slot that is due."""
-        return self.ids - self.asked - sum(1 for position in self.departed if position >= self.asked)
+        return self.ids - self.cursor - sum(1 for position in self.removed_positions if position >= self.cursor)
 
     def next_slot(self, after: datetime) -> datetime:
         """The first slot later than `after` (aware): weekly, or every fourth week for videos that are gone."""
@@ -88,7 +88,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A chunk whose turn it is, and its file's ids from `chunk.asked` up to `stop` that will be asked for.
+    """A chunk whose turn it is, and its file's ids from `chunk.cursor` up to `stop` that will be asked for.
 
     `elsewhere`: positions of ids that have a row on the watchlist as well, which goes first; they leave
     the chunk for it, but for those in `kept`. `back`: since when those of them are there again that were gone.
@@ -102,21 +102,21 @@ class Visit:
     kept: frozenset[int] = frozenset()
 
     @property
-    def departing(self) -> frozenset[int]:
+    def leaving(self) -> frozenset[int]:
         """Positions of the ids that leave the chunk for the row that they have on the watchlist."""
         return self.elsewhere - self.kept
 
     @property
     def unseen(self) -> list[str]:
         """Ids of those that leave a chunk of gone ones and were not found on the watchlist yet."""
-        here = self.departing - self.chunk.departed if self.chunk.gone else ()
+        here = self.leaving - self.chunk.removed_positions if self.chunk.gone else ()
         return [self.ids[position] for position in sorted(here) if self.ids[position] not in self.back]
 
     @property
     def positions(self) -> list[int]:
         """Positions of the ids that are asked for."""
-        away = self.chunk.departed | self.elsewhere
-        return [position for position in range(self.chunk.asked, self.stop) if position not in away]
+        away = self.chunk.removed_positions | self.elsewhere
+        return [position for position in range(self.chunk.cursor, self.stop) if position not in away]
 
     @property
     def wanted(self) -> list[str]:
@@ -133,8 +133,8 @@ def visit(
     in the chunk all the same.
     """
     elsewhere = frozenset(position for position, video_id in enumerate(ids) if video_id in watched)
-    away = chunk.departed | elsewhere
-    here = [position for position in range(chunk.asked, len(ids)) if position not in away]
+    away = chunk.removed_positions | elsewhere
+    here = [position for position in range(chunk.cursor, len(ids)) if position not in away]
     stop = len(ids) if len(here) <= most else here[most]
     back = {video_id: seen for video_id, seen in watched.items() if seen is not None and chunk.gone}
     return Visit(chunk, ids, stop, elsewhere, back, frozenset(here for here in elsewhere if ids[here] in kept))
@@ -196,7 +196,7 @@ def settle_visits(
         if each.chunk.gone:
             leaving = _returned(each, found)
             events += [AvailabilityEvent(back.video_id, None, None, back.last_tracked_at) for back in leaving]
-            there = {each.ids[position] for position in each.departing - each.chunk.departed}
+            there = {each.ids[position] for position in each.leaving - each.chunk.removed_positions}
             events += [AvailabilityEvent(id_, None, None, each.back[id_]) for id_ in sorted(there & each.back.keys())]
         else:
             leaving = [] if fault else _missed(each, missing, at)
@@ -214,22 +214,26 @@ def settle_visits(
 
 def _after(each: Visit, answered: Set[str], missing: Set[str], left: Set[str], at: datetime, *, fault: bool) -> Chunk:
     positions = each.positions
-    departed = each.chunk.departed | each.departing | {here for here in positions if each.ids[here] in left}
-    after = replace(each.chunk, departed=frozenset(departed), last_tracked_at=at, deferred_until=None)
+    removed_positions = (
+        each.chunk.removed_positions | each.leaving | {here for here in positions if each.ids[here] in left}
+    )
+    after = replace(each.chunk, removed_positions=frozenset(removed_positions), last_tracked_at=at, deferred_until=None)
     slot = each.chunk.next_slot(max(at, each.chunk.next_track_at))
     if fault and not missing.isdisjoint(each.wanted):
         absence, due = miss(_before(each), at, counted=False)
-        return replace(after, next_track_at=min(due, slot), faulted_at=absence.first_missed_at)
+        return replace(after, next_track_at=min(due, slot), outage_since=absence.first_missed_at)
     done = answered | left
     stop = next((here for here in positions if each.ids[here] not in done), each.stop)
     if stop < len(each.ids):
-        return replace(after, asked=stop, last_tracked_at=at if stop > each.chunk.asked else each.chunk.last_tracked_at)
-    return replace(after, asked=0, next_track_at=slot, faulted_at=None)
+        return replace(
+            after, cursor=stop, last_tracked_at=at if stop > each.chunk.cursor else each.chunk.last_tracked_at
+        )
+    return replace(after, cursor=0, next_track_at=slot, outage_since=None)
 
 
 def _before(each: Visit) -> Absence | None:
     """A visit that found too many missing a day ago or earlier makes today's misses no news."""
-    return Absence(0, each.chunk.faulted_at, None) if each.chunk.faulted_at else None
+    return Absence(0, each.chunk.outage_since, None) if each.chunk.outage_since else None
 
 
 def _missed(each: Visit, missing: Collection[str], at: datetime) -> list[WatchlistEntry]:
@@ -262,7 +266,7 @@ def _heated(each: Visit, heated: Mapping[str, datetime], found: Mapping[str, Rea
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
+class Candidate:
     """A video that is to go to the roster, and its next due time there. `version`: of its row on the watchlist.
 
     `anchored`: whether its hour of the week is its own for ever, or that of its next due time only.
@@ -289,14 +293,14 @@ class Pack:
     next_track_at: datetime
 
 
-def pack(hour: int, newcomers: Iterable[Newcomer], thin: Mapping[Chunk, Sequence[str]]) -> list[Pack]:
-    """New chunks of one hour of the week for newcomers and the videos of thin chunks, which they replace.
+def pack(hour: int, candidates: Iterable[Candidate], thin: Mapping[Chunk, Sequence[str]]) -> list[Pack]:
+    """New chunks of one hour of the week for candidates and the videos of thin chunks, which they replace.
 
     Only videos with the same next slot share a chunk, so that none is read early or late for it.
     """
     together: dict[datetime, set[str]] = {}
-    for newcomer in newcomers:
-        together.setdefault(slot_at_or_after(hour, newcomer.next_track_at), set()).add(newcomer.video_id)
+    for candidate in candidates:
+        together.setdefault(slot_at_or_after(hour, candidate.next_track_at), set()).add(candidate.video_id)
     for chunk, ids in thin.items():
         together.setdefault(chunk.next_track_at, set()).update(ids)
     packs = []
@@ -312,11 +316,11 @@ def pack(hour: int, newcomers: Iterable[Newcomer], thin: Mapping[Chunk, Sequence
 def thin_chunks(chunks: Iterable[Chunk], joining: Iterable[datetime]) -> list[Chunk]:
     """Which chunks of one hour of the week should be written anew: thin ones that find company of the same slot.
 
-    `joining`: the slots of newcomers. One that has lost an eighth of its ids is written anew alone: their positions
+    `joining`: the slots of candidates. One that has lost an eighth of its ids is written anew alone: their positions
     are two bytes each in SQL. Chunks in the middle of a slot, or with a fault of YouTube to remember, are left alone.
     """
-    idle = [chunk for chunk in chunks if chunk.asked == 0 and chunk.faulted_at is None]
+    idle = [chunk for chunk in chunks if chunk.cursor == 0 and chunk.outage_since is None]
     thin = [chunk for chunk in idle if chunk.videos < THIN]
     company = Counter([*joining, *(chunk.next_track_at for chunk in thin)])
-    worn = {chunk for chunk in idle if len(chunk.departed) * 8 > chunk.ids}
+    worn = {chunk for chunk in idle if len(chunk.removed_positions) * 8 > chunk.ids}
     return [chunk for chunk in idle if chunk in worn or (chunk.videos < THIN and company[chunk.next_track_at] > 1)]

@@ -38,7 +38,7 @@ class PageContext:
 
     def key(self, *arguments: Any) -> tuple[Any, ...]:
         """The same for the same arguments asked of the same database and vault."""
-        return hashkey(str(self.vault.get_conn()), self.watchlist.database.connection_id, *arguments)
+        return hashkey(str(self.vault.get_conn()), self.watchlist.database.name, *arguments)
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def page_context() -> Iterator[PageContext]:
 
     settings = read_settings()
     with WatchlistHook(budgets=settings.quota, statement_limit=STATEMENT_LIMIT) as watchlist:
-        if not watchlist.database.value("has_schema_version"):
+        if not watchlist.has_schema():
             raise ConfigurationError(NO_TABLES)
         yield PageContext(watchlist, ParquetVaultHook(), settings)
 

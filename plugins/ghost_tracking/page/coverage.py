@@ -48,14 +48,14 @@ def _coverage(context: PageContext, days: int) -> Coverage:
     first = last - days * 24 + 1
     served, missed, begun = _slots(context, first, last)
     since = datetime.fromtimestamp(first * _HOUR, UTC) - LOOK_BACK
-    for row in context.watchlist.database.run("page_overdue", since=since, until=now - LATE):
-        tier = Tier(row["tier"])
-        begin = int(row["hour"].timestamp()) // _HOUR - first
+    for row in context.watchlist.page.overdue(since, now - LATE):
+        tier = row.tier
+        begin = int(row.hour.timestamp()) // _HOUR - first
         step = int(tier.interval.total_seconds()) // _HOUR
         end = min(last - first, begin + step * _MOST_SLOTS[tier])
         for hour in range(begin, end, step) or [begin]:
             if hour >= 0:
-                missed[_TIERS.index(tier), hour] += row["videos"]
+                missed[_TIERS.index(tier), hour] += row.videos
     expected = served + missed
     return Coverage(
         now=seconds_of(now),

@@ -197,13 +197,13 @@ def _siblings(
     asked = sorted({channel for channel in channels.values() if channel})
     if not asked:
         return {}
-    found = context.watchlist.database.run("page_siblings", channel_ids=asked)
-    pairs = {(row["channel_id"], row["video_id"]): row["published_at"] for row in found}
+    found = context.watchlist.page.siblings(asked)
+    pairs = {(video.channel_id, video.video_id): video.published_at for video in found}
     pairs |= {(channel, video_id): at for channel, video_id, at in context.vault.stats.videos_of_channels(asked)}
     by_channel: dict[str, list[tuple[int, str]]] = {}
-    for (channel, video_id), published in pairs.items():
+    for (owner, video_id), published in pairs.items():
         if published is not None:
-            by_channel.setdefault(channel, []).append((seconds_of(published), video_id))
+            by_channel.setdefault(owner, []).append((seconds_of(published), video_id))
     nearest: dict[str, list[str]] = {}
     for row in rows:
         channel, at = channels[row["video_id"]], row["published_at"]
@@ -253,16 +253,16 @@ def _gain_between(history: tuple["Numbers", "Numbers"] | None, since: float, unt
 
 
 def _promoted(context: PageContext) -> list[PromotedVideo]:
-    rows = context.watchlist.database.run("page_heated", limit=SHOWN)
-    known = titles(context, [row["video_id"] for row in rows])
+    found = context.watchlist.page.heated(SHOWN)
+    known = titles(context, [each.video_id for each in found])
     return [
         PromotedVideo(
-            **_known(known, row["video_id"]),
-            promoted_until=seconds_of(row["heated_until"]),
-            last_at=seconds_of(row["last_tracked_at"]),
-            next_at=seconds_of(row["next_track_at"]),
+            **_known(known, each.video_id),
+            promoted_until=seconds_of(each.heated_until),
+            last_at=seconds_of(each.last_tracked_at),
+            next_at=seconds_of(each.next_track_at),
         )
-        for row in rows
+        for each in found
     ]
 
 

@@ -2,15 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from ghost_tracking.core import sync
 from ghost_tracking.core.budgets import IDS_PER_CALL
 from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.pacing import QuotaStatus, quota_status
-from ghost_tracking.core.tiers import Queue, Tier
+from ghost_tracking.core.tiers import Queue
 from ghost_tracking.page import runs
 from ghost_tracking.page.context import PageContext, ttl_cached
 from ghost_tracking.page.health import SQL_LIMIT, Standing, health
@@ -28,6 +28,7 @@ from ghost_tracking.page.responses import (
     VaultSize,
     seconds_of,
 )
+from ghost_tracking.postgres.page import QueueCounts, UnusualStates
 
 DAYS_SHOWN: Final = 14
 _DAY: Final = timedelta(days=1)
@@ -40,29 +41,27 @@ _MOST_GAPS: Final = 20
 def overview(context: PageContext, dag_ids: tuple[str, ...], sees_connections: bool) -> Overview:
     """How tracking stands, for somebody who may read the runs of these DAGs, and know where the vault is or not."""
     now = context.watchlist.quota.today().now
-    rows = context.watchlist.database.run("page_queues", now=now, tiers=list(Tier))
-    queues = {Queue(row["queue"]): row for row in rows}
-    (states,) = context.watchlist.database.run("page_states")
-    (disk_usage,) = context.watchlist.database.run("page_room")
+    queues = context.watchlist.page.queues(now)
+    states, disk_usage = context.watchlist.page.unusual_states(), context.watchlist.page.disk_usage()
     quota = _quota(context, queues)
     vault = _vault(context)
     dags = runs.dags(dag_ids)
     standing = Standing(
         now=now,
         dags=dags,
-        videos=sum(row["videos"] for queue, row in queues.items() if queue is not Queue.GONE),
-        due=sum(row["due"] for row in queues.values()),
-        overdue=sum(row["overdue"] for queue, row in queues.items() if queue is not Queue.GONE),
-        misplaced=states["misplaced"],
-        disk_usage=disk_usage["everything"],
+        videos=sum(row.videos for queue, row in queues.items() if queue is not Queue.GONE),
+        due=sum(row.due for row in queues.values()),
+        overdue=sum(row.overdue for queue, row in queues.items() if queue is not Queue.GONE),
+        misplaced=states.misplaced,
+        disk_usage=disk_usage.everything,
         points=vault.points,
         newest_point=None if vault.newest_point is None else datetime.fromtimestamp(vault.newest_point, UTC),
         quarantined=vault.quarantined,
-        in_sync=sync.in_sync(context.watchlist.mark(), context.vault.sync_token()),
+        in_sync=sync.in_sync(context.watchlist.vault_link.sync_token(), context.vault.sync_token()),
         is_paced=quota.is_paced,
         slowdown=_slowdown(quota),
         refused=tuple(bucket.value for bucket, balance in quota.balances.items() if balance.is_exhausted),
-        gaps=tuple(map(str, context.watchlist.gaps(_DAY))),
+        gaps=tuple(map(str, context.watchlist.watermarks.gaps(_DAY))),
     )
     return Overview(
         now=seconds_of(now),
@@ -71,19 +70,19 @@ def overview(context: PageContext, dag_ids: tuple[str, ...], sees_connections: b
         states=_unusual(states),
         quota=_quota_shown(quota),
         hours=_hours(context, now.replace(minute=0, second=0, microsecond=0)),
-        disk_usage=DiskUsage(limit=SQL_LIMIT, **disk_usage),
+        disk_usage=DiskUsage(limit=SQL_LIMIT, **asdict(disk_usage)),
         vault=replace(vault, root=str(context.vault.get_conn()) if sees_connections else None),
-        gaps=[_gap(gap) for gap in context.watchlist.gaps(_GAPS_SHOWN_FOR, _MOST_GAPS)],
+        gaps=[_gap(gap) for gap in context.watchlist.watermarks.gaps(_GAPS_SHOWN_FOR, _MOST_GAPS)],
         dags=[_dag(dag) for dag in dags.values() if dag.is_shown],
     )
 
 
-def _quota(context: PageContext, queues: Mapping[Queue, Any]) -> QuotaStatus:
+def _quota(context: PageContext, queues: Mapping[Queue, QueueCounts]) -> QuotaStatus:
     """As the tracker's plan sees it."""
     ledger = context.watchlist.quota
     return quota_status(
-        {queue: row["videos"] for queue, row in queues.items()},
-        {queue: row["due"] for queue, row in queues.items()},
+        {queue: row.videos for queue, row in queues.items()},
+        {queue: row.due for queue, row in queues.items()},
         ledger.balances(),
         context.settings.quota_reserves,
         ledger.today(),
@@ -95,13 +94,13 @@ def _slowdown(quota: QuotaStatus) -> float | None:
     return round(quota.stretch, 3) if math.isfinite(quota.stretch) else None
 
 
-def _unusual(states: Mapping[str, int]) -> UnusualVideos:
+def _unusual(states: UnusualStates) -> UnusualVideos:
     return UnusualVideos(
-        missing=states["missing"],
-        gone=states["gone"],
-        promoted=states["heated"],
-        awaiting=states["awaiting"],
-        misplaced=states["misplaced"],
+        missing=states.missing,
+        gone=states.gone,
+        promoted=states.heated,
+        awaiting=states.awaiting,
+        misplaced=states.misplaced,
     )
 
 
@@ -135,16 +134,16 @@ def _quota_shown(quota: QuotaStatus) -> Quota:
     )
 
 
-def _queue(queue: Queue, queues: Mapping[Queue, Any]) -> QueueLoad:
-    row = queues.get(queue, {"videos": 0, "due": 0, "overdue": 0, "next_track_at": None})
-    readings = row["videos"] * (_DAY / queue.interval)
+def _queue(queue: Queue, queues: Mapping[Queue, QueueCounts]) -> QueueLoad:
+    row = queues.get(queue, QueueCounts(queue, 0, 0, 0, None))
+    readings = row.videos * (_DAY / queue.interval)
     return QueueLoad(
         queue=queue.value,
         tier=queue.tier.value,
-        videos=row["videos"],
-        due=row["due"],
-        overdue=row["overdue"],
-        next_at=seconds_of(row["next_track_at"]),
+        videos=row.videos,
+        due=row.due,
+        overdue=row.overdue,
+        next_at=seconds_of(row.next_track_at),
         readings=round(readings),
         calls=round(readings / IDS_PER_CALL, 2),
         interval=round(queue.interval.total_seconds()),

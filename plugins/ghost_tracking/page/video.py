@@ -1,10 +1,12 @@
 """A video: found by id, URL or words of its title; its readings, its place in the schedule, what happened to it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ghost_tracking.core.roster import Chunk, hour_of_week
+from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import DAILY_FROM, WEEKLY_FROM, Tier
 from ghost_tracking.core.titles import words_of
 from ghost_tracking.core.video_ids import is_video_id, parse_video_reference
@@ -23,6 +25,7 @@ from ghost_tracking.page.responses import (
     Videos,
     seconds_of,
 )
+from ghost_tracking.postgres.page import Newest as NewestVideo
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,22 +65,23 @@ def find(context: PageContext, query: str) -> Found:
         return Found(None, [])
     # as they are written, and no more of them than are looked for in the archive
     patterns = [f"%{_escaped(word)}%" for word in sorted(query.split(), key=len, reverse=True)[: len(words)]]
-    rows = context.watchlist.database.run("page_found_lately", patterns=patterns, limit=HITS_SHOWN)
-    hits = {row["video_id"]: row for row in context.vault.find_videos(query, HITS_SHOWN).to_dict("records")}
-    hits |= {row["video_id"]: row for row in rows if row["video_id"] not in hits}
+    lately = context.watchlist.page.found_lately(patterns, HITS_SHOWN)
+    hits: dict[str, dict[str, Any]] = {
+        row["video_id"]: row for row in context.vault.find_videos(query, HITS_SHOWN).to_dict("records")
+    }
+    hits |= {each.video_id: asdict(each) for each in lately if each.video_id not in hits}
     return Found(None, [Video(**video_fields(row)) for row in list(hits.values())[:HITS_SHOWN]])
 
 
 @ttl_cached(30)
 def newest(context: PageContext) -> Newest:
     """The videos of the watchlist that were published last, the newest first."""
-    rows: list[Any] = []
+    rows: list[NewestVideo] = []
     for tier in Tier:
         if len(rows) < NEWEST_SHOWN:  # but for promoted ones, a tier's videos are older than those of the one before
-            limit = NEWEST_SHOWN - len(rows)
-            rows += context.watchlist.database.run("page_newest", tier=tier, limit=limit)
-    known = titles(context, [row["video_id"] for row in rows])
-    unknown = [video_fields({"video_id": row["video_id"], "published_at": row["anchor_at"]}) for row in rows]
+            rows += context.watchlist.page.newest(tier, NEWEST_SHOWN - len(rows))
+    known = titles(context, [row.video_id for row in rows])
+    unknown = [video_fields({"video_id": row.video_id, "published_at": row.anchor_at}) for row in rows]
     return Newest([Video(**known.get(row["video_id"], row)) for row in unknown])
 
 
@@ -88,14 +92,14 @@ def videos(context: PageContext, video_ids: Sequence[str], now: datetime | None 
     points = _points(context, wanted)
     metadata = _metadata(context, wanted)
     events = context.vault.read_availability(wanted)
-    rows = {row["video_id"]: row for row in context.watchlist.database.run("page_watched", video_ids=wanted)}
+    entries = context.watchlist.page.entries(wanted)
     found = []
     for video_id in wanted:
         known = metadata.get(video_id, {})
         told = published_at(points[video_id])
         drawn = curve(points[video_id], told)
         published = known.get("published_at") or told
-        place = _place(context, video_id, rows.get(video_id), published)
+        place = _place(context, video_id, entries.get(video_id), published)
         anchor = place.pop("anchor") or published
         found.append(
             TrackedVideo(
@@ -159,7 +163,7 @@ def _named(query: str) -> str | None:
 
 
 def _is_known(context: PageContext, video_id: str) -> bool:
-    if context.watchlist.known([video_id]) or _metadata(context, [video_id]):
+    if context.watchlist.entries.known([video_id]) or _metadata(context, [video_id]):
         return True
     return len(context.vault.read_latest([video_id])) > 0
 
@@ -170,7 +174,7 @@ def _escaped(word: str) -> str:
 
 def _metadata(context: PageContext, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """From the database while it is there, else from the vault."""
-    found = {row["video_id"]: row for row in context.watchlist.database.run("page_metadata", video_ids=list(video_ids))}
+    found = {each.video_id: asdict(each) for each in context.watchlist.page.metadata(video_ids)}
     lacking = [video_id for video_id in video_ids if video_id not in found]
     return context.vault.stats.titles(lacking) | found
 
@@ -187,21 +191,21 @@ def _points(context: PageContext, video_ids: Sequence[str]) -> dict[str, "pa.Tab
 
 
 def _place(
-    context: PageContext, video_id: str, row: Mapping[str, Any] | None, published: datetime | None
+    context: PageContext, video_id: str, entry: WatchlistEntry | None, published: datetime | None
 ) -> dict[str, Any]:
     """Where a video waits: `place` (watchlist, roster or None), tier, last and next time, state; and its `anchor`."""
-    if row is not None:
-        gone, missing = row["gone_at"], row["first_missed_at"]
-        state = "gone" if gone else "missing" if missing else "waits for its start" if row["awaits_start"] else None
+    if entry is not None:
+        gone, missing = (entry.absence.gone_at, entry.absence.first_missed_at) if entry.absence else (None, None)
+        state = "gone" if gone else "missing" if missing else "waits for its start" if entry.awaits_start else None
         return {
             "place": "watchlist",
-            "tier": row["tracking_tier"],
-            "last_at": seconds_of(row["last_tracked_at"]),
-            "next_at": seconds_of(row["next_track_at"]),
-            "state": state or ("promoted" if row["heated_until"] else None),
+            "tier": entry.tracking_tier.value,
+            "last_at": seconds_of(entry.last_tracked_at),
+            "next_at": seconds_of(entry.next_track_at),
+            "state": state or ("promoted" if entry.heated_until else None),
             "since": seconds_of(gone or missing or None),
-            "promoted_until": seconds_of(row["heated_until"]),
-            "anchor": row["anchor_at"],
+            "promoted_until": seconds_of(entry.heated_until),
+            "anchor": entry.anchor_at,
         }
     chunk = _chunk_of(context, video_id, published)
     decision = context.watchlist.let_go.changes([video_id]).get(video_id)
@@ -228,7 +232,7 @@ def _chunk_of(context: PageContext, video_id: str, published: datetime | None) -
     hour = hour_of_week(published)
     for chunk in context.watchlist.roster.of_hours([hour]):
         ids = enumerate(context.vault.stats.chunk(chunk.name))
-        if any(each == video_id and place not in chunk.departed for place, each in ids):
+        if any(each == video_id and place not in chunk.removed_positions for place, each in ids):
             return chunk
     return None
 

@@ -1,16 +1,12 @@
 """The one way to the ghost database: connections that a pooler may share, transactions, named queries."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import psycopg
-from airflow.providers.postgres.hooks.postgres import PostgresHook
-from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowException
 from psycopg.abc import AdaptContext, Loader
 from psycopg.pq import Format
 from psycopg.rows import dict_row
@@ -20,20 +16,12 @@ from ghost_tracking.postgres import sql
 
 Row = dict[str, Any]
 
-_KEEPALIVES = {
-    "connect_timeout": 10,
-    "keepalives": 1,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "application_name": "ghost_tracking",
-}
 _TIMESTAMPTZ = psycopg.adapters.types["timestamptz"].oid
 _MIGRATIONS = Path(sql.__file__).parent / "migrations"
 
 
 class Database:
-    """Named queries on the database of an Airflow connection.
+    """Named queries on the database that `connect` opens connections to; errors call it connection `name`.
 
     For one thread at a time. Connects at first use and keeps the connection until `close`. Nothing is kept on it
     beyond a transaction: no session settings, no prepared statements, so that PgBouncer in transaction mode works.
@@ -41,10 +29,13 @@ class Database:
     """
 
     def __init__(
-        self, connection_id: str, connection: Connection | None = None, statement_limit: timedelta | None = None
+        self,
+        name: str,
+        connect: Callable[[], psycopg.Connection[Any]],
+        statement_limit: timedelta | None = None,
     ) -> None:
-        self.connection_id = connection_id
-        self._injected = connection
+        self.name = name
+        self._open = connect
         self._statement_limit = statement_limit
         self._opened: psycopg.Connection[Row] | None = None
         self._depth = 0
@@ -81,6 +72,14 @@ class Database:
         (row,) = self.run(query, **parameters)
         return next(iter(row.values()))
 
+    def limit(self, time: timedelta) -> None:
+        """Bound how long the transaction under way may idle, and each of its statements take."""
+        self.run("claim_limits", milliseconds=time // timedelta(milliseconds=1))
+
+    def has_schema(self) -> bool:
+        """Whether Ghost Tracking's tables are there, in whatever version."""
+        return bool(self.value("has_schema_version"))
+
     def close(self) -> None:
         """Give the connection back; the next query opens another."""
         session, self._opened = self._opened, None
@@ -95,13 +94,13 @@ class Database:
         """
         latest = max(path.stem.split("_")[0] for path in (_MIGRATIONS / "versions").glob("[0-9]*.py"))
         with self.transaction():
-            present = self.value("has_schema_version") and self.run("schema_version")
+            present = self.run("schema_version") if self.has_schema() else []
         version = present[0]["version_num"] if present else ""
         if version < latest:
             self._upgrade()
         elif version > latest:
             raise ConfigurationError(
-                f"the schema behind connection '{self.connection_id}' has version {version}, this Ghost Tracking knows "
+                f"the schema behind connection '{self.name}' has version {version}, this Ghost Tracking knows "
                 f"{latest}: install the newer Ghost Tracking on every worker"
             )
         return latest
@@ -122,7 +121,7 @@ class Database:
                 command.upgrade(config, "head")
         except sqlalchemy.exc.DBAPIError as error:
             raise ConfigurationError(
-                f"the schema behind connection '{self.connection_id}' could not be set up: {_sentence(error.orig)}"
+                f"the schema behind connection '{self.name}' could not be set up: {_sentence(error.orig)}"
             ) from error
 
     @property
@@ -151,45 +150,19 @@ class Database:
             raise BadInputError(_CONSTRAINTS.get(broken, _sentence(error)), constraint=broken) from error
         except psycopg.errors.QueryCanceled as error:
             raise DatabaseUnavailableError(
-                f"the database of connection '{self.connection_id}' gave no answer in time: {_sentence(error)}"
+                f"the database of connection '{self.name}' gave no answer in time: {_sentence(error)}"
             ) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError) as error:
             self.close()
             raise DatabaseUnavailableError(
-                f"the database of connection '{self.connection_id}' failed: {type(error).__name__}: {error}"
+                f"the database of connection '{self.name}' failed: {type(error).__name__}: {error}"
             ) from error
 
     def _connect(self) -> psycopg.Connection[Any]:
-        connection = self._resolved()
-        try:
-            session = cast("psycopg.Connection[Any]", PostgresHook(connection=connection).get_conn())
-        except psycopg.OperationalError as error:
-            raise DatabaseUnavailableError(
-                f"connection '{self.connection_id}' does not lead to a database "
-                f"({connection.host}:{connection.port or 5432}/{connection.schema}): {error}"
-            ) from error
+        session = self._open()
         session.prepare_threshold = None
         session.adapters.register_loader("timestamptz", cast("type[Loader]", _InUtc))
         return session
-
-    def _resolved(self) -> Connection:
-        connection = self._injected or self._looked_up()
-        # what the user set wins over what we would like
-        extra = _KEEPALIVES | connection.extra_dejson
-        settings = {
-            name: getattr(connection, name) for name in ("conn_type", "host", "schema", "login", "password", "port")
-        }
-        return Connection(conn_id=self.connection_id, **settings, extra=json.dumps(extra))
-
-    def _looked_up(self) -> Connection:
-        try:
-            connection: Connection = Connection.get(self.connection_id)
-            return connection
-        except AirflowException as error:
-            raise ConfigurationError(
-                f"connection '{self.connection_id}' is not defined: add one of type Postgres, with host, database, "
-                "login and password, in Airflow's Admin > Connections"
-            ) from error
 
 
 _CONSTRAINTS = {

@@ -13,6 +13,7 @@ from ghost_tracking.postgres.database import Database, Row
 log = logging.getLogger(__name__)
 
 LONGEST_RESERVATION = timedelta(seconds=30)
+"""A process that is frozen while it reserves would make all others wait: PostgreSQL ends it after this time."""
 
 LONGEST_TASK = timedelta(minutes=50)
 """No task that calls YouTube runs longer: calls that it reserves may be sent until then."""
@@ -48,11 +49,11 @@ class QuotaLedger:
 
         Tasks that reserve at the same time wait for each other at the day's row: together they never get more than
         the budget. More for the same purse is reserved when nothing is left in it.
-        Late in the day they are put down for the next one as well, until they are settled: a task that dies after
+        Late in the day they are put down for the next one as well, until they are released: a task that dies after
         midnight may have sent them then.
         """
         with self._database.transaction():
-            self._bound()
+            self._database.limit(LONGEST_RESERVATION)
             today = self.today(now=now)
             line = self._line(bucket, today.now)
             day = line["pacific_day"]
@@ -70,7 +71,7 @@ class QuotaLedger:
         """Reservations that are made within are kept together or not at all, whatever becomes of the connection."""
         return self._database.transaction()
 
-    def settle(self, purse: Purse, *, now: datetime | None = None) -> None:
+    def release(self, purse: Purse, *, now: datetime | None = None) -> None:
         """Give back what was reserved for a purse and not sent; note which buckets YouTube called empty, and which are
         of no use today, since it refuses their method.
 
@@ -81,7 +82,7 @@ class QuotaLedger:
         for bucket, grants in self._last_grants.items():
             last = max(grants)
             with self._database.transaction():
-                self._bound()
+                self._database.limit(LONGEST_RESERVATION)
                 # the older day first, as `reserve` does: two that wait for each other would wait for ever
                 self._add(bucket, last, -purse.left.get(bucket, 0))
                 if purse.spent[bucket]:
@@ -106,7 +107,7 @@ class QuotaLedger:
     def _note_refusal(self, bucket: Bucket, reason: str, now: datetime | None) -> None:
         """Let nobody reserve of this bucket today, and say so once a day."""
         with self._database.transaction():
-            self._bound()
+            self._database.limit(LONGEST_RESERVATION)
             self._database.change("quota_open", bucket=bucket, now=now)
             is_news = self._database.change("quota_refused", bucket=bucket, now=now)
         if is_news:
@@ -128,16 +129,16 @@ class QuotaLedger:
         """The Pacific day under way: how long it is, and what remains of it."""
         return pacific_day(now or self._database.value("database_now"))
 
+    def forget_old(self, *, now: datetime | None = None) -> int:
+        """Drop lines older than 90 days; returns how many."""
+        return self._database.change("quota_forget", now=now)
+
     def _ahead(self, bucket: Bucket, day: date) -> int:
         grant = self._last_grants.get(bucket, {}).get(day)
         return grant.ahead if grant else 0
 
     def _balance(self, bucket: Bucket, line: Row) -> Balance:
         return Balance(self._budgets[bucket], line["spent"], line["exhausted"], line["refused"], line["useless"])
-
-    def _bound(self) -> None:
-        """A process that is frozen in this transaction would make all others wait: PostgreSQL ends it before long."""
-        self._database.run("claim_limits", milliseconds=int(LONGEST_RESERVATION.total_seconds() * 1000))
 
     def _line(self, bucket: Bucket, now: datetime | None) -> Row:
         """Today's line of a bucket, locked until the end of the transaction."""

@@ -1,18 +1,52 @@
 """The rows of the roster: a chunk of settled videos each, whose ids are in a file of the vault."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, Newcomer
+from ghost_tracking.core.roster import CHUNK_SIZE, Candidate, Chunk
+from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.postgres.database import Database, Row
+from ghost_tracking.postgres.lease import lease
+from ghost_tracking.postgres.watchlist import Watchlist
+
+
+@dataclass
+class ChunkClaim:
+    """Chunks of the roster that this transaction has locked, and what will be written back when it ends."""
+
+    chunks: list[Chunk] = field(default_factory=list)
+    _changes: list[tuple[Chunk, Chunk]] = field(default_factory=list)
+    _entries: list[WatchlistEntry] = field(default_factory=list)
+    _gone: list[str] = field(default_factory=list)
+
+    def reschedule(
+        self, chunks: Iterable[Chunk], entries: Iterable[WatchlistEntry] = (), gone: Iterable[str] = ()
+    ) -> None:
+        """Note what chunks have become, and the videos that have left them for the watchlist.
+
+        `gone` are those that left for a row that is there already, to be marked so (`Watchlist.mark_gone`). Chunks
+        that are not named stay as they were, and due.
+        """
+        claimed = {chunk.name: chunk for chunk in self.chunks}
+        self._changes += [(claimed[chunk.name], chunk) for chunk in chunks]
+        self._entries += entries
+        self._gone += gone
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there is anything to write back."""
+        return bool(self._changes)
 
 
 class Roster:
     """Chunks, claimed and rescheduled as the watchlist's rows are. `now` (aware) may be None: the database's clock."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, entries: Watchlist) -> None:
         self._database = database
+        self._entries = entries
 
     def all(self) -> list[Chunk]:
         """Every chunk, by name."""
@@ -20,7 +54,21 @@ class Roster:
 
     def of_hours(self, hours_of_week: Collection[int]) -> list[Chunk]:
         """The chunks of these hours of the week, by name; locks nothing."""
-        return [_chunk(row) for row in self._database.run("page_chunks", hours=list(hours_of_week))]
+        return [_chunk(row) for row in self._database.run("roster_of_hours", hours=list(hours_of_week))]
+
+    @contextmanager
+    def claim(
+        self, queue: Queue, videos: int, *, deadline: timedelta = timedelta(seconds=120), now: datetime | None = None
+    ) -> Iterator[ChunkClaim]:
+        """Claim due chunks with so many videos together, for as long as the block runs; as `Watchlist.claim`.
+
+        The last chunk may have more videos than are wanted. `reschedule` takes what the chunks have become, and the
+        videos that leave them, whose rows are added in the same transaction.
+        """
+        claim = ChunkClaim()
+        with lease(self._database, claim, deadline, lambda: self._write_back(claim)):
+            claim.chunks = self.fetch_due(queue, videos, now)
+            yield claim
 
     def fetch_due(self, queue: Queue, videos: int, now: datetime | None = None) -> list[Chunk]:
         """Due chunks with so many videos together, the longest overdue first; locked until the transaction ends.
@@ -56,11 +104,11 @@ class Roster:
         return self._database.change(
             "roster_reschedule",
             chunk=[each.name for each in after],
-            departed=[_positions(each.departed) for each in after],
-            asked=[each.asked for each in after],
+            removed_positions=[_positions(each.removed_positions) for each in after],
+            cursor=[each.cursor for each in after],
             last_tracked_at=[each.last_tracked_at for each in after],
             next_track_at=[each.next_track_at for each in after],
-            faulted_at=[each.faulted_at for each in after],
+            outage_since=[each.outage_since for each in after],
             deferred_until=[each.deferred_until for each in after],
             claimed_version=[each.version for each in before],
         )
@@ -69,9 +117,11 @@ class Roster:
         """Make what others have read of these chunks, which the caller has locked, out of date: see `reschedule`."""
         self._database.change("roster_touch", chunks=[chunk.name for chunk in chunks])
 
-    def depart(self, chunk: Chunk, positions: Collection[int]) -> None:
+    def remove(self, chunk: Chunk, positions: Collection[int]) -> None:
         """Note that the ids at these positions have left a chunk, which the caller has locked."""
-        self._database.change("roster_depart", chunk=chunk.name, departed=_positions(chunk.departed | set(positions)))
+        self._database.change(
+            "roster_remove", chunk=chunk.name, removed_positions=_positions(chunk.removed_positions | set(positions))
+        )
 
     def insert(self, chunk: Chunk) -> None:
         """A new chunk, whose file is there."""
@@ -81,7 +131,7 @@ class Roster:
             hour_of_week=chunk.hour_of_week,
             gone=chunk.gone,
             ids=chunk.ids,
-            departed=_positions(chunk.departed),
+            removed_positions=_positions(chunk.removed_positions),
             last_tracked_at=chunk.last_tracked_at,
             next_track_at=chunk.next_track_at,
         )
@@ -98,7 +148,7 @@ class Roster:
         """Drop the memory of retired chunks, whose files are gone."""
         self._database.change("roster_forget", chunks=list(names))
 
-    def newcomers(self, before: datetime, gone_before: datetime, limit: int) -> list[tuple[int, bool, Newcomer]]:
+    def candidates(self, before: datetime, gone_before: datetime, limit: int) -> list[tuple[int, bool, Candidate]]:
         """Videos on the watchlist that belong on the roster: hour of the week, whether they are gone, and the video.
 
         Those are videos whose anchor lies `before` that time, and that neither wait for their start nor are missing
@@ -108,19 +158,26 @@ class Roster:
             (
                 row["hour_of_week"],
                 row["gone"],
-                Newcomer(row["video_id"], row["next_track_at"], row["row_version"], row["anchored"]),
+                Candidate(row["video_id"], row["next_track_at"], row["row_version"], row["anchored"]),
             )
-            for row in self._database.run("roster_newcomers", before=before, gone_before=gone_before, limit=limit)
+            for row in self._database.run("roster_candidates", before=before, gone_before=gone_before, limit=limit)
         ]
 
-    def take_off_watchlist(self, newcomers: Collection[Newcomer]) -> set[str]:
+    def take_off_watchlist(self, candidates: Collection[Candidate]) -> set[str]:
         """Delete these rows of the watchlist, but those that have changed since they were read; which went."""
         rows = self._database.run(
             "roster_take",
-            ids=[each.video_id for each in newcomers],
-            versions=[each.version for each in newcomers],
+            ids=[each.video_id for each in candidates],
+            versions=[each.version for each in candidates],
         )
         return {row["video_id"] for row in rows}
+
+    def _write_back(self, claim: ChunkClaim) -> None:
+        # the rows first: a chunk that no longer has a video finds it on the watchlist
+        self._entries.add(claim._entries)
+        self._entries.mark_gone(claim._gone)  # once more, where the transaction that did it was lost
+        if claim._changes:
+            self.reschedule(claim._changes)
 
 
 def _enough(videos: int) -> int:
@@ -128,9 +185,9 @@ def _enough(videos: int) -> int:
     return -(-videos // CHUNK_SIZE)
 
 
-def _positions(departed: Collection[int]) -> str:
+def _positions(removed_positions: Collection[int]) -> str:
     """As PostgreSQL writes an array: a list of lists of different lengths cannot be bound."""
-    return "{" + ",".join(map(str, sorted(departed))) + "}"
+    return "{" + ",".join(map(str, sorted(removed_positions))) + "}"
 
 
 def _chunk(row: Row) -> Chunk:
@@ -140,10 +197,10 @@ def _chunk(row: Row) -> Chunk:
         gone=row["gone"],
         ids=row["ids"],
         next_track_at=row["next_track_at"],
-        departed=frozenset(row["departed"]),
-        asked=row["asked"],
+        removed_positions=frozenset(row["removed_positions"]),
+        cursor=row["cursor"],
         last_tracked_at=row["last_tracked_at"],
-        faulted_at=row["faulted_at"],
+        outage_since=row["outage_since"],
         deferred_until=row["deferred_until"],
         version=row["row_version"],
     )

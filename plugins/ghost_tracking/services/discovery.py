@@ -28,8 +28,8 @@ from ghost_tracking.errors import (
     YouTubeFaultError,
 )
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.listings import Listing, Pages, read_listing
 from ghost_tracking.services.searches import Search, SearchRound
 from ghost_tracking.settings import Settings
@@ -89,7 +89,7 @@ class Discovery:
 
     youtube: YouTubeHook
     purse: Purse
-    watchlist: WatchlistHook
+    watchlist: Schedule
     vault: ParquetVaultHook
     settings: Settings
     assignment: Assignment
@@ -104,9 +104,9 @@ class Discovery:
         if self._keeps:
             # a source that fails in its first run is hunted from there by the next one
             windowed = [source.key for source in sources if source.windowed]
-            self.watchlist.begin_watermarks(windowed, self.assignment.window.start)
+            self.watchlist.watermarks.begin(windowed, self.assignment.window.start)
         keys = [source.key for source in sources]
-        marks, new = self.watchlist.watermarks(keys), self.watchlist.never_hunted(keys)
+        marks, new = self.watchlist.watermarks.of(keys), self.watchlist.watermarks.never_hunted(keys)
         hunted = []
         for source in sources:
             if not isinstance(source, SearchSource):
@@ -119,7 +119,7 @@ class Discovery:
 
     def note(self, hunted: Sequence[Hunted]) -> None:
         """Note how far sources have been hunted, all of whose videos are on the schedule by now."""
-        self.watchlist.advance_watermarks(
+        self.watchlist.watermarks.advance(
             {each.source.key: each.until for each in hunted if each.until is not None},
             {each.source.key: each.since for each in hunted if each.since is not None},
             {each.source.key: each.asked_until for each in hunted if each.asked_until is not None},
@@ -130,7 +130,7 @@ class Discovery:
                 self.vault.source_memory.save(each.source.key, memory)
         for each in hunted:
             for gap in each.gaps:
-                self.watchlist.note_gap(gap)
+                self.watchlist.watermarks.note_gap(gap)
 
     @property
     def _keeps(self) -> bool:
@@ -285,7 +285,7 @@ class Discovery:
 
     def _search(self, sources: Sequence[SearchSource], marks: Mapping[str, datetime]) -> list[Hunted]:
         searches, hunted = [], {source.key: Hunted(source) for source in sources}
-        asked = self.watchlist.asked_until(list(hunted))
+        asked = self.watchlist.watermarks.asked_until(list(hunted))
         for source in sources:
             window = self._window(marks.get(source.key))
             hunted[source.key].since = window.start

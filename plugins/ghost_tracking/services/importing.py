@@ -13,7 +13,7 @@ from ghost_tracking.core.decoding import decoded_lines
 from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.ingestion import Haul, bring_in
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks.body import calling_youtube, calls
@@ -76,7 +76,7 @@ def lines_of(form: Mapping[str, Any], open_list: OpenList) -> Iterator[Iterator[
 class ListImport:
     """Bring in what waits in the import queue; `now` (aware; None: the clocks) decides what quota there is."""
 
-    watchlist: WatchlistHook
+    watchlist: Schedule
     vault: ParquetVaultHook
     settings: Settings
     now: datetime | None = None
@@ -117,7 +117,7 @@ class ListImport:
 
     def allowed(self) -> tuple[int, str]:
         """How many videos may be imported now, and in words what decides that."""
-        size = self.watchlist.database_bytes()
+        size = self.watchlist.status.database_bytes()
         if size > self.settings.import_sql_megabytes * 1_000_000:
             return 0, (
                 f"the database has {size / 1e6:,.0f} MB, more than the setting import_sql_megabytes: the janitor makes "
@@ -134,7 +134,7 @@ def _passed_over(video_ids: Sequence[str], haul: Haul) -> list[str]:
     return [each for each in video_ids[:last] if each in haul.unanswered]
 
 
-def spare_calls(watchlist: WatchlistHook, settings: Settings, now: datetime | None = None) -> int:
+def spare_calls(watchlist: Schedule, settings: Settings, now: datetime | None = None) -> int:
     """Calls that this hour's run may spend on what has time: those that tracking does not need, a few at least."""
     quota = Tracking(watchlist, settings, now).quota()
     spare = int(quota.left - quota.calls_due - quota.needed * (quota.day.remaining / quota.day.length))

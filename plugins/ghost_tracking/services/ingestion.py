@@ -12,8 +12,8 @@ from ghost_tracking.core.schedule import WatchlistEntry, after_miss, entry_of_di
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import GhostTrackingError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.roster_moves import Shelving
 from ghost_tracking.youtube.answer import Answer
 
@@ -38,13 +38,13 @@ class Haul:
     failures: list[GhostTrackingError] = field(default_factory=list)
     is_fault: bool = False
 
-    def schedule_unanswered(self, video_ids: Collection[str], watchlist: WatchlistHook) -> None:
+    def schedule_unanswered(self, video_ids: Collection[str], watchlist: Schedule) -> None:
         """Put those of these videos on the schedule for which YouTube gave no answer, due at once.
 
         Whatever becomes of their source meanwhile, they are not lost: the tracker's first reading has their metadata.
         """
         ids = self.unanswered & set(video_ids)
-        self.new += len(watchlist.add_to_watchlist(sorted(ids)))
+        self.new += len(watchlist.entries.add(sorted(ids)))
         self.unanswered -= ids
 
     def add(self, other: "Haul") -> None:
@@ -60,7 +60,7 @@ class Haul:
 def bring_in(
     video_ids: Collection[str],
     youtube: YouTubeHook,
-    watchlist: WatchlistHook,
+    watchlist: Schedule,
     vault: ParquetVaultHook,
     *,
     within: timedelta | None = None,
@@ -76,7 +76,7 @@ def bring_in(
     premieres: dict[str, datetime] = {}
     for ids in chunked(dict.fromkeys(video_ids), _VIDEOS_A_TRANSACTION):
         # those that somebody has let go have no place, and are not to have one
-        known = watchlist.known(ids) | watchlist.let_go.among(ids)
+        known = watchlist.entries.known(ids) | watchlist.let_go.among(ids)
         haul.known += len(known)
         answer = youtube.metadata([video_id for video_id in ids if video_id not in known], within=within)
         haul.unanswered |= answer.unanswered
@@ -88,7 +88,7 @@ def bring_in(
         new = _write_young(young, missed, entries, watchlist, vault)
         haul.new += new
         haul.known += len(young) + len(missed) - new
-        vault.stage_videos(old, watchlist.discovery_time())
+        vault.stage_videos(old, watchlist.videos.discovery_time())
         vault.stage([video.reading.point for video in old])
         settled += [entries[video.id] for video in old]
         premieres |= {video.id: moment for video in old if (moment := _published_before_start(video)) is not None}
@@ -123,7 +123,7 @@ def _write_young(
     videos: Sequence[Video],
     missed: Sequence[WatchlistEntry],
     entries: Mapping[str, WatchlistEntry],
-    watchlist: WatchlistHook,
+    watchlist: Schedule,
     vault: ParquetVaultHook,
 ) -> int:
     """Write metadata and schedule in one transaction, and stage for the vault before it ends.
@@ -132,8 +132,8 @@ def _write_young(
     another task has put on the watchlist meanwhile is that one's.
     """
     with watchlist.transaction(within=_LONGEST_TRANSACTION):
-        fresh = set(watchlist.ingest_video_metadata(videos, scheduled=True))
-        vault.stage_videos([video for video in videos if video.id in fresh], watchlist.discovery_time())
-        new = set(watchlist.add_to_watchlist([*(entries[video.id] for video in videos), *missed]))
+        fresh = set(watchlist.videos.ingest(videos, scheduled=True))
+        vault.stage_videos([video for video in videos if video.id in fresh], watchlist.videos.discovery_time())
+        new = set(watchlist.entries.add([*(entries[video.id] for video in videos), *missed]))
         vault.stage([video.reading.point for video in videos if video.id in new])
     return len(new)

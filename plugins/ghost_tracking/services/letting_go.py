@@ -26,7 +26,7 @@ from ghost_tracking.errors import (
     TransientError,
     UnreadableFileError,
 )
-from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.importing import OpenList, brings_list, lines_of
 from ghost_tracking.vault import Vault
 
@@ -67,7 +67,7 @@ class LettingGo:
     `now` (aware; None: the database's clock) dates the decisions. `progress` is told what is looked through.
     """
 
-    watchlist: WatchlistHook
+    watchlist: Schedule
     vault: Vault
     now: datetime | None = None
     progress: "Progress | None" = None
@@ -119,7 +119,7 @@ class LettingGo:
         # before the database's list has them: else a kill in between would leave the schedule as it is
         self.vault.let_go.reopen(each.video_id for each in to_database)
         self.watchlist.let_go.note(to_database)
-        self.watchlist.add_to_watchlist(each.video_id for each in to_database if not each.state.lets_go)
+        self.watchlist.entries.add(each.video_id for each in to_database if not each.state.lets_go)
         return len({each.video_id for each in (*to_vault, *to_database)})
 
     def look_after(self) -> Outcome:
@@ -181,7 +181,7 @@ class LettingGo:
         problems, lines = list[str](), list[str]()
         resumed, forgotten = decided.get(State.RESUMED, ()), decided.get(State.FORGOTTEN, ())
         leaving = [video_id for state, ids in decided.items() if state.lets_go for video_id in ids]
-        self.watchlist.add_to_watchlist(resumed)
+        self.watchlist.entries.add(resumed)
         self.vault.let_go.applied(resumed, began_at)
         if leaving:
             self.watchlist.let_go.leave(leaving)
@@ -254,7 +254,7 @@ class LettingGo:
                 for chunk in roster.lock_hour(hour, gone=gone):
                     places = self._places_in(chunk, wanted, [])
                     if places:
-                        roster.depart(chunk, places)
+                        roster.remove(chunk, places)
                         left += len(places)
         return left
 
@@ -278,7 +278,7 @@ class LettingGo:
             return []
         seen, places = set[str](), []
         for place, video_id in enumerate(ids):
-            if place in chunk.departed:
+            if place in chunk.removed_positions:
                 continue
             if video_id in wanted or video_id in seen:
                 places.append(place)

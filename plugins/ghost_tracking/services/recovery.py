@@ -19,13 +19,13 @@ from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import ShelvingError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.roster_moves import Shelving
 
 log = logging.getLogger(__name__)
 
 _OVERLAP = timedelta(hours=2)
-"""A run that began before the mark may have found videos after it."""
+"""A run that began before the token was made may have found videos after it."""
 
 _AT_A_TIME = 50_000
 
@@ -34,28 +34,28 @@ _AT_A_TIME = 50_000
 class Reconciling:
     """Compare a database and a vault at `now` (aware)."""
 
-    watchlist: WatchlistHook
+    watchlist: Schedule
     vault: ParquetVaultHook
     now: datetime
 
     def agree(self) -> bool:
-        """Whether database and vault belong together; then both get a new mark."""
-        agreed = in_sync(self.watchlist.mark(), self.vault.sync_token())
+        """Whether database and vault belong together; then both get a new token."""
+        agreed = in_sync(self.watchlist.vault_link.sync_token(), self.vault.sync_token())
         if agreed:
-            self._mark()
+            self._renew_token()
         return agreed
 
     def reconcile(self) -> int:
         """Put back what is missing, and make database and vault agree; returns how many videos were put back.
 
-        Reads the points since the database's mark, or all of them where it has none. Running it again is harmless.
-        Raises ShelvingError where an hour of the week failed: all else is put back, and the marks stay apart.
+        Reads the points since the database's token, or all of them where it has none. Running it again is harmless.
+        Raises ShelvingError where an hour of the week failed: all else is put back, and the tokens stay apart.
         """
-        mark = self.watchlist.mark()
+        token = self.watchlist.vault_link.sync_token()
         self.vault.publish()  # what a killed run has staged has been seen as well
-        seen = self._seen(None if mark is None else mark.at - _OVERLAP)
+        seen = self._seen(None if token is None else token.at - _OVERLAP)
         for ids in chunked(list(seen), _AT_A_TIME):
-            for video_id in self.watchlist.known(ids):
+            for video_id in self.watchlist.entries.known(ids):
                 del seen[video_id]
         for chunk in self.watchlist.roster.all():
             for video_id in self.vault.roster.read(chunk.name):
@@ -64,7 +64,7 @@ class Reconciling:
         problems: dict[str, None] = {}
         for readings in chunked(seen.values(), _AT_A_TIME):
             entries = [after_reading(WatchlistEntry(each.video_id, Tier.DAILY), each) for each in readings]
-            self.watchlist.add_to_watchlist(entry for entry in entries if not has_settled(entry, self.now))
+            self.watchlist.entries.add(entry for entry in entries if not has_settled(entry, self.now))
             try:
                 Shelving(self.watchlist, self.vault, self.now).shelve_found(
                     entry for entry in entries if has_settled(entry, self.now)
@@ -75,7 +75,7 @@ class Reconciling:
         self.vault.source_memory.forget_all()
         if problems:
             raise ShelvingError("; ".join(problems))
-        self._mark()
+        self._renew_token()
         return len(seen) + back
 
     def _put_back_named_only(self, others: Collection[str]) -> int:
@@ -85,11 +85,11 @@ class Reconciling:
         """
         named: set[str] = set()
         for ids in self.vault.import_queue.imported_ids(_AT_A_TIME):
-            named.update(set(ids) - self.watchlist.known(ids))
+            named.update(set(ids) - self.watchlist.entries.known(ids))
         named -= set(others)
         for chunk in self.watchlist.roster.all() if named else ():
             named.difference_update(self.vault.roster.read(chunk.name))
-        return len(self.watchlist.add_to_watchlist(sorted(named)))
+        return len(self.watchlist.entries.add(sorted(named)))
 
     def _seen(self, since: datetime | None) -> dict[str, Reading]:
         """The last reading of each video that was read since then."""
@@ -111,8 +111,8 @@ class Reconciling:
         for batch in self.vault.read_batches(since, columns=columns):
             yield from zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
-    def _mark(self) -> None:
+    def _renew_token(self) -> None:
         """The vault first: killed in between, they are compared once more, which is harmless."""
-        mark = SyncToken(secrets.token_hex(8), self.now.astimezone(UTC))
-        self.vault.set_sync_token(mark)
-        self.watchlist.set_mark(mark)
+        token = SyncToken(secrets.token_hex(8), self.now.astimezone(UTC))
+        self.vault.set_sync_token(token)
+        self.watchlist.vault_link.set_sync_token(token)

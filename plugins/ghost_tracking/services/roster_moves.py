@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ghost_tracking.core.roster import SETTLED_AFTER, Chunk, Newcomer, Pack, hour_of_week, pack, slot_at_or_after
+from ghost_tracking.core.roster import SETTLED_AFTER, Candidate, Chunk, Pack, hour_of_week, pack, slot_at_or_after
 from ghost_tracking.core.roster import thin_chunks as thin
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import GONE_INTERVAL
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.errors import DatabaseUnavailableError, GhostTrackingError, ShelvingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class ShelvingReport:
 class Shelving:
     """What the janitor and the hunter do with settled videos; `now` is aware."""
 
-    watchlist: WatchlistHook
+    watchlist: Schedule
     vault: ParquetVaultHook
     now: datetime
 
@@ -72,18 +72,18 @@ class Shelving:
         DatabaseUnavailableError, after all other hours where it can, when only the connection was lost.
         """
         report = ShelvingReport()
-        while newcomers := self.watchlist.roster.newcomers(
+        while candidates := self.watchlist.roster.candidates(
             self.now - SETTLED_AFTER, self.now - GONE_INTERVAL, _ROWS_AT_A_TIME
         ):
             before = report.shelved
-            hours: dict[Hour, list[Newcomer]] = {}
-            homes = self._homes({each.video_id for _, _, each in newcomers if not each.anchored})
-            for hour, gone, newcomer in newcomers:
-                home = homes.get(newcomer.video_id, hour)
-                if problem := _unfit(newcomer, home):
+            hours: dict[Hour, list[Candidate]] = {}
+            homes = self._homes({each.video_id for _, _, each in candidates if not each.anchored})
+            for hour, gone, candidate in candidates:
+                home = homes.get(candidate.video_id, hour)
+                if problem := _unfit(candidate, home):
                     report.add_problem(problem)
                     continue
-                hours.setdefault((home, gone), []).append(newcomer)
+                hours.setdefault((home, gone), []).append(candidate)
             for hour_gone in sorted(hours):
                 self._repack(hour_gone, hours[hour_gone], report)
             log.info("Shelved %s videos", f"{report.shelved:,}")
@@ -101,11 +101,11 @@ class Shelving:
         ShelvingError where an hour of the week failed, such as by a broken chunk: nothing of it is written, the other
         hours are.
         """
-        hours: dict[Hour, list[Newcomer]] = {}
+        hours: dict[Hour, list[Candidate]] = {}
         for entry in entries:
             if entry.anchor_at is not None and entry.next_track_at is not None:
-                newcomer = Newcomer(entry.video_id, entry.next_track_at)
-                hours.setdefault((hour_of_week(entry.anchor_at), False), []).append(newcomer)
+                candidate = Candidate(entry.video_id, entry.next_track_at)
+                hours.setdefault((hour_of_week(entry.anchor_at), False), []).append(candidate)
         report = ShelvingReport()
         for hour_gone in sorted(hours):
             self._repack(hour_gone, hours[hour_gone], report)
@@ -160,10 +160,10 @@ class Shelving:
             hours.setdefault((chunk.hour_of_week, chunk.gone), []).append(chunk)
         return sorted(hour for hour, chunks in hours.items() if thin(chunks, []))
 
-    def _repack(self, hour_gone: Hour, newcomers: Sequence[Newcomer], report: ShelvingReport) -> None:
+    def _repack(self, hour_gone: Hour, candidates: Sequence[Candidate], report: ShelvingReport) -> None:
         """One hour of the week, or a problem in the report where that fails, in which case nothing of it is written."""
         try:
-            self._repack_hour(hour_gone, newcomers, report)
+            self._repack_hour(hour_gone, candidates, report)
         except DatabaseUnavailableError as error:
             self.watchlist.now()  # raises where the database is gone altogether: no other hour would fare better
             log.warning("%s could not be put in order: %s", _named(hour_gone), error.message)
@@ -174,8 +174,8 @@ class Shelving:
             log.debug("Where it was raised", exc_info=True)
             report.add_problem(f"{_named(hour_gone)} could not be put in order: {type(error).__name__}: {error}")
 
-    def _repack_hour(self, hour_gone: Hour, newcomers: Sequence[Newcomer], report: ShelvingReport) -> None:
-        """One hour of the week: newcomers join, thin chunks are written anew, a video in two chunks leaves one."""
+    def _repack_hour(self, hour_gone: Hour, candidates: Sequence[Candidate], report: ShelvingReport) -> None:
+        """One hour of the week: candidates join, thin chunks are written anew, a video in two chunks leaves one."""
         hour, gone = hour_gone
         roster = self.watchlist.roster
         with self.watchlist.transaction(within=_LONGEST_TRANSACTION):
@@ -184,11 +184,11 @@ class Shelving:
             doubles = self._part_doubles(members)
             there = {video_id for ids in members.values() for video_id in ids.values()}
             # those that are on the watchlist were let in by it; here is the other way in
-            let_go = self.watchlist.let_go.among([each.video_id for each in newcomers if each.version is None])
-            joining = [each for each in newcomers if each.video_id not in there and each.video_id not in let_go]
+            let_go = self.watchlist.let_go.among([each.video_id for each in candidates if each.version is None])
+            joining = [each for each in candidates if each.video_id not in there and each.video_id not in let_go]
             slots = {slot_at_or_after(hour, each.next_track_at) for each in joining}
             replaced = {chunk: list(members[chunk].values()) for chunk in thin(members, slots)}
-            taken = roster.take_off_watchlist([each for each in newcomers if each.version is not None])
+            taken = roster.take_off_watchlist([each for each in candidates if each.version is not None])
             stayed = {each.video_id for each in joining if each.version is not None} - taken
             # a visit that had lost its lock would let them leave, for the rows that they had then
             roster.touch(chunk for chunk, ids in members.items() if not taken.isdisjoint(ids.values()))
@@ -206,14 +206,20 @@ class Shelving:
     def _insert(
         self, each: Pack, hour_gone: Hour, stayed: Collection[str], replaced: Mapping[Chunk, Any]
     ) -> tuple[str, list[str]]:
-        """A new chunk: first its file, then its row. Newcomers whose rows have `stayed` are not in it after all."""
+        """A new chunk: first its file, then its row. Candidates whose rows have `stayed` are not in it after all."""
         hour, gone = hour_gone
         name = self.vault.roster.write(each.ids, self.now.date())
         ids = self.vault.roster.read(name)
-        departed = frozenset(position for position, video_id in enumerate(ids) if video_id in stayed)
+        removed_positions = frozenset(position for position, video_id in enumerate(ids) if video_id in stayed)
         tracked = [chunk.last_tracked_at for chunk in replaced if chunk.last_tracked_at is not None]
         chunk = Chunk(
-            name, hour, gone, len(ids), each.next_track_at, departed, last_tracked_at=max(tracked, default=None)
+            name,
+            hour,
+            gone,
+            len(ids),
+            each.next_track_at,
+            removed_positions,
+            last_tracked_at=max(tracked, default=None),
         )
         if chunk.videos:
             self.watchlist.roster.insert(chunk)
@@ -227,20 +233,20 @@ class Shelving:
             again = {position for position, video_id in ids.items() if video_id in seen}
             seen.update(ids.values())
             if again:
-                self.watchlist.roster.depart(chunk, again)
+                self.watchlist.roster.remove(chunk, again)
                 members[chunk] = {position: video_id for position, video_id in ids.items() if position not in again}
                 doubles += len(again)
         return doubles
 
 
-def _unfit(newcomer: Newcomer, hour: int) -> str | None:
+def _unfit(candidate: Candidate, hour: int) -> str | None:
     """Why no chunk can hold a video, and its row stays where it is; None where one can."""
-    if not is_video_id(newcomer.video_id):
-        return f"{newcomer.video_id[:60]!r} on the watchlist cannot be the id of a video: its row stays there"
+    if not is_video_id(candidate.video_id):
+        return f"{candidate.video_id[:60]!r} on the watchlist cannot be the id of a video: its row stays there"
     try:
-        slot_at_or_after(hour, newcomer.next_track_at)
+        slot_at_or_after(hour, candidate.next_track_at)
     except OverflowError:
-        return f"{newcomer.video_id} has an impossible slot, {newcomer.next_track_at}: its row stays on the watchlist"
+        return f"{candidate.video_id} has an impossible slot, {candidate.next_track_at}: its row stays on the watchlist"
     return None
 
 
@@ -251,4 +257,4 @@ def _named(hour_gone: Hour) -> str:
 
 def _members(chunk: Chunk, ids: Sequence[str]) -> dict[int, str]:
     """The ids that are still in a chunk, by position."""
-    return {position: video_id for position, video_id in enumerate(ids) if position not in chunk.departed}
+    return {position: video_id for position, video_id in enumerate(ids) if position not in chunk.removed_positions}

@@ -29,14 +29,14 @@ def watch(
     """
     seen = Observation(
         now=watchlist.now(),
-        backlog=watchlist.backlog(),
-        oldest_due_at=watchlist.next_due_at(),
+        backlog=watchlist.status.backlog(),
+        oldest_due_at=watchlist.status.next_due_at(),
         newest_point_at=vault.newest_point(),
         runs_out_at=quota.runs_out_at,
         day_ends_at=quota.day.end,
     )
     found = list(alerts(seen, limits(settings)))
-    watchlist.alerts_over(set(_WATCHED) - {alert.kind for alert in found})
+    watchlist.alerts.clear(set(_WATCHED) - {alert.kind for alert in found})
     return tell(found, watchlist, timedelta(hours=settings.alert_cooldown_hours))
 
 
@@ -50,11 +50,11 @@ def watch_sources(
     if settings.alert_watermark_hours is None:
         return []
     before = now - timedelta(hours=settings.alert_watermark_hours)
-    marks = watchlist.asked_until([source.key for source in sources])
+    marks = watchlist.watermarks.asked_until([source.key for source in sources])
     behind = {each.label: marks[each.key] for each in sources if each.key in marks}
     behind = {label: until for label, until in behind.items() if until < before}
     if not behind:
-        watchlist.alerts_over([Kind.WATERMARK])
+        watchlist.alerts.clear([Kind.WATERMARK])
         return []
     return tell([stale_sources(behind, now)], watchlist, timedelta(hours=settings.alert_cooldown_hours))
 

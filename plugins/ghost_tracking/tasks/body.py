@@ -60,7 +60,7 @@ def calling_youtube(ledger: QuotaLedger, purse: Purse, settings: Settings) -> It
         for bucket in purse.exhausted:
             log.warning("YouTube says that the '%s' quota is used up until midnight Pacific time", bucket)
         try:
-            ledger.settle(purse)
+            ledger.release(purse)
         except DatabaseUnavailableError as error:
             # the work is safe, and what is not given back counts as spent
             log.warning("Quota that was reserved and not sent could not be given back: %s", error)

@@ -7,7 +7,8 @@ or another deployment's vault, would be taken for ours.
 from datetime import UTC, datetime, timedelta
 
 from ghost_tracking.errors import ClockError, ConfigurationError, VaultMismatchError
-from ghost_tracking.hooks.watchlist import OwnVault, WatchlistHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.vault_link import OwnVault
 from ghost_tracking.vault import Vault
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -26,13 +27,13 @@ def ready(watchlist: WatchlistHook, vault: Vault, expected: str | None = None) -
     """
     if expected is None:
         watchlist.migrate()
-    own = watchlist.own_vault()
+    own = watchlist.vault_link.own()
     check_clock(watchlist)
     if expected is not None:
         vault.check_identity(expected)
     identity = vault.identity(create=True) if own is None else _still_there(watchlist, vault, own)
     if own is None or (expected is None and own.root != vault.root):
-        own = watchlist.remember_vault(identity, vault.root)
+        own = watchlist.vault_link.remember(identity, vault.root)
     if own.identity != identity:
         raise _another(watchlist, vault, own, identity)
     return identity
@@ -41,7 +42,7 @@ def ready(watchlist: WatchlistHook, vault: Vault, expected: str | None = None) -
 def ready_to_look(watchlist: WatchlistHook, vault: Vault, expected: str | None = None) -> None:
     """The same for a dry run, which makes and notes nothing: only the schema is brought up to date."""
     watchlist.migrate()
-    own = watchlist.own_vault()
+    own = watchlist.vault_link.own()
     check_clock(watchlist)
     if expected is not None:
         vault.check_identity(expected)
@@ -56,11 +57,11 @@ def adopt(watchlist: WatchlistHook, vault: Vault) -> str:
     """
     watchlist.migrate()
     check_clock(watchlist)
-    before = watchlist.own_vault()
+    before = watchlist.vault_link.own()
     identity, root = vault.identity(create=True), vault.root
     if before is not None and before.identity == identity:
         return f"Vault {identity} at {root} is this database's own already"
-    watchlist.adopt_vault(identity, root)
+    watchlist.vault_link.adopt(identity, root)
     return f"Adopted vault {identity} at {root}" + (
         f" in place of {before.identity}, which was at {before.root}" if before is not None else ""
     )
@@ -79,7 +80,7 @@ def check_clock(watchlist: WatchlistHook) -> None:
         return
     raise ClockError(
         f"this worker's clock says {answered_at:%Y-%m-%d %H:%M:%S} UTC, that of the database behind connection "
-        f"'{watchlist.database.connection_id}' {present:%Y-%m-%d %H:%M:%S} UTC: mend the wrong clock (is NTP "
+        f"'{watchlist.database.name}' {present:%Y-%m-%d %H:%M:%S} UTC: mend the wrong clock (is NTP "
         "running on both machines?). Nothing was done",
         worker=answered_at,
         database=present,
@@ -92,7 +93,7 @@ def _still_there(watchlist: WatchlistHook, vault: Vault, own: OwnVault) -> str:
         identity = vault.identity(create=False)
     except ConfigurationError as error:
         raise VaultMismatchError(
-            f"{error.message}. The database behind connection '{watchlist.database.connection_id}' belongs to vault "
+            f"{error.message}. The database behind connection '{watchlist.database.name}' belongs to vault "
             f"{own.identity}, which was at {own.root}: mount it, or mend the connection of the vault; {_OR_ADOPT}"
         ) from error
     if identity != own.identity:
@@ -103,7 +104,7 @@ def _still_there(watchlist: WatchlistHook, vault: Vault, own: OwnVault) -> str:
 def _another(watchlist: WatchlistHook, vault: Vault, own: OwnVault, found: str) -> VaultMismatchError:
     return VaultMismatchError(
         f"The vault at {vault.root} is {found}, but the database behind connection "
-        f"'{watchlist.database.connection_id}' belongs to vault {own.identity}, which was at {own.root}: mount that "
+        f"'{watchlist.database.name}' belongs to vault {own.identity}, which was at {own.root}: mount that "
         f"one, or mend the connection of the vault or of the database; {_OR_ADOPT}",
         expected=own.identity,
         found=found,

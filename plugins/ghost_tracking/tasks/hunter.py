@@ -89,9 +89,9 @@ def plan(
 
 
 def _agree(watchlist: WatchlistHook, vault: ParquetVaultHook) -> bool:
-    """Whether database and vault belong together. Every run that may put videos on the schedule marks both anew.
+    """Whether database and vault belong together. Every run that may put videos on the schedule gives both a new token.
 
-    Without a mark between a backup and what was found after it, nobody could tell that the backup has been restored.
+    Without a new token between a backup and what was found after it, nobody could tell that the backup has been restored.
     """
     agreed = Reconciling(watchlist, vault, watchlist.now()).agree()
     if not agreed:
@@ -222,8 +222,8 @@ def _adopt() -> str:
     """Put the videos of an old tracker's table on the watchlist, and say how many."""
     with WatchlistHook() as watchlist:
         ready(watchlist, ParquetVaultHook())
-        adoption = watchlist.adopt_old_videos()
-        tracked = counted(watchlist.count(), "is", "are")
+        adoption = watchlist.old_tracker.adopt_videos()
+        tracked = counted(watchlist.status.count(), "is", "are")
         message = f"Adopted {counted(adoption.adopted, 'video')} of the old tracker; {tracked} tracked now"
         if adoption.refused:
             rows = counted(adoption.refused, "row names no video and is", "rows name no video and are")

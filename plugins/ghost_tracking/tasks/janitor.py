@@ -70,11 +70,14 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
     archive = _Archive(_vault())
     with WatchlistHook(budgets=settings.quota) as watchlist:
         _ready(watchlist, archive.vault, vault, dry_run=dry_run)
-        report = watchlist.run_janitor(days, dry_run=dry_run, archive=archive.take)
+        report = watchlist.videos.delete_old(days, dry_run=dry_run, archive=archive.take)
         if dry_run:
-            archive.compare(watchlist.due_for_deletion(days))
-        forgotten = 0 if dry_run else watchlist.forget_old_quota()
-        watched = watchlist.count()
+            archive.compare(watchlist.videos.due_for_deletion(days))
+        forgotten = 0
+        if not dry_run:
+            forgotten = watchlist.quota.forget_old()
+            watchlist.watermarks.forget_old_gaps()
+        watched = watchlist.status.count()
     if report.unwatched:
         log.warning(
             "%s of these videos are not on the watchlist: nobody tracks them any more. Videos of an old tracker are "

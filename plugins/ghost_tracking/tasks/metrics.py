@@ -18,9 +18,9 @@ _PREFIX = "ghost_tracking"
 
 def schedule(watchlist: WatchlistHook, quota: QuotaStatus) -> None:
     """What is due and what the quota allows, before a run: gauges."""
-    gauge("backlog", watchlist.backlog())
-    gauge("lag_seconds", _lag(watchlist.next_due_at(), watchlist.now()))
-    gauge("sql_bytes", watchlist.database_bytes())
+    gauge("backlog", watchlist.status.backlog())
+    gauge("lag_seconds", _lag(watchlist.status.next_due_at(), watchlist.now()))
+    gauge("sql_bytes", watchlist.status.database_bytes())
     for queue, count in quota.videos.items():
         gauge("videos", count, queue=queue.value)
         gauge("due", quota.due.get(queue, 0), queue=queue.value)

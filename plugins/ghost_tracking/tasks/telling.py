@@ -59,7 +59,7 @@ def _told(
     cooldown: timedelta,
 ) -> bool:
     """Whether one at least of the notifiers has told of it. Of two tasks at a time one tells."""
-    if not by or (watchlist and not watchlist.alert_due(alert.key, cooldown)):
+    if not by or (watchlist and not watchlist.alerts.claim(alert.key, cooldown)):
         return False
     succeeded = 0
     try:
@@ -67,7 +67,7 @@ def _told(
             succeeded += _notify(notifier, alert)
     finally:
         if watchlist and not succeeded:
-            watchlist.alerts_over([alert.key])
+            watchlist.alerts.clear([alert.key])
     return succeeded > 0
 
 

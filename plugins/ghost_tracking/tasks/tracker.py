@@ -23,6 +23,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.postgres.quota import QuotaLedger
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.settings import Settings, read_settings
 from ghost_tracking.tasks import alerting, metrics
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, results, task_body
@@ -146,17 +147,17 @@ class Tracking:
     (`by_hand`) may spend what is reserved for such runs.
     """
 
-    watchlist: WatchlistHook
+    watchlist: Schedule
     settings: Settings
     now: datetime | None = None
     by_hand: bool = False
 
     def share(self, queues: Collection[str] = tuple(Queue), limit: int | None = None) -> tuple[list[Batch], str]:
         """The batches of a run over these queues, with `limit` videos at most, and in a sentence why they are these."""
-        due = {queue: counts for queue, counts in self.watchlist.due(self.now).items() if queue in queues}
+        due = {queue: counts for queue, counts in self.watchlist.status.due(self.now).items() if queue in queues}
         total = sum(sum(counts) for counts in due.values())
         if total == 0:
-            next_due_at = self.watchlist.next_due_at()
+            next_due_at = self.watchlist.status.next_due_at()
             when = f"the next video is due at {next_due_at:%Y-%m-%d %H:%M} UTC" if next_due_at else "none is tracked"
             return [], f"Nothing is due: {when}."
         quota = self.quota({queue: sum(counts) for queue, counts in due.items()})
@@ -182,10 +183,10 @@ class Tracking:
     def quota(self, due: Mapping[Queue, int] | None = None) -> QuotaStatus:
         """What the quota allows with so much due (None: counted)."""
         if due is None:
-            due = {queue: sum(counts) for queue, counts in self.watchlist.due(self.now).items()}
+            due = {queue: sum(counts) for queue, counts in self.watchlist.status.due(self.now).items()}
         ledger = self.watchlist.quota
         balances, day = ledger.balances(now=self.now), ledger.today(now=self.now)
-        return quota_status(self.watchlist.queues(), due, balances, self.settings.quota_reserves, day)
+        return quota_status(self.watchlist.status.queues(), due, balances, self.settings.quota_reserves, day)
 
     def follow(self, batch: Batch, affordable: int, youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
         """Claim a batch's videos, as many as are `affordable`, ask for them, stage what YouTube says, reschedule."""
@@ -196,7 +197,7 @@ class Tracking:
 
     def read_now(self, videos: Sequence[str], youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
         """Ask for these videos, due or not. Those on the watchlist keep their slots; others get a point only."""
-        with self.watchlist.claim_videos(videos, deadline=self._within) as claim:
+        with self.watchlist.entries.claim_videos(videos, deadline=self._within) as claim:
             entries = {entry.video_id: entry for entry in claim.entries}
             unknown = [each for each in videos if each not in entries or entries[each].anchor_at is None]
             answer = youtube.statistics(videos, within=self._within, unknown=unknown)
@@ -208,7 +209,7 @@ class Tracking:
         return Done(answer, len(videos), outcome.newly_gone, outcome.returned, is_fault=outcome.is_fault)
 
     def _follow_rows(self, queue: Queue, limit: int, youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
-        with self.watchlist.claim(queue.tier, limit, deadline=self._within, now=self.now) as claim:
+        with self.watchlist.entries.claim(queue.tier, limit, deadline=self._within, now=self.now) as claim:
             entries = {entry.video_id: entry for entry in claim.entries}
             answer = youtube.statistics(
                 list(entries),
@@ -230,7 +231,7 @@ class Tracking:
     def _follow_chunks(
         self, queue: Queue, limit: int, most: int, youtube: YouTubeHook, vault: ParquetVaultHook
     ) -> Done:
-        with self.watchlist.claim_chunks(queue, limit, deadline=self._within, now=self.now) as claim:
+        with self.watchlist.roster.claim(queue, limit, deadline=self._within, now=self.now) as claim:
             visits = self._visits(claim.chunks, most, vault)
             # two chunks that share a video, for a while, are due at the same time
             wanted = list(dict.fromkeys(video_id for each in visits for video_id in each.wanted))
@@ -260,9 +261,9 @@ class Tracking:
     def _keep_metadata(self, videos: Mapping[str, Video], vault: ParquetVaultHook) -> None:
         """Write metadata that came with first readings, where a video was put on the schedule without any."""
         if videos:
-            fresh = set(self.watchlist.ingest_video_metadata(videos.values(), now=self.now))
+            fresh = set(self.watchlist.videos.ingest(videos.values(), now=self.now))
             kept = [video for video in videos.values() if video.id in fresh]
-            vault.stage_videos(kept, self.now or self.watchlist.discovery_time())
+            vault.stage_videos(kept, self.now or self.watchlist.videos.discovery_time())
 
     def _compare(
         self, visits: Iterable[Visit], answer: Answer[Reading], vault: ParquetVaultHook
@@ -282,10 +283,10 @@ class Tracking:
         visits: list[Visit] = []
         for chunk in chunks:
             ids = vault.roster.read(chunk.name)
-            watched = self.watchlist.seen(ids)
+            watched = self.watchlist.entries.seen(ids)
             unseen = [id_ for id_, seen in watched.items() if seen is None] if chunk.gone else []
             # a row that is being read at this moment tells its return to the next visit
-            kept = set(unseen) - self.watchlist.mark_gone(unseen, now=self.now)
+            kept = set(unseen) - self.watchlist.entries.mark_gone(unseen, now=self.now)
             visits.append(visit(chunk, ids, watched, most, kept))
             most -= len(visits[-1].positions)
         return visits

@@ -69,7 +69,7 @@ class ChunkFiles:
     def forget(self, name: str, video_ids: Iterable[str]) -> None:
         """Leave no trace of these videos in a chunk, on the roster or retired, nor of what is remembered of them.
 
-        Positions stay: a neighbour's id takes the place of a forgotten one, which has departed from the chunk, and a
+        Positions stay: a neighbour's id takes the place of a forgotten one, which was removed from the chunk, and a
         database that is restored from a backup finds the others where it knows them. Where there are no others, the
         file has no ids any more.
         """

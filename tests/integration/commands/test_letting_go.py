@@ -51,18 +51,18 @@ def test_a_video_is_forgotten_when_that_is_confirmed(
     code, out, _ = run("forget", *VIDEOS[:2])
     assert (code, out.splitlines()[0]) == (0, "Dry run: would forget 2 videos. Confirm to have it done")
     assert "  hours: 2 in 1 of 1 files" in out.splitlines()
-    assert watchlist.known(VIDEOS) == set(VIDEOS)
+    assert watchlist.entries.known(VIDEOS) == set(VIDEOS)
     code, out, _ = run("forget", *VIDEOS[:2], "--confirm")
     assert (code, out.splitlines()[0]) == (0, "Forgotten 2 videos")
     assert "  hours: 0 in 1 files looked at" in out.splitlines()
-    assert watchlist.known(VIDEOS) == {VIDEOS[2]}
+    assert watchlist.entries.known(VIDEOS) == {VIDEOS[2]}
     assert set(vault.read_metrics()["video_id"]) == {VIDEOS[2]}
     code, out, _ = run("let-go")
     assert (code, out.count("forgotten")) == (0, 2)
     code, _, err = run("resume", VIDEOS[0], "--confirm")
     assert (code, "nothing to resume: 1 is forgotten, and stays so" in err) == (1, True)
     assert run("resume", VIDEOS[0], "--confirm", "--also-forgotten")[1] == "Resumed 1 video\n"
-    assert watchlist.known(VIDEOS) == {VIDEOS[0], VIDEOS[2]}
+    assert watchlist.entries.known(VIDEOS) == {VIDEOS[0], VIDEOS[2]}
     assert run("let-go")[1].count("forgotten") == 1
 
 
@@ -70,13 +70,13 @@ def test_a_list_and_a_channel_are_paused_and_resumed(run: Run, watchlist: Watchl
     file = tmp_path / "list.csv"
     file.write_text("title,video_id\nOne,x_BjvhMW9TE\n", encoding="utf-16")
     assert run("pause", "--channel", CHANNEL, "--list", str(file), "--confirm")[1] == "Paused 2 videos\n"
-    assert watchlist.known(VIDEOS) == {VIDEOS[0]}
+    assert watchlist.entries.known(VIDEOS) == {VIDEOS[0]}
     file.write_text("x_BjvhMW9TE\nnobody at all\n")
     code, _, err = run("stop", "--list", str(file), "--confirm")
     assert (code, "1 line names no video, so none is let go: line 2: 'nobody at all'" in err) == (1, True)
     assert run("stop", f"https://youtu.be/{VIDEOS[2]}", "--confirm")[1] == "Stopped 1 video\n"
     assert run("resume", *VIDEOS, "--confirm")[1] == "Resumed 2 videos (1 was not let go)\n"
-    assert watchlist.known(VIDEOS) == set(VIDEOS)
+    assert watchlist.entries.known(VIDEOS) == set(VIDEOS)
 
 
 def test_what_cannot_be_is_said(run: Run, watchlist: WatchlistHook) -> None:
@@ -87,7 +87,7 @@ def test_what_cannot_be_is_said(run: Run, watchlist: WatchlistHook) -> None:
     ]:
         code, _, err = run(*arguments)
         assert (code, said in err) == (1, True), err
-    assert watchlist.known(VIDEOS) == set(VIDEOS)
+    assert watchlist.entries.known(VIDEOS) == set(VIDEOS)
 
 
 def test_airflows_connections_say_where(
@@ -105,5 +105,5 @@ def test_airflows_connections_say_where(
     watchlist.add_to_watchlist(VIDEOS)
     assert main(["stop", VIDEOS[1], "--confirm"]) == 0
     assert capsys.readouterr().out == "Stopped 1 video\n"
-    assert watchlist.known(VIDEOS) == {VIDEOS[0], VIDEOS[2]}
+    assert watchlist.entries.known(VIDEOS) == {VIDEOS[0], VIDEOS[2]}
     assert vault.let_go.all().keys() == {VIDEOS[1]}

@@ -45,7 +45,7 @@ def test_what_was_refused_is_listed_tried_again_and_dropped(
     said = capsys.readouterr()
     assert json.loads(said.out) == {"scheduled": 1, "still_refused": 2}
     assert "'x y' is neither" in said.err
-    assert watchlist.known(["ccccccccccA"]) == {"ccccccccccA"}
+    assert watchlist.entries.known(["ccccccccccA"]) == {"ccccccccccA"}
     assert main(["refused", "drop", "x y", *database]) == 0
     assert json.loads(capsys.readouterr().out) == {"dropped": 1}
     assert [each.item for each in watchlist.refused.newest()] == ["a [b]"]

@@ -40,8 +40,8 @@ def schedule(watchlist: WatchlistHook) -> WatchlistHook:
         (Tier.WEEKLY, timedelta(days=5)),
     ]:
         watchlist.add_to_watchlist(WatchlistEntry(f"{tier}_{wait.total_seconds():.0f}", tier, next_track_at=now + wait))
-    departed = frozenset(range(10))
-    watchlist.roster.insert(Chunk("settled", 5, False, 1_000, now - timedelta(hours=3), departed))
+    removed_positions = frozenset(range(10))
+    watchlist.roster.insert(Chunk("settled", 5, False, 1_000, now - timedelta(hours=3), removed_positions))
     watchlist.roster.insert(Chunk("lost", 6, True, 200, now + timedelta(days=3)))
     return watchlist
 

@@ -33,7 +33,6 @@ from ghost_tracking.page.context import PageContext, ttl_cached
 from ghost_tracking.page.coverage import age_of
 from ghost_tracking.page.health import Standing, health
 from ghost_tracking.page.messages import user_message
-from ghost_tracking.page.responses import to_json
 from ghost_tracking.settings import Settings
 from page_client import PASSWORD, WELL, forget, healthy, plain, token
 

@@ -50,7 +50,7 @@ def test_adoption_passes_them_over(watchlist: WatchlistHook, sql: psycopg.Connec
     sql.execute("ALTER TABLE videos ADD COLUMN last_updated_at TIMESTAMPTZ")
     for video_id in IDS.values():
         sql.execute("INSERT INTO videos (id, title) VALUES (%s, 'Old')", [video_id])
-    assert watchlist.adopt_old_videos().adopted == 1
+    assert watchlist.old_tracker.adopt_videos().adopted == 1
     assert watched(sql) == {IDS[State.RESUMED]}
 
 

@@ -39,9 +39,9 @@ def test_what_was_not_sent_goes_back(hook: WatchlistHook) -> None:
     purse = Purse({Bucket.STATISTICS: hook.quota.reserve(Bucket.STATISTICS, 10)})
     for _ in range(4):
         purse.spend(Bucket.STATISTICS)
-    hook.quota.settle(purse)
+    hook.quota.release(purse)
     assert hook.quota.left()[Bucket.STATISTICS] == 96
-    hook.quota.settle(purse)  # nothing is given back twice
+    hook.quota.release(purse)  # nothing is given back twice
     assert hook.quota.left()[Bucket.STATISTICS] == 96
 
 
@@ -49,7 +49,7 @@ def test_what_was_sent_after_midnight_counts_for_the_new_day(hook: WatchlistHook
     purse = Purse({Bucket.STATISTICS: hook.quota.reserve(Bucket.STATISTICS, 10, now=SPRING - timedelta(seconds=1))})
     for _ in range(4):
         purse.spend(Bucket.STATISTICS)
-    hook.quota.settle(purse, now=SPRING)
+    hook.quota.release(purse, now=SPRING)
     assert sql.execute("SELECT spent FROM quota_ledger ORDER BY pacific_day").fetchall() == [(4,), (4,)]
 
 
@@ -78,7 +78,7 @@ def test_reserving_before_midnight_and_settling_after_it_never_wait_for_each_oth
                 calls = hook.quota.reserve(Bucket.STATISTICS, 5, now=SPRING - timedelta(seconds=1))
                 purse = Purse({Bucket.STATISTICS: calls})
                 purse.spend(Bucket.STATISTICS)
-                hook.quota.settle(purse, now=SPRING + timedelta(seconds=number % 2) - timedelta(milliseconds=1))
+                hook.quota.release(purse, now=SPRING + timedelta(seconds=number % 2) - timedelta(milliseconds=1))
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(6)))
@@ -108,7 +108,7 @@ def test_a_bucket_that_youtube_calls_empty_stays_empty_until_the_pacific_day_end
     purse = Purse({Bucket.SEARCH: hook.quota.reserve(Bucket.SEARCH, 2)})
     purse.spend(Bucket.SEARCH)
     purse.empty(Bucket.SEARCH)
-    hook.quota.settle(purse)
+    hook.quota.release(purse)
     assert hook.quota.left()["search"] == 0
     assert hook.quota.reserve(Bucket.SEARCH, 1) == 0
     sql.execute("UPDATE quota_ledger SET pacific_day = pacific_day - 1")
@@ -123,7 +123,7 @@ def test_a_bucket_that_was_called_empty_is_tried_again_with_one_call(
     assert hook.quota.left()["general"] == 1
     purse = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
     purse.spend(Bucket.GENERAL)
-    hook.quota.settle(purse)  # it was answered
+    hook.quota.release(purse)  # it was answered
     assert hook.quota.left()["general"] == 49
 
 
@@ -131,21 +131,21 @@ def test_a_bucket_that_empties_before_midnight_is_full_after_it(hook: WatchlistH
     purse = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10, now=SPRING - timedelta(seconds=1))})
     purse.spend(Bucket.GENERAL)
     purse.empty(Bucket.GENERAL)
-    hook.quota.settle(purse, now=SPRING)
+    hook.quota.release(purse, now=SPRING)
     assert hook.quota.left(now=SPRING)["general"] == 49  # the one call that may have been sent after midnight
 
 
 def test_old_days_are_forgotten(hook: WatchlistHook, sql: psycopg.Connection) -> None:
     hook.quota.reserve(Bucket.GENERAL, 1)
     sql.execute("INSERT INTO quota_ledger (bucket, pacific_day, spent) VALUES ('general', current_date - 100, 5)")
-    assert hook.forget_old_quota() == 1
+    assert hook.quota.forget_old() == 1
     assert hook.quota.left()["general"] == 49
 
 
 def test_days_are_forgotten_by_the_time_that_is_passed_in(hook: WatchlistHook) -> None:
     hook.quota.reserve(Bucket.GENERAL, 1, now=SPRING)
-    assert hook.forget_old_quota(now=SPRING + 90 * DAY) == 0
-    assert hook.forget_old_quota(now=SPRING + 91 * DAY) == 1
+    assert hook.quota.forget_old(now=SPRING + 90 * DAY) == 0
+    assert hook.quota.forget_old(now=SPRING + 91 * DAY) == 1
 
 
 def test_one_that_settles_late_does_not_take_back_what_another_was_told_meanwhile(
@@ -160,14 +160,14 @@ def test_one_that_settles_late_does_not_take_back_what_another_was_told_meanwhil
         purse = Purse({Bucket.GENERAL: another.quota.reserve(Bucket.GENERAL, 10)})
         purse.spend(Bucket.GENERAL)
         purse.empty(Bucket.GENERAL)
-        another.quota.settle(purse)
+        another.quota.release(purse)
     assert exhausted()
-    hook.quota.settle(early)  # it was answered, but before
+    hook.quota.release(early)  # it was answered, but before
     assert exhausted()
     sql.execute("UPDATE quota_ledger SET exhausted_at = now() - INTERVAL '16 minutes'")
     late = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
     late.spend(Bucket.GENERAL)
-    hook.quota.settle(late)
+    hook.quota.release(late)
     assert not exhausted()
 
 
@@ -213,7 +213,7 @@ def test_what_is_sent_around_midnight_or_a_change_of_clocks_is_in_the_ledger_of_
                 clock[0] += timedelta(seconds=dice.randrange(2))
                 assert count.spend(YouTubesBucket.STATISTICS, clock[0])
             crossing += clock[0] >= moment
-            ledger.settle(purse, now=clock[0] + timedelta(seconds=dice.randrange(3)))
+            ledger.release(purse, now=clock[0] + timedelta(seconds=dice.randrange(3)))
         spent = {day: hook.quota.balances(now=day)[Bucket.STATISTICS].spent for day in (moment - DAY / 24, moment)}
     used = {day: count.used(YouTubesBucket.STATISTICS, day) for day in spent}
     assert crossing > 5
@@ -233,7 +233,7 @@ def test_a_simulator_passes_the_time_in(hook: WatchlistHook) -> None:
     purse = Purse({Bucket.GENERAL: 20})
     purse.spend(Bucket.GENERAL)
     purse.empty(Bucket.GENERAL)
-    ledger.settle(purse, now=now)
+    ledger.release(purse, now=now)
     assert ledger.balances(now=now)[Bucket.GENERAL] == Balance(50, 20, is_exhausted=True, is_refused=True)
     assert ledger.balances(now=SPRING)[Bucket.GENERAL] == Balance(50)
     assert ledger.reserve(Bucket.GENERAL, 20, now=SPRING + timedelta(minutes=1)) == 20

@@ -8,8 +8,9 @@ import pytest
 from airflow.sdk import Connection
 
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
-from ghost_tracking.hooks.watchlist import Adoption, WatchlistHook
-from ghost_tracking.postgres.sql import queries
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.adoption import Adoption
+from ghost_tracking.postgres.sql import parse, queries
 
 OLD_TRACKER = """
     CREATE TABLE videos (
@@ -38,7 +39,7 @@ def test_an_empty_database_is_set_up_once(empty_database: Connection) -> None:
     with WatchlistHook(connection=empty_database) as hook:
         version = hook.migrate()
         assert hook.migrate() == version
-        assert hook.count() == 0
+        assert hook.status.count() == 0
 
 
 def test_many_tasks_may_set_it_up_at_once(empty_database: Connection) -> None:
@@ -74,8 +75,8 @@ def test_an_old_trackers_videos_are_adopted_once(empty_database: Connection) -> 
     with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
         sql.execute(OLD_TRACKER)
         hook.migrate()
-        assert hook.adopt_old_videos() == Adoption(2, 0)
-        assert hook.adopt_old_videos() == Adoption(0, 0)
+        assert hook.old_tracker.adopt_videos() == Adoption(2, 0)
+        assert hook.old_tracker.adopt_videos() == Adoption(0, 0)
         rows = sql.execute(
             "SELECT video_id, tracking_tier, last_tracked_at, anchor_at, next_track_at <= now() FROM watchlist"
             " ORDER BY video_id"
@@ -117,8 +118,8 @@ def test_adoption_takes_what_it_can_and_keeps_the_rest(
         sql.execute("SELECT set_config('timezone', 'Asia/Tokyo', false)")
         sql.execute(ODD_IDS.format(type=type_, time=time))
         hook.migrate()
-        assert hook.adopt_old_videos(batch_size=2) == Adoption(3, 3)
-        assert hook.adopt_old_videos() == Adoption(0, 3)
+        assert hook.old_tracker.adopt_videos(batch_size=2) == Adoption(3, 3)
+        assert hook.old_tracker.adopt_videos() == Adoption(0, 3)
         rows = dict(sql.execute("SELECT video_id, last_tracked_at FROM watchlist").fetchall())
         assert rows == {"aaaaaaaaaaA": taken_over, "bbbbbbbbbbA": taken_over, "ccccccccccA": None}
         refused = hook.refused.newest()
@@ -132,13 +133,13 @@ def test_adoption_takes_what_it_can_and_keeps_the_rest(
 
 def test_what_was_refused_can_be_tried_again(watchlist: WatchlistHook) -> None:
     watchlist.refused.note("old tracker", {"https://youtu.be/ccccccccccA": "of old", "a,b": "no id", "c\0d": "no id"})
-    ids, stay = watchlist.retry_refused()
+    ids, stay = watchlist.refused.retry()
     assert ids == ["ccccccccccA"]
     assert set(stay) == {"a,b", "cd"}
-    assert watchlist.known(["ccccccccccA"]) == {"ccccccccccA"}
+    assert watchlist.entries.known(["ccccccccccA"]) == {"ccccccccccA"}
     assert watchlist.refused.drop(["a,b"]) == 1
     assert [each.item for each in watchlist.refused.newest()] == ["cd"]
-    assert watchlist.retry_refused([]) == ([], {})
+    assert watchlist.refused.retry([]) == ([], {})
 
 
 def test_rows_that_would_stop_a_task_are_mended_or_kept_on_a_list(empty_database: Connection) -> None:
@@ -203,7 +204,7 @@ def test_what_cannot_be_migrated_is_named_and_left_alone(empty_database: Connect
 
 def test_adopting_without_an_old_tracker_says_so(watchlist: WatchlistHook) -> None:
     with pytest.raises(BadInputError, match="last_updated_at"):
-        watchlist.adopt_old_videos()
+        watchlist.old_tracker.adopt_videos()
 
 
 def test_a_schema_of_the_future_is_left_alone(empty_database: Connection) -> None:
@@ -236,7 +237,7 @@ def test_a_connection_that_leads_nowhere_is_named_without_its_password() -> None
         conn_id="ghost_postgres", conn_type="postgres", host="127.0.0.1", port=1, login="x", password="s3cret"
     )
     with WatchlistHook(connection=nowhere) as hook, pytest.raises(DatabaseUnavailableError) as caught:
-        hook.count()
+        hook.status.count()
     assert "ghost_postgres" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
@@ -246,3 +247,10 @@ def test_every_query_has_a_name_of_its_own_and_a_purpose() -> None:
     for name, text in queries().items():
         assert text.startswith("-- "), name
         assert text.endswith(";"), name
+
+
+def test_two_queries_of_the_same_name_are_an_error() -> None:
+    one = "-- name: one\n-- Its purpose.\nSELECT 1;\n"
+    assert parse([one]) == {"one": "-- Its purpose.\nSELECT 1;"}
+    with pytest.raises(ValueError, match="two queries are called one"):
+        parse([one, one])

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import psycopg
 import pytest
 from airflow.sdk import Connection
+from real_parts import tracked_by_tier
 
 from ghost_tracking.core.absence import Absence
 from ghost_tracking.core.budgets import Bucket
@@ -16,7 +17,8 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
-from ghost_tracking.hooks.watchlist import MARGIN_AFTER_DEADLINE, WatchlistHook
+from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.lease import MARGIN_AFTER_DEADLINE
 from ghost_tracking.postgres.sql import queries
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -26,7 +28,7 @@ def due(video_id: str, overdue: timedelta = timedelta(minutes=1), tier: Tier = T
     return WatchlistEntry(video_id, tier, next_track_at=datetime.now(UTC) - overdue)
 
 
-def test_the_specifications_example_calls_work(watchlist: WatchlistHook) -> None:
+def test_the_specifications_example_calls_work(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
     watchlist.ingest_video_metadata({"id": "VIDEO_123", "title": "A", "published_at": "2026-01-15T10:00:00Z"})
     assert watchlist.add_to_watchlist("VIDEO_123", tier="HOURLY") == ["VIDEO_123"]
     (row,) = watchlist.fetch_tracking_batch(batch_size=50)
@@ -45,7 +47,7 @@ def test_the_specifications_example_calls_work(watchlist: WatchlistHook) -> None
     ]
     assert watchlist.update_watchlist_schedule(updates) == 1
     assert watchlist.fetch_tracking_batch(50) == []
-    assert watchlist.tiers() == {"DAILY": 1}
+    assert tracked_by_tier(sql) == {"DAILY": 1}
 
 
 def test_adding_and_ingesting_again_changes_nothing(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
@@ -53,7 +55,7 @@ def test_adding_and_ingesting_again_changes_nothing(watchlist: WatchlistHook, sq
         watchlist.ingest_video_metadata([{"id": "a", "title": title, "tags": ["x", 'ÿ"{,}']}])
         watchlist.add_to_watchlist(["a", "a", "b"])
     assert sql.execute("SELECT title, tags FROM videos").fetchall() == [("first", ["x", 'ÿ"{,}'])]
-    assert watchlist.count() == 2
+    assert watchlist.status.count() == 2
 
 
 def test_texts_numbers_and_times_arrive_as_they_are(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
@@ -74,7 +76,7 @@ def test_texts_numbers_and_times_arrive_as_they_are(watchlist: WatchlistHook, sq
 def test_what_cannot_be_an_id_is_refused_before_anything_is_written(watchlist: WatchlistHook, bad: object) -> None:
     with pytest.raises(BadInputError, match="cannot be the id"):
         watchlist.add_to_watchlist([WatchlistEntry("good"), WatchlistEntry(bad)])  # type: ignore[arg-type]
-    assert watchlist.count() == 0
+    assert watchlist.status.count() == 0
 
 
 @pytest.mark.parametrize(
@@ -85,12 +87,14 @@ def test_what_cannot_be_an_id_is_refused_before_anything_is_written(watchlist: W
         ({"video_id": "a", "tracking_tier": "DAILY", "next_track_at": NOW.replace(tzinfo=None)}, "no time zone"),
     ],
 )
-def test_a_bad_update_is_named_and_writes_nothing(watchlist: WatchlistHook, update: dict, reason: str) -> None:
+def test_a_bad_update_is_named_and_writes_nothing(
+    watchlist: WatchlistHook, sql: psycopg.Connection, update: dict, reason: str
+) -> None:
     watchlist.add_to_watchlist("b")
     good = {"video_id": "b", "tracking_tier": "WEEKLY", "next_track_at": NOW}
     with pytest.raises(BadInputError, match=reason):
         watchlist.update_watchlist_schedule([good, update])
-    assert watchlist.tiers() == {"HOURLY": 1}
+    assert tracked_by_tier(sql) == {"HOURLY": 1}
 
 
 def test_a_claim_takes_the_longest_overdue_of_its_tier_and_writes_back(
@@ -154,16 +158,16 @@ def test_a_claim_that_loses_its_connection_with_nothing_to_write_says_so(
     watchlist.add_to_watchlist(due("a"))
     with pytest.raises(DatabaseUnavailableError, match="ghost_postgres"), watchlist.claim(Tier.HOURLY, 5):
         _end_claims(sql)
-    assert watchlist.count() == 1  # and the hook goes on with a new connection
+    assert watchlist.status.count() == 1  # and the hook goes on with a new connection
 
 
 def test_a_connection_that_was_lost_while_idle_is_replaced(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
-    assert watchlist.count() == 0
+    assert watchlist.status.count() == 0
     sql.execute(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         " AND datname = current_database()"
     )
-    assert watchlist.count() == 0
+    assert watchlist.status.count() == 0
 
 
 def test_the_janitor_deletes_no_rows_of_other_tables(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
@@ -260,20 +264,24 @@ def test_two_hunters_that_find_the_same_videos_do_not_wait_for_ever(
 def test_due_counts_by_tier_and_lateness(watchlist: WatchlistHook) -> None:
     hour = timedelta(hours=1)
     watchlist.add_to_watchlist([due("h", 2 * hour), due("d", 24 * hour, Tier.DAILY), due("w", hour, Tier.WEEKLY)])
-    counts = watchlist.due()
+    counts = watchlist.status.due()
     assert {queue: sum(classes) for queue, classes in counts.items() if sum(classes)} == dict.fromkeys(Tier, 1)
     position = {queue: classes.index(1) for queue, classes in counts.items() if sum(classes)}
     assert position[Tier.HOURLY] > position[Tier.DAILY] > position[Tier.WEEKLY]
 
 
-def test_monitoring_queries(watchlist: WatchlistHook) -> None:
+def test_monitoring_queries(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
     watchlist.add_to_watchlist([due("a", timedelta(hours=3)), due("b"), due("c", timedelta(minutes=-30))])
     watchlist.add_to_watchlist(WatchlistEntry("d", Tier.WEEKLY, next_track_at=datetime.now(UTC) + timedelta(days=2)))
-    assert watchlist.count() == 4
-    assert watchlist.tiers() == {"HOURLY": 3, "WEEKLY": 1}
-    assert watchlist.backlog() == 1
-    assert [row["video_id"] for row in watchlist.next_ten()] == ["a", "b", "c"]
-    assert watchlist.next_due_at() < datetime.now(UTC) - timedelta(hours=2)
+    assert watchlist.status.count() == 4
+    assert tracked_by_tier(sql) == {"HOURLY": 3, "WEEKLY": 1}
+    assert watchlist.status.backlog() == 1
+    next_ten = sql.execute(
+        "SELECT video_id, tracking_tier, next_track_at FROM watchlist"
+        " WHERE next_track_at <= now() + INTERVAL '1 hour' ORDER BY next_track_at ASC LIMIT 10"
+    ).fetchall()
+    assert [video_id for video_id, _, _ in next_ten] == ["a", "b", "c"]
+    assert watchlist.status.next_due_at() < datetime.now(UTC) - timedelta(hours=2)
 
 
 def test_the_janitor_deletes_metadata_by_discovery_and_never_the_watchlist(
@@ -291,7 +299,7 @@ def test_the_janitor_deletes_metadata_by_discovery_and_never_the_watchlist(
     done = watchlist.run_janitor(batch_size=1)
     assert (done.deleted, done.kept) == (2, 2)
     assert sql.execute("SELECT id FROM videos ORDER BY id").fetchall() == [("edge",), ("new",)]
-    assert watchlist.count() == 3
+    assert watchlist.status.count() == 3
     assert watchlist.run_janitor().deleted == 0
 
 
@@ -314,7 +322,7 @@ def test_the_janitor_deletes_what_was_archived_batch_by_batch(
 
     assert watchlist.run_janitor(dry_run=True, archive=archive).deleted == 3
     assert archived == []
-    due_now = [[row["video_id"] for row in rows] for rows in watchlist.due_for_deletion(batch_size=2)]
+    due_now = [[row["video_id"] for row in rows] for rows in watchlist.videos.due_for_deletion(batch_size=2)]
     done = watchlist.run_janitor(batch_size=2, archive=archive)
     assert (done.deleted, done.changed, done.kept) == (3, 0, 1)
     assert [[row["video_id"] for row in rows] for rows in archived] == due_now == [["a", "b"], ["c"]]
@@ -393,8 +401,8 @@ def test_a_note_of_the_future_neither_silences_nor_blocks_nor_loses(
 ) -> None:
     cooldown = timedelta(hours=6)
     sql.execute("INSERT INTO alerts VALUES ('backlog', now() + INTERVAL '4 years')")
-    assert watchlist.alert_due("backlog", cooldown)
-    assert not watchlist.alert_due("backlog", cooldown)
+    assert watchlist.alerts.claim("backlog", cooldown)
+    assert not watchlist.alerts.claim("backlog", cooldown)
     assert watchlist.quota.reserve(Bucket.STATISTICS, 5) == 5
     sql.execute("UPDATE quota_ledger SET exhausted_at = now() + INTERVAL '10 hours'")
     assert watchlist.quota.reserve(Bucket.STATISTICS, 5) == 5
@@ -402,16 +410,16 @@ def test_a_note_of_the_future_neither_silences_nor_blocks_nor_loses(
     assert (balance.is_exhausted, balance.is_refused) == (False, False)
 
     future = datetime.now(UTC) + timedelta(days=2)
-    watchlist.begin_watermarks(["begun"], future)
-    watchlist.advance_watermarks({"advanced": future})
+    watchlist.watermarks.begin(["begun"], future)
+    watchlist.watermarks.advance({"advanced": future})
     sql.execute("INSERT INTO hunter_watermarks VALUES ('stored', %s), ('other', %s)", [future, future])
-    known = watchlist.watermarks(["begun", "advanced", "stored"])
+    known = watchlist.watermarks.of(["begun", "advanced", "stored"])
     present = watchlist.now()
     assert all(each <= present for each in known.values())
     hunted = present - timedelta(hours=1)
-    watchlist.advance_watermarks({"stored": hunted, "other": future})
-    assert watchlist.watermarks(["stored"])["stored"] == hunted
-    assert sql.execute("SELECT max(hunted_until) <= now() FROM hunter_watermarks").fetchone() == (True,)
+    watchlist.watermarks.advance({"stored": hunted, "other": future})
+    assert watchlist.watermarks.of(["stored"])["stored"] == hunted
+    assert sql.execute("SELECT max(watermark) <= now() FROM hunter_watermarks").fetchone() == (True,)
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kathmandu"])
@@ -421,9 +429,9 @@ def test_times_come_back_in_utc_whatever_the_databases_zone_is(
     sql.execute(f"ALTER DATABASE {ghost_postgres.schema} SET timezone TO '{zone}'")
     watchlist.close()
     twice = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)  # in New York this hour comes a second time
-    watchlist.begin_watermarks(["a"], twice)
+    watchlist.watermarks.begin(["a"], twice)
     watchlist.add_to_watchlist("video")
-    times = [watchlist.watermarks(["a"])["a"], watchlist.now(), watchlist.next_due_at()]
+    times = [watchlist.watermarks.of(["a"])["a"], watchlist.now(), watchlist.status.next_due_at()]
     (row,) = watchlist.fetch_tracking_batch()
     assert all(each.tzinfo is UTC for each in [*times, row["next_track_at"], row["created_at"]])
     assert times[0] - timedelta(hours=1) == datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
@@ -442,40 +450,40 @@ def test_metadata_that_came_with_a_place_on_the_schedule_is_never_called_unwatch
 
 
 def test_watermarks_never_go_back(watchlist: WatchlistHook) -> None:
-    watchlist.advance_watermarks({"a": NOW, "b": NOW})
-    watchlist.advance_watermarks({"a": NOW - timedelta(hours=1), "b": NOW + timedelta(hours=1)})
-    assert watchlist.watermarks(["a", "b", "c"]) == {"a": NOW, "b": NOW + timedelta(hours=1)}
+    watchlist.watermarks.advance({"a": NOW, "b": NOW})
+    watchlist.watermarks.advance({"a": NOW - timedelta(hours=1), "b": NOW + timedelta(hours=1)})
+    assert watchlist.watermarks.of(["a", "b", "c"]) == {"a": NOW, "b": NOW + timedelta(hours=1)}
 
 
 def test_a_source_is_new_until_it_has_been_hunted_to_an_end(watchlist: WatchlistHook) -> None:
-    watchlist.begin_watermarks(["a"], NOW - timedelta(hours=1))
-    watchlist.begin_watermarks(["a"], NOW)
-    assert watchlist.watermarks(["a"]) == {"a": NOW - timedelta(hours=1)}
-    assert watchlist.never_hunted(["a"]) == {"a"}
-    watchlist.advance_watermarks({"a": NOW})
-    assert watchlist.watermarks(["a"]) == {"a": NOW}
-    assert watchlist.never_hunted(["a"]) == set()
+    watchlist.watermarks.begin(["a"], NOW - timedelta(hours=1))
+    watchlist.watermarks.begin(["a"], NOW)
+    assert watchlist.watermarks.of(["a"]) == {"a": NOW - timedelta(hours=1)}
+    assert watchlist.watermarks.never_hunted(["a"]) == {"a"}
+    watchlist.watermarks.advance({"a": NOW})
+    assert watchlist.watermarks.of(["a"]) == {"a": NOW}
+    assert watchlist.watermarks.never_hunted(["a"]) == set()
 
 
 def test_no_watermark_leaps_over_what_a_run_that_was_held_up_has_begun(watchlist: WatchlistHook) -> None:
     hour = timedelta(hours=1)
-    watchlist.begin_watermarks(["a"], NOW - 3 * hour)
-    watchlist.begin_watermarks(["a"], NOW - 5 * hour)  # the run that should have begun it
-    assert watchlist.watermarks(["a"]) == {"a": NOW - 5 * hour}
-    assert watchlist.never_hunted(["a"]) == {"a"}
-    watchlist.advance_watermarks({"a": NOW}, {"a": NOW - 3 * hour})  # a run that had read the later one
-    assert watchlist.watermarks(["a"]) == {"a": NOW - 5 * hour}
-    watchlist.advance_watermarks({"a": NOW}, {"a": NOW - 5 * hour})
-    assert watchlist.watermarks(["a"]) == {"a": NOW}
-    assert watchlist.never_hunted(["a"]) == set()
+    watchlist.watermarks.begin(["a"], NOW - 3 * hour)
+    watchlist.watermarks.begin(["a"], NOW - 5 * hour)  # the run that should have begun it
+    assert watchlist.watermarks.of(["a"]) == {"a": NOW - 5 * hour}
+    assert watchlist.watermarks.never_hunted(["a"]) == {"a"}
+    watchlist.watermarks.advance({"a": NOW}, {"a": NOW - 3 * hour})  # a run that had read the later one
+    assert watchlist.watermarks.of(["a"]) == {"a": NOW - 5 * hour}
+    watchlist.watermarks.advance({"a": NOW}, {"a": NOW - 5 * hour})
+    assert watchlist.watermarks.of(["a"]) == {"a": NOW}
+    assert watchlist.watermarks.never_hunted(["a"]) == set()
 
 
 def test_what_cannot_be_had_is_one_gap_where_it_goes_on(watchlist: WatchlistHook) -> None:
     hour = timedelta(hours=1)
     for start, reason in ((0, "a"), (1, "a"), (3, "a"), (1, "b"), (0, "a")):
         window = Window(NOW + start * hour, NOW + (start + 1) * hour)
-        watchlist.note_gap(Gap("key", "search x", window, reason))
-    found = {(gap.window.start, gap.window.end, gap.reason) for gap in watchlist.gaps()}
+        watchlist.watermarks.note_gap(Gap("key", "search x", window, reason))
+    found = {(gap.window.start, gap.window.end, gap.reason) for gap in watchlist.watermarks.gaps()}
     assert found == {
         (NOW, NOW + 2 * hour, "a"),
         (NOW + 3 * hour, NOW + 4 * hour, "a"),

@@ -151,7 +151,9 @@ def test_a_search_without_an_answer_is_made_again_however_long_it_lasts(
         assert hunt.watermark(source) == NOW - 3 * DAY
     with WatchlistHook() as watchlist:
         key = parse_source(source).key
-        assert watchlist.asked_until([key]) == {key: NOW - HOUR}, "nobody is alerted of a search that finds nothing"
+        assert watchlist.watermarks.asked_until([key]) == {key: NOW - HOUR}, (
+            "nobody is alerted of a search that finds nothing"
+        )
     hunt.run(NOW)
     hunt.run(NOW, "manual")  # what the first one's pages did not hold
     assert len(hunt.scheduled()) == 72
@@ -238,7 +240,7 @@ def test_what_a_search_cannot_have_any_more_is_said_by_name_and_hour(hunt: Hunt)
     assert gone in summary["gaps"][0]
     assert "1 window cannot be had whole: search x, " in summary["message"]
     with WatchlistHook() as watchlist:
-        (gap,) = watchlist.gaps()
+        (gap,) = watchlist.watermarks.gaps()
     reason = "searches do not go back so far"
     assert gap == Gap(parse_source({"search": "x"}).key, "search x", Window(NOW - 4 * DAY, NOW - 2 * DAY), reason)
     assert hunt.run(NOW)["gaps"] == []
@@ -292,7 +294,7 @@ def test_a_restored_databases_sources_bring_their_videos_again(hunt: Hunt) -> No
     hunt.tube.uploads = {"old": dict.fromkeys(ids, NOW - 900 * DAY)}
     hunt.sources({"videos": ids})
     hunt.run(NOW - HOUR)
-    hunt.sql.execute("TRUNCATE watchlist, roster, vault_mark")
+    hunt.sql.execute("TRUNCATE watchlist, roster, sync_token")
     hunt.run(NOW)
     assert hunt.scheduled() == set(ids)
 

@@ -16,6 +16,7 @@ from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.errors import BadInputError, PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.postgres.watchlist import Watchlist
 from ghost_tracking.services.letting_go import UNDER_WAY, LettingGo, from_form
 from ghost_tracking.services.recovery import Reconciling
 from ghost_tracking.services.roster_moves import Shelving
@@ -82,10 +83,10 @@ def letting_go(watchlist: WatchlistHook, vault: ParquetVaultHook) -> LettingGo:
 
 
 def scheduled(watchlist: WatchlistHook, vault: ParquetVaultHook) -> list[str]:
-    found = list(watchlist.known(EVERYBODY))
+    found = list(watchlist.entries.known(EVERYBODY))
     for chunk in watchlist.roster.all():
         ids = vault.roster.read(chunk.name)
-        found += [video_id for place, video_id in enumerate(ids) if place not in chunk.departed]
+        found += [video_id for place, video_id in enumerate(ids) if place not in chunk.removed_positions]
     return sorted(found)
 
 
@@ -252,7 +253,7 @@ def test_a_whole_chunk_can_be_forgotten(
 ) -> None:
     letting_go.decide(State.FORGOTTEN, SETTLED, confirm=True)
     assert_no_trace(vault, watchlist, *SETTLED)
-    with watchlist.claim_chunks(Queue.ROSTER, 100, now=NOW + 30 * DAY) as claim:
+    with watchlist.roster.claim(Queue.ROSTER, 100, now=NOW + 30 * DAY) as claim:
         assert [vault.roster.read(chunk.name) for chunk in claim.chunks] == [[]]
     assert Shelving(watchlist, vault, NOW).shelve().problems == []
     assert scheduled(watchlist, vault) == sorted(YOUNG)
@@ -330,7 +331,7 @@ def test_a_resumption_that_was_killed_in_the_middle_loses_no_video(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(WatchlistHook, "add_to_watchlist", killed)
+        patched.setattr(Watchlist, "add", killed)
         with pytest.raises(KeyboardInterrupt):
             letting_go.decide(State.RESUMED, [YOUNG[0], SETTLED[0]], confirm=True)
     assert scheduled(watchlist, vault) == without(YOUNG[0], SETTLED[0])
@@ -347,7 +348,7 @@ def test_a_restored_database_forgets_nothing(
     letting_go: LettingGo, watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Connection, first: str
 ) -> None:
     saved = {table: sql.execute(f"SELECT * FROM {table}").fetchall() for table in ("watchlist", "videos", "let_go")}
-    departed = sql.execute("SELECT chunk, departed FROM roster").fetchall()
+    removed_positions = sql.execute("SELECT chunk, removed_positions FROM roster").fetchall()
     letting_go.decide(State.FORGOTTEN, [YOUNG[0], SETTLED[1]], confirm=True)
     letting_go.decide(State.STOPPED, [SETTLED[2]], confirm=True)
     for table, rows in saved.items():
@@ -362,8 +363,8 @@ def test_a_restored_database_forgets_nothing(
         for row in rows:
             marks = ", ".join(["%s"] * len(columns))
             sql.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})", row)
-    for chunk, places in departed:
-        sql.execute("UPDATE roster SET departed = %s WHERE chunk = %s", [places, chunk])
+    for chunk, places in removed_positions:
+        sql.execute("UPDATE roster SET removed_positions = %s WHERE chunk = %s", [places, chunk])
     assert YOUNG[0] in scheduled(watchlist, vault)
 
     if first == "the hunter":

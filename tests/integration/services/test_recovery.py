@@ -6,6 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from connections import tracked_by_tier
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.roster import hour_of_week
 from ghost_tracking.core.schedule import WatchlistEntry
@@ -21,7 +22,7 @@ from task_runs import NO_INTERVAL, Deployment
 
 NOW = datetime(2026, 5, 20, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
-TABLES = "watchlist, roster, retired_chunks, vault_mark"
+TABLES = "watchlist, roster, retired_chunks, sync_token"
 
 
 @pytest.fixture
@@ -61,9 +62,12 @@ def test_what_was_found_since_the_backup_goes_back_on_the_schedule(
     before = schedule(watchlist, vault, sql)
     sql.execute(f"TRUNCATE {TABLES}")
     sql.execute("INSERT INTO watchlist SELECT * FROM backup.watchlist")
-    columns = "chunk, hour_of_week, gone, ids, departed, asked, last_tracked_at, next_track_at, created_at, faulted_at"
+    columns = (
+        "chunk, hour_of_week, gone, ids, removed_positions, cursor, last_tracked_at, next_track_at, created_at,"
+        " outage_since"
+    )
     sql.execute(f"INSERT INTO roster ({columns}) SELECT {columns} FROM backup.roster")
-    sql.execute("INSERT INTO vault_mark SELECT * FROM backup.vault_mark")
+    sql.execute("INSERT INTO sync_token SELECT * FROM backup.sync_token")
     assert not Reconciling(watchlist, vault, NOW).agree()
     assert Reconciling(watchlist, vault, NOW).reconcile() == 2
     Shelving(watchlist, vault, NOW).shelve()
@@ -79,13 +83,13 @@ def test_a_backup_from_before_a_list_is_told_from_the_database_after_it(
     vault = ParquetVaultHook()
     with WatchlistHook() as watchlist:
         assert Reconciling(watchlist, vault, watchlist.now()).agree()
-    (mark,) = sql.execute("SELECT token, marked_at FROM vault_mark").fetchall()
+    (mark,) = sql.execute("SELECT token, made_at FROM sync_token").fetchall()
     ids = [*deployment.alive(3), "nobodyknows"]  # of the last one there is no point
     planned = hunter.plan("manual", NO_INTERVAL, {"list": "\n".join(ids)})
     hunter.import_lists("manual", planned["vault"])
     publishing.publish()
     sql.execute("TRUNCATE watchlist, videos, roster")
-    sql.execute("UPDATE vault_mark SET token = %s, marked_at = %s", mark)
+    sql.execute("UPDATE sync_token SET token = %s, made_at = %s", mark)
     with WatchlistHook() as watchlist:
         reconciling = Reconciling(watchlist, vault, watchlist.now())
         assert not reconciling.agree()
@@ -100,7 +104,7 @@ def test_what_is_staged_only_goes_back_on_the_schedule_too(watchlist: WatchlistH
     vault.set_sync_token(SyncToken("another", NOW))
     vault.stage([MetricPoint("staged", NOW - timedelta(hours=1), 1, None, None, NOW - 2 * DAY)])
     assert Reconciling(watchlist, vault, NOW).reconcile() == 1
-    assert watchlist.known(["staged"]) == {"staged"}
+    assert watchlist.entries.known(["staged"]) == {"staged"}
 
 
 def test_a_premiere_that_went_back_by_its_publish_time_is_not_there_twice(
@@ -119,7 +123,7 @@ def test_a_premiere_that_went_back_by_its_publish_time_is_not_there_twice(
     ]
     assert premieres
     deployment.hunt({"videos": premieres})
-    sql.execute("TRUNCATE watchlist, videos, roster, retired_chunks, vault_mark")
+    sql.execute("TRUNCATE watchlist, videos, roster, retired_chunks, sync_token")
     vault = ParquetVaultHook()
     with WatchlistHook() as watchlist:
         assert Reconciling(watchlist, vault, watchlist.now()).reconcile() == len(premieres)
@@ -143,7 +147,7 @@ def test_a_lost_database_is_made_anew_of_the_vault(
     assert sql.execute("SELECT anchor_at FROM watchlist WHERE video_id = 'c'").fetchone() == (
         NOW - DAY - timedelta(hours=1),
     )
-    assert watchlist.tiers() == {"HOURLY": 2, "WEEKLY": 2}
+    assert tracked_by_tier(sql) == {"HOURLY": 2, "WEEKLY": 2}
 
 
 def test_a_damaged_mark_says_what_to_do(watchlist: WatchlistHook, vault: ParquetVaultHook, tmp_path: Path) -> None:

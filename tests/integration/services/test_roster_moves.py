@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from answering import Said, answering
-from connections import youtube_at
+from connections import tracked_by_tier, youtube_at
 from ghost_tracking.core.batches import Batch
 from ghost_tracking.core.budgets import Bucket as CallBucket
 from ghost_tracking.core.budgets import Purse
@@ -53,7 +53,7 @@ def members(watchlist: WatchlistHook, vault: ParquetVaultHook, *, gone: bool = F
         if chunk.gone == gone:
             ids = vault.roster.read(chunk.name)
             assert len(ids) == chunk.ids
-            found += [video_id for position, video_id in enumerate(ids) if position not in chunk.departed]
+            found += [video_id for position, video_id in enumerate(ids) if position not in chunk.removed_positions]
     return found
 
 
@@ -76,17 +76,17 @@ def visits(
 
 
 def test_settled_videos_are_shelved_by_their_hour_of_the_week(
-    watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime
+    watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime, sql: psycopg.Connection
 ) -> None:
     old = {video_id: now - 9 * DAY - timedelta(minutes=n) for n, video_id in enumerate(random_ids(200))}
     young = dict.fromkeys(random_ids(5), now - 2 * DAY)
     watchlist.add_to_watchlist(entry(video_id, anchor, now) for video_id, anchor in (old | young).items())
-    before = watchlist.count()
+    before = watchlist.status.count()
     report = Shelving(watchlist, vault, now).shelve()
     assert (report.shelved, report.problems) == (200, [])
     assert sorted(members(watchlist, vault)) == sorted(old)
-    assert watchlist.known(list(old | young)) == set(young)
-    assert watchlist.count() == before == sum(watchlist.tiers().values())
+    assert watchlist.entries.known(list(old | young)) == set(young)
+    assert watchlist.status.count() == before == sum(tracked_by_tier(sql).values())
     for chunk in watchlist.roster.all():
         for video_id in vault.roster.read(chunk.name):
             assert hour_of_week(old[video_id]) == chunk.hour_of_week
@@ -107,7 +107,7 @@ def test_what_waits_unread_is_shelved_and_stays_due(
     assert Shelving(watchlist, vault, now).shelve().shelved == 3
     (chunk,) = watchlist.roster.all()
     assert now - timedelta(hours=3) <= chunk.next_track_at <= now - timedelta(hours=2)
-    assert sum(watchlist.due(now)[Queue.ROSTER]) == 3
+    assert sum(watchlist.status.due(now)[Queue.ROSTER]) == 3
 
 
 def test_who_is_missing_awaiting_or_heated_stays_on_the_watchlist(
@@ -130,7 +130,7 @@ def test_thousands_of_one_hour_make_chunks_of_at_most_the_size_and_thin_ones_are
     for part in (ids[:100], ids[100:300], ids[300:]):
         watchlist.add_to_watchlist(entry(video_id, anchor, now) for video_id in part)
         Shelving(watchlist, vault, now).shelve()
-        assert sorted(members(watchlist, vault)) == sorted(watchlist.known([]) | set(members(watchlist, vault)))
+        assert sorted(members(watchlist, vault)) == sorted(watchlist.entries.known([]) | set(members(watchlist, vault)))
     assert sorted(members(watchlist, vault)) == sorted(ids)
     assert [chunk.videos for chunk in watchlist.roster.all()] == [3_500, 3_500]
     named = {chunk.name for chunk in watchlist.roster.all()}
@@ -151,16 +151,16 @@ def test_a_row_that_changes_while_it_is_shelved_stays_and_the_chunk_is_without_i
 ) -> None:
     ids = random_ids(10)
     watchlist.add_to_watchlist(entry(video_id, now - 8 * DAY, now) for video_id in ids)
-    newcomers = watchlist.roster.newcomers
+    candidates = watchlist.roster.candidates
 
     def meanwhile(*arguments: object) -> object:
-        read = newcomers(*arguments)
+        read = candidates(*arguments)
         sql.execute("UPDATE watchlist SET last_tracked_at = now() WHERE video_id = %s", [ids[0]])
         return read
 
-    monkeypatch.setattr(watchlist.roster, "newcomers", meanwhile)
+    monkeypatch.setattr(watchlist.roster, "candidates", meanwhile)
     Shelving(watchlist, vault, now).shelve()
-    assert watchlist.known(ids) == {ids[0]}
+    assert watchlist.entries.known(ids) == {ids[0]}
     assert sorted(members(watchlist, vault)) == sorted(ids[1:])
 
 
@@ -179,7 +179,7 @@ def test_a_chunk_is_tracked_as_a_video_is_with_one_row_written(
     )
     Shelving(watchlist, vault, now).shelve()
     (chunk,) = watchlist.roster.all()
-    assert watchlist.backlog(now + DAY) == 120
+    assert watchlist.status.backlog(now + DAY) == 120
     batches, why = Tracking(watchlist, Settings(), now).share()
     assert batches == [Batch(Queue.ROSTER, 120)], why
     done = visits(watchlist, vault, youtube, now)
@@ -190,9 +190,9 @@ def test_a_chunk_is_tracked_as_a_video_is_with_one_row_written(
     (after,) = watchlist.roster.all()
     assert after.next_track_at == chunk.next_track_at + WEEK
     assert after.last_tracked_at == now
-    assert watchlist.known(alive) == set()
+    assert watchlist.entries.known(alive) == set()
     assert sql.execute("SELECT count(*) FROM tracked_videos").fetchone() == (120,)
-    assert sum(watchlist.due(now)[Queue.ROSTER]) == 0
+    assert sum(watchlist.status.due(now)[Queue.ROSTER]) == 0
 
 
 def test_a_strict_batch_leaves_the_rest_of_a_chunk_for_its_next_visit(
@@ -220,15 +220,15 @@ def test_what_a_chunk_in_the_middle_of_its_slot_has_due_is_what_was_not_asked_fo
     )
     Shelving(watchlist, vault, now).shelve()
     # ten have left among the 60 that were asked for, five among the others
-    sql.execute("UPDATE roster SET asked = 60, next_track_at = %s", [now - timedelta(hours=2)])
-    departed = [*range(10), *range(70, 75)]
-    sql.execute("UPDATE roster SET departed = %s::smallint[]", [departed])
+    sql.execute("UPDATE roster SET cursor = 60, next_track_at = %s", [now - timedelta(hours=2)])
+    removed_positions = [*range(10), *range(70, 75)]
+    sql.execute("UPDATE roster SET removed_positions = %s::smallint[]", [removed_positions])
     (chunk,) = watchlist.roster.all()
     assert (chunk.videos, chunk.waiting) == (85, 35)
-    assert sum(watchlist.due(now)[Queue.ROSTER]) == 35
-    assert watchlist.backlog(now) == 35
-    sql.execute("UPDATE roster SET asked = 0")
-    assert sum(watchlist.due(now)[Queue.ROSTER]) == watchlist.backlog(now) == 85
+    assert sum(watchlist.status.due(now)[Queue.ROSTER]) == 35
+    assert watchlist.status.backlog(now) == 35
+    sql.execute("UPDATE roster SET cursor = 0")
+    assert sum(watchlist.status.due(now)[Queue.ROSTER]) == watchlist.status.backlog(now) == 85
 
 
 def test_one_that_is_gone_is_added_by_hand_and_is_gone_again_is_in_one_chunk(
@@ -248,7 +248,7 @@ def test_one_that_is_gone_is_added_by_hand_and_is_gone_again_is_in_one_chunk(
     sql.execute(lost)
     report = Shelving(watchlist, vault, now + timedelta(hours=40)).shelve()
     assert (report.gone, report.problems) == (1, [])
-    assert watchlist.known([again]) == set()
+    assert watchlist.entries.known([again]) == set()
     assert sorted(members(watchlist, vault, gone=True)) == sorted([again, *others])
     assert {chunk.hour_of_week for chunk in watchlist.roster.all()} == hours
     # a new one without an anchor goes to the hour of its next time
@@ -264,9 +264,9 @@ def test_who_is_missing_leaves_for_the_watchlist_is_gone_in_time_and_can_return(
     alive, lost = some_alive(server, 60), random_ids(3)
     shelve_a_week_old(watchlist, vault, [*alive, *lost], now)
     visits(watchlist, vault, youtube, now)
-    assert watchlist.known([*alive, *lost]) == set(lost)
+    assert watchlist.entries.known([*alive, *lost]) == set(lost)
     assert sorted(members(watchlist, vault)) == sorted(alive)
-    assert watchlist.count() == 63
+    assert watchlist.status.count() == 63
     later, gone = now, 0
     for wait in (timedelta(hours=2), timedelta(hours=8), DAY + timedelta(hours=2)):
         later += wait
@@ -274,11 +274,11 @@ def test_who_is_missing_leaves_for_the_watchlist_is_gone_in_time_and_can_return(
     assert gone == 3
     # while they are young, as far as anybody knows, they keep their rows, and are looked at again before long
     assert Shelving(watchlist, vault, later).shelve().gone == 0
-    assert watchlist.count() == 60
+    assert watchlist.status.count() == 60
     later = now + 28 * DAY
     Tracking(watchlist, Settings(), later).follow(Batch(Queue.WEEKLY, 100), 100, youtube, vault)
     assert Shelving(watchlist, vault, later).shelve().gone == 3
-    assert watchlist.known(lost) == set()
+    assert watchlist.entries.known(lost) == set()
     assert sorted(members(watchlist, vault, gone=True)) == sorted(lost)
     vault.publish_availability()
     events = vault.read_availability()
@@ -306,10 +306,10 @@ def test_one_that_is_back_gets_a_row_again(
     )
     sql.execute("UPDATE watchlist SET first_missed_at = now(), missed_count = 3, gone_at = now()")
     Shelving(watchlist, vault, now).shelve()
-    assert watchlist.count() == 0
+    assert watchlist.status.count() == 0
     done = visits(watchlist, vault, youtube, now + 30 * DAY, queue=Queue.GONE)
     assert done.returned == 1
-    assert watchlist.known([back, *away]) == {back}
+    assert watchlist.entries.known([back, *away]) == {back}
     assert sorted(members(watchlist, vault, gone=True)) == sorted(away)
     vault.publish_availability()
     assert vault.read_availability()["state"].tolist() == ["returned"]
@@ -358,7 +358,7 @@ def test_a_bad_id_in_a_chunk_is_asked_for_again_next_week_and_stops_nobody(
     assert sorted(members(watchlist, vault)) == sorted(alive)
     (chunk,) = watchlist.roster.all()
     assert chunk.next_track_at > now + 6 * DAY
-    assert watchlist.known(alive) == set()
+    assert watchlist.entries.known(alive) == set()
 
 
 def test_what_no_quota_is_left_to_confirm_stops_no_chunk(
@@ -387,7 +387,7 @@ def test_a_chunk_whose_calls_failed_is_put_off_for_minutes_and_one_without_quota
     assert visits(watchlist, vault, youtube, now).answer.unanswered == set(alive)
     server.simulator.faults.clear()
     (chunk,) = watchlist.roster.all()
-    assert (chunk.next_track_at, chunk.asked) == (before.next_track_at, 0)
+    assert (chunk.next_track_at, chunk.cursor) == (before.next_track_at, 0)
     assert chunk.deferred_until == now + timedelta(minutes=4)
     assert visits(watchlist, vault, youtube, now + timedelta(minutes=3)).claimed == 0
     assert visits(watchlist, vault, youtube, now + timedelta(minutes=4)).claimed == 120
@@ -427,15 +427,15 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago
     for wait in (1, 6, 24):  # as a video that is missed
         assert visits(watchlist, vault, youtube, later).is_fault
         (chunk,) = watchlist.roster.all()
-        assert (chunk.faulted_at, chunk.next_track_at) == (now, later + timedelta(hours=wait))
+        assert (chunk.outage_since, chunk.next_track_at) == (now, later + timedelta(hours=wait))
         assert sorted(members(watchlist, vault)) == sorted([*alive[8:], *lost])
         later = chunk.next_track_at
         assert visits(watchlist, vault, youtube, later - timedelta(seconds=1)).claimed == 0
         assert Shelving(watchlist, vault, later).shelve().retired == 0
     assert not visits(watchlist, vault, youtube, later).is_fault
-    assert watchlist.known([*alive, *lost]) == {*alive[:8], *lost}
+    assert watchlist.entries.known([*alive, *lost]) == {*alive[:8], *lost}
     (chunk,) = watchlist.roster.all()
-    assert (chunk.faulted_at, chunk.next_track_at) == (None, slot)
+    assert (chunk.outage_since, chunk.next_track_at) == (None, slot)
 
 
 def test_a_fault_that_is_over_after_an_hour_costs_nobody_a_week_nor_in_the_middle_of_a_slot(
@@ -448,12 +448,12 @@ def test_a_fault_that_is_over_after_an_hour_costs_nobody_a_week_nor_in_the_middl
     server.simulator.faults.add("share_missing", share=0.9)
     assert visits(watchlist, vault, youtube, now, limit=30, strict=True).is_fault
     (chunk,) = watchlist.roster.all()
-    assert (chunk.asked, chunk.next_track_at) == (50, now + timedelta(hours=1))
+    assert (chunk.cursor, chunk.next_track_at) == (50, now + timedelta(hours=1))
     server.simulator.faults.clear()
     done = visits(watchlist, vault, youtube, now + timedelta(hours=1), limit=100, strict=True)
     assert done.answer.found.keys() == set(alive) - before
     (chunk,) = watchlist.roster.all()
-    assert (chunk.asked, chunk.faulted_at) == (0, None)
+    assert (chunk.cursor, chunk.outage_since) == (0, None)
     assert chunk.next_track_at > now + 6 * DAY
 
 
@@ -474,7 +474,7 @@ def test_one_that_grows_again_is_read_daily_for_a_while(
     hot = {video_id for video_id in ids[1:] if (done.answer.found[video_id].views or 0) >= 7}
     assert set(done.heated) == hot
     assert len(hot) > 5
-    assert watchlist.known(alive) == hot
+    assert watchlist.entries.known(alive) == hot
     entries = watchlist.fetch_tracking_batch(100, now=now + 2 * DAY)
     assert {row["video_id"] for row in entries} == hot
     assert "WEEKLY" not in {row["tracking_tier"] for row in entries}
@@ -493,7 +493,7 @@ def test_a_video_that_is_added_again_has_one_place_after_the_next_visit(
     watchlist.add_to_watchlist(entry(alive[1], anchor, now))
     Shelving(watchlist, vault, now).shelve()
     assert sorted(members(watchlist, vault)) == sorted(alive[1:])
-    assert watchlist.known(alive) == {alive[0]}
+    assert watchlist.entries.known(alive) == {alive[0]}
 
 
 def test_old_videos_that_are_newly_found_go_to_the_roster_at_once(
@@ -504,7 +504,7 @@ def test_old_videos_that_are_newly_found_go_to_the_roster_at_once(
     assert Shelving(watchlist, vault, now).shelve_found(found) == 300
     assert Shelving(watchlist, vault, now).shelve_found(found) == 0
     assert sorted(members(watchlist, vault)) == sorted(ids)
-    assert watchlist.known(ids) == set()
+    assert watchlist.entries.known(ids) == set()
 
 
 def test_a_broken_chunk_is_named_and_stops_no_other(
@@ -525,7 +525,7 @@ def test_a_broken_chunk_is_named_and_stops_no_other(
     report = Shelving(watchlist, vault, now).shelve()
     assert report.shelved == 1
     assert broken.name in report.problems[0]
-    assert watchlist.known(third) == {third[0]}
+    assert watchlist.entries.known(third) == {third[0]}
     with pytest.raises(UnreadableFileError, match=broken.name):
         visits(watchlist, vault, youtube, now + 2 * WEEK)
 
@@ -548,7 +548,7 @@ def test_an_hour_that_fails_and_a_row_that_no_chunk_can_hold_stop_no_other(
     sql.execute(settled, ["for_ever", "9999-12-31", now - 9 * DAY - timedelta(hours=5)])
     report = Shelving(watchlist, vault, now).shelve()
     assert report.shelved == 2
-    assert watchlist.known([second, third, fourth, "for_ever"]) == {fourth, "for_ever"}
+    assert watchlist.entries.known([second, third, fourth, "for_ever"]) == {fourth, "for_ever"}
     named = ("abc def ghi", "for_ever", chunk.name)
     assert [[name for name in named if name in problem] for problem in report.problems] in (
         [["abc def ghi"], ["for_ever"], [chunk.name]],

@@ -142,11 +142,13 @@ def test_silence_counts_only_while_something_is_due(watchlist: WatchlistHook, va
     assert f"since {long_ago:%Y-%m-%d %H:%M} UTC" in TOLD[0]
 
 
-def test_quota_that_ends_early_is_told(watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
+def test_quota_that_ends_early_is_told(
+    watchlist: WatchlistHook, ghost_postgres: Connection, vault: ParquetVaultHook
+) -> None:
     watchlist.add_to_watchlist(overdue(2_000, timedelta(0)))
     scarce = {"quota_statistics": 0, "quota_general": 10, "quota_hunter_reserve": 0, "alert_quota_hours": 0}
     assert look(watchlist, vault, **scarce) == []  # the hook's own budgets are those of the deployment
-    with WatchlistHook(connection=watchlist.database._injected, budgets=Settings(**scarce).quota) as poor:
+    with WatchlistHook(connection=ghost_postgres, budgets=Settings(**scarce).quota) as poor:
         assert look(poor, vault, **scarce) == ["quota"]
     assert "intervals become longer" in TOLD[0]
 

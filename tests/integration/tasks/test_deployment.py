@@ -174,7 +174,7 @@ def test_a_moved_vault_is_no_news(watchlist: WatchlistHook, vault: ParquetVaultH
     (tmp_path / "vault").rename(tmp_path / "moved")
     moved = ParquetVaultHook(root=tmp_path / "moved")
     assert ready(watchlist, moved) == identity
-    assert watchlist.own_vault().root.endswith("/moved")
+    assert watchlist.vault_link.own().root.endswith("/moved")
 
 
 def test_a_vault_is_adopted_by_the_janitors_form(connections: Path, sql: psycopg.Connection) -> None:
@@ -196,8 +196,8 @@ def test_a_vault_is_adopted_by_the_janitors_form(connections: Path, sql: psycopg
 def test_two_tasks_at_a_time_agree_on_one_vault(watchlist: WatchlistHook, tmp_path: Path) -> None:
     """Another one was remembered between the look and the note."""
     late = ParquetVaultHook(root=tmp_path / "late")
-    first = watchlist.remember_vault("first", "/first")
-    assert watchlist.remember_vault(late.identity(create=True), str(late.get_conn())) == first
+    first = watchlist.vault_link.remember("first", "/first")
+    assert watchlist.vault_link.remember(late.identity(create=True), str(late.get_conn())) == first
     with pytest.raises(VaultMismatchError, match="first"):
         ready(watchlist, late)
     assert adopt(watchlist, late).endswith("in place of first, which was at /first")

@@ -43,7 +43,7 @@ def spend(watchlist: WatchlistHook, now: datetime, *, by_hand: bool = False) -> 
         for _ in range(-(-min(batch.limit, affordable) // 50)):
             purse.spend(Bucket.STATISTICS if purse.holds(Bucket.STATISTICS) else Bucket.GENERAL)
             calls += 1
-        watchlist.quota.settle(purse, now=now)
+        watchlist.quota.release(purse, now=now)
     return calls
 
 
@@ -94,4 +94,4 @@ def test_a_connection_that_breaks_between_two_buckets_leaves_nothing_reserved(
     monkeypatch.setattr(QuotaLedger, "reserve", real)
     purse, affordable = reserve(watchlist.quota, batch, SCARCE, now=MIDNIGHT)
     assert affordable > 0
-    watchlist.quota.settle(purse, now=MIDNIGHT)
+    watchlist.quota.release(purse, now=MIDNIGHT)

@@ -103,7 +103,7 @@ def test_a_scheduled_run_covers_what_was_missed_and_moves_watermarks(
     deployment.hunt({}, "scheduled", (last_hours - 9 * HOUR, last_hours - 8 * HOUR))
     deployment.hunt({}, "scheduled", (last_hours - HOUR, last_hours))  # the scheduler was down for seven hours
     assert has_all_since(sql, server, last_hours - 9 * HOUR, channels)
-    assert sql.execute("SELECT DISTINCT hunted_until FROM hunter_watermarks").fetchall() == [(last_hours,)]
+    assert sql.execute("SELECT DISTINCT watermark FROM hunter_watermarks").fetchall() == [(last_hours,)]
 
 
 def test_a_channel_that_is_gone_stops_no_other(
@@ -117,7 +117,7 @@ def test_a_channel_that_is_gone_stops_no_other(
     assert len(summary["failed"]) == 1
     assert gone in summary["failed"][0]
     assert "1 failed" in deployment.labels[-1]
-    marks = dict(sql.execute("SELECT hunted_until, source FROM hunter_watermarks").fetchall())
+    marks = dict(sql.execute("SELECT watermark, source FROM hunter_watermarks").fetchall())
     assert channel in marks[interval[1]]
     assert gone in marks[interval[0]]  # the one that failed is hunted from where it was
 
@@ -685,7 +685,7 @@ def test_a_premiere_is_anchored_when_it_starts(
         ).fetchone()
         assert not awaits
         assert abs(anchor - scheduled) < timedelta(hours=3)
-        assert watchlist.count() > 100
+        assert watchlist.status.count() > 100
 
 
 def test_an_entry_can_be_due_in_every_tier_at_once(deployment: Deployment) -> None:
@@ -816,7 +816,7 @@ def test_videos_are_forgotten_from_the_form_and_no_run_brings_them_back(
     deployment.hunt({"videos": [gone, kept]})
     assert on_watchlist(sql) == {kept}
     # the vault's list brings it home to a database that knows nothing, before that is rebuilt
-    sql.execute("TRUNCATE let_go, vault_mark, watchlist")
+    sql.execute("TRUNCATE let_go, sync_token, watchlist")
     ParquetVaultHook().append_metrics([{"video_id": gone, "timestamp": datetime.now(UTC), "views": 1}])
     assert janitor.shelve(dry_run=False)["restored"] is not None
     assert on_watchlist(sql) == {kept}
