@@ -66,9 +66,8 @@ def find(context: PageContext, query: str) -> Found:
     # as they are written, and no more of them than are looked for in the archive
     patterns = [f"%{_escaped(word)}%" for word in sorted(query.split(), key=len, reverse=True)[: len(words)]]
     lately = context.watchlist.page.found_lately(patterns, HITS_SHOWN)
-    hits: dict[str, dict[str, Any]] = {
-        row["video_id"]: row for row in context.vault.find_videos(query, HITS_SHOWN).to_dict("records")
-    }
+    archived = context.vault.find_videos(query, HITS_SHOWN).to_dict("records")
+    hits: dict[str, Mapping[Any, Any]] = {row["video_id"]: row for row in archived}
     hits |= {each.video_id: asdict(each) for each in lately if each.video_id not in hits}
     return Found(None, [Video(**video_fields(row)) for row in list(hits.values())[:HITS_SHOWN]])
 

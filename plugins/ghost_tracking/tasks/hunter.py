@@ -91,7 +91,7 @@ def plan(
 def _agree(watchlist: WatchlistHook, vault: ParquetVaultHook) -> bool:
     """Whether database and vault belong together. Every run that may put videos on the schedule gives both a new token.
 
-    Without a new token between a backup and what was found after it, nobody could tell that the backup has been restored.
+    Without a new token between a backup and what was found after it, nobody could tell that the backup was restored.
     """
     agreed = Reconciling(watchlist, vault, watchlist.now()).agree()
     if not agreed:

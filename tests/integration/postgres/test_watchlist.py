@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import psycopg
 import pytest
 from airflow.sdk import Connection
-from real_parts import tracked_by_tier
 
+from connections import tracked_by_tier
 from ghost_tracking.core.absence import Absence
 from ghost_tracking.core.budgets import Bucket
 from ghost_tracking.core.discovery import Gap
