@@ -124,7 +124,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch, no_pauses: float) -> None:
 
 @pytest.fixture
 def youtube(server: SimulatorServer) -> Iterator[YouTubeHook]:
-    """The hook under test, without a purse."""
+    """The hook under test, without a budget."""
     hook = YouTubeHook(connection=youtube_at(server), timeout=5)
     yield hook
     hook.close()

@@ -9,7 +9,7 @@ from datetime import time as clock
 
 from airflow.sdk import Connection
 
-from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
+from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, CallBudget, calls_for
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -205,22 +205,22 @@ class Simulation:
         if not new:
             return
         quota = self.watchlist.quota
-        purse = Purse({Bucket.GENERAL: quota.reserve(Bucket.GENERAL, calls_for(len(new)), now=now)})
-        haul = bring_in(new, self.youtube.hook(purse), self.watchlist, self.vault, now=now)
-        quota.release(purse, now=now)
+        budget = CallBudget({Bucket.GENERAL: quota.reserve(Bucket.GENERAL, calls_for(len(new)), now=now)})
+        haul = bring_in(new, self.youtube.hook(budget), self.watchlist, self.vault, now=now)
+        quota.release(budget, now=now)
         self.journal.done["found"] += haul.new
         self._points += haul.new
-        if haul.failures or haul.missing or haul.unanswered:
-            self.journal.problems.append(f"{now}: {haul.failures} {haul.missing} {haul.unanswered}")
+        if haul.failures or haul.missing or haul.pending:
+            self.journal.problems.append(f"{now}: {haul.failures} {haul.missing} {haul.pending}")
 
     def _track(self, now: datetime) -> None:
         """A run of the tracker: plan, a task for each batch, publish."""
         tracking = Tracking(self.watchlist, self.settings, now)
         batches, _ = tracking.share()
         for batch in batches:
-            purse, affordable = reserve(self.watchlist.quota, batch, self.settings, now=now)
-            done = tracking.follow(batch, affordable, self.youtube.hook(purse), self.vault)
-            self.watchlist.quota.release(purse, now=now)
+            budget, affordable = reserve(self.watchlist.quota, batch, self.settings, now=now)
+            done = tracking.follow(batch, affordable, self.youtube.hook(budget), self.vault)
+            self.watchlist.quota.release(budget, now=now)
             self._points += len(done.answer.found)
             self.journal.done.update(gone=done.newly_gone, returned=done.returned, heated=len(done.heated))
             self.journal.done["faults"] += done.is_fault

@@ -1,27 +1,22 @@
-"""YouTube, answered in this process: the real hook, with another end of the line."""
+"""YouTube, answered in this process: the real client, with another end of the line."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
-from typing import Any, TypeVar
+from datetime import date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from more_itertools import chunked
 
-from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse
+from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.core.videos import Reading, Video
-from ghost_tracking.errors import TransientError
-from ghost_tracking.hooks.youtube import YouTubeHook
-from ghost_tracking.youtube.answer import Answer
+from ghost_tracking.youtube import ApiCalls, BatchResult, Endpoint, YouTubeClient
+from ghost_tracking.youtube.rounds import Round
 from simulation.world import World
 from youtube_simulator import vocabulary
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
-
-Result = TypeVar("Result")
 
 
 @dataclass
@@ -37,9 +32,9 @@ class YouTube:
     requests: Counter[tuple[date, Bucket]] = field(default_factory=Counter)
     answered: list[tuple[np.ndarray, int]] = field(default_factory=list)
 
-    def hook(self, purse: Purse) -> "InProcessYouTube":
-        """The hook of one task, which pays from `purse`."""
-        return InProcessYouTube(self, purse)
+    def hook(self, budget: CallBudget) -> "InProcessYouTube":
+        """The hook of one task, which pays from `budget`."""
+        return InProcessYouTube(self, budget)
 
     def request(self, bucket: Bucket, ids: Sequence[str], *, with_metadata: bool) -> dict[str, Any]:
         """Answer one call."""
@@ -70,73 +65,52 @@ class YouTube:
         return item | (_metadata(number, published) if with_metadata else {})
 
 
-class InProcessYouTube(YouTubeHook):
-    """YouTubeHook with its own ways to pay, to overflow, to confirm and to read; only no request leaves this process.
+class InProcessYouTube(YouTubeClient):
+    """YouTubeClient with its own ways to pay, to overflow, to confirm and to read; no request leaves this process.
 
-    Readings are stamped with the simulated time.
+    Readings are stamped with the simulated time. One thread, so that a simulation can be repeated.
     """
 
-    def __init__(self, youtube: YouTube, purse: Purse) -> None:
-        super().__init__(purse=purse)
+    def __init__(self, youtube: YouTube, budget: CallBudget) -> None:
+        super().__init__(_InProcessCalls(youtube, budget), threads=1)
         self._end = youtube
-        self._youtube = _Line(youtube, purse)  # type: ignore[assignment]  # the part of Caller that is used
 
-    def statistics(self, video_ids: Collection[str], **options: Any) -> Answer[Reading]:
-        """As YouTubeHook's."""
-        answer = super().statistics(video_ids, **options)
+    def statistics(self, video_ids: Collection[str], **options: Any) -> BatchResult[Reading]:
+        """As YouTubeClient's."""
+        result = super().statistics(video_ids, **options)
         now = self._end.now
-        answer.found = {each: replace(reading, observed_at=now) for each, reading in answer.found.items()}
-        self._end.remember(answer.found)
-        return answer
+        result.found = {each: replace(reading, observed_at=now) for each, reading in result.found.items()}
+        self._end.remember(result.found)
+        return result
 
-    def metadata(self, video_ids: Collection[str], **options: Any) -> Answer[Video]:
-        """As YouTubeHook's."""
-        answer = super().metadata(video_ids, **options)
+    def metadata(self, video_ids: Collection[str], **options: Any) -> BatchResult[Video]:
+        """As YouTubeClient's."""
+        result = super().metadata(video_ids, **options)
         now = self._end.now
-        answer.found = {
+        result.found = {
             video_id: replace(video, reading=replace(video.reading, observed_at=now))
-            for video_id, video in answer.found.items()
+            for video_id, video in result.found.items()
         }
-        self._end.remember(answer.found)
-        return answer
+        self._end.remember(result.found)
+        return result
 
 
-@dataclass(frozen=True)
-class _Line:
-    """What YouTubeHook needs of its Caller: fifty ids a call, each paid for before it is sent."""
+class _InProcessCalls(ApiCalls):
+    """Calls that are paid for before they are answered, in no time."""
 
-    youtube: YouTube
-    purse: Purse
+    def __init__(self, youtube: YouTube, budget: CallBudget) -> None:
+        super().__init__(Endpoint("no key"), budget)
+        self._end = youtube
+        self._paid_from = budget
 
-    longest = timedelta(seconds=1)
-
-    @contextmanager
-    def bounded(self, within: timedelta) -> Iterator[None]:
-        del within  # no call takes any time
-        yield
-
-    def tried(self, call: Callable[[], Result]) -> Result:
-        return call()
-
-    def call(self, resource: str, method: str, *, part: str, id: Sequence[str] | str) -> dict[str, Any]:  # noqa: A002
-        del resource
+    def request(self, this_round: Round, resource: str, method: str, **parameters: Any) -> dict[str, Any]:
+        """As ApiCalls'."""
+        del this_round, resource
         bucket = Bucket.STATISTICS if method == "batchGetStats" else Bucket.GENERAL
-        self.purse.spend(bucket)
-        ids = id.split(",") if isinstance(id, str) else id
-        return self.youtube.request(bucket, ids, with_metadata="contentDetails" in part)
-
-    def ask_all(self, *groups: tuple[Callable[[Sequence[str]], Answer[Any]], Sequence[str]]) -> Answer[Any]:
-        answer: Answer[Any] = Answer()
-        for one_call, ids in groups:
-            for chunk in chunked(ids, IDS_PER_CALL):
-                try:
-                    answer.add(one_call(chunk))
-                except TransientError as error:
-                    answer.add(Answer(unanswered=set(chunk), failures=[error]))
-        return answer
-
-    def close(self) -> None:
-        pass
+        self._paid_from.spend(bucket)
+        ids = parameters["id"]
+        ids = ids.split(",") if isinstance(ids, str) else ids
+        return self._end.request(bucket, ids, with_metadata="contentDetails" in parameters["part"])
 
 
 def _metadata(number: int, published: str) -> dict[str, Any]:

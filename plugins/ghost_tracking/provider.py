@@ -12,7 +12,7 @@ def get_provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": "youtube",
-                "hook-class-name": "ghost_tracking.youtube.YouTubeHook",
+                "hook-class-name": "ghost_tracking.hooks.youtube.YouTubeHook",
                 "hook-name": "YouTube Data API",
                 "ui-field-behaviour": {
                     "hidden-fields": ["schema", "login", "port"],

@@ -21,7 +21,7 @@ from googleapiclient.discovery import build
 
 from fork_server import serve
 from ghost_tracking.core import roster as roster_core
-from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.core.pacing import pacific_day
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -140,16 +140,16 @@ def _keeping(diary: Diary) -> None:
         diary.write(reserving=bucket, calls=calls * days)
         return reserve(self, bucket, calls, **named)
 
-    def releasing(self: QuotaLedger, purse: Purse, **named: Any) -> None:
+    def releasing(self: QuotaLedger, budget: CallBudget, **named: Any) -> None:
         reserved_on = [day for grants in self._last_grants.values() for day in grants]
         # what was reserved before midnight and released after it is put down for both days
         twice = any(day < datetime.now(ZoneInfo("America/Los_Angeles")).date() for day in reserved_on)
         try:
-            release(self, purse, **named)
+            release(self, budget, **named)
         except BaseException:
             diary.write(released=False, emptied=list(Bucket))
             raise
-        diary.write(released=True, emptied=list(Bucket) if twice else sorted(purse.exhausted))
+        diary.write(released=True, emptied=list(Bucket) if twice else sorted(budget.exhausted))
 
     def staging(self: ParquetVaultHook, points: Sequence[MetricPoint]) -> Any:
         staged = stage(self, points)

@@ -345,7 +345,7 @@ class Schedule:
                 WHERE pacific_day <= (clock_timestamp() AT TIME ZONE 'America/Los_Angeles')::date GROUP BY bucket
             """
             ledger = dict(sql.execute(query).fetchall())
-        open_now: dict[int, Counter[str]] = {}  # by process, which may have one purse after the other
+        open_now: dict[int, Counter[str]] = {}  # by process, which may have one budget after the other
         lost: Counter[str] = Counter()
         for line in self.diary():
             reserved = open_now.setdefault(line["pid"], Counter())

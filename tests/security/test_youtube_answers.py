@@ -42,7 +42,7 @@ def statistics(said: Said, ids: Sequence[str] = (VIDEO, OTHER)) -> tuple[set[str
     """What is found, unanswered and said where each call is answered like this."""
     with answering(lambda _, __: said) as youtube, hooked(youtube.connection) as hook:
         answer = hook.statistics(ids)
-    return set(answer.found), set(answer.unanswered), [error.message for error in answer.failures]
+    return set(answer.found), set(answer.pending), [error.message for error in answer.failures]
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def hooked(connection: Connection) -> Iterator[YouTubeHook]:
 def test_deep_and_endless_json_is_an_error_of_ours(status: int, body: bytes) -> None:
     with answering(lambda _, __: (status, body)) as youtube, hooked(youtube.connection) as hook:
         if status == 200:
-            assert hook.statistics([VIDEO]).unanswered == {VIDEO}
+            assert hook.statistics([VIDEO]).pending == {VIDEO}
         else:
             with suppress(GhostTrackingError):
                 hook.statistics([VIDEO])
@@ -158,7 +158,7 @@ def test_an_answer_of_gigabytes_is_not_read(coding: str) -> None:
     finally:
         done.set()
         watching.join()
-    assert answer.unanswered == {VIDEO}
+    assert answer.pending == {VIDEO}
     assert f"more than {MOST_BYTES:,} bytes" in answer.failures[0].message
     assert most - before < 6 * MOST_BYTES
 
@@ -190,14 +190,14 @@ def test_an_answer_that_is_cut_off_is_none(coding: str, cut: int) -> None:
         hooked(connection) as hook,
     ):
         answer = hook.statistics([VIDEO])
-    assert answer.unanswered == {VIDEO}
+    assert answer.pending == {VIDEO}
     assert "IncompleteRead" in answer.failures[0].message
 
 
 def test_broken_compression_is_a_fault_of_youtube() -> None:
     with serving(b"no gzip at all", Content_Encoding="gzip") as connection, hooked(connection) as hook:
         answer = hook.statistics([VIDEO])
-    assert answer.unanswered == {VIDEO}
+    assert answer.pending == {VIDEO}
     assert "cannot be decompressed" in answer.failures[0].message
 
 

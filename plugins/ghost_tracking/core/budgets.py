@@ -1,4 +1,4 @@
-"""YouTube's quota: three buckets a day, reset at midnight Pacific, and the purse a task spends from.
+"""YouTube's quota: three buckets a day, reset at midnight Pacific, and the call budget that a task spends from.
 
 Source of the rules: https://developers.google.com/youtube/v3/determine_quota_cost (buckets as of June 2026).
 """
@@ -58,7 +58,7 @@ def calls_for(videos: int) -> int:
     return -(-videos // IDS_PER_CALL)
 
 
-class Purse:
+class CallBudget:
     """Calls that were reserved in the ledger, shared by the threads of one task.
 
     `spend` is called before each request is sent, retries included: every request costs, failed ones too.

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from ghost_tracking.core.budgets import Balance, Bucket, Purse
+from ghost_tracking.core.budgets import Balance, Bucket, CallBudget
 from ghost_tracking.core.pacing import PacificDay, pacific_day
 from ghost_tracking.postgres.database import Database, Row
 
@@ -24,7 +24,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class _Grant:
-    """What a purse got last on a day and when, and how many of these calls are put down for the next one as well."""
+    """What a task got last on a day and when, and how many of these calls are put down for the next one as well."""
 
     at: datetime
     calls: int
@@ -48,7 +48,7 @@ class QuotaLedger:
         """Reserve up to this many calls, leaving `leave` of the day's budget to others. Returns how many it got.
 
         Tasks that reserve at the same time wait for each other at the day's row: together they never get more than
-        the budget. More for the same purse is reserved when nothing is left in it.
+        the budget. More for the same budget is reserved when nothing is left in it.
         Late in the day they are put down for the next one as well, until they are released: a task that dies after
         midnight may have sent them then.
         """
@@ -71,22 +71,22 @@ class QuotaLedger:
         """Reservations that are made within are kept together or not at all, whatever becomes of the connection."""
         return self._database.transaction()
 
-    def release(self, purse: Purse, *, now: datetime | None = None) -> None:
-        """Give back what was reserved for a purse and not sent; note which buckets YouTube called empty, and which are
+    def release(self, budget: CallBudget, *, now: datetime | None = None) -> None:
+        """Give back what was reserved for a budget and not sent; note which buckets YouTube called empty, and which are
         of no use today, since it refuses their method.
 
         What may have been sent after midnight with calls of the day before is put down for the new day as well: YouTube
-        counts it there, and the ledger may say too much, never too little. The purse pays for nothing any more.
+        counts it there, and the ledger may say too much, never too little. The call budget pays for nothing any more.
         """
-        purse.close()
+        budget.close()
         for bucket, grants in self._last_grants.items():
             last = max(grants)
             with self._database.transaction():
                 self._database.limit(LONGEST_RESERVATION)
                 # the older day first, as `reserve` does: two that wait for each other would wait for ever
-                self._add(bucket, last, -purse.left.get(bucket, 0))
-                if purse.spent[bucket]:
-                    exhausted = bucket in purse.exhausted
+                self._add(bucket, last, -budget.left.get(bucket, 0))
+                if budget.spent[bucket]:
+                    exhausted = bucket in budget.exhausted
                     self._database.change(
                         "quota_exhausted",
                         bucket=bucket,
@@ -97,11 +97,11 @@ class QuotaLedger:
                     )
                 today = self._line(bucket, now)["pacific_day"]
                 before = sum(grant.calls for day, grant in grants.items() if day < today)
-                self._add(bucket, today, min(before, purse.spent[bucket]))
+                self._add(bucket, today, min(before, budget.spent[bucket]))
                 for day, grant in grants.items():
                     self._add(bucket, day + _DAY, -grant.ahead)
         self._last_grants.clear()
-        for bucket, reason in purse.refused.items():
+        for bucket, reason in budget.refused.items():
             self._note_refusal(bucket, reason, now)
 
     def _note_refusal(self, bucket: Bucket, reason: str, now: datetime | None) -> None:

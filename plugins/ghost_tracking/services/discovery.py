@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.core.discovery import Gap, wanted
 from ghost_tracking.core.points import EARLIEST
 from ghost_tracking.core.source_memory import SourceMemory, united
@@ -28,11 +28,11 @@ from ghost_tracking.errors import (
     YouTubeFaultError,
 )
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.listings import Listing, Pages, read_listing
 from ghost_tracking.services.searches import Search, SearchRound
 from ghost_tracking.settings import Settings
+from ghost_tracking.youtube import YouTubeClient
 
 log = logging.getLogger(__name__)
 
@@ -80,15 +80,15 @@ class Hunted:
 
 @dataclass(frozen=True)
 class Discovery:
-    """Asks sources, with its hooks, the `purse` that they pay from and the time (`now`, aware) passed in.
+    """Asks sources, with its hooks, the `budget` that they pay from and the time (`now`, aware) passed in.
 
     `is_own`: the run is about the deployment's own sources, not about some of its form: it keeps watermarks and
     memories. `trusts_memory`: the database is the one that the memories are about, and no restored one. `search_calls`
     and `past_calls`: how many pages of searches, and of the past of channels, may be asked for.
     """
 
-    youtube: YouTubeHook
-    purse: Purse
+    youtube: YouTubeClient
+    budget: CallBudget
     watchlist: Schedule
     vault: ParquetVaultHook
     settings: Settings
@@ -312,7 +312,7 @@ class Discovery:
 
     def _may_search(self) -> bool:
         """Whether this task may send one more call; those that failed count too."""
-        return self.purse.spent[Bucket.SEARCH] < self.search_calls
+        return self.budget.spent[Bucket.SEARCH] < self.search_calls
 
     def _take(self, hunted: Hunted, search: Search) -> None:
         hunted.named, hunted.failure = search.named, search.failure

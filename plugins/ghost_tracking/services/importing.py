@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO, TypeAlias
 
-from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, Purse, calls_for
+from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, CallBudget, calls_for
 from ghost_tracking.core.decoding import decoded_lines
 from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError
@@ -90,14 +90,16 @@ class ListImport:
         if not allowed:
             return _said(f"{counted(left, 'video waits', 'videos wait')} in the import queue; {why}")
         total = Haul()
-        purse = Purse({Bucket.GENERAL: self.watchlist.quota.reserve(Bucket.GENERAL, calls_for(allowed), now=self.now)})
+        budget = CallBudget(
+            {Bucket.GENERAL: self.watchlist.quota.reserve(Bucket.GENERAL, calls_for(allowed), now=self.now)}
+        )
         within = timedelta(seconds=self.settings.tracker_batch_seconds)
-        with calling_youtube(self.watchlist.quota, purse, self.settings) as youtube:
+        with calling_youtube(self.watchlist.quota, budget, self.settings) as youtube:
             for waiting in self.vault.import_queue.waiting(allowed):
                 haul = bring_in(waiting.ids, youtube, self.watchlist, self.vault, within=within, now=self.now)
-                haul.schedule_unanswered(_passed_over(waiting.ids, haul), self.watchlist)
+                haul.schedule_pending(_passed_over(waiting.ids, haul), self.watchlist)
                 done = next(
-                    (place for place, video_id in enumerate(waiting.ids) if video_id in haul.unanswered),
+                    (place for place, video_id in enumerate(waiting.ids) if video_id in haul.pending),
                     len(waiting.ids),
                 )
                 self.vault.import_queue.mark_imported(waiting.name, waiting.start + done)
@@ -113,7 +115,7 @@ class ListImport:
         failures = [error for error in total.failures if not isinstance(error, QuotaExhaustedError)]
         if failures:
             raise failures[0]
-        return _said(message) | {"new": total.new, "known": total.known, "waiting": left, "calls": calls(purse)}
+        return _said(message) | {"new": total.new, "known": total.known, "waiting": left, "calls": calls(budget)}
 
     def allowed(self) -> tuple[int, str]:
         """How many videos may be imported now, and in words what decides that."""
@@ -130,8 +132,8 @@ class ListImport:
 
 def _passed_over(video_ids: Sequence[str], haul: Haul) -> list[str]:
     """Those without an answer that others with one come after: one call of many has failed, and the list goes on."""
-    last = max((place for place, each in enumerate(video_ids) if each not in haul.unanswered), default=0)
-    return [each for each in video_ids[:last] if each in haul.unanswered]
+    last = max((place for place, each in enumerate(video_ids) if each not in haul.pending), default=0)
+    return [each for each in video_ids[:last] if each in haul.pending]
 
 
 def spare_calls(watchlist: Schedule, settings: Settings, now: datetime | None = None) -> int:

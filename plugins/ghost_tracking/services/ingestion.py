@@ -12,10 +12,10 @@ from ghost_tracking.core.schedule import WatchlistEntry, after_miss, entry_of_di
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import GhostTrackingError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.roster_moves import Shelving
-from ghost_tracking.youtube.answer import Answer
+from ghost_tracking.youtube import YouTubeClient
+from ghost_tracking.youtube.results import BatchResult
 
 _VIDEOS_A_TRANSACTION = 1_000
 _LONGEST_TRANSACTION = timedelta(seconds=120)
@@ -26,7 +26,7 @@ class Haul:
     """What became of videos that were named.
 
     `new`: put on the schedule now, `known`: there already, or let go by somebody. `missing`: those of the new ones
-    whose metadata did not come back: they are looked at again, and absence decides. `unanswered`: not on the schedule,
+    whose metadata did not come back: they are looked at again, and absence decides. `pending`: not on the schedule,
     since YouTube was not asked, or did not answer. `failures`: why. `is_fault`: so much was missing at once that
     YouTube is at fault.
     """
@@ -34,32 +34,32 @@ class Haul:
     known: int = 0
     new: int = 0
     missing: set[str] = field(default_factory=set)
-    unanswered: set[str] = field(default_factory=set)
+    pending: set[str] = field(default_factory=set)
     failures: list[GhostTrackingError] = field(default_factory=list)
     is_fault: bool = False
 
-    def schedule_unanswered(self, video_ids: Collection[str], watchlist: Schedule) -> None:
+    def schedule_pending(self, video_ids: Collection[str], watchlist: Schedule) -> None:
         """Put those of these videos on the schedule for which YouTube gave no answer, due at once.
 
         Whatever becomes of their source meanwhile, they are not lost: the tracker's first reading has their metadata.
         """
-        ids = self.unanswered & set(video_ids)
+        ids = self.pending & set(video_ids)
         self.new += len(watchlist.entries.add(sorted(ids)))
-        self.unanswered -= ids
+        self.pending -= ids
 
     def add(self, other: "Haul") -> None:
         """Count what became of others as well."""
         self.known += other.known
         self.new += other.new
         self.missing |= other.missing
-        self.unanswered |= other.unanswered
+        self.pending |= other.pending
         self.failures += other.failures
         self.is_fault = self.is_fault or other.is_fault
 
 
 def bring_in(
     video_ids: Collection[str],
-    youtube: YouTubeHook,
+    youtube: YouTubeClient,
     watchlist: Schedule,
     vault: ParquetVaultHook,
     *,
@@ -79,7 +79,7 @@ def bring_in(
         known = watchlist.entries.known(ids) | watchlist.let_go.among(ids)
         haul.known += len(known)
         answer = youtube.metadata([video_id for video_id in ids if video_id not in known], within=within)
-        haul.unanswered |= answer.unanswered
+        haul.pending |= answer.pending
         haul.failures += answer.failures
         missed = _missed(answer, present, haul)
         entries = {video.id: entry_of_discovery(video.reading) for video in answer.found.values()}
@@ -105,7 +105,7 @@ def _published_before_start(video: Video) -> datetime | None:
     return video.reading.published_at if video.reading.starts_at is not None else None
 
 
-def _missed(answer: Answer[Video], at: datetime, haul: Haul) -> list[WatchlistEntry]:
+def _missed(answer: BatchResult[Video], at: datetime, haul: Haul) -> list[WatchlistEntry]:
     """Places for those whose metadata did not come back: they are looked at again in an hour, and absence decides.
 
     A miss does not count where so much is missing that YouTube is at fault, nor where the answer could not be used.

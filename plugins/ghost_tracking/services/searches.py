@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from ghost_tracking.core.sources import SearchSource
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import ConfigurationError, GhostTrackingError, PermanentError, TransientError
-from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.youtube import YouTubeClient
 
 _SECOND = timedelta(seconds=1)
 
@@ -60,7 +60,7 @@ class Search:
 class SearchRound:
     """The searches of a run, with the calls that it may send: `may_call` says whether there is one left."""
 
-    youtube: YouTubeHook
+    youtube: YouTubeClient
     may_call: Callable[[], bool]
 
     def run(self, searches: list[Search]) -> None:

@@ -1,4 +1,4 @@
-"""What all task bodies share: errors that no retry can mend, and the purse that a task spends from."""
+"""What all task bodies share: errors that no retry can mend, and the budget that a task spends from."""
 
 import functools
 import logging
@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.errors import DatabaseUnavailableError, PermanentError
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.postgres.quota import QuotaLedger
@@ -48,24 +48,24 @@ def results(reports: Sequence[Mapping[str, Any] | None] | None) -> list[Mapping[
 
 
 @contextmanager
-def calling_youtube(ledger: QuotaLedger, purse: Purse, settings: Settings) -> Iterator[YouTubeHook]:
-    """A YouTubeHook that pays from `purse`; at the end what was not sent goes back to the ledger."""
+def calling_youtube(ledger: QuotaLedger, budget: CallBudget, settings: Settings) -> Iterator[YouTubeHook]:
+    """A YouTubeHook that pays from `budget`; at the end what was not sent goes back to the ledger."""
     youtube = YouTubeHook(
-        purse=purse, threads=settings.youtube_threads, timeout=float(settings.youtube_timeout_seconds)
+        budget=budget, threads=settings.youtube_threads, timeout=float(settings.youtube_timeout_seconds)
     )
     try:
         yield youtube
     finally:
         youtube.close()
-        for bucket in purse.exhausted:
+        for bucket in budget.exhausted:
             log.warning("YouTube says that the '%s' quota is used up until midnight Pacific time", bucket)
         try:
-            ledger.release(purse)
+            ledger.release(budget)
         except DatabaseUnavailableError as error:
             # the work is safe, and what is not given back counts as spent
             log.warning("Quota that was reserved and not sent could not be given back: %s", error)
 
 
-def calls(purse: Purse) -> dict[str, int]:
+def calls(budget: CallBudget) -> dict[str, int]:
     """Calls that were sent, by bucket, for reports."""
-    return {bucket.value: spent for bucket, spent in purse.spent.items() if spent or bucket is Bucket.STATISTICS}
+    return {bucket.value: spent for bucket, spent in budget.spent.items() if spent or bucket is Bucket.STATISTICS}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.core.discovery import search_allowance, search_holdback
 from ghost_tracking.core.sources import ChannelSource, SearchSource, Source, parse_sources
 from ghost_tracking.core.video_ids import is_video_id
@@ -177,15 +177,15 @@ def hunt(
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, vault, token["vault"])
         # a refill may come from a thread of the hook's, while this one only waits for it
-        purse = Purse(
+        budget = CallBudget(
             refill=lambda bucket: watchlist.quota.reserve(
                 bucket, _RESERVED_AT_A_TIME, leave=_holdback(watchlist, bucket, run_type)
             )
         )
-        with calling_youtube(watchlist.quota, purse, settings) as youtube:
+        with calling_youtube(watchlist.quota, budget, settings) as youtube:
             discovery = Discovery(
                 youtube,
-                purse,
+                budget,
                 watchlist,
                 vault,
                 settings,
@@ -202,10 +202,10 @@ def hunt(
             watchlist.refused.note("sources", dict.fromkeys(refused, "no video has such an id"))
             within = timedelta(seconds=settings.tracker_batch_seconds)
             haul = bring_in(wanted, youtube, watchlist, vault, within=within)
-        left = len(haul.unanswered)
-        haul.schedule_unanswered(wanted, watchlist)
+        left = len(haul.pending)
+        haul.schedule_pending(wanted, watchlist)
         discovery.note(hunted)
-    report = _report(hunted, haul, refused) | {"left": left, "calls": calls(purse)}
+    report = _report(hunted, haul, refused) | {"left": left, "calls": calls(budget)}
     label(_label(report))
     _raise_failures(hunted, haul)
     return report

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ghost_tracking.core.batches import LARGEST_BATCH, Batch, in_whole_calls, make_batches, share_out
-from ghost_tracking.core.budgets import IDS_PER_CALL, STATISTICS_BUCKETS, Bucket, Purse, calls_for
+from ghost_tracking.core.budgets import IDS_PER_CALL, STATISTICS_BUCKETS, Bucket, CallBudget, calls_for
 from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.pacing import QuotaStatus, quota_status, set_aside
 from ghost_tracking.core.points import MetricPoint
@@ -21,14 +21,14 @@ from ghost_tracking.core.wording import counted, printable
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.postgres.quota import QuotaLedger
 from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.settings import Settings, read_settings
 from ghost_tracking.tasks import alerting, metrics
 from ghost_tracking.tasks.body import Label, calling_youtube, calls, results, task_body
 from ghost_tracking.tasks.deployment import ready
-from ghost_tracking.youtube.answer import Answer
+from ghost_tracking.youtube import YouTubeClient
+from ghost_tracking.youtube.results import BatchResult
 
 if TYPE_CHECKING:
     from ghost_tracking.vault.promotion import TrendState
@@ -113,15 +113,15 @@ def track(token: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None
     label(f"{name}: {counted(batch.limit, 'video')}")
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, vault, token["vault"])
-        purse, affordable = reserve(watchlist.quota, batch, settings, by_hand=token["by_hand"])
+        budget, affordable = reserve(watchlist.quota, batch, settings, by_hand=token["by_hand"])
         tracking = Tracking(watchlist, settings)
-        with calling_youtube(watchlist.quota, purse, settings) as youtube:
+        with calling_youtube(watchlist.quota, budget, settings) as youtube:
             if videos is not None:
                 done = tracking.read_now(videos, youtube, vault)
             else:
                 done = tracking.follow(batch, affordable, youtube, vault)
     alerting.tell_of_heat(done.heated, settings)
-    report = _report(name, done) | {"calls": calls(purse)}
+    report = _report(name, done) | {"calls": calls(budget)}
     label(_label(report))
     _raise_failures(done)
     return report
@@ -131,7 +131,7 @@ def track(token: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None
 class Done:
     """What became of a batch. `claimed`: how many videos it had."""
 
-    answer: Answer[Reading]
+    answer: BatchResult[Reading]
     claimed: int
     newly_gone: int = 0
     returned: int = 0
@@ -188,14 +188,14 @@ class Tracking:
         balances, day = ledger.balances(now=self.now), ledger.today(now=self.now)
         return quota_status(self.watchlist.status.queues(), due, balances, self.settings.quota_reserves, day)
 
-    def follow(self, batch: Batch, affordable: int, youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
+    def follow(self, batch: Batch, affordable: int, youtube: YouTubeClient, vault: ParquetVaultHook) -> Done:
         """Claim a batch's videos, as many as are `affordable`, ask for them, stage what YouTube says, reschedule."""
         limit = min(batch.limit, affordable)
         if batch.queue.in_chunks:
             return self._follow_chunks(batch.queue, limit, limit if batch.strict else affordable, youtube, vault)
         return self._follow_rows(batch.queue, limit, youtube, vault)
 
-    def read_now(self, videos: Sequence[str], youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
+    def read_now(self, videos: Sequence[str], youtube: YouTubeClient, vault: ParquetVaultHook) -> Done:
         """Ask for these videos, due or not. Those on the watchlist keep their slots; others get a point only."""
         with self.watchlist.entries.claim_videos(videos, deadline=self._within) as claim:
             entries = {entry.video_id: entry for entry in claim.entries}
@@ -208,7 +208,7 @@ class Tracking:
             claim.reschedule(keeping_slot(entries[each.video_id], each, self._present) for each in outcome.entries)
         return Done(answer, len(videos), outcome.newly_gone, outcome.returned, is_fault=outcome.is_fault)
 
-    def _follow_rows(self, queue: Queue, limit: int, youtube: YouTubeHook, vault: ParquetVaultHook) -> Done:
+    def _follow_rows(self, queue: Queue, limit: int, youtube: YouTubeClient, vault: ParquetVaultHook) -> Done:
         with self.watchlist.entries.claim(queue.tier, limit, deadline=self._within, now=self.now) as claim:
             entries = {entry.video_id: entry for entry in claim.entries}
             answer = youtube.statistics(
@@ -229,7 +229,7 @@ class Tracking:
         return Done(answer, len(entries), outcome.newly_gone, outcome.returned, is_fault=outcome.is_fault)
 
     def _follow_chunks(
-        self, queue: Queue, limit: int, most: int, youtube: YouTubeHook, vault: ParquetVaultHook
+        self, queue: Queue, limit: int, most: int, youtube: YouTubeClient, vault: ParquetVaultHook
     ) -> Done:
         with self.watchlist.roster.claim(queue, limit, deadline=self._within, now=self.now) as claim:
             visits = self._visits(claim.chunks, most, vault)
@@ -250,7 +250,7 @@ class Tracking:
             vault.roster.remember(name, memory)
         return Done(answer, len(wanted), 0, len(outcome.events), sorted(heated), outcome.is_fault)
 
-    def _settle(self, entries: Mapping[str, WatchlistEntry], answer: Answer[Reading]) -> Outcome:
+    def _settle(self, entries: Mapping[str, WatchlistEntry], answer: BatchResult[Reading]) -> Outcome:
         """What becomes of rows; the answer may be about other videos as well."""
         found = {video_id: answer.found[video_id] for video_id in entries if video_id in answer.found}
         missing, malformed = answer.missing & entries.keys(), answer.malformed.keys() & entries.keys()
@@ -266,7 +266,7 @@ class Tracking:
             vault.stage_videos(kept, self.now or self.watchlist.videos.discovery_time())
 
     def _compare(
-        self, visits: Iterable[Visit], answer: Answer[Reading], vault: ParquetVaultHook
+        self, visits: Iterable[Visit], answer: BatchResult[Reading], vault: ParquetVaultHook
     ) -> "tuple[dict[str, datetime], dict[str, TrendState]]":
         """Until when videos are heated that have become hot, and what to remember of each chunk."""
         rule = heat_rule(self.settings)
@@ -300,7 +300,9 @@ class Tracking:
         return self.now or datetime.now(UTC)
 
 
-def _points(answer: Answer[Reading], entries: Mapping[str, WatchlistEntry] = MappingProxyType({})) -> list[MetricPoint]:
+def _points(
+    answer: BatchResult[Reading], entries: Mapping[str, WatchlistEntry] = MappingProxyType({})
+) -> list[MetricPoint]:
     """What was read, as points: where an answer does not tell when a video was published, its row may."""
     points = []
     for video_id, reading in answer.found.items():
@@ -320,7 +322,7 @@ def heat_rule(settings: Settings) -> HeatRule | None:
 
 def reserve(
     ledger: QuotaLedger, batch: Batch, settings: Settings, *, now: datetime | None = None, by_hand: bool = False
-) -> tuple[Purse, int]:
+) -> tuple[CallBudget, int]:
     """Quota for a batch, and how many videos it is enough for.
 
     A tenth more is reserved for calls that have to be made again, with what it takes to find one bad id, and of the
@@ -341,8 +343,8 @@ def reserve(
         firsts = 0 if batch.queue.in_chunks else needed
         wanted = overflow + confirming + (again if overflow else firsts)
         general = ledger.reserve(Bucket.GENERAL, wanted, leave=leave[Bucket.GENERAL], now=now)
-    purse = Purse({Bucket.STATISTICS: statistics, Bucket.GENERAL: general})
-    return purse, min(videos, (statistics + (general if overflow else 0)) * IDS_PER_CALL)
+    budget = CallBudget({Bucket.STATISTICS: statistics, Bucket.GENERAL: general})
+    return budget, min(videos, (statistics + (general if overflow else 0)) * IDS_PER_CALL)
 
 
 def _report(queue: str, done: Done) -> dict[str, Any]:
@@ -360,7 +362,7 @@ def _report(queue: str, done: Done) -> dict[str, Any]:
         "heated": len(done.heated),
         "refused": len(refused),
         "unconfirmed": len(answer.unconfirmed),
-        "left_due": len(answer.unanswered),
+        "left_due": len(answer.pending),
     }
 
 
@@ -376,7 +378,7 @@ def _raise_failures(done: Done) -> None:
     failures = [error for error in answer.failures if not isinstance(error, QuotaExhaustedError)]
     if failures:
         raise TransientError(
-            f"{counted(len(failures), 'call')} failed, {counted(len(answer.unanswered), 'video stays', 'videos stay')} "
+            f"{counted(len(failures), 'call')} failed, {counted(len(answer.pending), 'video stays', 'videos stay')} "
             f"due: {failures[0].message}"
         )
     if done.is_fault:

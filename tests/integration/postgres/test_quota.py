@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from airflow.sdk import Connection
 
-from ghost_tracking.core.budgets import Balance, Bucket, Purse
+from ghost_tracking.core.budgets import Balance, Bucket, CallBudget
 from ghost_tracking.core.pacing import allowance, pacific_day, set_aside
 from ghost_tracking.errors import QuotaExhaustedError
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -36,20 +36,22 @@ def test_a_reservation_gets_what_is_left_and_no_more(hook: WatchlistHook) -> Non
 
 
 def test_what_was_not_sent_goes_back(hook: WatchlistHook) -> None:
-    purse = Purse({Bucket.STATISTICS: hook.quota.reserve(Bucket.STATISTICS, 10)})
+    budget = CallBudget({Bucket.STATISTICS: hook.quota.reserve(Bucket.STATISTICS, 10)})
     for _ in range(4):
-        purse.spend(Bucket.STATISTICS)
-    hook.quota.release(purse)
+        budget.spend(Bucket.STATISTICS)
+    hook.quota.release(budget)
     assert hook.quota.left()[Bucket.STATISTICS] == 96
-    hook.quota.release(purse)  # nothing is given back twice
+    hook.quota.release(budget)  # nothing is given back twice
     assert hook.quota.left()[Bucket.STATISTICS] == 96
 
 
 def test_what_was_sent_after_midnight_counts_for_the_new_day(hook: WatchlistHook, sql: psycopg.Connection) -> None:
-    purse = Purse({Bucket.STATISTICS: hook.quota.reserve(Bucket.STATISTICS, 10, now=SPRING - timedelta(seconds=1))})
+    budget = CallBudget(
+        {Bucket.STATISTICS: hook.quota.reserve(Bucket.STATISTICS, 10, now=SPRING - timedelta(seconds=1))}
+    )
     for _ in range(4):
-        purse.spend(Bucket.STATISTICS)
-    hook.quota.release(purse, now=SPRING)
+        budget.spend(Bucket.STATISTICS)
+    hook.quota.release(budget, now=SPRING)
     assert sql.execute("SELECT spent FROM quota_ledger ORDER BY pacific_day").fetchall() == [(4,), (4,)]
 
 
@@ -58,9 +60,9 @@ def test_what_a_task_sent_after_midnight_that_died_then_is_in_the_ledger_of_the_
     hook: WatchlistHook, refills: int
 ) -> None:
     evening, night = SPRING - timedelta(minutes=40), SPRING + timedelta(minutes=4)
-    purse = Purse(refill=lambda bucket: hook.quota.reserve(bucket, 10, now=evening))
+    budget = CallBudget(refill=lambda bucket: hook.quota.reserve(bucket, 10, now=evening))
     for _ in range(10 * (refills - 1) + 4):
-        purse.spend(Bucket.STATISTICS)
+        budget.spend(Bucket.STATISTICS)
     # the last six are sent after midnight, and nobody settles; no other call of that evening can be among them
     assert hook.quota.balances(now=evening)[Bucket.STATISTICS].spent == 10 * refills
     assert hook.quota.balances(now=night)[Bucket.STATISTICS].spent == 10
@@ -76,9 +78,9 @@ def test_reserving_before_midnight_and_settling_after_it_never_wait_for_each_oth
         with WatchlistHook(connection=ghost_postgres, budgets=BUDGETS | {"statistics": 10_000}) as hook:
             for _ in range(40):
                 calls = hook.quota.reserve(Bucket.STATISTICS, 5, now=SPRING - timedelta(seconds=1))
-                purse = Purse({Bucket.STATISTICS: calls})
-                purse.spend(Bucket.STATISTICS)
-                hook.quota.release(purse, now=SPRING + timedelta(seconds=number % 2) - timedelta(milliseconds=1))
+                budget = CallBudget({Bucket.STATISTICS: calls})
+                budget.spend(Bucket.STATISTICS)
+                hook.quota.release(budget, now=SPRING + timedelta(seconds=number % 2) - timedelta(milliseconds=1))
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(6)))
@@ -105,10 +107,10 @@ def test_together_they_never_get_more_than_the_budget(ghost_postgres: Connection
 def test_a_bucket_that_youtube_calls_empty_stays_empty_until_the_pacific_day_ends(
     hook: WatchlistHook, sql: psycopg.Connection
 ) -> None:
-    purse = Purse({Bucket.SEARCH: hook.quota.reserve(Bucket.SEARCH, 2)})
-    purse.spend(Bucket.SEARCH)
-    purse.empty(Bucket.SEARCH)
-    hook.quota.release(purse)
+    budget = CallBudget({Bucket.SEARCH: hook.quota.reserve(Bucket.SEARCH, 2)})
+    budget.spend(Bucket.SEARCH)
+    budget.empty(Bucket.SEARCH)
+    hook.quota.release(budget)
     assert hook.quota.left()["search"] == 0
     assert hook.quota.reserve(Bucket.SEARCH, 1) == 0
     sql.execute("UPDATE quota_ledger SET pacific_day = pacific_day - 1")
@@ -121,17 +123,17 @@ def test_a_bucket_that_was_called_empty_is_tried_again_with_one_call(
     hook.quota.reserve(Bucket.GENERAL, 0)
     sql.execute("UPDATE quota_ledger SET exhausted_at = now() - INTERVAL '16 minutes'")
     assert hook.quota.left()["general"] == 1
-    purse = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
-    purse.spend(Bucket.GENERAL)
-    hook.quota.release(purse)  # it was answered
+    budget = CallBudget({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
+    budget.spend(Bucket.GENERAL)
+    hook.quota.release(budget)  # it was answered
     assert hook.quota.left()["general"] == 49
 
 
 def test_a_bucket_that_empties_before_midnight_is_full_after_it(hook: WatchlistHook) -> None:
-    purse = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10, now=SPRING - timedelta(seconds=1))})
-    purse.spend(Bucket.GENERAL)
-    purse.empty(Bucket.GENERAL)
-    hook.quota.release(purse, now=SPRING)
+    budget = CallBudget({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10, now=SPRING - timedelta(seconds=1))})
+    budget.spend(Bucket.GENERAL)
+    budget.empty(Bucket.GENERAL)
+    hook.quota.release(budget, now=SPRING)
     assert hook.quota.left(now=SPRING)["general"] == 49  # the one call that may have been sent after midnight
 
 
@@ -154,30 +156,30 @@ def test_one_that_settles_late_does_not_take_back_what_another_was_told_meanwhil
     def exhausted() -> bool:
         return hook.quota.balances()[Bucket.GENERAL].is_exhausted
 
-    early = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
+    early = CallBudget({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
     early.spend(Bucket.GENERAL)
     with WatchlistHook(connection=ghost_postgres, budgets=BUDGETS) as another:
-        purse = Purse({Bucket.GENERAL: another.quota.reserve(Bucket.GENERAL, 10)})
-        purse.spend(Bucket.GENERAL)
-        purse.empty(Bucket.GENERAL)
-        another.quota.release(purse)
+        budget = CallBudget({Bucket.GENERAL: another.quota.reserve(Bucket.GENERAL, 10)})
+        budget.spend(Bucket.GENERAL)
+        budget.empty(Bucket.GENERAL)
+        another.quota.release(budget)
     assert exhausted()
     hook.quota.release(early)  # it was answered, but before
     assert exhausted()
     sql.execute("UPDATE quota_ledger SET exhausted_at = now() - INTERVAL '16 minutes'")
-    late = Purse({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
+    late = CallBudget({Bucket.GENERAL: hook.quota.reserve(Bucket.GENERAL, 10)})
     late.spend(Bucket.GENERAL)
     hook.quota.release(late)
     assert not exhausted()
 
 
-def test_a_purse_refills_until_the_ledger_has_no_more(hook: WatchlistHook) -> None:
-    purse = Purse(refill=lambda bucket: hook.quota.reserve(bucket, 2))
+def test_a_budget_refills_until_the_ledger_has_no_more(hook: WatchlistHook) -> None:
+    budget = CallBudget(refill=lambda bucket: hook.quota.reserve(bucket, 2))
     for _ in range(5):
-        purse.spend(Bucket.SEARCH)
+        budget.spend(Bucket.SEARCH)
     with pytest.raises(QuotaExhaustedError, match="search"):
-        purse.spend(Bucket.SEARCH)
-    assert purse.spent[Bucket.SEARCH] == 5
+        budget.spend(Bucket.SEARCH)
+    assert budget.spent[Bucket.SEARCH] == 5
 
 
 def test_a_bucket_that_was_called_empty_is_tried_by_those_too_who_leave_it_to_others(
@@ -206,14 +208,16 @@ def test_what_is_sent_around_midnight_or_a_change_of_clocks_is_in_the_ledger_of_
     with WatchlistHook(connection=ghost_postgres, budgets=BUDGETS | {"statistics": 10_000}) as hook:
         for _ in range(40):
             ledger, clock = QuotaLedger(hook.database, {"statistics": 10_000}), [moment - timedelta(seconds=30)]
-            purse = Purse(refill=lambda bucket, ledger=ledger, clock=clock: ledger.reserve(bucket, 5, now=clock[0]))
+            budget = CallBudget(
+                refill=lambda bucket, ledger=ledger, clock=clock: ledger.reserve(bucket, 5, now=clock[0])
+            )
             for _ in range(dice.randrange(25)):
                 clock[0] += timedelta(seconds=dice.randrange(5))
-                purse.spend(Bucket.STATISTICS)
+                budget.spend(Bucket.STATISTICS)
                 clock[0] += timedelta(seconds=dice.randrange(2))
                 assert count.spend(YouTubesBucket.STATISTICS, clock[0])
             crossing += clock[0] >= moment
-            ledger.release(purse, now=clock[0] + timedelta(seconds=dice.randrange(3)))
+            ledger.release(budget, now=clock[0] + timedelta(seconds=dice.randrange(3)))
         spent = {day: hook.quota.balances(now=day)[Bucket.STATISTICS].spent for day in (moment - DAY / 24, moment)}
     used = {day: count.used(YouTubesBucket.STATISTICS, day) for day in spent}
     assert crossing > 5
@@ -230,10 +234,10 @@ def test_a_simulator_passes_the_time_in(hook: WatchlistHook) -> None:
     assert ledger.balances(now=now)[Bucket.GENERAL] == Balance(50, 20)
     assert ledger.balances(now=SPRING)[Bucket.GENERAL] == Balance(50, 20)  # they may be sent then
     assert ledger.left() == BUDGETS
-    purse = Purse({Bucket.GENERAL: 20})
-    purse.spend(Bucket.GENERAL)
-    purse.empty(Bucket.GENERAL)
-    ledger.release(purse, now=now)
+    budget = CallBudget({Bucket.GENERAL: 20})
+    budget.spend(Bucket.GENERAL)
+    budget.empty(Bucket.GENERAL)
+    ledger.release(budget, now=now)
     assert ledger.balances(now=now)[Bucket.GENERAL] == Balance(50, 20, is_exhausted=True, is_refused=True)
     assert ledger.balances(now=SPRING)[Bucket.GENERAL] == Balance(50)
     assert ledger.reserve(Bucket.GENERAL, 20, now=SPRING + timedelta(minutes=1)) == 20

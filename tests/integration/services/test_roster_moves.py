@@ -15,7 +15,7 @@ from answering import Said, answering
 from connections import tracked_by_tier, youtube_at
 from ghost_tracking.core.batches import Batch
 from ghost_tracking.core.budgets import Bucket as CallBucket
-from ghost_tracking.core.budgets import Purse
+from ghost_tracking.core.budgets import CallBudget
 from ghost_tracking.core.roster import CHUNK_SIZE, SETTLED_AFTER, hour_of_week
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier, next_slot
@@ -366,7 +366,7 @@ def test_what_no_quota_is_left_to_confirm_stops_no_chunk(
 ) -> None:
     alive, lost = some_alive(server, 60), random_ids(3)
     shelve_a_week_old(watchlist, vault, [*alive, *lost], now)
-    youtube = YouTubeHook(connection=youtube_at(server), purse=Purse({CallBucket.STATISTICS: 9}))
+    youtube = YouTubeHook(connection=youtube_at(server), budget=CallBudget({CallBucket.STATISTICS: 9}))
     done = visits(watchlist, vault, youtube, now)
     assert (set(done.answer.found), done.answer.unconfirmed) == (set(alive), set(lost))
     assert sorted(members(watchlist, vault)) == sorted([*alive, *lost])
@@ -379,12 +379,12 @@ def test_a_chunk_whose_calls_failed_is_put_off_for_minutes_and_one_without_quota
 ) -> None:
     alive = some_alive(server, 120)
     shelve_a_week_old(watchlist, vault, alive, now)
-    poor = YouTubeHook(connection=youtube_at(server), purse=Purse())
-    assert visits(watchlist, vault, poor, now).answer.unanswered == set(alive)
+    poor = YouTubeHook(connection=youtube_at(server), budget=CallBudget())
+    assert visits(watchlist, vault, poor, now).answer.pending == set(alive)
     (before,) = watchlist.roster.all()
     assert before.deferred_until is None
     server.simulator.faults.add("http_error", status=503)
-    assert visits(watchlist, vault, youtube, now).answer.unanswered == set(alive)
+    assert visits(watchlist, vault, youtube, now).answer.pending == set(alive)
     server.simulator.faults.clear()
     (chunk,) = watchlist.roster.all()
     assert (chunk.next_track_at, chunk.cursor) == (before.next_track_at, 0)

@@ -39,11 +39,11 @@ def spend(watchlist: WatchlistHook, now: datetime, *, by_hand: bool = False) -> 
     calls = 0
     for batch in batches:
         assert batch.strict
-        purse, affordable = reserve(watchlist.quota, batch, SCARCE, now=now, by_hand=by_hand)
+        budget, affordable = reserve(watchlist.quota, batch, SCARCE, now=now, by_hand=by_hand)
         for _ in range(-(-min(batch.limit, affordable) // 50)):
-            purse.spend(Bucket.STATISTICS if purse.holds(Bucket.STATISTICS) else Bucket.GENERAL)
+            budget.spend(Bucket.STATISTICS if budget.holds(Bucket.STATISTICS) else Bucket.GENERAL)
             calls += 1
-        watchlist.quota.release(purse, now=now)
+        watchlist.quota.release(budget, now=now)
     return calls
 
 
@@ -92,6 +92,6 @@ def test_a_connection_that_breaks_between_two_buckets_leaves_nothing_reserved(
         bucket: balance.spent for bucket, balance in watchlist.quota.balances(now=MIDNIGHT).items()
     } == dict.fromkeys(Bucket, 0)
     monkeypatch.setattr(QuotaLedger, "reserve", real)
-    purse, affordable = reserve(watchlist.quota, batch, SCARCE, now=MIDNIGHT)
+    budget, affordable = reserve(watchlist.quota, batch, SCARCE, now=MIDNIGHT)
     assert affordable > 0
-    watchlist.quota.release(purse, now=MIDNIGHT)
+    watchlist.quota.release(budget, now=MIDNIGHT)

@@ -14,7 +14,7 @@ from airflow.sdk import Connection
 
 from answering import Said, answering, items, refusal
 from connections import CANARY, youtube_at
-from ghost_tracking.core.budgets import Bucket, Purse
+from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.core.videos import Page, Reading
 from ghost_tracking.errors import (
     CallRejectedError,
@@ -29,7 +29,10 @@ from ghost_tracking.errors import (
     YouTubeKeyError,
 )
 from ghost_tracking.hooks.youtube import YouTubeHook
-from ghost_tracking.youtube.answer import Answer
+from ghost_tracking.youtube import ApiCalls, BatchResult, Endpoint
+from ghost_tracking.youtube.batching import Batching
+from ghost_tracking.youtube.rounds import Round
+from ghost_tracking.youtube.transport import Transport
 from youtube_simulator import SimulatorServer
 
 STATS, LIST = "videos.batchGetStats", "videos.list"
@@ -59,7 +62,7 @@ def test_counts_are_what_was_served_stamped_with_the_whole_second(
     assert not (answer.missing)
     assert not (answer.malformed)
     assert not (answer.unconfirmed)
-    assert not (answer.unanswered)
+    assert not (answer.pending)
     assert not (answer.failures)
     served = {reading.video_id: reading for reading in server.simulator.journal.readings()}
     for video_id, reading in answer.found.items():
@@ -108,11 +111,11 @@ def test_what_is_known_to_be_gone_costs_no_second_call(
 
 
 def test_the_overflow_goes_to_videos_list(server: SimulatorServer, ids: list[str]) -> None:
-    purse = Purse({Bucket.STATISTICS: 1, Bucket.GENERAL: 5})
-    youtube = YouTubeHook(connection=youtube_at(server), purse=purse, threads=1)
+    budget = CallBudget({Bucket.STATISTICS: 1, Bucket.GENERAL: 5})
+    youtube = YouTubeHook(connection=youtube_at(server), budget=budget, threads=1)
     assert set(youtube.statistics(ids).found) == set(ids)
     assert calls(server) == {STATS: 1, LIST: 2}
-    assert purse.left == {Bucket.GENERAL: 3}
+    assert budget.left == {Bucket.GENERAL: 3}
     youtube.close()
 
 
@@ -120,21 +123,21 @@ def test_a_bucket_that_empties_in_the_middle_leaves_the_rest_unanswered(
     server: SimulatorServer, ids: list[str]
 ) -> None:
     server.simulator.faults.add("bucket_empties", endpoint=STATS, skip=1)
-    purse = Purse({Bucket.STATISTICS: 10})
-    youtube = YouTubeHook(connection=youtube_at(server), purse=purse, threads=1)
+    budget = CallBudget({Bucket.STATISTICS: 10})
+    youtube = YouTubeHook(connection=youtube_at(server), budget=budget, threads=1)
     answer = youtube.statistics(ids)
     assert len(answer.found) == 50
-    assert len(answer.unanswered) == 70
+    assert len(answer.pending) == 70
     assert all(isinstance(failure, QuotaExhaustedError) for failure in answer.failures)
-    assert purse.exhausted == {Bucket.STATISTICS}
+    assert budget.exhausted == {Bucket.STATISTICS}
     assert calls(server)[STATS] == 2  # no retries: the first refusal settles it
     youtube.close()
 
 
-def test_an_empty_purse_sends_nothing(server: SimulatorServer, ids: list[str]) -> None:
-    youtube = YouTubeHook(connection=youtube_at(server), purse=Purse())
+def test_an_empty_budget_sends_nothing(server: SimulatorServer, ids: list[str]) -> None:
+    youtube = YouTubeHook(connection=youtube_at(server), budget=CallBudget())
     answer = youtube.statistics(ids)
-    assert answer.unanswered == set(ids)
+    assert answer.pending == set(ids)
     assert calls(server) == {}
     youtube.close()
 
@@ -159,11 +162,11 @@ def test_what_fails_in_passing_is_asked_again_and_paid_again(
     server: SimulatorServer, ids: list[str], fault: dict
 ) -> None:
     server.simulator.faults.add(**fault, endpoint=STATS, count=1)
-    purse = Purse({Bucket.STATISTICS: 10, Bucket.GENERAL: 10})
-    youtube = YouTubeHook(connection=youtube_at(server), purse=purse, threads=1, timeout=5)
+    budget = CallBudget({Bucket.STATISTICS: 10, Bucket.GENERAL: 10})
+    youtube = YouTubeHook(connection=youtube_at(server), budget=budget, threads=1, timeout=5)
     answer = youtube.statistics(ids[:50])
     assert set(answer.found) == set(ids[:50])
-    assert purse.spent[Bucket.STATISTICS] == calls(server)[STATS] == 2
+    assert budget.spent[Bucket.STATISTICS] == calls(server)[STATS] == 2
     youtube.close()
 
 
@@ -173,7 +176,7 @@ def test_what_goes_on_failing_is_reported_and_stops_no_other_call(
     server.simulator.faults.add("rate_limited", video_id=ids[0], retry_after=0.1)
     answer = youtube.statistics(ids)
     assert len(answer.found) == 70
-    assert answer.unanswered == answer.failed == set(ids[:50])
+    assert answer.pending == answer.failed == set(ids[:50])
     assert isinstance(answer.failures[0], RateLimitedError)
 
 
@@ -225,7 +228,7 @@ def test_an_outage_costs_a_few_calls(server: SimulatorServer, threads: int) -> N
     server.simulator.faults.add("http_error", status=503)
     youtube = YouTubeHook(connection=youtube_at(server), threads=threads)
     answer = youtube.statistics(ids)
-    assert answer.unanswered == set(ids)
+    assert answer.pending == set(ids)
     assert 50 <= len(answer.failed) <= 400
     assert not answer.faulty
     assert answer.failures
@@ -239,7 +242,7 @@ def test_an_outage_that_begins_in_the_middle_of_a_round_blames_no_id(server: Sim
     youtube = YouTubeHook(connection=youtube_at(server), threads=2)
     answer = youtube.statistics(ids)
     assert len(answer.found) == 250
-    assert answer.unanswered == answer.failed == set(ids) - set(answer.found)
+    assert answer.pending == answer.failed == set(ids) - set(answer.found)
     assert not answer.faulty
     assert calls(server)[STATS] <= 70
     youtube.close()
@@ -291,13 +294,13 @@ BATCH_REFUSED = {
 def test_videos_list_serves_where_batch_get_stats_is_refused(said: Said) -> None:
     ids = [f"video{number:06d}" for number in range(500)]
     with answering(lambda endpoint, ids: said if endpoint == "videos:batchGetStats" else items(ids)) as server:
-        purse = Purse({Bucket.STATISTICS: 20, Bucket.GENERAL: 20})
-        youtube = YouTubeHook(connection=server.connection, purse=purse, threads=2)
+        budget = CallBudget({Bucket.STATISTICS: 20, Bucket.GENERAL: 20})
+        youtube = YouTubeHook(connection=server.connection, budget=budget, threads=2)
         answer = youtube.statistics(ids)
         assert set(answer.found) == set(ids)
         assert not answer.failures
-        assert list(purse.refused) == [Bucket.STATISTICS]
-        assert "batchGetStats" in purse.refused[Bucket.STATISTICS]
+        assert list(budget.refused) == [Bucket.STATISTICS]
+        assert "batchGetStats" in budget.refused[Bucket.STATISTICS]
         assert server.count("videos:batchGetStats") <= 4
         assert server.count("videos") == 10
         youtube.close()
@@ -305,10 +308,10 @@ def test_videos_list_serves_where_batch_get_stats_is_refused(said: Said) -> None
 
 def test_one_refusal_of_batch_get_stats_may_be_a_slip() -> None:
     with answering(lambda _, ids: items(ids) if len(server.calls) > 1 else BATCH_REFUSED["404"]) as server:
-        purse = Purse({Bucket.STATISTICS: 20, Bucket.GENERAL: 20})
-        youtube = YouTubeHook(connection=server.connection, purse=purse)
+        budget = CallBudget({Bucket.STATISTICS: 20, Bucket.GENERAL: 20})
+        youtube = YouTubeHook(connection=server.connection, budget=budget)
         assert youtube.statistics(["aaaaaaaaaaA"]).found
-        assert not purse.refused
+        assert not budget.refused
         youtube.close()
 
 
@@ -350,7 +353,7 @@ def test_first_readings_bring_publish_time_and_metadata(
 
 
 def test_without_general_quota_first_readings_are_counts_only(server: SimulatorServer, ids: list[str]) -> None:
-    youtube = YouTubeHook(connection=youtube_at(server), purse=Purse({Bucket.STATISTICS: 5}))
+    youtube = YouTubeHook(connection=youtube_at(server), budget=CallBudget({Bucket.STATISTICS: 5}))
     answer = youtube.statistics(ids[:10], unknown=ids[:10])
     assert set(answer.found) == set(ids[:10])
     assert calls(server) == {STATS: 1}
@@ -359,10 +362,10 @@ def test_without_general_quota_first_readings_are_counts_only(server: SimulatorS
 
 def test_what_no_quota_is_left_to_confirm_is_unconfirmed(server: SimulatorServer, ids: list[str]) -> None:
     server.simulator.world.delete(ids[:3])
-    youtube = YouTubeHook(connection=youtube_at(server), purse=Purse({Bucket.STATISTICS: 5}))
+    youtube = YouTubeHook(connection=youtube_at(server), budget=CallBudget({Bucket.STATISTICS: 5}))
     answer = youtube.statistics(ids[:10])
     assert answer.unconfirmed == set(ids[:3])
-    assert not answer.missing | answer.unanswered
+    assert not answer.missing | answer.pending
     youtube.close()
 
 
@@ -379,7 +382,7 @@ def test_a_server_that_never_answers_is_given_up_at_the_deadline(server: Simulat
     started = time.monotonic()
     answer = youtube.statistics(ids, within=timedelta(seconds=1.5))
     assert time.monotonic() - started < 10
-    assert answer.unanswered == set(ids[:50])
+    assert answer.pending == set(ids[:50])
     assert len(answer.found) == 70
     server.simulator.faults.clear()
     assert len(youtube.statistics(ids).found) == 120  # and the hook works on
@@ -390,13 +393,13 @@ def test_nothing_is_sent_and_nothing_paid_once_the_time_is_over(
     server: SimulatorServer, ids: list[str], pauses: None
 ) -> None:
     server.simulator.faults.add("http_error", status=503)
-    purse = Purse({Bucket.STATISTICS: 50, Bucket.GENERAL: 50})
-    youtube = YouTubeHook(connection=youtube_at(server), purse=purse, threads=3)
+    budget = CallBudget({Bucket.STATISTICS: 50, Bucket.GENERAL: 50})
+    youtube = YouTubeHook(connection=youtube_at(server), budget=budget, threads=3)
     answer = youtube.statistics(ids, within=timedelta(seconds=1))
-    assert answer.unanswered == set(ids)
-    spent = sum(purse.spent.values())
+    assert answer.pending == set(ids)
+    spent = sum(budget.spent.values())
     time.sleep(3)
-    assert sum(purse.spent.values()) == spent == sum(calls(server).values())
+    assert sum(budget.spent.values()) == spent == sum(calls(server).values())
     assert not [each for each in threading.enumerate() if each.name.startswith("youtube_")]
     youtube.close()
 
@@ -486,9 +489,7 @@ def test_the_key_appears_in_no_error_and_no_log(
 
 
 def test_a_redirect_takes_the_key_nowhere(server: SimulatorServer) -> None:
-    from ghost_tracking.youtube.calls import _Http
-
-    assert _Http("key", 1).follow_redirects is False
+    assert Transport("key", 1).follow_redirects is False
 
 
 def test_metadata_comes_with_the_first_reading(youtube: YouTubeHook, server: SimulatorServer, ids: list[str]) -> None:
@@ -579,11 +580,11 @@ def test_the_search_bucket_ends_with_an_answer_of_its_own(server: SimulatorServe
     from youtube_simulator import Bucket as SimulatedBucket
 
     server.simulator.quota.set_limit(SimulatedBucket.SEARCH, 0)
-    purse = Purse({Bucket.SEARCH: 5})
-    youtube = YouTubeHook(connection=youtube_at(server), purse=purse)
+    budget = CallBudget({Bucket.SEARCH: 5})
+    youtube = YouTubeHook(connection=youtube_at(server), budget=budget)
     with pytest.raises(QuotaExhaustedError, match="search"):
         youtube.search(*window)
-    assert purse.spent[Bucket.SEARCH] == 1
+    assert budget.spent[Bucket.SEARCH] == 1
     youtube.close()
 
 
@@ -609,15 +610,15 @@ def test_a_mistake_of_ours_is_not_taken_for_a_bad_id(
 
 
 def test_a_call_that_we_put_wrongly_is_not_cut_in_halves(server: SimulatorServer, ids: list[str]) -> None:
-    youtube = YouTubeHook(connection=youtube_at(server), threads=1)
+    batching = Batching(ApiCalls(YouTubeHook(connection=youtube_at(server)).endpoint), threads=1)
     sent: list[int] = []
 
-    def reject(chunk: Sequence[str]) -> Answer[Reading]:
+    def reject(_: Round, chunk: Sequence[str]) -> BatchResult[Reading]:
         sent.append(len(chunk))
         raise CallRejectedError("no", reasons=frozenset({"invalidfilters", "invalid_argument"}))
 
     with pytest.raises(CallRejectedError):
-        youtube._youtube.ask_all((reject, ids))
+        batching.fetch_batches(Round(), (reject, ids))
     assert sent == [50]
 
 
@@ -721,7 +722,7 @@ def test_metadata_that_trickles_in_is_given_up(server: SimulatorServer, ids: lis
     with trickling() as connection:
         youtube = YouTubeHook(connection=connection, timeout=0.3)
         answers = [youtube.metadata(ids[:50]), youtube.statistics(ids[:50])]
-        assert [answer.unanswered for answer in answers] == [set(ids[:50])] * 2
+        assert [answer.pending for answer in answers] == [set(ids[:50])] * 2
         youtube.close()
 
 
@@ -754,11 +755,11 @@ def test_a_missing_connection_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_the_endpoint_of_a_connection(fields: dict, url: str | None) -> None:
     connection = Connection(conn_id="youtube_default", conn_type="youtube", password="k", **fields)
-    assert YouTubeHook(connection=connection)._youtube.endpoint == (url, "k", False)
+    assert YouTubeHook(connection=connection).endpoint() == Endpoint("k", url, key_in_query=False)
 
 
 def test_a_connection_that_is_refused_is_an_error_in_passing() -> None:
     nowhere = Connection(conn_id="youtube_default", conn_type="youtube", password="k", host="http://127.0.0.1:1/")
     answer = YouTubeHook(connection=nowhere).statistics(["a"], within=timedelta(seconds=2))
-    assert answer.unanswered == {"a"}
+    assert answer.pending == {"a"}
     assert isinstance(answer.failures[0], TransientError)

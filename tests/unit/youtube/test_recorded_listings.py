@@ -6,7 +6,7 @@ import pytest
 
 from connections import recorded
 from ghost_tracking.core.video_ids import is_channel_id, is_video_id, uploads_playlist
-from ghost_tracking.youtube.answer import found_in_playlist, found_in_search, items_of, part_of
+from ghost_tracking.youtube.results import found_in_playlist, found_in_search, items_of, part_of
 
 
 def body(name: str) -> dict:

@@ -23,11 +23,11 @@ from s3fs import S3FileSystem
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import ConfigurationError, FileChangedError, VaultMismatchError
+from ghost_tracking.hooks import buckets
 from ghost_tracking.hooks.buckets import bucket_storage
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.storage import LocalStorage, Storage, Version
-from ghost_tracking.vault.storage import object_store as objects_module
 from ghost_tracking.vault.storage.bucket import ANY
 from ghost_tracking.vault.storage.object_store import ObjectStorage
 from ghost_tracking.vault.storage.s3 import S3Bucket
@@ -393,7 +393,7 @@ def test_what_is_missing_is_named(s3: S3Server, s3_root: ObjectStoragePath) -> N
 def test_a_package_that_is_missing_is_named(s3_root: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="apache-airflow-providers-google on every worker"):
         ParquetVaultHook(root="gs://bucket/x").stage(points("a"))  # it is not among ours
-    monkeypatch.setattr(objects_module, "has_fs", lambda _: False)
+    monkeypatch.setattr(buckets, "has_fs", lambda _: False)
     with pytest.raises(ConfigurationError, match=r"apache-airflow-providers-amazon\[s3fs\] on every worker"):
         ParquetVaultHook(root=s3_root).stage(points("a"))
 

@@ -13,20 +13,19 @@ from ghost_tracking.errors import TransientError, YouTubeFaultError
 
 Item = TypeVar("Item", Reading, Video)
 
-
 log = logging.getLogger(__name__)
 
 
 @dataclass
-class Answer(Generic[Item]):
+class BatchResult(Generic[Item]):
     """What YouTube said of the videos it was asked for; each is in exactly one of the first six.
 
     found: by id. missing: ids that `videos.list` does not know (gone, private or never there). malformed: ids whose
     item could not be read, with the reason. faulty: ids that make a call fail even alone while others succeed, with the
     reason. unconfirmed: ids that only `batchGetStats` did not return and that no quota was left to ask for again.
-    unanswered: ids whose call failed or was not sent.
+    pending: ids whose call failed or was not sent.
 
-    `failed` are those of the unanswered whose call was sent. `failures` tells why calls failed, a reason for each call.
+    `failed` are those of the pending whose call was sent. `failures` tells why calls failed, a reason for each call.
     `videos` has the metadata of those found that were asked for it as well.
     """
 
@@ -35,35 +34,35 @@ class Answer(Generic[Item]):
     malformed: dict[str, str] = field(default_factory=dict)
     faulty: dict[str, str] = field(default_factory=dict)
     unconfirmed: set[str] = field(default_factory=set)
-    unanswered: set[str] = field(default_factory=set)
+    pending: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
     failures: list[TransientError] = field(default_factory=list)
     videos: dict[str, Video] = field(default_factory=dict)
 
-    def add(self, other: "Answer[Item]") -> None:
+    def add(self, other: "BatchResult[Item]") -> None:
         """Take in what another call answered."""
         self.found |= other.found
         self.missing |= other.missing
         self.malformed |= other.malformed
         self.faulty |= other.faulty
         self.unconfirmed |= other.unconfirmed
-        self.unanswered |= other.unanswered
+        self.pending |= other.pending
         self.failed |= other.failed
         self.failures += other.failures
         self.videos |= other.videos
 
     @classmethod
-    def without(cls, ids: Iterable[str], error: TransientError, *, sent: bool = True) -> "Answer[Item]":
+    def without(cls, ids: Iterable[str], error: TransientError, *, sent: bool = True) -> "BatchResult[Item]":
         """None of these ids was answered, and why."""
-        return cls(unanswered=set(ids), failed=set(ids) if sent else set(), failures=[error])
+        return cls(pending=set(ids), failed=set(ids) if sent else set(), failures=[error])
 
 
-def read_answer(
+def read_result(
     body: dict[str, Any], ids: Sequence[str], read_item: Callable[[dict[str, Any], datetime, list[str]], Item]
-) -> Answer[Item]:
+) -> BatchResult[Item]:
     """The items of one answer. An id that was not asked for means that the answer belongs to somebody else."""
     observed_at = datetime.now(UTC).replace(microsecond=0)
-    answer: Answer[Item] = Answer()
+    result: BatchResult[Item] = BatchResult()
     asked, odd = set(ids), list[str]()
     for item in items_of(body):
         video_id = item_id(item)
@@ -72,14 +71,14 @@ def read_answer(
         if video_id not in asked:
             raise YouTubeFaultError("YouTube answered with a video that was not asked for")
         try:
-            answer.found[video_id] = read_item(item, observed_at, odd)
+            result.found[video_id] = read_item(item, observed_at, odd)
         except (TypeError, ValueError, ArithmeticError) as problem:  # an oddness that nobody thought of costs itself
-            answer.malformed[video_id] = printable(f"its item cannot be read: {problem}")
-    answer.missing = asked - answer.found.keys() - answer.malformed.keys()
+            result.malformed[video_id] = printable(f"its item cannot be read: {problem}")
+    result.missing = asked - result.found.keys() - result.malformed.keys()
     if odd:
         counts = ", ".join(f"{name} {number} times" for name, number in sorted(Counter(odd).items()))
         log.warning("YouTube's answer has values that cannot be, taken as not known: %s", counts)
-    return answer
+    return result
 
 
 def items_of(body: dict[str, Any]) -> list[dict[str, Any]]:
