@@ -29,7 +29,7 @@ from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import GhostTrackingError, ProjectRefusedError, TransientError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.youtube import YouTubeHook
-from ghost_tracking.youtube.calls import MOST_BYTES
+from ghost_tracking.youtube.transport import MOST_BYTES
 
 TEN = datetime(2026, 1, 15, 10, tzinfo=UTC)
 VIDEO, OTHER = "f6x1WVSR-4U", "9LfmrkyP81M"
