@@ -15,9 +15,10 @@ from ghost_tracking.core.tiers import Queue
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services.ingestion import bring_in
+from ghost_tracking.services.planning import plan_batches, reserve
 from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.services.tracking import Tracking
 from ghost_tracking.settings import Settings
-from ghost_tracking.tasks.tracker import Tracking, reserve
 from simulation.database import Clock
 from simulation.world import World
 from simulation.youtube import PACIFIC, YouTube
@@ -216,7 +217,7 @@ class Simulation:
     def _track(self, now: datetime) -> None:
         """A run of the tracker: plan, a task for each batch, publish."""
         tracking = Tracking(self.watchlist, self.settings, now)
-        batches, _ = tracking.share()
+        batches, _ = plan_batches(self.watchlist, self.settings, now=now)
         for batch in batches:
             budget, affordable = reserve(self.watchlist.quota, batch, self.settings, now=now)
             done = tracking.follow(batch, affordable, self.youtube.hook(budget), self.vault)

@@ -28,7 +28,7 @@ from ghost_tracking.settings import (
     YOUTUBE_CONNECTION,
     Settings,
 )
-from ghost_tracking.tasks.telling import notifiers
+from ghost_tracking.tasks.notifications import notifiers
 from local_stack.stack import NO_KEY
 
 pytestmark = pytest.mark.docs

@@ -31,7 +31,7 @@ from ghost_tracking.postgres import lease, quota
 from ghost_tracking.postgres import roster as roster_hook
 from ghost_tracking.postgres.database import Database
 from ghost_tracking.postgres.quota import QuotaLedger
-from ghost_tracking.services import roster_moves
+from ghost_tracking.services import planning, roster_moves
 from ghost_tracking.settings import Settings, read_settings
 from ghost_tracking.tasks import janitor, publishing, tracker
 from ghost_tracking.vault.roster_files import ChunkFiles
@@ -164,7 +164,7 @@ def _keeping(diary: Diary) -> None:
 def enter(where: Where, at: int | str | None, sent: str) -> Steps:
     """Become one of a test's processes."""
     os.environ.update(where["environment"])
-    roster_core.CHUNK_SIZE = roster_hook.CHUNK_SIZE = tracker.CHUNK_SIZE = where["chunk_size"]  # type: ignore[misc]
+    roster_core.CHUNK_SIZE = roster_hook.CHUNK_SIZE = planning.CHUNK_SIZE = where["chunk_size"]  # type: ignore[misc]
     roster_core.THIN = where["chunk_size"] // 2  # type: ignore[misc]
     roster_core.MOST_PASSED_OVER = where["chunk_size"] // 5  # type: ignore[misc]
     idle, deadline = where["idle_seconds"], where["batch_seconds"]

@@ -48,7 +48,7 @@ def root_of(vault: ParquetVaultHook) -> Path:
     "name", ["lists/mine.csv", "lists/deep/mine.csv", "{root}/lists/mine.csv", "file://{root}/lists/mine.csv"]
 )
 def test_lists_in_the_vaults_folder_are_read(vault: ParquetVaultHook, name: str) -> None:
-    assert ": 1 video, 1 of them new" in submit({"list_file": name.format(root=root_of(vault))}, vault)
+    assert ": 1 video, 1 of them new" in submit({"list_file": name.format(root=root_of(vault))}, vault, vault.open_list)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_no_other_file_is_read_and_nothing_of_it_is_said(
 ) -> None:
     form = {"list_file": name.format(root=root_of(vault)), "list_column": column}
     with pytest.raises(BadInputError) as caught:
-        submit(form, vault)
+        submit(form, vault, vault.open_list)
     assert caught.value.message.startswith("list_file ")
     assert "\n" not in caught.value.message
     assert SECRET not in caught.value.message + caplog.text

@@ -10,7 +10,7 @@ from airflow.sdk import BaseNotifier
 
 from ghost_tracking.core.alerts import Alert, Kind
 from ghost_tracking.settings import NOTIFIERS_ENVIRONMENT
-from ghost_tracking.tasks.telling import notifiers, tell
+from ghost_tracking.tasks.notifications import notifiers, send
 
 ALERT = Alert(Kind.HEAT, "something grows")
 NAMES: list[Any] = [
@@ -47,7 +47,7 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 def say(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     entry = {"notifier": f"{__name__}.Postcard", "arguments": {"text": text}}
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", json.dumps([entry]))
-    tell([ALERT])
+    send([ALERT])
 
 
 def test_the_alerts_own_words_are_all_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,8 +93,8 @@ def test_nothing_is_imported_that_is_not_allowed(
     for name in NAMES:
         monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", json.dumps([{"notifier": name}]))
         caplog.clear()
-        tell([ALERT])
-        assert "Nobody is told: Airflow Variable 'ghost_notifiers', entry 1: " in caplog.text
+        send([ALERT])
+        assert "No alert is sent: Airflow Variable 'ghost_notifiers', entry 1: " in caplog.text
     assert not (tmp_path / "sprung").exists()
     assert {"ghost_trap", "antigravity"}.isdisjoint(sys.modules)
 

@@ -25,7 +25,7 @@ print(len(names))
 """
 
 
-@pytest.mark.parametrize("package", ["core", "youtube"])
+@pytest.mark.parametrize("package", ["core", "youtube", "services"])
 def test_every_module_is_imported_without_airflow(package: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", IMPORT_ALL, f"ghost_tracking.{package}"],

@@ -24,9 +24,9 @@ from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services.deployment import adopt
+from ghost_tracking.services.quota_status import read_quota_status
 from ghost_tracking.settings import POSTGRES_CONNECTION, SETTINGS_VARIABLE, Settings, read_settings
-from ghost_tracking.tasks.deployment import adopt
-from ghost_tracking.tasks.tracker import Tracking
 from ghost_tracking.vault import Vault
 
 log = logging.getLogger(__name__)
@@ -213,7 +213,7 @@ def _read(watchlist: WatchlistHook, settings: Settings) -> Status:
     """Ask the database, in one transaction that changes nothing."""
     with _in_one_line(watchlist), watchlist.transaction():
         due = {queue: sum(counts) for queue, counts in watchlist.status.due().items()}
-        quota = Tracking(watchlist, settings).quota(due)
+        quota = read_quota_status(watchlist, settings, due=due)
         return Status(quota, watchlist.status.database_bytes(), watchlist.status.backlog())
 
 

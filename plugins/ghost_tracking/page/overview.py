@@ -9,7 +9,7 @@ from typing import Final
 from ghost_tracking.core import sync
 from ghost_tracking.core.budgets import IDS_PER_CALL
 from ghost_tracking.core.discovery import Gap
-from ghost_tracking.core.pacing import QuotaStatus, quota_status
+from ghost_tracking.core.pacing import QuotaStatus
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.page import runs
 from ghost_tracking.page.context import PageContext, ttl_cached
@@ -29,6 +29,7 @@ from ghost_tracking.page.responses import (
     seconds_of,
 )
 from ghost_tracking.postgres.page import QueueCounts, UnusualStates
+from ghost_tracking.services.quota_status import read_quota_status
 
 DAYS_SHOWN: Final = 14
 _DAY: Final = timedelta(days=1)
@@ -79,13 +80,11 @@ def overview(context: PageContext, dag_ids: tuple[str, ...], sees_connections: b
 
 def _quota(context: PageContext, queues: Mapping[Queue, QueueCounts]) -> QuotaStatus:
     """As the tracker's plan sees it."""
-    ledger = context.watchlist.quota
-    return quota_status(
-        {queue: row.videos for queue, row in queues.items()},
-        {queue: row.due for queue, row in queues.items()},
-        ledger.balances(),
-        context.settings.quota_reserves,
-        ledger.today(),
+    return read_quota_status(
+        context.watchlist,
+        context.settings,
+        videos={queue: row.videos for queue, row in queues.items()},
+        due={queue: row.due for queue, row in queues.items()},
     )
 
 

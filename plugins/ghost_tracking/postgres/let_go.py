@@ -12,7 +12,7 @@ _AT_A_TIME = 1_000
 
 
 class LetGo:
-    """The table `let_go`; the vault has the same list, see `tasks.letting_go`."""
+    """The table `let_go`; the vault has the same list, see `services.letting_go`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

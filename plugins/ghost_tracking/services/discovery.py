@@ -3,6 +3,8 @@
 Nothing is noted of a source (its watermark, its memory) before what it named is on the schedule: see `Discovery.note`.
 """
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import logging
@@ -10,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.core.discovery import Gap, wanted
@@ -27,12 +30,14 @@ from ghost_tracking.errors import (
     TransientError,
     YouTubeFaultError,
 )
-from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.listings import Listing, Pages, read_listing
 from ghost_tracking.services.searches import Search, SearchRound
 from ghost_tracking.settings import Settings
+from ghost_tracking.vault import Vault
 from ghost_tracking.youtube import YouTubeClient
+
+if TYPE_CHECKING:
+    from ghost_tracking.postgres.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +95,7 @@ class Discovery:
     youtube: YouTubeClient
     budget: CallBudget
     watchlist: Schedule
-    vault: ParquetVaultHook
+    vault: Vault
     settings: Settings
     assignment: Assignment
     now: datetime

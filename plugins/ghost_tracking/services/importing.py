@@ -1,31 +1,42 @@
 """Importing: lists wait in the vault's import queue, and come in at the rate that quota and SQL carry."""
 
+from __future__ import annotations
+
 import io
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, CallBudget, calls_for
 from ghost_tracking.core.decoding import decoded_lines
 from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError
-from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.ingestion import Haul, bring_in
+from ghost_tracking.services.quota_status import calls_sent, read_quota_status
 from ghost_tracking.settings import Settings
-from ghost_tracking.tasks.body import calling_youtube, calls
-from ghost_tracking.tasks.tracker import Tracking
+from ghost_tracking.vault import Vault
+from ghost_tracking.youtube import YouTubeClient
+
+if TYPE_CHECKING:
+    from ghost_tracking.postgres.quota import QuotaLedger
+    from ghost_tracking.postgres.schedule import Schedule
+
+    CallingYouTube = Callable[[QuotaLedger, CallBudget, Settings], AbstractContextManager[YouTubeClient]]
 
 log = logging.getLogger(__name__)
 
-OpenList: TypeAlias = Callable[[str], BinaryIO]
+OpenList = Callable[[str], BinaryIO]
 """Opens the file of a list by its name, from where forms may read; see `ParquetVaultHook.open_list`."""
 
 _TRICKLE = 10
 """Calls an hour of the hunter's reserve: a list goes on, slowly, where tracking needs all that there is."""
+
+
+OpenList = Callable[[str], BinaryIO]
+"""Opens the file of a list by its name. Raises BadInputError for one that may not be read."""
 
 
 def brings_list(form: Mapping[str, Any]) -> bool:
@@ -33,16 +44,15 @@ def brings_list(form: Mapping[str, Any]) -> bool:
     return bool((form.get("list") or "").strip() or (form.get("list_file") or "").strip())
 
 
-def submit(form: Mapping[str, Any], vault: ParquetVaultHook) -> str:
-    """Take the list of the hunter's form, or the file that it names, into the import queue; says in a sentence what it
-    had.
+def submit(form: Mapping[str, Any], vault: Vault, open_list: OpenList) -> str:
+    """Take the list of the hunter's form, or the file that it names, into the import queue; returns a sentence about it.
 
     Bad lines are in the log, with their numbers. Raises BadInputError where the file cannot be read, or may not be:
-    see `open_list`.
+    see `ParquetVaultHook.open_list`.
     """
     name = (form.get("list_name") or "").strip() or None
     column = (form.get("list_column") or "").strip() or None
-    with lines_of(form, vault.open_list) as lines:
+    with lines_of(form, open_list) as lines:
         report = vault.import_queue.submit(
             lines, name, column, lambda read, found: log.info("Read %s lines: %s videos", f"{read:,}", f"{found:,}")
         )
@@ -74,11 +84,15 @@ def lines_of(form: Mapping[str, Any], open_list: OpenList) -> Iterator[Iterator[
 
 @dataclass(frozen=True)
 class ListImport:
-    """Bring in what waits in the import queue; `now` (aware; None: the clocks) decides what quota there is."""
+    """Bring in what waits in the import queue; `now` (aware; None: the clocks) decides what quota there is.
+
+    `calling_youtube`: gives a client that pays from a budget, and gives back what it did not send.
+    """
 
     watchlist: Schedule
-    vault: ParquetVaultHook
+    vault: Vault
     settings: Settings
+    calling_youtube: CallingYouTube
     now: datetime | None = None
 
     def run(self) -> dict[str, Any]:
@@ -94,7 +108,7 @@ class ListImport:
             {Bucket.GENERAL: self.watchlist.quota.reserve(Bucket.GENERAL, calls_for(allowed), now=self.now)}
         )
         within = timedelta(seconds=self.settings.tracker_batch_seconds)
-        with calling_youtube(self.watchlist.quota, budget, self.settings) as youtube:
+        with self.calling_youtube(self.watchlist.quota, budget, self.settings) as youtube:
             for waiting in self.vault.import_queue.waiting(allowed):
                 haul = bring_in(waiting.ids, youtube, self.watchlist, self.vault, within=within, now=self.now)
                 haul.schedule_pending(_passed_over(waiting.ids, haul), self.watchlist)
@@ -115,7 +129,7 @@ class ListImport:
         failures = [error for error in total.failures if not isinstance(error, QuotaExhaustedError)]
         if failures:
             raise failures[0]
-        return _said(message) | {"new": total.new, "known": total.known, "waiting": left, "calls": calls(budget)}
+        return _said(message) | {"new": total.new, "known": total.known, "waiting": left, "calls": calls_sent(budget)}
 
     def allowed(self) -> tuple[int, str]:
         """How many videos may be imported now, and in words what decides that."""
@@ -138,7 +152,7 @@ def _passed_over(video_ids: Sequence[str], haul: Haul) -> list[str]:
 
 def spare_calls(watchlist: Schedule, settings: Settings, now: datetime | None = None) -> int:
     """Calls that this hour's run may spend on what has time: those that tracking does not need, a few at least."""
-    quota = Tracking(watchlist, settings, now).quota()
+    quota = read_quota_status(watchlist, settings, now=now)
     spare = int(quota.left - quota.calls_due - quota.needed * (quota.day.remaining / quota.day.length))
     return max(spare, _TRICKLE)
 

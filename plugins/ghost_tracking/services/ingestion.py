@@ -1,8 +1,11 @@
 """Hauls: videos that sources or a list have named, and how they are put on the schedule."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from more_itertools import chunked
 
@@ -11,11 +14,13 @@ from ghost_tracking.core.roster import has_settled
 from ghost_tracking.core.schedule import WatchlistEntry, after_miss, entry_of_discovery
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import GhostTrackingError
-from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.vault import Vault
 from ghost_tracking.youtube import YouTubeClient
 from ghost_tracking.youtube.results import BatchResult
+
+if TYPE_CHECKING:
+    from ghost_tracking.postgres.schedule import Schedule
 
 _VIDEOS_A_TRANSACTION = 1_000
 _LONGEST_TRANSACTION = timedelta(seconds=120)
@@ -47,7 +52,7 @@ class Haul:
         self.new += len(watchlist.entries.add(sorted(ids)))
         self.pending -= ids
 
-    def add(self, other: "Haul") -> None:
+    def add(self, other: Haul) -> None:
         """Count what became of others as well."""
         self.known += other.known
         self.new += other.new
@@ -61,7 +66,7 @@ def bring_in(
     video_ids: Collection[str],
     youtube: YouTubeClient,
     watchlist: Schedule,
-    vault: ParquetVaultHook,
+    vault: Vault,
     *,
     within: timedelta | None = None,
     now: datetime | None = None,
@@ -124,7 +129,7 @@ def _write_young(
     missed: Sequence[WatchlistEntry],
     entries: Mapping[str, WatchlistEntry],
     watchlist: Schedule,
-    vault: ParquetVaultHook,
+    vault: Vault,
 ) -> int:
     """Write metadata and schedule in one transaction, and stage for the vault before it ends.
 

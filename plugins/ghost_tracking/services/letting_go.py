@@ -6,6 +6,8 @@ A tracker's task that was under way may stage points of a video that was forgott
 more, into what has come since.
 """
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,11 +28,11 @@ from ghost_tracking.errors import (
     TransientError,
     UnreadableFileError,
 )
-from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.importing import OpenList, brings_list, lines_of
 from ghost_tracking.vault import Vault
 
 if TYPE_CHECKING:
+    from ghost_tracking.postgres.schedule import Schedule
     from ghost_tracking.vault.let_go import Kept
     from ghost_tracking.vault.maintenance.forgetting import Progress
     from ghost_tracking.vault.reports import ForgetReport
@@ -70,7 +72,7 @@ class LettingGo:
     watchlist: Schedule
     vault: Vault
     now: datetime | None = None
-    progress: "Progress | None" = None
+    progress: Progress | None = None
 
     def ids_of_channels(self, channel_ids: Collection[str]) -> list[str]:
         """Every video of these channels whose metadata is in the database or in the vault."""
@@ -214,7 +216,7 @@ class LettingGo:
         problems += proof.problems
         return lines
 
-    def _forgotten(self, video_ids: Collection[str], *, dry_run: bool, since: datetime | None = None) -> "ForgetReport":
+    def _forgotten(self, video_ids: Collection[str], *, dry_run: bool, since: datetime | None = None) -> ForgetReport:
         try:
             return self.vault.forget(video_ids, dry_run=dry_run, since=since, progress=self.progress)
         except PartitionBusyError as error:
@@ -223,7 +225,7 @@ class LettingGo:
                 "are let go, and what is known of them goes with the janitor's next run, or when you ask again"
             ) from error
 
-    def _check_again(self, kept: "dict[str, Kept]") -> int:
+    def _check_again(self, kept: dict[str, Kept]) -> int:
         """Take away what tasks that were under way have brought back of forgotten videos; how much that was."""
         present = self._present()
         fresh = [
@@ -296,7 +298,7 @@ def is_asked_for(form: Mapping[str, Any]) -> bool:
     return False
 
 
-def logged() -> "Progress":
+def logged() -> Progress:
     """A progress that goes into the log: each layer's beginning, then every quarter of a minute, and its end."""
     told_at, before = 0.0, ""
 

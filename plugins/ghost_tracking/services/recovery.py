@@ -4,11 +4,14 @@ A database that is restored from a backup has forgotten the videos that were fou
 and so are their publish times. A database that is lost altogether is made anew of the vault in the same way.
 """
 
+from __future__ import annotations
+
 import logging
 import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from more_itertools import chunked
 
@@ -18,9 +21,11 @@ from ghost_tracking.core.sync import SyncToken, in_sync
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import ShelvingError
-from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.vault import Vault
+
+if TYPE_CHECKING:
+    from ghost_tracking.postgres.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +40,7 @@ class Reconciling:
     """Compare a database and a vault at `now` (aware)."""
 
     watchlist: Schedule
-    vault: ParquetVaultHook
+    vault: Vault
     now: datetime
 
     def agree(self) -> bool:
@@ -116,3 +121,17 @@ class Reconciling:
         token = SyncToken(secrets.token_hex(8), self.now.astimezone(UTC))
         self.vault.set_sync_token(token)
         self.watchlist.vault_link.set_sync_token(token)
+
+
+def in_step(watchlist: Schedule, vault: Vault) -> bool:
+    """Whether database and vault belong together. Every run that may put videos on the schedule gives both a new token.
+
+    Without a new token between a backup and what was found after it, nobody could tell that the backup was restored.
+    """
+    agreed = Reconciling(watchlist, vault, watchlist.now()).agree()
+    if not agreed:
+        log.warning(
+            "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts back on "
+            "the schedule what the vault has seen since"
+        )
+    return agreed

@@ -5,12 +5,14 @@ videos' rows off the watchlist, puts the new chunks onto the roster, and retires
 before its end it has written files that no row names, which are swept.
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ghost_tracking.core.roster import SETTLED_AFTER, Candidate, Chunk, Pack, hour_of_week, pack, slot_at_or_after
 from ghost_tracking.core.roster import thin_chunks as thin
@@ -18,8 +20,10 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import GONE_INTERVAL
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.errors import DatabaseUnavailableError, GhostTrackingError, ShelvingError, UnreadableFileError
-from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.postgres.schedule import Schedule
+from ghost_tracking.vault import Vault
+
+if TYPE_CHECKING:
+    from ghost_tracking.postgres.schedule import Schedule
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +66,7 @@ class Shelving:
     """What the janitor and the hunter do with settled videos; `now` is aware."""
 
     watchlist: Schedule
-    vault: ParquetVaultHook
+    vault: Vault
     now: datetime
 
     def shelve(self) -> ShelvingReport:

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from ghost_tracking.core.budgets import Bucket, CallBudget
+from ghost_tracking.core.budgets import CallBudget
 from ghost_tracking.errors import DatabaseUnavailableError, PermanentError
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.postgres.quota import QuotaLedger
@@ -64,8 +64,3 @@ def calling_youtube(ledger: QuotaLedger, budget: CallBudget, settings: Settings)
         except DatabaseUnavailableError as error:
             # the work is safe, and what is not given back counts as spent
             log.warning("Quota that was reserved and not sent could not be given back: %s", error)
-
-
-def calls(budget: CallBudget) -> dict[str, int]:
-    """Calls that were sent, by bucket, for reports."""
-    return {bucket.value: spent for bucket, spent in budget.spent.items() if spent or bucket is Bucket.STATISTICS}

@@ -3,13 +3,11 @@
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from ghost_tracking.core.budgets import Bucket, CallBudget
-from ghost_tracking.core.discovery import search_allowance, search_holdback
-from ghost_tracking.core.sources import ChannelSource, SearchSource, Source, parse_sources
-from ghost_tracking.core.video_ids import is_video_id
+from ghost_tracking.core.budgets import CallBudget
+from ghost_tracking.core.sources import SearchSource, Source, parse_sources
 from ghost_tracking.core.videos import parse_instant
 from ghost_tracking.core.windows import Assignment, assign
 from ghost_tracking.core.wording import counted
@@ -24,16 +22,16 @@ from ghost_tracking.errors import (
 )
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services import importing, letting_go
-from ghost_tracking.services.discovery import Discovery, Hunted
-from ghost_tracking.services.ingestion import Haul, bring_in
+from ghost_tracking.services import alerting, hunting, importing, letting_go
+from ghost_tracking.services.deployment import ready
+from ghost_tracking.services.discovery import Discovery
+from ghost_tracking.services.hunting import HuntResult
 from ghost_tracking.services.letting_go import LettingGo
-from ghost_tracking.services.recovery import Reconciling
+from ghost_tracking.services.quota_status import calls_sent, read_quota_status
+from ghost_tracking.services.recovery import in_step
 from ghost_tracking.settings import Settings, read_settings, read_sources
-from ghost_tracking.tasks import alerting
-from ghost_tracking.tasks.body import Label, calling_youtube, calls, results, task_body
-from ghost_tracking.tasks.deployment import ready
-from ghost_tracking.tasks.tracker import Tracking
+from ghost_tracking.tasks import notifications
+from ghost_tracking.tasks.body import Label, calling_youtube, results, task_body
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +56,8 @@ def plan(
         vault = ParquetVaultHook()
         with WatchlistHook() as watchlist:
             identity = ready(watchlist, vault)
-            _agree(watchlist, vault)
-        return {"batches": [], "vault": identity, "why": importing.submit(form, vault)}
+            in_step(watchlist, vault)
+        return {"batches": [], "vault": identity, "why": importing.submit(form, vault, vault.open_list)}
     sources, origin = _sources(form)
     with WatchlistHook(budgets=settings.quota) as watchlist:
         vault = ParquetVaultHook()
@@ -67,14 +65,15 @@ def plan(
         assignment = _assignment(run_type, interval, form, now=watchlist.now())
         LettingGo(watchlist, vault).unite()
         watchlist.let_go.enforce()
-        agreed = _agree(watchlist, vault)
-        quota = Tracking(watchlist, settings).quota()
+        agreed = in_step(watchlist, vault)
+        quota = read_quota_status(watchlist, settings)
         # by the hunter too: a tracker that has stopped cannot tell
-        alerting.watch(watchlist, vault, quota, settings)
+        notifications.send(alerting.schedule_alerts(watchlist, vault, quota, settings), watchlist, settings)
         hunted = _hunted(sources, assignment)
         if assignment.catches_up and not _is_one_off(form):
-            alerting.watch_sources(hunted, watchlist, assignment.window.end, settings)
-        search_calls = _search_calls(hunted, watchlist, run_type)
+            behind = alerting.source_alerts(hunted, watchlist, assignment.window.end, settings)
+            notifications.send(behind, watchlist, settings)
+        search_calls = hunting.search_calls(hunted, watchlist, run_type)
     window = assignment.window
     stretch = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
     why = f"{len(hunted)} of {counted(len(sources), 'source')} of {origin}, {stretch}"
@@ -86,39 +85,6 @@ def plan(
         "why": why,
         "vault": identity,
     }
-
-
-def _agree(watchlist: WatchlistHook, vault: ParquetVaultHook) -> bool:
-    """Whether database and vault belong together. Every run that may put videos on the schedule gives both a new token.
-
-    Without a new token between a backup and what was found after it, nobody could tell that the backup was restored.
-    """
-    agreed = Reconciling(watchlist, vault, watchlist.now()).agree()
-    if not agreed:
-        log.warning(
-            "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts back on "
-            "the schedule what the vault has seen since"
-        )
-    return agreed
-
-
-def _search_calls(hunted: Sequence[Source], watchlist: WatchlistHook, run_type: str) -> int:
-    """Calls of searches that a run may send.
-
-    One that somebody triggers gets half of what is left at most, and leaves the scheduled runs their holdback.
-    """
-    balance, day = watchlist.quota.balances()[Bucket.SEARCH], watchlist.quota.today()
-    left = balance.left()
-    if run_type != "scheduled":
-        return min(-(-left // 2), balance.left(_holdback(watchlist, Bucket.SEARCH, run_type)))
-    return search_allowance(left, sum(each.pages for each in hunted if isinstance(each, SearchSource)), day)
-
-
-def _holdback(watchlist: WatchlistHook, bucket: Bucket, run_type: str) -> int:
-    """Calls that a run leaves of a bucket, whatever was planned: several runs of a backfill go on at a time."""
-    if run_type == "scheduled" or bucket is not Bucket.SEARCH:
-        return 0
-    return search_holdback(watchlist.quota.balances()[bucket].budget, watchlist.quota.today())
 
 
 def _shares(hunted: Sequence[Source], settings: Settings, search_calls: int) -> list[dict[str, Any]]:
@@ -148,10 +114,10 @@ def import_lists(run_type: str, vault: str) -> dict[str, Any]:
     """
     if run_type == "backfill" or not vault:
         return {"message": "No list is imported in such a run."}
-    settings, hook = read_settings(), ParquetVaultHook()
+    settings, import_queue = read_settings(), ParquetVaultHook()
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        ready(watchlist, hook, vault)
-        return importing.ListImport(watchlist, hook, settings).run()
+        ready(watchlist, import_queue, vault)
+        return importing.ListImport(watchlist, import_queue, settings, calling_youtube).run()
 
 
 @task_body
@@ -179,7 +145,7 @@ def hunt(
         # a refill may come from a thread of the hook's, while this one only waits for it
         budget = CallBudget(
             refill=lambda bucket: watchlist.quota.reserve(
-                bucket, _RESERVED_AT_A_TIME, leave=_holdback(watchlist, bucket, run_type)
+                bucket, _RESERVED_AT_A_TIME, leave=hunting.holdback(watchlist, bucket, run_type)
             )
         )
         with calling_youtube(watchlist.quota, budget, settings) as youtube:
@@ -194,28 +160,13 @@ def hunt(
                 is_own=not _is_one_off(form),
                 trusts_memory=token["trusts_memory"],
                 search_calls=token["search_calls"],
-                past_calls=_past_calls(mine, watchlist, settings),
+                past_calls=hunting.past_calls(mine, watchlist, settings),
             )
-            hunted = discovery.ask(mine)
-            refused = {id_ for each in hunted for id_ in each.ids if not is_video_id(id_)}
-            wanted = [id_ for each in hunted for id_ in each.ids if id_ not in refused]
-            watchlist.refused.note("sources", dict.fromkeys(refused, "no video has such an id"))
-            within = timedelta(seconds=settings.tracker_batch_seconds)
-            haul = bring_in(wanted, youtube, watchlist, vault, within=within)
-        left = len(haul.pending)
-        haul.schedule_pending(wanted, watchlist)
-        discovery.note(hunted)
-    report = _report(hunted, haul, refused) | {"left": left, "calls": calls(budget)}
+            found = hunting.hunt(discovery, mine)
+    report = _report(found) | {"calls": calls_sent(budget)}
     label(_label(report))
-    _raise_failures(hunted, haul)
+    _raise_failures(found)
     return report
-
-
-def _past_calls(mine: Sequence[Source], watchlist: WatchlistHook, settings: Settings) -> int:
-    """Pages of channels' past that may be read now, where any is wanted."""
-    if not any(isinstance(source, ChannelSource) and source.every for source in mine):
-        return 0
-    return importing.spare_calls(watchlist, settings)
 
 
 def _adopt() -> str:
@@ -273,7 +224,8 @@ def _digest(sources: Sequence[Source]) -> str:
     return hashlib.sha256("\n".join(source.model_dump_json() for source in sources).encode()).hexdigest()[:16]
 
 
-def _report(hunted: Sequence[Hunted], haul: Haul, refused: set[str]) -> dict[str, Any]:
+def _report(found: HuntResult) -> dict[str, Any]:
+    hunted, haul, refused = found.sources, found.haul, found.refused
     for video_id in sorted(refused)[:_SHOWN]:
         log.warning("Refused %r: no video has such an id", video_id[:40])
     failed = [f"{each.source.label[:60]}: {each.failure.message[:160]}" for each in hunted if each.failure]
@@ -286,6 +238,7 @@ def _report(hunted: Sequence[Hunted], haul: Haul, refused: set[str]) -> dict[str
         "known": haul.known + sum(each.known for each in hunted),
         "missing": len(haul.missing),
         "refused": len(refused),
+        "left": found.left,
         "put_off": sum(1 for each in hunted if each.is_put_off),
         "failed": failed[:_SHOWN],
         "failed_count": len(failed),
@@ -305,9 +258,10 @@ def _label(report: Mapping[str, Any]) -> str:
     )
 
 
-def _raise_failures(hunted: Sequence[Hunted], haul: Haul) -> None:
+def _raise_failures(found: HuntResult) -> None:
     """A channel that is gone or an empty bucket is reported; what may go through next time makes the run red."""
-    failures = [(each.source.label, each.failure) for each in hunted if each.failure]
+    haul = found.haul
+    failures = [(each.source.label, each.failure) for each in found.sources if each.failure]
     failures += [("metadata", error) for error in haul.failures]
     passing = [(label, error) for label, error in failures if _is_passing(error)]
     if passing:

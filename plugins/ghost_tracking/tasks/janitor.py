@@ -11,12 +11,12 @@ from ghost_tracking.errors import GhostTrackingError, PermanentError, TransientE
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services import letting_go
+from ghost_tracking.services.deployment import adopt, ready, ready_to_look
 from ghost_tracking.services.letting_go import LettingGo
 from ghost_tracking.services.recovery import Reconciling
 from ghost_tracking.services.roster_moves import Shelving
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks.body import task_body
-from ghost_tracking.tasks.deployment import adopt, ready, ready_to_look
 from ghost_tracking.vault.metadata_reports import ArchiveReport
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,10 @@ from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services.deployment import ready
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks import metrics
 from ghost_tracking.tasks.body import task_body
-from ghost_tracking.tasks.deployment import ready
 
 log = logging.getLogger(__name__)
 

@@ -51,19 +51,19 @@ def testable(dag: DAG) -> DAG:
 
 async def deadline_has_passed(context: Mapping[str, Any]) -> None:
     """Airflow calls this in the triggerer, whose other triggers go on meanwhile."""
-    await asyncio.to_thread(_tell_of_late_run, context)
+    await asyncio.to_thread(_alert_of_late_run, context)
 
 
-def _tell_of_late_run(context: Mapping[str, Any]) -> None:
+def _alert_of_late_run(context: Mapping[str, Any]) -> None:
     from ghost_tracking.core.alerts import late_run
-    from ghost_tracking.tasks.telling import tell_of_run
+    from ghost_tracking.tasks.notifications import send_for_run
 
     run = context["dag_run"]
     # the deadline of a run that has failed passes all the same, and the runs of a backfill wait for each other
     if run["state"] in {"queued", "running"} and run["run_type"] != "backfill":
         queued_at = datetime.fromisoformat(run["queued_at"])
         alert = late_run(run["dag_id"], queued_at, datetime.now(UTC), is_running=run["state"] == "running")
-        tell_of_run(alert, is_news=lambda: True)
+        send_for_run(alert, is_news=lambda: True)
 
 
 @task(trigger_rule="one_failed", execution_timeout=timedelta(minutes=5))
@@ -79,7 +79,7 @@ def run_has_failed(context: Mapping[str, Any]) -> NoReturn:
     others has failed, so it knows of no more than have done so by then.
     """
     from ghost_tracking.core.alerts import failed_run
-    from ghost_tracking.tasks.telling import tell_of_run
+    from ghost_tracking.tasks.notifications import send_for_run
 
     instance, dag_id = context["ti"], context["dag"].dag_id
 
@@ -89,7 +89,7 @@ def run_has_failed(context: Mapping[str, Any]) -> NoReturn:
 
     failed = _failed_tasks(context)
     by_hand = context["dag_run"].run_type == "manual"
-    tell_of_run(failed_run(dag_id, failed, by_hand=by_hand), is_news=is_news)
+    send_for_run(failed_run(dag_id, failed, by_hand=by_hand), is_news=is_news)
     raise AirflowFailException(f"The run has failed{' at ' + ', '.join(failed) if failed else ''}: see the log there")
 
 

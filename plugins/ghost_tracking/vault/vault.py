@@ -236,7 +236,7 @@ class Vault:
         """Take all that is known of these videos out of every layer; `dry_run` only counts, and so proves.
 
         With `since` (aware), only out of what may have come since then. The videos have left the schedule before, see
-        `tasks.letting_go`. `progress` is told the layer, how many of its files are done, and of how many. Reads the
+        `services.letting_go`. `progress` is told the layer, how many of its files are done, and of how many. Reads the
         ids of every point. Calling it again finishes what was killed. Raises PartitionBusyError when another process
         seals or compacts.
         """

@@ -10,7 +10,7 @@ from airflow.sdk import Connection
 from ghost_tracking.__main__ import main
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.tasks.deployment import ready
+from ghost_tracking.services.deployment import ready
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services.importing import ListImport
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks import hunter, publishing
+from ghost_tracking.tasks.body import calling_youtube
 from task_runs import NO_INTERVAL, Deployment
 from youtube_simulator import Bucket
 
@@ -117,5 +118,5 @@ def test_a_full_database_imports_nothing_and_says_so(ghost_postgres: Connection,
     vault = ParquetVaultHook(root=str(tmp_path / "vault"))
     vault.import_queue.submit(["dQw4w9WgXcQ"])
     with WatchlistHook(connection=ghost_postgres) as watchlist:
-        report = ListImport(watchlist, vault, Settings(import_sql_megabytes=1)).run()
+        report = ListImport(watchlist, vault, Settings(import_sql_megabytes=1), calling_youtube).run()
     assert "1 video waits in the import queue; the database has" in report["message"]

@@ -3,7 +3,6 @@
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -28,11 +27,6 @@ CHANNEL = "UC" + "c" * 22
 YOUNG = ["young000000", "young000001"]
 SETTLED = ["settled0000", "settled0004", "settled0008", "settled000A"]
 EVERYBODY = [*YOUNG, *SETTLED]
-
-
-def of_form(form: dict[str, Any], letting_go: LettingGo) -> str:
-    """What the hunter's task says."""
-    return from_form(form, letting_go, letting_go.vault.open_list)
 
 
 @pytest.fixture
@@ -211,12 +205,10 @@ def test_a_channel_is_all_its_videos_in_the_database_and_in_the_vault(
     vault.archive_videos()
     assert letting_go.ids_of_channels([CHANNEL]) == sorted([YOUNG[0], SETTLED[0]])
     said = from_form(
-        {"let_go": "forget", "channel": f"https://www.youtube.com/channel/{CHANNEL}/"},
-        letting_go,
-        letting_go.vault.open_list,
+        {"let_go": "forget", "channel": f"https://www.youtube.com/channel/{CHANNEL}/"}, letting_go, vault.open_list
     )
     assert said.startswith("Dry run: would forget 2 videos")
-    said = of_form({"let_go": "forget", "channel": CHANNEL, "confirm": True}, letting_go)
+    said = from_form({"let_go": "forget", "channel": CHANNEL, "confirm": True}, letting_go, vault.open_list)
     assert said.startswith("Forgotten 2 videos")
     assert_no_trace(vault, watchlist, YOUNG[0], SETTLED[0])
     assert scheduled(watchlist, vault) == without(YOUNG[0], SETTLED[0])
@@ -231,19 +223,17 @@ def test_a_form_names_videos_and_lists_and_refuses_what_it_does_not_understand(
         "list": f"{SETTLED[0]}\n",
         "confirm": True,
     }
-    assert of_form(form, letting_go) == "Paused 2 videos"
+    assert from_form(form, letting_go, vault.open_list) == "Paused 2 videos"
     assert scheduled(watchlist, vault) == without(YOUNG[0], SETTLED[0])
     with pytest.raises(BadInputError, match="1 line names no video, so none is let go"):
-        from_form(
-            {"let_go": "pause", "list": f"{YOUNG[1]}\nwhat?\n", "confirm": True}, letting_go, letting_go.vault.open_list
-        )
+        from_form({"let_go": "pause", "list": f"{YOUNG[1]}\nwhat?\n", "confirm": True}, letting_go, vault.open_list)
     with pytest.raises(BadInputError, match='write "@somebody" if somebody is a handle'):
-        of_form({"let_go": "pause", "channel": "somebody", "confirm": True}, letting_go)
+        from_form({"let_go": "pause", "channel": "somebody", "confirm": True}, letting_go, vault.open_list)
     with pytest.raises(BadInputError, match="@somebody is a handle, and metadata has ids only"):
         from_form(
             {"let_go": "pause", "channel": "https://www.youtube.com/@somebody", "confirm": True},
             letting_go,
-            letting_go.vault.open_list,
+            vault.open_list,
         )
     assert scheduled(watchlist, vault) == without(YOUNG[0], SETTLED[0])
 

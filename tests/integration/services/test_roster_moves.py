@@ -23,9 +23,10 @@ from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.services.planning import plan_batches
 from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.services.tracking import Tracking
 from ghost_tracking.settings import Settings
-from ghost_tracking.tasks.tracker import Tracking
 from ghost_tracking.vault.promotion import UNKNOWN, TrendState
 from youtube_simulator import SimulatorServer
 
@@ -180,7 +181,7 @@ def test_a_chunk_is_tracked_as_a_video_is_with_one_row_written(
     Shelving(watchlist, vault, now).shelve()
     (chunk,) = watchlist.roster.all()
     assert watchlist.status.backlog(now + DAY) == 120
-    batches, why = Tracking(watchlist, Settings(), now).share()
+    batches, why = plan_batches(watchlist, Settings(), now=now)
     assert batches == [Batch(Queue.ROSTER, 120)], why
     done = visits(watchlist, vault, youtube, now)
     assert done.claimed == 120

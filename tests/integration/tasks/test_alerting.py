@@ -19,10 +19,11 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.errors import BadSettingsError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
+from ghost_tracking.services.alerting import heat_alerts, schedule_alerts
+from ghost_tracking.services.quota_status import read_quota_status
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks import hunter, runs
-from ghost_tracking.tasks.alerting import tell_of_heat, watch
-from ghost_tracking.tasks.tracker import Tracking
+from ghost_tracking.tasks.notifications import send
 
 TOLD: list[str] = []
 HOUR = timedelta(hours=1)
@@ -65,8 +66,9 @@ def notifiers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def look(watchlist: WatchlistHook, vault: ParquetVaultHook, **settings: Any) -> list[str]:
     limits = Settings(**settings)
-    quota = Tracking(watchlist, limits).quota()
-    return [alert.kind.value for alert in watch(watchlist, vault, quota, limits)]
+    quota = read_quota_status(watchlist, limits)
+    found = schedule_alerts(watchlist, vault, quota, limits)
+    return [alert.kind.value for alert in send(found, watchlist, limits)]
 
 
 def overdue(number: int, by: timedelta) -> list[WatchlistEntry]:
@@ -114,7 +116,7 @@ def test_bad_notifiers_are_an_error_each_time_also_within_the_cooldown(
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", "not json")
     for times in (1, 2):
         assert look(watchlist, vault) == []
-        assert caplog.text.count("Nobody is told: Airflow Variable 'ghost_notifiers' is no JSON list") == times
+        assert caplog.text.count("No alert is sent: Airflow Variable 'ghost_notifiers' is no JSON list") == times
 
 
 def test_two_tasks_at_a_time_tell_once(
@@ -154,8 +156,8 @@ def test_quota_that_ends_early_is_told(
 
 
 def test_heat_is_told_with_its_videos() -> None:
-    tell_of_heat(["a", "b"], Settings())
-    tell_of_heat(["c"], Settings(alert_heat=False))
+    send(heat_alerts(["a", "b"], Settings()))
+    send(heat_alerts(["c"], Settings(alert_heat=False)))
     assert TOLD == ["Ghost Tracking: 2 settled videos grow again and are read daily: a, b"]
 
 
@@ -175,8 +177,8 @@ def test_a_bad_variable_is_named_and_stops_nothing(
     bad: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", bad)
-    tell_of_heat(["a"], Settings())
-    assert "Nobody is told: Airflow Variable 'ghost_notifiers'" in caplog.text
+    send(heat_alerts(["a"], Settings()))
+    assert "No alert is sent: Airflow Variable 'ghost_notifiers'" in caplog.text
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import ClockError, VaultMismatchError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.tasks import deployment, hunter, janitor, publishing, tracker
-from ghost_tracking.tasks.deployment import adopt, ready
+from ghost_tracking.services import deployment
+from ghost_tracking.services.deployment import adopt, ready
+from ghost_tracking.tasks import hunter, janitor, publishing, tracker
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.errors import DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.postgres.quota import QuotaLedger
+from ghost_tracking.services.planning import plan_batches, reserve
 from ghost_tracking.settings import Settings
-from ghost_tracking.tasks.tracker import Tracking, reserve
 
 MIDNIGHT = datetime(2026, 6, 1, 7, tzinfo=UTC)  # in California
 RUN = timedelta(minutes=5)
@@ -34,7 +34,7 @@ def watchlist(ghost_postgres: Connection) -> WatchlistHook:
 
 def spend(watchlist: WatchlistHook, now: datetime, *, by_hand: bool = False) -> int:
     """A run that spends what it may; returns how many calls."""
-    batches, why = Tracking(watchlist, SCARCE, now, by_hand).share()
+    batches, why = plan_batches(watchlist, SCARCE, now=now, by_hand=by_hand)
     assert "Quota is short" in why
     calls = 0
     for batch in batches:
@@ -64,7 +64,7 @@ def test_a_run_by_hand_may_spend_what_is_kept_for_it(watchlist: WatchlistHook) -
 def test_with_enough_quota_nothing_is_held_back(ghost_postgres: Connection) -> None:
     with WatchlistHook(connection=ghost_postgres) as hook:
         hook.add_to_watchlist(WatchlistEntry(f"v{n}", Tier.DAILY, next_track_at=MIDNIGHT) for n in range(30_000))
-        batches, why = Tracking(hook, Settings(), MIDNIGHT).share()
+        batches, why = plan_batches(hook, Settings(), now=MIDNIGHT)
         assert sum(batch.limit for batch in batches) == 30_000
         assert {batch.queue for batch in batches} == {Queue.DAILY}
         assert "short" not in why
@@ -74,7 +74,7 @@ def test_a_connection_that_breaks_between_two_buckets_leaves_nothing_reserved(
     watchlist: WatchlistHook, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody would give back what was reserved of the first one until midnight."""
-    (batch, *_), _ = Tracking(watchlist, SCARCE, MIDNIGHT).share()
+    (batch, *_), _ = plan_batches(watchlist, SCARCE, now=MIDNIGHT)
     real = QuotaLedger.reserve
 
     def breaking(self: QuotaLedger, bucket: Bucket, *arguments: Any, **named: Any) -> int:

@@ -303,7 +303,7 @@ class Metadata(Layer):
 
 
 class Roster(Layer):
-    """Chunks, those too that were retired. The caller has let the videos leave them: see `tasks.letting_go`."""
+    """Chunks, those too that were retired. The caller has let the videos leave them: see `services.letting_go`."""
 
     name = "roster"
     may_get_more = False

@@ -4,18 +4,23 @@ A clock that is wrong on one worker would put points, watermarks and deletions i
 or another deployment's vault, would be taken for ours.
 """
 
+from __future__ import annotations
+
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from ghost_tracking.errors import ClockError, ConfigurationError, VaultMismatchError
-from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.postgres.vault_link import OwnVault
 from ghost_tracking.vault import Vault
+
+if TYPE_CHECKING:
+    from ghost_tracking.postgres.schedule import Schedule
+    from ghost_tracking.postgres.vault_link import OwnVault
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """How far a worker's clock may be from the database's: NTP keeps a healthy one within milliseconds."""
 
 
-def ready(watchlist: WatchlistHook, vault: Vault, expected: str | None = None) -> str:
+def ready(watchlist: Schedule, vault: Vault, expected: str | None = None) -> str:
     """Make sure that this worker may work, and return the identity of its vault. Every task body begins with this.
 
     `expected`: the identity that the run's first task returned, which this worker has to see too. Without it the task
@@ -39,7 +44,7 @@ def ready(watchlist: WatchlistHook, vault: Vault, expected: str | None = None) -
     return identity
 
 
-def ready_to_look(watchlist: WatchlistHook, vault: Vault, expected: str | None = None) -> None:
+def ready_to_look(watchlist: Schedule, vault: Vault, expected: str | None = None) -> None:
     """The same for a dry run, which makes and notes nothing: only the schema is brought up to date."""
     watchlist.migrate()
     own = watchlist.vault_link.own()
@@ -50,7 +55,7 @@ def ready_to_look(watchlist: WatchlistHook, vault: Vault, expected: str | None =
         _still_there(watchlist, vault, own)
 
 
-def adopt(watchlist: WatchlistHook, vault: Vault) -> str:
+def adopt(watchlist: Schedule, vault: Vault) -> str:
     """Make the vault that is there the database's own, whichever it had; returns what was done, in a sentence.
 
     Makes a new vault where there is none. Raises ClockError.
@@ -67,7 +72,7 @@ def adopt(watchlist: WatchlistHook, vault: Vault) -> str:
     )
 
 
-def check_clock(watchlist: WatchlistHook) -> None:
+def check_clock(watchlist: Schedule) -> None:
     """Raise ClockError where this worker's clock differs from the database's by more than `CLOCK_TOLERANCE`.
 
     What the question takes on its way is allowed for. The error is a passing one: the retry may land on another worker,
@@ -87,7 +92,7 @@ def check_clock(watchlist: WatchlistHook) -> None:
     )
 
 
-def _still_there(watchlist: WatchlistHook, vault: Vault, own: OwnVault) -> str:
+def _still_there(watchlist: Schedule, vault: Vault, own: OwnVault) -> str:
     """The identity of the vault that is there, which has to be the database's own."""
     try:
         identity = vault.identity(create=False)
@@ -101,7 +106,7 @@ def _still_there(watchlist: WatchlistHook, vault: Vault, own: OwnVault) -> str:
     return identity
 
 
-def _another(watchlist: WatchlistHook, vault: Vault, own: OwnVault, found: str) -> VaultMismatchError:
+def _another(watchlist: Schedule, vault: Vault, own: OwnVault, found: str) -> VaultMismatchError:
     return VaultMismatchError(
         f"The vault at {vault.root} is {found}, but the database behind connection "
         f"'{watchlist.database.name}' belongs to vault {own.identity}, which was at {own.root}: mount that "

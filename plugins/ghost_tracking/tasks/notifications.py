@@ -1,4 +1,4 @@
-"""Telling: alerts go out through Airflow's notifiers, which the Variable `ghost_notifiers` names.
+"""Notifications: alerts go out through Airflow's notifiers, which the Variable `ghost_notifiers` names.
 
 Without it, alerts are warnings in the log. Used in the triggerer too, so it imports neither pyarrow nor what asks
 YouTube.
@@ -32,33 +32,32 @@ from ghost_tracking.settings import (
 log = logging.getLogger(__name__)
 
 
-def tell(
-    found: Sequence[Alert],
-    watchlist: WatchlistHook | None = None,
-    cooldown: timedelta = timedelta(0),
+def send(
+    found: Sequence[Alert], watchlist: WatchlistHook | None = None, settings: Settings | None = None
 ) -> list[Alert]:
-    """Tell of these alerts by every notifier; returns those that one at least has told of.
+    """Send these alerts by every notifier; returns those that one at least has sent.
 
-    With a `watchlist`, only of those that nobody was told of within the cooldown, which begins when somebody is. A
-    notifier that fails, or a bad Variable, is an error in the log, and stops neither the others nor the run.
+    With a `watchlist`, only those that were not sent within the cooldown of the `settings`, which begins when one is
+    sent. A notifier that fails, or a bad Variable, is an error in the log, and stops neither the others nor the run.
     """
     for alert in found:
         log.warning("Alert (%s): %s", alert.kind, alert.message)
+    cooldown = timedelta(hours=(settings or Settings()).alert_cooldown_hours)
     try:
         # made anew for each alert, since they render their texts in place
-        return [alert for alert in found if _told(alert, notifiers(), watchlist, cooldown)]
+        return [alert for alert in found if _sent(alert, notifiers(), watchlist, cooldown)]
     except BadSettingsError as error:
-        log.error("Nobody is told: %s", error.message)
+        log.error("No alert is sent: %s", error.message)
         return []
 
 
-def _told(
+def _sent(
     alert: Alert,
     by: Sequence[BaseNotifier],
     watchlist: WatchlistHook | None,
     cooldown: timedelta,
 ) -> bool:
-    """Whether one at least of the notifiers has told of it. Of two tasks at a time one tells."""
+    """Whether one at least of the notifiers has sent it. Of two tasks at a time one sends."""
     if not by or (watchlist and not watchlist.alerts.claim(alert.key, cooldown)):
         return False
     succeeded = 0
@@ -71,8 +70,8 @@ def _told(
     return succeeded > 0
 
 
-def tell_of_run(alert: Alert, *, is_news: Callable[[], bool]) -> bool:
-    """Tell of a run that went wrong, unless somebody was told of such a one within the cooldown; whether it was told.
+def send_for_run(alert: Alert, *, is_news: Callable[[], bool]) -> bool:
+    """Send the alert of a run that went wrong, unless such a one was sent within the cooldown; whether it was sent.
 
     Where the database cannot say, for it may be what went wrong, `is_news` does. Bad settings, which may be it too,
     are no obstacle: the defaults hold then.
@@ -87,11 +86,11 @@ def tell_of_run(alert: Alert, *, is_news: Callable[[], bool]) -> bool:
             watchlist = open_hooks.enter_context(WatchlistHook())
             watchlist.migrate()
         except GhostTrackingError as error:
-            log.warning("Whether somebody knows already cannot be looked up: %s", error.message)
+            log.warning("Whether this alert was sent already cannot be looked up: %s", error.message)
             if not is_news():
                 return False
             watchlist = None
-        return bool(tell([alert], watchlist, timedelta(hours=settings.alert_cooldown_hours)))
+        return bool(send([alert], watchlist, settings))
 
 
 def notifiers() -> list[BaseNotifier]:
@@ -148,6 +147,6 @@ def _notify(notifier: BaseNotifier, alert: Alert) -> bool:
     try:
         notifier({"ghost_alert": f"Ghost Tracking: {alert.message}", "ghost_alert_kind": alert.kind.value})
     except Exception:  # whatever a notifier of somebody's raises
-        log.exception("%s could not tell of the alert '%s'", type(notifier).__name__, alert.kind)
+        log.exception("%s could not send the alert '%s'", type(notifier).__name__, alert.kind)
         return False
     return True

@@ -1,0 +1,70 @@
+"""What there is to alert somebody of: gathered from schedule, quota, vault and sources; `tasks.notifications` sends it.
+
+Every run of the tracker looks, and the hunter every hour, so that a tracker that has stopped is noticed too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ghost_tracking.core.alerts import Alert, Kind, Limits, Observation, alerts, stale_sources
+from ghost_tracking.core.pacing import QuotaStatus
+from ghost_tracking.core.sources import Source
+from ghost_tracking.core.wording import counted
+from ghost_tracking.settings import Settings
+from ghost_tracking.vault import Vault
+
+if TYPE_CHECKING:
+    from ghost_tracking.postgres.schedule import Schedule
+
+_WATCHED = (Kind.BACKLOG, Kind.QUOTA, Kind.QUIET)
+
+
+def schedule_alerts(watchlist: Schedule, vault: Vault, quota: QuotaStatus, settings: Settings) -> list[Alert]:
+    """Look at schedule, quota and vault. Notes which alerts are over: their cooldown ends."""
+    seen = Observation(
+        now=watchlist.now(),
+        backlog=watchlist.status.backlog(),
+        oldest_due_at=watchlist.status.next_due_at(),
+        newest_point_at=vault.newest_point(),
+        runs_out_at=quota.runs_out_at,
+        day_ends_at=quota.day.end,
+    )
+    found = list(alerts(seen, limits(settings)))
+    watchlist.alerts.clear(set(_WATCHED) - {alert.kind for alert in found})
+    return found
+
+
+def source_alerts(sources: Sequence[Source], watchlist: Schedule, now: datetime, settings: Settings) -> list[Alert]:
+    """Sources whose watermark lies too far behind `now` (aware), in one alert; notes where none does any more."""
+    if settings.alert_watermark_hours is None:
+        return []
+    before = now - timedelta(hours=settings.alert_watermark_hours)
+    marks = watchlist.watermarks.asked_until([source.key for source in sources])
+    behind = {each.label: marks[each.key] for each in sources if each.key in marks}
+    behind = {label: until for label, until in behind.items() if until < before}
+    if not behind:
+        watchlist.alerts.clear([Kind.WATERMARK])
+        return []
+    return [stale_sources(behind, now)]
+
+
+def heat_alerts(video_ids: Sequence[str], settings: Settings) -> list[Alert]:
+    """Settled videos that have become hot; each is told of once, since it is read daily from then on."""
+    if not video_ids or not settings.alert_heat:
+        return []
+    shown = ", ".join(video_ids[:10]) + (", …" if len(video_ids) > 10 else "")
+    grow = counted(len(video_ids), "settled video grows again and is", "settled videos grow again and are")
+    return [Alert(Kind.HEAT, f"{grow} read daily: {shown}")]
+
+
+def limits(settings: Settings) -> Limits:
+    """The limits that a deployment has set."""
+    hours, minutes = settings.alert_quota_hours, settings.alert_quiet_minutes
+    return Limits(
+        backlog=settings.alert_backlog_videos,
+        quota=None if hours is None else timedelta(hours=hours),
+        quiet=None if minutes is None else timedelta(minutes=minutes),
+    )

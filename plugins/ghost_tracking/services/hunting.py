@@ -1,0 +1,71 @@
+"""A hunt: sources are asked, what they name is put on the schedule, and how far they were hunted is noted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from ghost_tracking.core.budgets import Bucket
+from ghost_tracking.core.discovery import search_allowance, search_holdback
+from ghost_tracking.core.sources import ChannelSource, SearchSource, Source
+from ghost_tracking.core.video_ids import is_video_id
+from ghost_tracking.services.discovery import Discovery, Hunted
+from ghost_tracking.services.importing import spare_calls
+from ghost_tracking.services.ingestion import Haul, bring_in
+from ghost_tracking.settings import Settings
+
+if TYPE_CHECKING:
+    from ghost_tracking.postgres.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class HuntResult:
+    """What asking `sources` brought: `haul`, and the ids that were `refused`. `left`: videos left to the tracker."""
+
+    sources: Sequence[Hunted]
+    haul: Haul
+    refused: set[str]
+    left: int
+
+
+def hunt(discovery: Discovery, sources: Sequence[Source]) -> HuntResult:
+    """Ask these sources, put what they name on the schedule, then note how far they were hunted."""
+    watchlist, settings = discovery.watchlist, discovery.settings
+    hunted = discovery.ask(sources)
+    refused = {id_ for each in hunted for id_ in each.ids if not is_video_id(id_)}
+    wanted = [id_ for each in hunted for id_ in each.ids if id_ not in refused]
+    watchlist.refused.note("sources", dict.fromkeys(refused, "no video has such an id"))
+    within = timedelta(seconds=settings.tracker_batch_seconds)
+    haul = bring_in(wanted, discovery.youtube, watchlist, discovery.vault, within=within)
+    left = len(haul.pending)
+    haul.schedule_pending(wanted, watchlist)
+    discovery.note(hunted)
+    return HuntResult(hunted, haul, refused, left)
+
+
+def search_calls(hunted: Sequence[Source], watchlist: Schedule, run_type: str) -> int:
+    """Calls of searches that a run may send.
+
+    One that somebody triggers gets half of what is left at most, and leaves the scheduled runs their holdback.
+    """
+    balance, day = watchlist.quota.balances()[Bucket.SEARCH], watchlist.quota.today()
+    left = balance.left()
+    if run_type != "scheduled":
+        return min(-(-left // 2), balance.left(holdback(watchlist, Bucket.SEARCH, run_type)))
+    return search_allowance(left, sum(each.pages for each in hunted if isinstance(each, SearchSource)), day)
+
+
+def holdback(watchlist: Schedule, bucket: Bucket, run_type: str) -> int:
+    """Calls that a run leaves of a bucket, whatever was planned: several runs of a backfill go on at a time."""
+    if run_type == "scheduled" or bucket is not Bucket.SEARCH:
+        return 0
+    return search_holdback(watchlist.quota.balances()[bucket].budget, watchlist.quota.today())
+
+
+def past_calls(mine: Sequence[Source], watchlist: Schedule, settings: Settings) -> int:
+    """Pages of channels' past that may be read now, where any is wanted."""
+    if not any(isinstance(source, ChannelSource) and source.every for source in mine):
+        return 0
+    return spare_calls(watchlist, settings)

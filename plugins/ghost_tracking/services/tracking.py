@@ -1,0 +1,307 @@
+"""Tracking a batch: claim, ask, apply, stage, reschedule.
+
+The sequence stands in `Tracking._track`, once. What differs between videos of the watchlist, chunks of the roster and
+videos that a form names is in the classes below it: whom they ask about, and what the answer makes of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from ghost_tracking.core.absence import AvailabilityEvent
+from ghost_tracking.core.batches import Batch
+from ghost_tracking.core.heat import HeatRule
+from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.core.roster import Chunk, RosterOutcome, Visit, as_of_chunk, settle_visits, visit
+from ghost_tracking.core.schedule import Outcome, WatchlistEntry, keeping_slot, settle
+from ghost_tracking.core.tiers import Queue
+from ghost_tracking.core.videos import Reading, Video
+from ghost_tracking.settings import Settings
+from ghost_tracking.vault import Vault
+from ghost_tracking.youtube import BatchResult, YouTubeClient
+
+if TYPE_CHECKING:
+    from ghost_tracking.postgres.roster import ChunkClaim
+    from ghost_tracking.postgres.schedule import Schedule
+    from ghost_tracking.postgres.watchlist import Claim
+    from ghost_tracking.vault.promotion import TrendState
+
+Claimed = TypeVar("Claimed")
+Result = BatchResult[Reading]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of a batch. `claimed`: how many videos it had."""
+
+    answer: Result
+    claimed: int
+    newly_gone: int = 0
+    returned: int = 0
+    heated: Sequence[str] = ()
+    is_fault: bool = False
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Tracks batches, with its parts and the time passed in.
+
+    `now` (None: the clocks of the database and of this worker) decides what is due.
+    """
+
+    watchlist: Schedule
+    settings: Settings
+    now: datetime | None = None
+
+    def follow(self, batch: Batch, affordable: int, youtube: YouTubeClient, vault: Vault) -> Done:
+        """Claim a batch's videos, as many as are `affordable`, ask for them, stage what YouTube says, reschedule."""
+        limit, queue = min(batch.limit, affordable), batch.queue
+        if queue.in_chunks:
+            most = limit if batch.strict else affordable
+            chunks = self.watchlist.roster.claim(queue, limit, deadline=self.within, now=self.now)
+            return self._track(chunks, lambda claim: _Chunks(self, vault, queue, most, claim), youtube, vault)
+        rows = self.watchlist.entries.claim(queue.tier, limit, deadline=self.within, now=self.now)
+        return self._track(rows, lambda claim: _Rows(self, vault, claim), youtube, vault)
+
+    def read_now(self, videos: Sequence[str], youtube: YouTubeClient, vault: Vault) -> Done:
+        """Ask for these videos, due or not. Those on the watchlist keep their slots; others get a point only."""
+        named = self.watchlist.entries.claim_videos(videos, deadline=self.within)
+        return self._track(named, lambda claim: _NamedVideos(self, videos, claim), youtube, vault)
+
+    def _track(
+        self,
+        claiming: AbstractContextManager[Claimed],
+        work_on: Callable[[Claimed], _Work],
+        youtube: YouTubeClient,
+        vault: Vault,
+    ) -> Done:
+        with claiming as claim:
+            work = work_on(claim)
+            answer = work.ask(youtube)
+            done = work.apply(answer)
+            # the vault first, the schedule second: a crash in between costs a second observation, never a lost one
+            vault.stage(work.points(answer))
+            vault.stage_availability(work.events)
+            work.reschedule(answer)
+        work.finish()
+        return done
+
+    @property
+    def within(self) -> timedelta:
+        """How long asking for one batch may take."""
+        return timedelta(seconds=self.settings.tracker_batch_seconds)
+
+    @property
+    def present(self) -> datetime:
+        """When what is answered counts as observed."""
+        return self.now or datetime.now(UTC)
+
+
+class _Work(Protocol):
+    """What differs between the kinds of batches, in the order in which it is called."""
+
+    def ask(self, youtube: YouTubeClient) -> Result:
+        """Ask YouTube for whom the batch is about."""
+
+    def apply(self, answer: Result) -> Done:
+        """Find out what becomes of them; nothing is written yet."""
+
+    def points(self, answer: Result) -> list[MetricPoint]:
+        """The points to stage."""
+
+    @property
+    def events(self) -> Sequence[AvailabilityEvent]:
+        """Who is gone or back."""
+
+    def reschedule(self, answer: Result) -> None:
+        """Hand the claim what its rows have become."""
+
+    def finish(self) -> None:
+        """What comes after the transaction, and is a help only."""
+
+
+class _OfWatchlist:
+    """Videos with a row of their own."""
+
+    def __init__(self, tracking: Tracking, claim: Claim) -> None:
+        self.tracking = tracking
+        self.claim = claim
+        self.entries = {entry.video_id: entry for entry in claim.entries}
+        self.outcome = Outcome([], [], is_fault=False)
+
+    @property
+    def events(self) -> Sequence[AvailabilityEvent]:
+        return self.outcome.events
+
+    def apply(self, answer: Result) -> Done:
+        """The answer may be about other videos as well."""
+        entries = self.entries
+        found = {video_id: answer.found[video_id] for video_id in entries if video_id in answer.found}
+        missing, malformed = answer.missing & entries.keys(), answer.malformed.keys() & entries.keys()
+        doubtful = (answer.unconfirmed | answer.faulty.keys()) & entries.keys()
+        failed = answer.failed & entries.keys()
+        self.outcome = settle(entries, found, missing, malformed, self.tracking.present, doubtful, failed)
+        return Done(
+            answer, self.claimed, self.outcome.newly_gone, self.outcome.returned, is_fault=self.outcome.is_fault
+        )
+
+    @property
+    def claimed(self) -> int:
+        return len(self.entries)
+
+    def points(self, answer: Result) -> list[MetricPoint]:
+        return _points(answer, self.entries)
+
+    def finish(self) -> None:
+        pass
+
+
+class _Rows(_OfWatchlist):
+    """Due videos of a tier."""
+
+    def __init__(self, tracking: Tracking, vault: Vault, claim: Claim) -> None:
+        super().__init__(tracking, claim)
+        self.vault = vault
+
+    def ask(self, youtube: YouTubeClient) -> Result:
+        entries = self.entries.values()
+        return youtube.statistics(
+            list(self.entries),
+            within=self.tracking.within,
+            upcoming=[entry.video_id for entry in entries if entry.awaits_start],
+            gone=[entry.video_id for entry in entries if entry.is_gone],
+            unknown=[entry.video_id for entry in entries if entry.anchor_at is None],
+            # a bad id spoils no healthy one's call a second time
+            suspect=[entry.video_id for entry in entries if entry.absence and not entry.is_gone],
+        )
+
+    def reschedule(self, answer: Result) -> None:
+        self._keep_metadata(answer.videos)
+        self.claim.reschedule(self.outcome.entries)
+
+    def _keep_metadata(self, videos: Mapping[str, Video]) -> None:
+        """Write metadata that came with first readings, where a video was put on the schedule without any."""
+        if videos:
+            watchlist, now = self.tracking.watchlist, self.tracking.now
+            fresh = set(watchlist.videos.ingest(videos.values(), now=now))
+            kept = [video for video in videos.values() if video.id in fresh]
+            self.vault.stage_videos(kept, now or watchlist.videos.discovery_time())
+
+
+class _NamedVideos(_OfWatchlist):
+    """Videos that a form names, on the watchlist or not."""
+
+    def __init__(self, tracking: Tracking, videos: Sequence[str], claim: Claim) -> None:
+        super().__init__(tracking, claim)
+        self.videos = videos
+
+    @property
+    def claimed(self) -> int:
+        return len(self.videos)
+
+    def ask(self, youtube: YouTubeClient) -> Result:
+        entries = self.entries
+        unknown = [each for each in self.videos if each not in entries or entries[each].anchor_at is None]
+        return youtube.statistics(self.videos, within=self.tracking.within, unknown=unknown)
+
+    def reschedule(self, answer: Result) -> None:
+        del answer
+        present = self.tracking.present
+        # a reading between two slots stands for neither
+        self.claim.reschedule(keeping_slot(self.entries[each.video_id], each, present) for each in self.outcome.entries)
+
+
+class _Chunks:
+    """Due chunks of the roster, and `most` of their videos."""
+
+    def __init__(self, tracking: Tracking, vault: Vault, queue: Queue, most: int, claim: ChunkClaim) -> None:
+        self.tracking = tracking
+        self.vault = vault
+        self.queue = queue
+        self.claim = claim
+        self.visits = self._visits(claim.chunks, most)
+        self.outcome: RosterOutcome
+        self.memories: dict[str, TrendState] = {}
+
+    @property
+    def events(self) -> Sequence[AvailabilityEvent]:
+        return self.outcome.events
+
+    def ask(self, youtube: YouTubeClient) -> Result:
+        # two chunks that share a video, for a while, are due at the same time
+        wanted = list(dict.fromkeys(video_id for each in self.visits for video_id in each.wanted))
+        gone = wanted if self.queue is Queue.GONE else ()
+        answer = youtube.statistics(wanted, within=self.tracking.within, gone=gone)
+        for each in self.visits:
+            answer.found |= as_of_chunk(each, answer.found)
+        return answer
+
+    def apply(self, answer: Result) -> Done:
+        present = self.tracking.present
+        heated = self._compare(answer)
+        # of what could not be confirmed next week's visit tells more: were YouTube at fault, all would leave
+        asked = {*answer.malformed, *answer.faulty, *answer.unconfirmed}
+        self.outcome = settle_visits(self.visits, answer.found, answer.missing, asked, heated, present, answer.failed)
+        claimed = len({video_id for each in self.visits for video_id in each.wanted})
+        return Done(answer, claimed, 0, len(self.outcome.events), sorted(heated), self.outcome.is_fault)
+
+    def points(self, answer: Result) -> list[MetricPoint]:
+        return _points(answer)
+
+    def reschedule(self, answer: Result) -> None:
+        del answer
+        gone = [id_ for each in self.visits for id_ in each.unseen]
+        self.claim.reschedule(self.outcome.chunks, self.outcome.entries, gone=gone)
+
+    def finish(self) -> None:
+        # afterwards, since it is only a help: what was not remembered is found out anew
+        for name, memory in self.memories.items():
+            self.vault.roster.remember(name, memory)
+
+    def _compare(self, answer: Result) -> dict[str, datetime]:
+        """Until when videos are heated that have become hot; what to remember of each chunk is in `memories`."""
+        rule = heat_rule(self.tracking.settings)
+        heated: dict[str, datetime] = {}
+        for each in self.visits:
+            if rule is not None and not each.chunk.gone:
+                name = each.chunk.name
+                hot, self.memories[name] = self.vault.roster.compare(name, each.ids, answer.found, rule)
+                heated |= dict.fromkeys(hot, self.tracking.present + rule.lasts)
+        return heated
+
+    def _visits(self, chunks: Iterable[Chunk], most: int) -> list[Visit]:
+        """Which ids of these chunks to ask for, `most` in all; those with a row on the watchlist are read there."""
+        watchlist = self.tracking.watchlist
+        visits: list[Visit] = []
+        for chunk in chunks:
+            ids = self.vault.roster.read(chunk.name)
+            watched = watchlist.entries.seen(ids)
+            unseen = [id_ for id_, seen in watched.items() if seen is None] if chunk.gone else []
+            # a row that is being read at this moment tells its return to the next visit
+            kept = set(unseen) - watchlist.entries.mark_gone(unseen, now=self.tracking.now)
+            visits.append(visit(chunk, ids, watched, most, kept))
+            most -= len(visits[-1].positions)
+        return visits
+
+
+def _points(answer: Result, entries: Mapping[str, WatchlistEntry] = MappingProxyType({})) -> list[MetricPoint]:
+    """What was read, as points: where an answer does not tell when a video was published, its row may."""
+    points = []
+    for video_id, reading in answer.found.items():
+        entry = entries.get(video_id)
+        known = reading.published_at or (entry.anchor_at if entry and not entry.awaits_start else None)
+        points.append(replace(reading.point, published_at=known))
+    return points
+
+
+def heat_rule(settings: Settings) -> HeatRule | None:
+    """The rule that a deployment has set; None where nothing is to become hot."""
+    if settings.reheat_factor is None:
+        return None
+    lasts = timedelta(days=settings.reheat_days)
+    return HeatRule(settings.reheat_factor, settings.reheat_least_views_a_day, lasts)
