@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, CallBudget, calls_for
 from ghost_tracking.core.decoding import decoded_lines
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OpenList = Callable[[str], BinaryIO]
+OpenList: TypeAlias = Callable[[str], BinaryIO]
 """Opens the file of a list by its name, from where forms may read; see `ParquetVaultHook.open_list`."""
 
 _TRICKLE = 10
 """Calls an hour of the hunter's reserve: a list goes on, slowly, where tracking needs all that there is."""
 
 
-OpenList = Callable[[str], BinaryIO]
+OpenList: TypeAlias = Callable[[str], BinaryIO]
 """Opens the file of a list by its name. Raises BadInputError for one that may not be read."""
 
 
@@ -45,7 +45,7 @@ def brings_list(form: Mapping[str, Any]) -> bool:
 
 
 def submit(form: Mapping[str, Any], vault: Vault, open_list: OpenList) -> str:
-    """Take the list of the hunter's form, or the file that it names, into the import queue; returns a sentence about it.
+    """Take the list of the hunter's form, or the file that it names, into the import queue; returns a sentence on it.
 
     Bad lines are in the log, with their numbers. Raises BadInputError where the file cannot be read, or may not be:
     see `ParquetVaultHook.open_list`.
