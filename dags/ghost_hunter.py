@@ -14,7 +14,7 @@ list late. What a source has named is on the schedule, or its watermark stays. A
 (`airflow backfill create --dag-id ghost_hunter …`) covers exactly the hours that it names, and only sources that know
 windows: channels, searches, playlists. Running a window twice changes nothing.
 
-Somebody is told, if so configured, when a run fails, or is not over an hour and a half after it was queued.
+If notifiers are configured, an alert is sent when a run fails or has not finished 90 minutes after it was queued.
 """
 
 from datetime import UTC, datetime, timedelta

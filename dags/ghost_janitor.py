@@ -18,7 +18,7 @@ after a repair.
 Age counts from discovery, not from publication: a video that is years old when it is found would otherwise lose its
 row within the day. With *Dry run* in the form, nothing is written or deleted and the report says what would be.
 
-Somebody is told, if so configured, when a run fails, or is not over five hours after it was queued.
+If notifiers are configured, an alert is sent when a run fails or has not finished five hours after it was queued.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -10,7 +10,7 @@ is still due, and the next run does it. When nothing is due, `track` is skipped 
 
 The form of a run by hand can name videos to be read now, or narrow it to some tiers and a number of videos.
 
-Somebody is told, if so configured, when a run fails, or is not over half an hour after it was queued.
+If notifiers are configured, an alert is sent when a run fails or has not finished 30 minutes after it was queued.
 
 A backfill of this DAG does nothing: YouTube gives counts of the present only.
 """

@@ -136,26 +136,26 @@ class Settings(BaseModel):
     )
 
     alert_backlog_videos: Positive | None = Field(
-        100_000, description="videos overdue by more than an hour from which on somebody is told; null: never"
+        100_000, description="videos overdue by more than an hour above which an alert is sent; null: never"
     )
     alert_quota_hours: Annotated[float, Field(ge=0, le=25)] | None = Field(
         6.0,
-        description="hours before the end of the quota's day: somebody is told where it would be used up earlier; "
+        description="hours before the end of the quota's day: an alert is sent where it would be used up earlier; "
         "null: never",
     )
-    alert_quiet_minutes: Positive | None = Field(
+    alert_no_data_minutes: Positive | None = Field(
         60,
-        description="minutes without a published point, while videos are due, after which somebody is told; "
+        description="minutes without a published point, while videos are due, after which an alert is sent; "
         "null: never",
     )
     alert_watermark_hours: Annotated[float, Field(ge=1, le=8760)] | None = Field(
         24.0,
         description="hours that a source may not have been hunted to an end, after which an alert is sent; null: never",
     )
-    alert_failed_runs: bool = Field(True, description="whether somebody is told when a run of one of the DAGs fails")
-    alert_heat: bool = Field(True, description="whether somebody is told when a settled video grows again")
+    alert_failed_runs: bool = Field(True, description="whether an alert is sent when a run of one of the DAGs fails")
+    alert_heat: bool = Field(True, description="whether an alert is sent when a settled video grows again")
     alert_cooldown_hours: Annotated[float, Field(ge=0, le=8760)] = Field(
-        12.0, description="hours until somebody is told again of the same thing, while it lasts"
+        12.0, description="hours until an alert is sent again, while its cause lasts"
     )
 
     @property
@@ -208,9 +208,9 @@ def tracker_pool() -> str:
 
 
 def deadline(environment: str, default: timedelta) -> timedelta | None:
-    """The time that a run may take from when it is queued until somebody is told, when a DAG file is parsed.
+    """The time that a run may take from when it is queued until an alert is sent, when a DAG file is parsed.
 
-    From this environment variable, in minutes; 0: nobody is told, None. Raises BadSettingsError where it is no number.
+    From this environment variable, in minutes; 0: no alert, None. Raises BadSettingsError where it is no number.
     """
     text = os.environ.get(environment)
     try:

@@ -1,4 +1,4 @@
-"""When somebody should be told: rules over what is seen of the schedule, the quota and the vault."""
+"""When an alert is due: rules over what is seen of the schedule, the quota and the vault."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Kind(StrEnum):
 
     BACKLOG = "backlog"
     QUOTA = "quota"
-    QUIET = "quiet"
+    NO_DATA = "no_data"
     HEAT = "heat"
     WATERMARK = "watermark"
     LATE = "late"
@@ -22,16 +22,16 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """From when on somebody is told; None: never. `quota` is how long before midnight the quota may run out."""
+class AlertThresholds:
+    """From when on an alert is due; None: never. `quota` is how long before midnight the quota may run out."""
 
     backlog: int | None
     quota: timedelta | None
-    quiet: timedelta | None
+    no_data: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
-class Observation:
+class AlertInputs:
     """What is seen at `now`; times are aware.
 
     `backlog`: videos overdue by more than an hour; `oldest_due_at`: since when the longest overdue one waits;
@@ -51,7 +51,7 @@ class Observation:
 class Alert:
     """Something that somebody should know, in a sentence that says what to do.
 
-    `about`: of which of several it is true, such as a DAG's id; of each somebody is told by itself.
+    `about`: of which of several it is true, such as a DAG's id; each has alerts of its own.
     """
 
     kind: Kind
@@ -64,26 +64,26 @@ class Alert:
         return f"{self.kind}:{self.about}" if self.about else self.kind.value
 
 
-def alerts(seen: Observation, limits: Limits) -> Iterator[Alert]:
-    """What somebody should be told of; nothing where all is well."""
-    if limits.backlog is not None and seen.backlog > limits.backlog:
+def alerts(seen: AlertInputs, thresholds: AlertThresholds) -> Iterator[Alert]:
+    """The alerts that are due; none where all is well."""
+    if thresholds.backlog is not None and seen.backlog > thresholds.backlog:
         yield Alert(
             Kind.BACKLOG,
-            f"{seen.backlog:,} videos are overdue by more than an hour (limit {limits.backlog:,}): is ghost_tracker "
-            "paused or red? Is the quota short? Its plan says so",
+            f"{seen.backlog:,} videos are overdue by more than an hour (limit {thresholds.backlog:,}): is "
+            "ghost_tracker paused or red? Is the quota short? Its plan says so",
         )
-    if limits.quota is not None and seen.runs_out_at and seen.day_ends_at - seen.runs_out_at > limits.quota:
+    if thresholds.quota is not None and seen.runs_out_at and seen.day_ends_at - seen.runs_out_at > thresholds.quota:
         yield Alert(
             Kind.QUOTA,
             f"today's YouTube quota would be used up at {seen.runs_out_at:%H:%M} UTC, "
             f"{_hours(seen.day_ends_at - seen.runs_out_at)} before its day ends; it is spread, and intervals become "
             "longer: ask Google for more, or hunt less",
         )
-    if limits.quiet is not None and _is_quiet(seen, limits.quiet):
+    if thresholds.no_data is not None and _has_no_data(seen, thresholds.no_data):
         newest = _newest_point(seen)
         since = f"since {newest:%Y-%m-%d %H:%M} UTC" if newest else "yet"
         yield Alert(
-            Kind.QUIET,
+            Kind.NO_DATA,
             f"nothing was published {since}, although videos are due: is ghost_tracker paused, stuck or red?",
         )
 
@@ -124,7 +124,7 @@ def failed_run(dag_id: str, tasks: Sequence[str], *, by_hand: bool = False) -> A
     return Alert(Kind.FAILED, f"a run of {dag_id} {why} What it left undone, the next run does", dag_id)
 
 
-def _is_quiet(seen: Observation, limit: timedelta) -> bool:
+def _has_no_data(seen: AlertInputs, limit: timedelta) -> bool:
     """Whether nothing has come in for too long while something was due all that time."""
     before = seen.now - limit
     is_waiting = seen.oldest_due_at is not None and seen.oldest_due_at < before
@@ -132,7 +132,7 @@ def _is_quiet(seen: Observation, limit: timedelta) -> bool:
     return is_waiting and (newest is None or newest < before)
 
 
-def _newest_point(seen: Observation) -> datetime | None:
+def _newest_point(seen: AlertInputs) -> datetime | None:
     """When the newest point was read; one of the future, by a clock that was wrong, silences nothing."""
     newest = seen.newest_point_at
     return None if newest is None or newest > seen.now + _CLOCKS_DIFFER else newest

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ghost_tracking.core.alerts import Alert, Kind, Limits, Observation, alerts, stale_sources
+from ghost_tracking.core.alerts import Alert, AlertInputs, AlertThresholds, Kind, alerts, stale_sources
 from ghost_tracking.core.pacing import QuotaStatus
 from ghost_tracking.core.sources import Source
 from ghost_tracking.core.wording import counted
@@ -19,12 +19,12 @@ from ghost_tracking.vault import Vault
 if TYPE_CHECKING:
     from ghost_tracking.postgres.schedule import Schedule
 
-_WATCHED = (Kind.BACKLOG, Kind.QUOTA, Kind.QUIET)
+_WATCHED = (Kind.BACKLOG, Kind.QUOTA, Kind.NO_DATA)
 
 
 def schedule_alerts(watchlist: Schedule, vault: Vault, quota: QuotaStatus, settings: Settings) -> list[Alert]:
     """Look at schedule, quota and vault. Notes which alerts are over: their cooldown ends."""
-    seen = Observation(
+    seen = AlertInputs(
         now=watchlist.now(),
         backlog=watchlist.status.backlog(),
         oldest_due_at=watchlist.status.next_due_at(),
@@ -32,7 +32,7 @@ def schedule_alerts(watchlist: Schedule, vault: Vault, quota: QuotaStatus, setti
         runs_out_at=quota.runs_out_at,
         day_ends_at=quota.day.end,
     )
-    found = list(alerts(seen, limits(settings)))
+    found = list(alerts(seen, thresholds(settings)))
     watchlist.alerts.clear(set(_WATCHED) - {alert.kind for alert in found})
     return found
 
@@ -52,7 +52,7 @@ def source_alerts(sources: Sequence[Source], watchlist: Schedule, now: datetime,
 
 
 def heat_alerts(video_ids: Sequence[str], settings: Settings) -> list[Alert]:
-    """Settled videos that have become hot; each is told of once, since it is read daily from then on."""
+    """Settled videos that have become hot; an alert is sent once of each, since it is read daily from then on."""
     if not video_ids or not settings.alert_heat:
         return []
     shown = ", ".join(video_ids[:10]) + (", …" if len(video_ids) > 10 else "")
@@ -60,11 +60,11 @@ def heat_alerts(video_ids: Sequence[str], settings: Settings) -> list[Alert]:
     return [Alert(Kind.HEAT, f"{grow} read daily: {shown}")]
 
 
-def limits(settings: Settings) -> Limits:
-    """The limits that a deployment has set."""
-    hours, minutes = settings.alert_quota_hours, settings.alert_quiet_minutes
-    return Limits(
+def thresholds(settings: Settings) -> AlertThresholds:
+    """The thresholds that a deployment has set."""
+    hours, minutes = settings.alert_quota_hours, settings.alert_no_data_minutes
+    return AlertThresholds(
         backlog=settings.alert_backlog_videos,
         quota=None if hours is None else timedelta(hours=hours),
-        quiet=None if minutes is None else timedelta(minutes=minutes),
+        no_data=None if minutes is None else timedelta(minutes=minutes),
     )

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-OpenList: TypeAlias = Callable[[str], BinaryIO]
-"""Opens the file of a list by its name, from where forms may read; see `ParquetVaultHook.open_list`."""
-
 _TRICKLE = 10
 """Calls an hour of the hunter's reserve: a list goes on, slowly, where tracking needs all that there is."""
 

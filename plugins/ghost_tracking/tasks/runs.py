@@ -1,9 +1,9 @@
-"""Runs that fail, or are not over in time: how somebody is told of them.
+"""Alerts of runs that fail, or are not over in time.
 
 Of a failed run by a task of it, of a late one by a deadline, and of none by `on_failure_callback`: Airflow runs that in
 the DAG processor, which one number in the form of a run can end (docs/airflow-findings.md).
 
-Read wherever DAGs are read, in the scheduler too: so nothing heavy is imported before there is something to tell.
+Read wherever DAGs are read, in the scheduler too: so nothing heavy is imported before there is an alert to send.
 """
 
 import asyncio
@@ -68,12 +68,12 @@ def _alert_of_late_run(context: Mapping[str, Any]) -> None:
 
 @task(trigger_rule="one_failed", execution_timeout=timedelta(minutes=5))
 def alert() -> None:
-    """Tell somebody, if so configured, that a task of the run has failed; red then, else passed over."""
+    """If notifiers are configured, send an alert that a task of the run has failed; red then, else skipped."""
     run_has_failed(get_current_context())
 
 
 def run_has_failed(context: Mapping[str, Any]) -> NoReturn:
-    """The body of the task that watches the others of a run: tells of those that failed, and fails as well.
+    """The body of the task that watches the others of a run: alerts of those that failed, and fails as well.
 
     Airflow colours a run by its last tasks: were this one green, so would be the run. It comes as soon as one of the
     others has failed, so it knows of no more than have done so by then.

@@ -101,7 +101,7 @@ def test_a_cooldown_begins_only_once_somebody_was_told(
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", variable)
     assert look(watchlist, vault) == []
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", good)
-    assert look(watchlist, vault) == ["quiet"]
+    assert look(watchlist, vault) == ["no_data"]
     assert len(TOLD) == 1
 
 
@@ -112,7 +112,7 @@ def test_bad_notifiers_are_an_error_each_time_also_within_the_cooldown(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     watchlist.add_to_watchlist(overdue(1, 2 * HOUR))
-    assert look(watchlist, vault) == ["quiet"]
+    assert look(watchlist, vault) == ["no_data"]
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", "not json")
     for times in (1, 2):
         assert look(watchlist, vault) == []
@@ -129,7 +129,7 @@ def test_two_tasks_at_a_time_tell_once(
         others.append(look(watchlist, vault))
 
     monkeypatch.setattr(Notebook, "notify", notify)
-    assert look(watchlist, vault) == ["quiet"]
+    assert look(watchlist, vault) == ["no_data"]
     assert others == [[], []]
 
 
@@ -139,8 +139,8 @@ def test_silence_counts_only_while_something_is_due(watchlist: WatchlistHook, va
     vault.publish()
     assert look(watchlist, vault) == []
     watchlist.add_to_watchlist(overdue(1, 2 * HOUR))
-    assert look(watchlist, vault, alert_quiet_minutes=None) == []
-    assert look(watchlist, vault) == ["quiet"]
+    assert look(watchlist, vault, alert_no_data_minutes=None) == []
+    assert look(watchlist, vault) == ["no_data"]
     assert f"since {long_ago:%Y-%m-%d %H:%M} UTC" in TOLD[0]
 
 

@@ -1,14 +1,14 @@
-"""When somebody is told."""
+"""When an alert is due."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ghost_tracking.core.alerts import Kind, Limits, Observation, alerts
+from ghost_tracking.core.alerts import AlertInputs, AlertThresholds, Kind, alerts
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-LIMITS = Limits(backlog=None, quota=None, quiet=HOUR)
+LIMITS = AlertThresholds(backlog=None, quota=None, no_data=HOUR)
 
 
 @pytest.mark.parametrize(
@@ -26,5 +26,5 @@ LIMITS = Limits(backlog=None, quota=None, quiet=HOUR)
 def test_a_point_of_the_future_does_not_hide_the_silence(
     newest: datetime | None, oldest_due: datetime, told: bool
 ) -> None:
-    seen = Observation(NOW, 0, oldest_due, newest, None, NOW + 8 * HOUR)
-    assert [alert.kind for alert in alerts(seen, LIMITS)] == ([Kind.QUIET] if told else [])
+    seen = AlertInputs(NOW, 0, oldest_due, newest, None, NOW + 8 * HOUR)
+    assert [alert.kind for alert in alerts(seen, LIMITS)] == ([Kind.NO_DATA] if told else [])
