@@ -14,7 +14,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services.ingestion import bring_in
+from ghost_tracking.services.ingestion import ingest
 from ghost_tracking.services.planning import plan_batches, reserve
 from ghost_tracking.services.roster_moves import Shelving
 from ghost_tracking.services.tracking import Tracking
@@ -207,12 +207,12 @@ class Simulation:
             return
         quota = self.watchlist.quota
         budget = CallBudget({Bucket.GENERAL: quota.reserve(Bucket.GENERAL, calls_for(len(new)), now=now)})
-        haul = bring_in(new, self.youtube.hook(budget), self.watchlist, self.vault, now=now)
+        ingested = ingest(new, self.youtube.hook(budget), self.watchlist, self.vault, now=now)
         quota.release(budget, now=now)
-        self.journal.done["found"] += haul.new
-        self._points += haul.new
-        if haul.failures or haul.missing or haul.pending:
-            self.journal.problems.append(f"{now}: {haul.failures} {haul.missing} {haul.pending}")
+        self.journal.done["found"] += ingested.new
+        self._points += ingested.new
+        if ingested.failures or ingested.missing or ingested.pending:
+            self.journal.problems.append(f"{now}: {ingested.failures} {ingested.missing} {ingested.pending}")
 
     def _track(self, now: datetime) -> None:
         """A run of the tracker: plan, a task for each batch, publish."""

@@ -13,7 +13,7 @@ from ghost_tracking.core.sources import ChannelSource, SearchSource, Source
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.services.discovery import Discovery, Hunted
 from ghost_tracking.services.importing import spare_calls
-from ghost_tracking.services.ingestion import Haul, bring_in
+from ghost_tracking.services.ingestion import IngestResult, ingest
 from ghost_tracking.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HuntResult:
-    """What asking `sources` brought: `haul`, and the ids that were `refused`. `left`: videos left to the tracker."""
+    """What `sources` brought: what was `ingested`, ids that were `refused`, and how many were `left` to the tracker."""
 
     sources: Sequence[Hunted]
-    haul: Haul
+    ingested: IngestResult
     refused: set[str]
     left: int
 
@@ -38,11 +38,11 @@ def hunt(discovery: Discovery, sources: Sequence[Source]) -> HuntResult:
     wanted = [id_ for each in hunted for id_ in each.ids if id_ not in refused]
     watchlist.refused.note("sources", dict.fromkeys(refused, "no video has such an id"))
     within = timedelta(seconds=settings.tracker_batch_seconds)
-    haul = bring_in(wanted, discovery.youtube, watchlist, discovery.vault, within=within)
-    left = len(haul.pending)
-    haul.schedule_pending(wanted, watchlist)
+    ingested = ingest(wanted, discovery.youtube, watchlist, discovery.vault, within=within)
+    left = len(ingested.pending)
+    ingested.schedule_pending(wanted, watchlist)
     discovery.note(hunted)
-    return HuntResult(hunted, haul, refused, left)
+    return HuntResult(hunted, ingested, refused, left)
 
 
 def search_calls(hunted: Sequence[Source], watchlist: Schedule, run_type: str) -> int:

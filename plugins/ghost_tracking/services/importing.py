@@ -14,7 +14,7 @@ from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, CallBudget, calls_
 from ghost_tracking.core.decoding import decoded_lines
 from ghost_tracking.core.wording import counted
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError
-from ghost_tracking.services.ingestion import Haul, bring_in
+from ghost_tracking.services.ingestion import IngestResult, ingest
 from ghost_tracking.services.quota_status import calls_sent, read_quota_status
 from ghost_tracking.settings import Settings
 from ghost_tracking.vault import Vault
@@ -100,22 +100,22 @@ class ListImport:
         allowed, why = self.allowed()
         if not allowed:
             return _said(f"{counted(left, 'video waits', 'videos wait')} in the import queue; {why}")
-        total = Haul()
+        total = IngestResult()
         budget = CallBudget(
             {Bucket.GENERAL: self.watchlist.quota.reserve(Bucket.GENERAL, calls_for(allowed), now=self.now)}
         )
         within = timedelta(seconds=self.settings.tracker_batch_seconds)
         with self.calling_youtube(self.watchlist.quota, budget, self.settings) as youtube:
             for waiting in self.vault.import_queue.waiting(allowed):
-                haul = bring_in(waiting.ids, youtube, self.watchlist, self.vault, within=within, now=self.now)
-                haul.schedule_pending(_passed_over(waiting.ids, haul), self.watchlist)
+                ingested = ingest(waiting.ids, youtube, self.watchlist, self.vault, within=within, now=self.now)
+                ingested.schedule_pending(_passed_over(waiting.ids, ingested), self.watchlist)
                 done = next(
-                    (place for place, video_id in enumerate(waiting.ids) if video_id in haul.pending),
+                    (place for place, video_id in enumerate(waiting.ids) if video_id in ingested.pending),
                     len(waiting.ids),
                 )
                 self.vault.import_queue.mark_imported(waiting.name, waiting.start + done)
                 left -= done
-                total.add(haul)
+                total.add(ingested)
                 if done < len(waiting.ids):
                     break
         missing = f", {len(total.missing):,} of them missing, and looked at again" if total.missing else ""
@@ -141,10 +141,10 @@ class ListImport:
         return most, f"up to {most:,} a run" if calls_now > _TRICKLE else "slowly, since tracking needs the quota"
 
 
-def _passed_over(video_ids: Sequence[str], haul: Haul) -> list[str]:
+def _passed_over(video_ids: Sequence[str], ingested: IngestResult) -> list[str]:
     """Those without an answer that others with one come after: one call of many has failed, and the list goes on."""
-    last = max((place for place, each in enumerate(video_ids) if each not in haul.pending), default=0)
-    return [each for each in video_ids[:last] if each in haul.pending]
+    last = max((place for place, each in enumerate(video_ids) if each not in ingested.pending), default=0)
+    return [each for each in video_ids[:last] if each in ingested.pending]
 
 
 def spare_calls(watchlist: Schedule, settings: Settings, now: datetime | None = None) -> int:

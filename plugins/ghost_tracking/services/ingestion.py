@@ -1,4 +1,4 @@
-"""Hauls: videos that sources or a list have named, and how they are put on the schedule."""
+"""Ingestion: videos that sources or a list have named, and how they are put on the schedule."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONGEST_TRANSACTION = timedelta(seconds=120)
 
 
 @dataclass
-class Haul:
+class IngestResult:
     """What became of videos that were named.
 
     `new`: put on the schedule now, `known`: there already, or let go by somebody. `missing`: those of the new ones
@@ -52,7 +52,7 @@ class Haul:
         self.new += len(watchlist.entries.add(sorted(ids)))
         self.pending -= ids
 
-    def add(self, other: Haul) -> None:
+    def add(self, other: IngestResult) -> None:
         """Count what became of others as well."""
         self.known += other.known
         self.new += other.new
@@ -62,7 +62,7 @@ class Haul:
         self.is_fault = self.is_fault or other.is_fault
 
 
-def bring_in(
+def ingest(
     video_ids: Collection[str],
     youtube: YouTubeClient,
     watchlist: Schedule,
@@ -70,29 +70,29 @@ def bring_in(
     *,
     within: timedelta | None = None,
     now: datetime | None = None,
-) -> Haul:
+) -> IngestResult:
     """Put videos on the schedule that are not there yet, with their metadata and first points; each once.
 
     Young videos get metadata and schedule in SQL; old ones, at the end and all at once, a place on the roster, and
     their metadata goes to the archive: in SQL they would only pass through. One whose metadata does not come back gets
     its place too, as missed. `now` (None: the present) tells their ages; `within`: what asking for a thousand may take.
     """
-    present, settled, haul = now or watchlist.now(), list[WatchlistEntry](), Haul()
+    present, settled, ingested = now or watchlist.now(), list[WatchlistEntry](), IngestResult()
     premieres: dict[str, datetime] = {}
     for ids in chunked(dict.fromkeys(video_ids), _VIDEOS_A_TRANSACTION):
         # those that somebody has let go have no place, and are not to have one
         known = watchlist.entries.known(ids) | watchlist.let_go.among(ids)
-        haul.known += len(known)
+        ingested.known += len(known)
         answer = youtube.metadata([video_id for video_id in ids if video_id not in known], within=within)
-        haul.pending |= answer.pending
-        haul.failures += answer.failures
-        missed = _missed(answer, present, haul)
+        ingested.pending |= answer.pending
+        ingested.failures += answer.failures
+        missed = _missed(answer, present, ingested)
         entries = {video.id: entry_of_discovery(video.reading) for video in answer.found.values()}
         old = [video for video in answer.found.values() if has_settled(entries[video.id], present)]
         young = [video for video in answer.found.values() if not has_settled(entries[video.id], present)]
         new = _write_young(young, missed, entries, watchlist, vault)
-        haul.new += new
-        haul.known += len(young) + len(missed) - new
+        ingested.new += new
+        ingested.known += len(young) + len(missed) - new
         vault.stage_videos(old, watchlist.videos.discovery_time())
         vault.stage([video.reading.point for video in old])
         settled += [entries[video.id] for video in old]
@@ -100,9 +100,9 @@ def bring_in(
     shelving = Shelving(watchlist, vault, present)
     there = shelving.at_publish_hour(premieres) if premieres else set()
     shelved = shelving.shelve_found(entry for entry in settled if entry.video_id not in there)
-    haul.new += shelved
-    haul.known += len(settled) - shelved
-    return haul
+    ingested.new += shelved
+    ingested.known += len(settled) - shelved
+    return ingested
 
 
 def _published_before_start(video: Video) -> datetime | None:
@@ -110,7 +110,7 @@ def _published_before_start(video: Video) -> datetime | None:
     return video.reading.published_at if video.reading.starts_at is not None else None
 
 
-def _missed(answer: BatchResult[Video], at: datetime, haul: Haul) -> list[WatchlistEntry]:
+def _missed(answer: BatchResult[Video], at: datetime, ingested: IngestResult) -> list[WatchlistEntry]:
     """Places for those whose metadata did not come back: they are looked at again in an hour, and absence decides.
 
     A miss does not count where so much is missing that YouTube is at fault, nor where the answer could not be used.
@@ -118,9 +118,9 @@ def _missed(answer: BatchResult[Video], at: datetime, haul: Haul) -> list[Watchl
     unusable = answer.malformed.keys() | answer.faulty.keys()
     answered = len(answer.found) + len(answer.missing) + len(unusable)
     fault = is_fault(answered, [None] * len(answer.missing), at)
-    haul.is_fault = haul.is_fault or fault
+    ingested.is_fault = ingested.is_fault or fault
     counted = dict.fromkeys(answer.missing, not fault) | dict.fromkeys(unusable, False)
-    haul.missing |= counted.keys()
+    ingested.missing |= counted.keys()
     return [after_miss(WatchlistEntry(video_id), at, counted=counts) for video_id, counts in counted.items()]
 
 

@@ -225,18 +225,18 @@ def _digest(sources: Sequence[Source]) -> str:
 
 
 def _report(found: HuntResult) -> dict[str, Any]:
-    hunted, haul, refused = found.sources, found.haul, found.refused
+    hunted, ingested, refused = found.sources, found.ingested, found.refused
     for video_id in sorted(refused)[:_SHOWN]:
         log.warning("Refused %r: no video has such an id", video_id[:40])
     failed = [f"{each.source.label[:60]}: {each.failure.message[:160]}" for each in hunted if each.failure]
-    failed += [f"metadata: {error.message[:160]}" for error in haul.failures[:1]]
+    failed += [f"metadata: {error.message[:160]}" for error in ingested.failures[:1]]
     gaps = [str(gap) for each in hunted for gap in each.gaps]
     return {
         "sources": len(hunted),
         "found": len({video_id for each in hunted for video_id in each.named}),
-        "new": haul.new,
-        "known": haul.known + sum(each.known for each in hunted),
-        "missing": len(haul.missing),
+        "new": ingested.new,
+        "known": ingested.known + sum(each.known for each in hunted),
+        "missing": len(ingested.missing),
         "refused": len(refused),
         "left": found.left,
         "put_off": sum(1 for each in hunted if each.is_put_off),
@@ -260,19 +260,19 @@ def _label(report: Mapping[str, Any]) -> str:
 
 def _raise_failures(found: HuntResult) -> None:
     """A channel that is gone or an empty bucket is reported; what may go through next time makes the run red."""
-    haul = found.haul
+    ingested = found.ingested
     failures = [(each.source.label, each.failure) for each in found.sources if each.failure]
-    failures += [("metadata", error) for error in haul.failures]
+    failures += [("metadata", error) for error in ingested.failures]
     passing = [(label, error) for label, error in failures if _is_passing(error)]
     if passing:
         label, error = passing[0]
         raise TransientError(
             f"{counted(len(passing), 'source')} failed, to be hunted again next time; {label}: {error.message}"
         )
-    if haul.is_fault:
+    if ingested.is_fault:
         raise YouTubeFaultError(
-            f"the metadata of {counted(len(haul.missing), 'video')} did not come back at once: taken for a fault of "
-            "YouTube; they are on the schedule and looked at again within the hour"
+            f"the metadata of {counted(len(ingested.missing), 'video')} did not come back at once: taken for a fault "
+            "of YouTube; they are on the schedule and looked at again within the hour"
         )
 
 
