@@ -25,7 +25,7 @@ from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.services.roster_moves import RosterMoves
 from local_stack.postgres import Postgres
 
 ON_ROSTER, MORE = 20_000_000, 1_000_000
@@ -75,7 +75,7 @@ def bench(screen: Screen) -> None:
         world.fill_roster(MORE)
         grown = world.weigh() / weighed - 1
     screen.table(
-        ["day", "bytes at its end", "before the janitor", "cleaning, shelving", "all"],
+        ["day", "bytes at its end", "before the janitor", "cleaning, moving to the roster", "all"],
         [[str(day.number + 1), f"{day.after:,}", f"{day.before:,}", *day.times] for day in days],
     )
     screen.table(
@@ -156,7 +156,7 @@ class _World:
                 with janitor.timed():
                     self.watchlist.run_janitor(now=self.now, archive=len)
                 with janitor.timed():
-                    Shelving(self.watchlist, self.vault, self.now).shelve()
+                    RosterMoves(self.watchlist, self.vault, self.now).move_settled()
         day = _Day(number, before, self.weigh(), janitor, time.perf_counter() - begin)
         tell(
             f"day {number + 1} of {DAYS}: {day.after:,} bytes, {self.watchlist.status.count():,} tracked, "

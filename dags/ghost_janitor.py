@@ -6,8 +6,8 @@ them back. Brings the metadata of new videos into the vault's archive, `videos/`
 videos discovered more than seven days ago (setting `metadata_retention_days`) from the database: each row only once
 the archive holds just that version of it, and nothing from the schedule, since tracking goes on for ever.
 
-It *shelves*: videos that are past seven days, and those that are long gone, leave the table `watchlist` for the roster,
-where one row stands for up to 5,000 of them, whose ids are in a file of the vault. They are tracked as before.
+It *moves to the roster* what is past seven days, or long gone: these videos leave the table `watchlist` for one
+where a row stands for up to 5,000 of them, whose ids are in a file of the vault. They are tracked as before.
 
 Then it looks after the vault. It *seals* the hours that are over: writes them once more, small and sorted, proves
 that they hold every staged point, and deletes the parts. It *compacts* days that are over, and then months, into
@@ -102,11 +102,11 @@ def ghost_janitor():
         )
 
     @task(execution_timeout=timedelta(hours=2))
-    def shelve(archived: dict) -> dict:
+    def move_to_roster(archived: dict) -> dict:
         """Move settled videos, and those that are long gone, from the watchlist to the roster."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.shelve(dry_run=form()["dry_run"], vault=archived["vault"])
+        return janitor.move_to_roster(dry_run=form()["dry_run"], vault=archived["vault"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def seal() -> dict:
@@ -142,7 +142,7 @@ def ghost_janitor():
         archived: dict,
         gone: dict,
         cleaned: dict,
-        shelved: dict,
+        moved: dict,
         sealed: dict,
         compacted: dict,
         expired: dict,
@@ -151,20 +151,20 @@ def ghost_janitor():
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.verdict(archived, gone, cleaned, shelved, sealed, compacted, expired, checked)
+        return janitor.verdict(archived, gone, cleaned, moved, sealed, compacted, expired, checked)
 
     gone, archived = let_go(), archive()
-    cleaned, shelved, sealed, compacted, expired, checked = (
+    cleaned, moved, sealed, compacted, expired, checked = (
         clean(archived),
-        shelve(archived),
+        move_to_roster(archived),
         seal(),
         compact(),
         expire(),
         check(),
     )
     gone >> archived
-    [cleaned, shelved] >> sealed >> compacted >> expired >> checked
-    done = [archived, gone, cleaned, shelved, sealed, compacted, expired, checked]
+    [cleaned, moved] >> sealed >> compacted >> expired >> checked
+    done = [archived, gone, cleaned, moved, sealed, compacted, expired, checked]
     [*done, verdict(*done)] >> runs.alert()
 
 

@@ -82,7 +82,7 @@ class Demonstration:
         _expect(tracked.points > hunted.points, "the tracker brought no new point")
 
         self._step("eight days pass", lambda: self._pass(EIGHT_DAYS))
-        cleaned = self._step("janitor deletes metadata, shelves", lambda: self._run(JANITOR))
+        cleaned = self._step("janitor deletes metadata, moves to the roster", lambda: self._run(JANITOR))
         _expect(cleaned.videos == 0, f"the janitor left {cleaned.videos} rows in videos")
         _expect(cleaned.tracked == tracked.tracked, "the janitor lost videos")
         _expect(cleaned.watchlist == 0, f"the janitor left {cleaned.watchlist} settled videos on the watchlist")

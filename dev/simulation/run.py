@@ -16,7 +16,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services.ingestion import ingest
 from ghost_tracking.services.planning import plan_batches, reserve
-from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.services.tracking import Tracking
 from ghost_tracking.settings import Settings
 from simulation.database import Clock
@@ -233,9 +233,9 @@ class Simulation:
         self.watchlist.run_janitor(self.settings.metadata_retention_days, now=now, archive=self.vault.archive_videos)
         self.watchlist.quota.forget_old(now=now)
         self.watchlist.watermarks.forget_old_gaps()
-        shelving = Shelving(self.watchlist, self.vault, now)
-        shelved = shelving.shelve()
-        shelving.sweep(timedelta(days=self.settings.roster_keep_days))
+        moves = RosterMoves(self.watchlist, self.vault, now)
+        moved = moves.move_settled()
+        moves.sweep(timedelta(days=self.settings.roster_keep_days))
         sealed = self.vault.seal(now)
         compacted = self.vault.compact(
             now, months=self.settings.compacts_months, keep_hours=self.settings.vault_keep_hours
@@ -243,7 +243,7 @@ class Simulation:
         for problems in (
             archived.problems,
             events.problems,
-            shelved.problems,
+            moved.problems,
             sealed.published.problems,
             compacted.problems,
         ):

@@ -138,7 +138,7 @@ class ForeignFileError(UnreadableFileError):
     """A symbolic link, a pipe or a device is in the place of a file or folder of the vault."""
 
 
-class ShelvingError(PermanentError):
+class RosterMoveError(PermanentError):
     """Some hours of the week could not be put in order on the roster."""
 
 

@@ -154,7 +154,7 @@ def test_no_task_outlives_what_the_ledger_counts_on(survey: dict, dag_id: str, t
         ),
         (
             "ghost_janitor",
-            ["let_go", "archive", "clean", "shelve", "seal", "compact", "expire", "check"],
+            ["let_go", "archive", "clean", "move_to_roster", "seal", "compact", "expire", "check"],
             {"dryrun": True, "Check": "repair"},
             "no 'dryrun' (did you mean 'dry_run'?), nor 'Check' (did you mean 'check'?). It has dry_run, ",
         ),

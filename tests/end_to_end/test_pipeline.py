@@ -218,7 +218,7 @@ def test_a_name_that_a_form_does_not_have_stops_every_task_that_writes(stack: Lo
     run_id = run("ghost_janitor", {"dryrun": True}, ends="failed")[-1]
     states = {name: each[0]["state"] for name, each in instances(stack, "ghost_janitor", run_id).items()}
     stopped = {name for name, state in states.items() if state == "upstream_failed"}
-    assert stopped == {"clean", "shelve", "verdict"}
+    assert stopped == {"clean", "move_to_roster", "verdict"}
     assert {state for name, state in states.items() if name not in stopped} == {"failed"}
     for name in ("archive", "expire"):
         assert stack.task_log("ghost_janitor", run_id, name).count("did you mean 'dry_run'?") == 1

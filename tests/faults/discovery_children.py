@@ -126,7 +126,7 @@ def clean(where: Where, at: int | None = None, sent: str = KILL, skew: float = 0
     archived = run.task("archive", janitor.archive, dry_run=False)
     if archived is not None:
         run.task("clean", janitor.clean, dry_run=False, retention_days=None, vault=archived["vault"])
-        run.task("shelve", janitor.shelve, dry_run=False, vault=archived["vault"])
+        run.task("move_to_roster", janitor.move_to_roster, dry_run=False, vault=archived["vault"])
     for name in ("seal", "compact", "expire"):
         run.task(name, getattr(janitor, name), dry_run=False)
     run.task("check", janitor.check, dry_run=False, what="recent")

@@ -197,9 +197,9 @@ def track(
     return _done(enter(where, at, sent), lambda: tracker.track(token, lambda _: None))
 
 
-def shelve(where: Where, at: int | str | None = None, sent: str = KILL) -> dict[str, Any]:
-    """The janitor's shelving, merging and sweeping."""
-    return _done(enter(where, at, sent), lambda: janitor.shelve(dry_run=False, vault=where["vault"]))
+def move_to_roster(where: Where, at: int | str | None = None, sent: str = KILL) -> dict[str, Any]:
+    """The janitor's moves to the roster, merging and sweeping."""
+    return _done(enter(where, at, sent), lambda: janitor.move_to_roster(dry_run=False, vault=where["vault"]))
 
 
 def add(where: Where, ids: list[str], at: int | str | None = None, sent: str = KILL) -> dict[str, Any]:
@@ -230,11 +230,11 @@ def run_everything(where: Where) -> dict[str, Any]:
     planned = tracker.plan("scheduled")
     reports = [tracker.track(token, lambda _: None) for token in planned["batches"]]
     published = publishing.publish()
-    shelved = janitor.shelve(dry_run=False, vault=where["vault"])
-    return {"tracked": reports, "published": published, "shelved": shelved}
+    moved = janitor.move_to_roster(dry_run=False, vault=where["vault"])
+    return {"tracked": reports, "published": published, "moved": moved}
 
 
-WORK: dict[str, Callable[..., Any]] = {each.__name__: each for each in (track, shelve, add, run_everything)}
+WORK: dict[str, Callable[..., Any]] = {each.__name__: each for each in (track, move_to_roster, add, run_everything)}
 
 if __name__ == "__main__":
     warm_up()

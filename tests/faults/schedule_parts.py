@@ -197,7 +197,7 @@ class Schedule:
     def settle(self, ids: Iterable[str], anchor: datetime | None = None) -> None:
         """Put settled videos onto the roster, in due chunks."""
         self.put_on_watchlist(ids, anchor)
-        assert "error" not in self.do("shelve")
+        assert "error" not in self.do("move_to_roster")
         self.make_due()
 
     def make_due(self) -> None:

@@ -361,7 +361,7 @@ class History:
             refused = self._may_be_refused and error.startswith("AirflowFailException")
             refused = refused or (run.was_turned and error.startswith("ClockError"))
             self._hold(refused or error.startswith(EXPECTED_ERRORS), f"{run.work}, {name}: {error}")
-        if run.work == "clean" and "shelve" not in told["errors"]:
+        if run.work == "clean" and "move_to_roster" not in told["errors"]:
             self._is_restored = False
         if run.work != "hunt":
             return

@@ -66,7 +66,7 @@ class History:
         self._schedule.idle_seconds = 0.5
         doings = {
             self.track: 5,
-            self.shelve: 4,
+            self.move_to_roster: 4,
             self.add_again: 3,
             self.fail: 3,
             self.take_down: 1,
@@ -110,8 +110,8 @@ class History:
         limit = self._dice.choice([10, 30, 1_000])
         self._start("track", queue=queue, limit=limit, strict=self._dice.random() < 0.3)
 
-    def shelve(self) -> None:
-        self._start("shelve")
+    def move_to_roster(self) -> None:
+        self._start("move_to_roster")
 
     def add_again(self) -> None:
         ids = self._dice.sample(sorted(self._schedule.population), k=self._dice.choice([1, 3, 15]))

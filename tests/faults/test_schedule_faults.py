@@ -72,7 +72,7 @@ def thin_chunks(schedule: Schedule) -> None:
 def old_files(schedule: Schedule) -> None:
     """Chunks that were retired days ago, and a file that never had a row."""
     settled_rows(schedule)
-    schedule.do("shelve")
+    schedule.do("move_to_roster")
     schedule.vault.roster.write(schedule.alive(5, SETTLED, skip=200), (schedule.began_at - 9 * DAY).date())
     with schedule.sql() as sql:
         assert sql.execute("UPDATE retired_chunks SET retired_at = retired_at - INTERVAL '9 days'").rowcount
@@ -81,9 +81,9 @@ def old_files(schedule: Schedule) -> None:
 CASES: dict[str, tuple[Callable[[Schedule], None], str, dict[str, Any]]] = {
     "tracking rows": (due_rows, "track", {"queue": "DAILY"}),
     "tracking chunks": (due_chunks, "track", {"queue": "ROSTER"}),
-    "shelving": (settled_rows, "shelve", {}),
-    "merging thin chunks": (thin_chunks, "shelve", {}),
-    "sweeping": (old_files, "shelve", {}),
+    "moving to the roster": (settled_rows, "move_to_roster", {}),
+    "merging thin chunks": (thin_chunks, "move_to_roster", {}),
+    "sweeping": (old_files, "move_to_roster", {}),
 }
 
 
@@ -130,10 +130,10 @@ def test_a_database_of_yesterday_gets_everybody_back_wherever_it_is_killed(
     schedule.load_tables(yesterday)
     assert len(schedule.places()) == (0 if lost else 30)
     saved = schedule.save(tmp_path / "saved")
-    name = f"shelving in a database that is {'lost' if lost else 'restored'}"
-    for damaged in killed(new_schedule, saved, "shelve", {}):
+    name = f"moving to the roster in a database that is {'lost' if lost else 'restored'}"
+    for damaged in killed(new_schedule, saved, "move_to_roster", {}):
         kills[name] += 1
-        assert "error" not in damaged.do("shelve")
+        assert "error" not in damaged.do("move_to_roster")
         damaged.do("run_everything")
         assert damaged.places() == dict.fromkeys(schedule.population, 1)
         damaged.check_points()
@@ -174,7 +174,7 @@ def test_an_orphan_with_a_chunk_that_wakes_up_late_forgets_nobody(schedule: Sche
     schedule.put_on_watchlist(ids[:3])  # somebody has added them again, and the chunk's visit sees that
     orphan = schedule.stopped("track", at=step, queue="ROSTER")
     schedule.await_unlocked(within=10)
-    assert schedule.do("shelve")["shelved"] == 3
+    assert schedule.do("move_to_roster")["moved"] == 3
     orphan.send(signal.SIGCONT)
     assert "error" not in orphan.result()
     schedule.check_healed()
@@ -200,7 +200,7 @@ def test_a_chunk_that_is_made_anew_while_it_is_visited_forgets_nobody(schedule: 
     ids = settled_chunk(schedule)
     schedule.put_on_watchlist(ids)
     visitor = schedule.stopped("track", at="roster_reschedule", queue="ROSTER")
-    janitor = schedule.start("shelve")  # of the same ids, so of the same name
+    janitor = schedule.start("move_to_roster")  # of the same ids, so of the same name
     time.sleep(1)
     visitor.send(signal.SIGCONT)
     assert "error" not in visitor.result()
@@ -208,13 +208,13 @@ def test_a_chunk_that_is_made_anew_while_it_is_visited_forgets_nobody(schedule: 
     schedule.check_healed()
 
 
-def test_two_that_shelve_the_same_videos_forget_nobody(schedule: Schedule) -> None:
+def test_two_that_move_the_same_videos_forget_nobody(schedule: Schedule) -> None:
     ids = schedule.alive(15, SETTLED)
     schedule.put_on_watchlist(ids)
     with psycopg.connect(schedule.postgres.dsn(DATABASE)) as somebody:
         somebody.execute("SELECT FROM watchlist WHERE video_id = ANY(%s) FOR UPDATE", [ids[:5]])
-        first = schedule.stopped("shelve", at="commit of roster_insert")
-    second = schedule.start("shelve")
+        first = schedule.stopped("move_to_roster", at="commit of roster_insert")
+    second = schedule.start("move_to_roster")
     time.sleep(1)
     first.send(signal.SIGCONT)
     assert "error" not in first.result()
@@ -222,28 +222,28 @@ def test_two_that_shelve_the_same_videos_forget_nobody(schedule: Schedule) -> No
     schedule.check_healed()
 
 
-def test_one_that_shelves_what_another_has_shelved_meanwhile_forgets_nobody(schedule: Schedule) -> None:
+def test_one_that_moves_what_another_has_moved_meanwhile_forgets_nobody(schedule: Schedule) -> None:
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])
     schedule.put_on_watchlist([ids[0], *ids[7:]])  # the first is in the chunk already
-    late = schedule.stopped("shelve", at="roster_enter_hour")
+    late = schedule.stopped("move_to_roster", at="roster_enter_hour")
     with psycopg.connect(schedule.postgres.dsn(DATABASE)) as somebody:
         somebody.execute("SELECT FROM watchlist WHERE video_id = ANY(%s) FOR UPDATE", [ids[7:]])
-        assert schedule.do("shelve")["shelved"] == 1
+        assert schedule.do("move_to_roster")["moved"] == 1
     late.send(signal.SIGCONT)
-    assert late.result()["shelved"] == len(ids) - 7
+    assert late.result()["moved"] == len(ids) - 7
     schedule.check_healed()
 
 
 @pytest.mark.parametrize(
     "step", ["roster_lock_hour", "roster_take", "write", "roster_insert", "commit of roster_insert", "carry"]
 )
-def test_videos_that_are_added_again_while_they_are_shelved_keep_their_place(schedule: Schedule, step: str) -> None:
+def test_videos_that_are_added_again_while_they_are_moved_keep_their_place(schedule: Schedule, step: str) -> None:
     """With rows, in a thin chunk that is written anew, and in both places."""
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])
     schedule.put_on_watchlist([ids[0], *ids[7:]])
-    janitor = schedule.stopped("shelve", at=step)
+    janitor = schedule.stopped("move_to_roster", at=step)
     somebody = schedule.start("add", ids=ids)
     time.sleep(0.3)  # it may have to wait
     janitor.send(signal.SIGCONT)
@@ -253,12 +253,12 @@ def test_videos_that_are_added_again_while_they_are_shelved_keep_their_place(sch
 
 
 @pytest.mark.parametrize("step", ["insert_watchlist", "commit of insert_watchlist"])
-def test_videos_that_are_shelved_while_they_are_added_again_keep_their_place(schedule: Schedule, step: str) -> None:
+def test_videos_that_are_moved_while_they_are_added_again_keep_their_place(schedule: Schedule, step: str) -> None:
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])
     schedule.put_on_watchlist([ids[0], *ids[7:]])
     somebody = schedule.stopped("add", at=step, ids=ids)
-    janitor = schedule.start("shelve")
+    janitor = schedule.start("move_to_roster")
     time.sleep(0.3)
     somebody.send(signal.SIGCONT)
     assert "error" not in somebody.result()
@@ -287,11 +287,11 @@ def heated(schedule: Schedule) -> set[str]:
 
 
 @pytest.mark.parametrize("step", ["statistics", "roster_reschedule", "commit of roster_reschedule"])
-def test_videos_that_become_hot_while_others_are_shelved_keep_their_place(schedule: Schedule, step: str) -> None:
+def test_videos_that_become_hot_while_others_are_moved_keep_their_place(schedule: Schedule, step: str) -> None:
     hot = hot_chunks(schedule)
     assert len(hot) >= 3
     visitor = schedule.stopped("track", at=step, queue="ROSTER")
-    janitor = schedule.start("shelve")
+    janitor = schedule.start("move_to_roster")
     time.sleep(0.3)
     visitor.send(signal.SIGCONT)
     assert "error" not in janitor.result()
@@ -302,9 +302,9 @@ def test_videos_that_become_hot_while_others_are_shelved_keep_their_place(schedu
 
 
 @pytest.mark.parametrize("step", ["roster_take", "write", "commit of roster_insert", "carry"])
-def test_videos_that_are_shelved_become_hot_afterwards(schedule: Schedule, step: str) -> None:
+def test_videos_that_are_moved_to_the_roster_become_hot_afterwards(schedule: Schedule, step: str) -> None:
     hot = hot_chunks(schedule)
-    janitor = schedule.stopped("shelve", at=step)
+    janitor = schedule.stopped("move_to_roster", at=step)
     visitor = schedule.start("track", queue="ROSTER")
     assert "error" not in visitor.result()
     janitor.send(signal.SIGCONT)
@@ -443,9 +443,9 @@ def test_a_claim_outlives_a_crash_of_postgresql(schedule: Schedule, queue: str, 
 
 
 @pytest.mark.parametrize("step", ["roster_take", "write", "roster_insert", "commit of roster_insert", "carry"])
-def test_shelving_outlives_a_crash_of_postgresql(schedule: Schedule, step: str) -> None:
+def test_moving_to_the_roster_outlives_a_crash_of_postgresql(schedule: Schedule, step: str) -> None:
     settled_rows(schedule)
-    janitor = schedule.stopped("shelve", at=step)
+    janitor = schedule.stopped("move_to_roster", at=step)
     schedule.restart_postgres(meanwhile=lambda: janitor.send(signal.SIGCONT))
     assert janitor.result(60).get("error", "DatabaseUnavailableError").startswith("DatabaseUnavailableError")
     schedule.check_healed()
@@ -460,7 +460,7 @@ def relay(own_postgres: Postgres, short_lived_folder: Path) -> Iterator[CuttingR
 
 
 @pytest.mark.parametrize("sent", [False, True], ids=["lost before it is sent", "sent and not acknowledged"])
-@pytest.mark.parametrize("name", ["tracking rows", "tracking chunks", "shelving"])
+@pytest.mark.parametrize("name", ["tracking rows", "tracking chunks", "moving to the roster"])
 def test_a_connection_that_is_lost_at_any_commit_loses_nothing(
     schedule: Schedule,
     new_schedule: Callable[[], Schedule],
@@ -491,4 +491,4 @@ def test_a_connection_that_is_lost_at_any_commit_loses_nothing(
     assert "error" not in done
     assert relay.commits == at - 1
     assert outcomes.keys() <= {"done", "DatabaseUnavailableError"}
-    assert work == "shelve" or outcomes["done"] >= 2  # the claim, and giving back quota
+    assert work == "move_to_roster" or outcomes["done"] >= 2  # the claim, and giving back quota

@@ -14,7 +14,7 @@ from ghost_tracking.core.roster import has_settled
 from ghost_tracking.core.schedule import WatchlistEntry, after_miss, entry_of_discovery
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import GhostTrackingError
-from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.vault import Vault
 from ghost_tracking.youtube import YouTubeClient
 from ghost_tracking.youtube.results import BatchResult
@@ -97,11 +97,11 @@ def ingest(
         vault.stage([video.reading.point for video in old])
         settled += [entries[video.id] for video in old]
         premieres |= {video.id: moment for video in old if (moment := _published_before_start(video)) is not None}
-    shelving = Shelving(watchlist, vault, present)
-    there = shelving.at_publish_hour(premieres) if premieres else set()
-    shelved = shelving.shelve_found(entry for entry in settled if entry.video_id not in there)
-    ingested.new += shelved
-    ingested.known += len(settled) - shelved
+    moves = RosterMoves(watchlist, vault, present)
+    there = moves.at_publish_hour(premieres) if premieres else set()
+    moved = moves.move_found(entry for entry in settled if entry.video_id not in there)
+    ingested.new += moved
+    ingested.known += len(settled) - moved
     return ingested
 
 

@@ -20,8 +20,8 @@ from ghost_tracking.core.schedule import WatchlistEntry, after_reading
 from ghost_tracking.core.sync import SyncToken, in_sync
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.videos import Reading
-from ghost_tracking.errors import ShelvingError
-from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.errors import RosterMoveError
+from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.vault import Vault
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Reconciling:
         """Put back what is missing, and make database and vault agree; returns how many videos were put back.
 
         Reads the points since the database's token, or all of them where it has none. Running it again is harmless.
-        Raises ShelvingError where an hour of the week failed: all else is put back, and the tokens stay apart.
+        Raises RosterMoveError where an hour of the week failed: all else is put back, and the tokens stay apart.
         """
         token = self.watchlist.vault_link.sync_token()
         self.vault.publish()  # what a killed run has staged has been seen as well
@@ -71,15 +71,15 @@ class Reconciling:
             entries = [after_reading(WatchlistEntry(each.video_id, Tier.DAILY), each) for each in readings]
             self.watchlist.entries.add(entry for entry in entries if not has_settled(entry, self.now))
             try:
-                Shelving(self.watchlist, self.vault, self.now).shelve_found(
+                RosterMoves(self.watchlist, self.vault, self.now).move_found(
                     entry for entry in entries if has_settled(entry, self.now)
                 )
-            except ShelvingError as error:
+            except RosterMoveError as error:
                 problems[error.message] = None
         # they say of videos that they are on the schedule, and were said of another database
         self.vault.source_memory.forget_all()
         if problems:
-            raise ShelvingError("; ".join(problems))
+            raise RosterMoveError("; ".join(problems))
         self._renew_token()
         return len(seen) + back
 

@@ -1,4 +1,4 @@
-"""Shelving: how videos that have settled go from the watchlist to the roster, and how its chunks stay well filled.
+"""Moves to the roster: how settled videos go there from the watchlist, and how its chunks stay well filled.
 
 One hour of the week at a time: its chunks are locked, the files of new ones are written, and one transaction takes the
 videos' rows off the watchlist, puts the new chunks onto the roster, and retires those that they replace. Killed
@@ -19,7 +19,7 @@ from ghost_tracking.core.roster import thin_chunks as thin
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import GONE_INTERVAL
 from ghost_tracking.core.video_ids import is_video_id
-from ghost_tracking.errors import DatabaseUnavailableError, GhostTrackingError, ShelvingError, UnreadableFileError
+from ghost_tracking.errors import DatabaseUnavailableError, GhostTrackingError, RosterMoveError, UnreadableFileError
 from ghost_tracking.vault import Vault
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ Hour = tuple[int, bool]
 
 
 @dataclass
-class ShelvingReport:
-    """`shelved`: videos that went from the watchlist to the roster, `gone` those of them that YouTube no longer has.
+class RosterMovesReport:
+    """`moved`: videos that went from the watchlist to the roster, `gone` those of them that YouTube no longer has.
     `chunks`: new ones, `retired`: those that they replace. `doubles`: second places of a video that were given up.
     `deleted`: files of chunks retired long ago. `problems`: hours of the week, files and rows that could not be put in
     order, each in a sentence; they stay as they were. `lost`: that the connection was lost in one of the hours."""
 
-    shelved: int = 0
+    moved: int = 0
     gone: int = 0
     chunks: int = 0
     retired: int = 0
@@ -62,24 +62,24 @@ class ShelvingReport:
 
 
 @dataclass(frozen=True)
-class Shelving:
+class RosterMoves:
     """What the janitor and the hunter do with settled videos; `now` is aware."""
 
     watchlist: Schedule
     vault: Vault
     now: datetime
 
-    def shelve(self) -> ShelvingReport:
+    def move_settled(self) -> RosterMovesReport:
         """Move every video that belongs there to the roster, and put thin chunks together.
 
         An hour of the week that fails, and a row that no chunk can hold, stop no other: the report names them. Raises
         DatabaseUnavailableError, after all other hours where it can, when only the connection was lost.
         """
-        report = ShelvingReport()
+        report = RosterMovesReport()
         while candidates := self.watchlist.roster.candidates(
             self.now - SETTLED_AFTER, self.now - GONE_INTERVAL, _ROWS_AT_A_TIME
         ):
-            before = report.shelved
+            before = report.moved
             hours: dict[Hour, list[Candidate]] = {}
             homes = self._homes({each.video_id for _, _, each in candidates if not each.anchored})
             for hour, gone, candidate in candidates:
@@ -90,8 +90,8 @@ class Shelving:
                 hours.setdefault((home, gone), []).append(candidate)
             for hour_gone in sorted(hours):
                 self._repack(hour_gone, hours[hour_gone], report)
-            log.info("Shelved %s videos", f"{report.shelved:,}")
-            if report.shelved == before:  # what is left is being tracked at this moment, or its chunk is broken
+            log.info("Moved %s videos to the roster", f"{report.moved:,}")
+            if report.moved == before:  # what is left is being tracked at this moment, or its chunk is broken
                 break
         for hour_gone in self._untidy():
             self._repack(hour_gone, [], report)
@@ -99,10 +99,10 @@ class Shelving:
             raise report.lost
         return report
 
-    def shelve_found(self, entries: Iterable[WatchlistEntry]) -> int:
+    def move_found(self, entries: Iterable[WatchlistEntry]) -> int:
         """Put settled videos, newly found and not on the watchlist, onto the roster; returns how many were new.
 
-        ShelvingError where an hour of the week failed, such as by a broken chunk: nothing of it is written, the other
+        RosterMoveError where an hour of the week failed, such as by a broken chunk: nothing of it is written, the other
         hours are.
         """
         hours: dict[Hour, list[Candidate]] = {}
@@ -110,14 +110,14 @@ class Shelving:
             if entry.anchor_at is not None and entry.next_track_at is not None:
                 candidate = Candidate(entry.video_id, entry.next_track_at)
                 hours.setdefault((hour_of_week(entry.anchor_at), False), []).append(candidate)
-        report = ShelvingReport()
+        report = RosterMovesReport()
         for hour_gone in sorted(hours):
             self._repack(hour_gone, hours[hour_gone], report)
         if report.lost is not None:
             raise report.lost
         if report.problems:
-            raise ShelvingError("; ".join(report.problems[:3]))
-        return report.shelved
+            raise RosterMoveError("; ".join(report.problems[:3]))
+        return report.moved
 
     def at_publish_hour(self, published: Mapping[str, datetime]) -> set[str]:
         """Those of these videos that the roster has in the hour of the week of their publish time (aware).
@@ -164,7 +164,7 @@ class Shelving:
             hours.setdefault((chunk.hour_of_week, chunk.gone), []).append(chunk)
         return sorted(hour for hour, chunks in hours.items() if thin(chunks, []))
 
-    def _repack(self, hour_gone: Hour, candidates: Sequence[Candidate], report: ShelvingReport) -> None:
+    def _repack(self, hour_gone: Hour, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
         """One hour of the week, or a problem in the report where that fails, in which case nothing of it is written."""
         try:
             self._repack_hour(hour_gone, candidates, report)
@@ -178,7 +178,7 @@ class Shelving:
             log.debug("Where it was raised", exc_info=True)
             report.add_problem(f"{_named(hour_gone)} could not be put in order: {type(error).__name__}: {error}")
 
-    def _repack_hour(self, hour_gone: Hour, candidates: Sequence[Candidate], report: ShelvingReport) -> None:
+    def _repack_hour(self, hour_gone: Hour, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
         """One hour of the week: candidates join, thin chunks are written anew, a video in two chunks leaves one."""
         hour, gone = hour_gone
         roster = self.watchlist.roster
@@ -199,7 +199,7 @@ class Shelving:
             roster.retire(replaced, self.now)
             packs = pack(hour, joining, replaced)
             made = [self._insert(each, hour_gone, stayed, replaced) for each in packs]
-        report.shelved += len(taken) + sum(1 for each in joining if each.version is None)
+        report.moved += len(taken) + sum(1 for each in joining if each.version is None)
         report.gone += len(taken) if gone else 0
         report.chunks += len(packs)
         report.retired += len(replaced)

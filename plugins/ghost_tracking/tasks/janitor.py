@@ -1,4 +1,4 @@
-"""The bodies of the janitor's tasks: let_go, archive, clean, shelve, seal, compact, expire, check, verdict."""
+"""The bodies of the janitor's tasks: let_go, archive, clean, move_to_roster, seal, compact, expire, check, verdict."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +14,7 @@ from ghost_tracking.services import letting_go
 from ghost_tracking.services.deployment import adopt, ready, ready_to_look
 from ghost_tracking.services.letting_go import LettingGo
 from ghost_tracking.services.recovery import Reconciling
-from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks.body import task_body
 from ghost_tracking.vault.metadata_reports import ArchiveReport
@@ -108,29 +108,29 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
 
 
 @task_body
-def shelve(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]:
+def move_to_roster(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]:
     """Move settled videos, and those that are gone, from the watchlist to the roster's chunks.
 
     `vault`: as for `clean`. Ids that are written where the trackers cannot see them would be tracked by nobody.
     """
     if dry_run:
-        return _said("Dry run: nothing was shelved")
-    settings, shelf = read_settings(), _vault()
+        return _said("Dry run: nothing was moved to the roster")
+    settings, store = read_settings(), _vault()
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        ready(watchlist, shelf, vault)
+        ready(watchlist, store, vault)
         now = watchlist.now()
         # what somebody has let go is not put back by what follows
-        LettingGo(watchlist, shelf).unite()
+        LettingGo(watchlist, store).unite()
         problems, restored = list[str](), None
         try:
-            restored = _reconcile(Reconciling(watchlist, shelf, now))
-        except PermanentError as error:  # what has settled meanwhile is shelved all the same
+            restored = _reconcile(Reconciling(watchlist, store, now))
+        except PermanentError as error:  # what has settled meanwhile moves all the same
             problems.append(error.message)
-        shelving = Shelving(watchlist, shelf, now)
-        report = shelving.shelve()
-        report.deleted = shelving.sweep(timedelta(days=settings.roster_keep_days))
+        moves = RosterMoves(watchlist, store, now)
+        report = moves.move_settled()
+        report.deleted = moves.sweep(timedelta(days=settings.roster_keep_days))
     message = (
-        f"Shelved {counted(report.shelved, 'video')}, {report.gone:,} of them gone, in "
+        f"Moved {counted(report.moved, 'video')} to the roster, {report.gone:,} of them gone, in "
         f"{counted(report.chunks, 'new chunk')}; {counted(report.retired, 'chunk was', 'chunks were')} put together, "
         f"{counted(report.deleted, 'old file')} deleted"
     )

@@ -350,11 +350,11 @@ def test_the_newest_are_listed_whether_their_titles_are_known_or_not(context: Pa
 
 
 def test_a_settled_video_is_found_on_the_roster(context: PageContext) -> None:
-    from ghost_tracking.services.roster_moves import Shelving
+    from ghost_tracking.services.roster_moves import RosterMoves
 
     published = NOW - 30 * DAY - 20 * timedelta(minutes=1)
     follow(context, "settled", published, 1)
-    Shelving(context.watchlist, context.vault, NOW).shelve()
+    RosterMoves(context.watchlist, context.vault, NOW).move_settled()
     (found,) = plain(video.videos(context, ["settled"], NOW))["videos"]
     assert (found["place"], found["tier"], found["state"]) == ("roster", "WEEKLY", None)
     assert timedelta(0) <= datetime.fromtimestamp(found["next_at"], UTC) - (published + 35 * DAY) < HOUR
@@ -365,12 +365,12 @@ def test_a_settled_video_is_found_on_the_roster(context: PageContext) -> None:
 def test_a_video_that_somebody_has_let_go_says_so(context: PageContext) -> None:
     from ghost_tracking.core.let_go import State
     from ghost_tracking.services.letting_go import LettingGo
-    from ghost_tracking.services.roster_moves import Shelving
+    from ghost_tracking.services.roster_moves import RosterMoves
 
     published, ids = NOW - 30 * DAY, ["aaaaaaaaaa0", "bbbbbbbbbb0", "cccccccccc0"]
     for each in ids:
         follow(context, each, published, 1)
-    Shelving(context.watchlist, context.vault, NOW).shelve()
+    RosterMoves(context.watchlist, context.vault, NOW).move_settled()
     letting_go = LettingGo(context.watchlist, context.vault, NOW)
     letting_go.decide(State.FORGOTTEN, ids[:1], confirm=True)
     letting_go.decide(State.PAUSED, ids[2:], confirm=True)

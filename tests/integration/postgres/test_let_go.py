@@ -11,7 +11,7 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.services.roster_moves import RosterMoves
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 IDS = {state: f"{state.value:-<11}" for state in State}
@@ -66,5 +66,5 @@ def test_nothing_puts_them_onto_the_roster(watchlist: WatchlistHook, tmp_path: P
         WatchlistEntry(video_id, Tier.WEEKLY, next_track_at=NOW + timedelta(days=5), anchor_at=anchor)
         for video_id in IDS.values()
     ]
-    assert Shelving(watchlist, vault, NOW).shelve_found(entries) == 1
+    assert RosterMoves(watchlist, vault, NOW).move_found(entries) == 1
     assert [vault.roster.read(chunk.name) for chunk in watchlist.roster.all()] == [[IDS[State.RESUMED]]]

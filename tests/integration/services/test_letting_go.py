@@ -18,7 +18,7 @@ from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.postgres.watchlist import Watchlist
 from ghost_tracking.services.letting_go import UNDER_WAY, LettingGo, from_form
 from ghost_tracking.services.recovery import Reconciling
-from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.vault import layout
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -61,7 +61,7 @@ def schedule(watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
     watchlist.add_to_watchlist(young)
     anchor = NOW - 30 * DAY
     settled = [WatchlistEntry(each, Tier.WEEKLY, NOW, NOW + 5 * DAY, anchor_at=anchor) for each in SETTLED]
-    assert Shelving(watchlist, vault, NOW).shelve_found(settled) == len(SETTLED)
+    assert RosterMoves(watchlist, vault, NOW).move_found(settled) == len(SETTLED)
     watchlist.ingest_video_metadata([video(each, CHANNEL if each == YOUNG[0] else "UC2") for each in YOUNG])
     vault.stage_videos([video(each, CHANNEL if each == SETTLED[0] else "UC2") for each in SETTLED], NOW)
     for hour in (-3, -2, 0):
@@ -118,7 +118,7 @@ def test_a_video_leaves_the_schedule_and_keeps_what_is_known_of_it(
     assert {each.change.state for each in vault.let_go.all().values()} == {state}
     # whatever comes along
     watchlist.add_to_watchlist(gone)
-    Shelving(watchlist, vault, NOW + 40 * DAY).shelve()
+    RosterMoves(watchlist, vault, NOW + 40 * DAY).move_settled()
     assert scheduled(watchlist, vault) == without(*gone)
 
     letting_go.decide(State.RESUMED, gone, confirm=True)
@@ -171,9 +171,9 @@ def test_a_forgotten_video_leaves_no_trace_and_nothing_brings_it_back(
     watchlist.ingest_video_metadata([video(each, CHANNEL) for each in gone])
     vault.archive_videos()
     Reconciling(watchlist, vault, NOW).reconcile()
-    shelving = Shelving(watchlist, vault, NOW + 40 * DAY)
-    shelving.shelve()
-    shelving.sweep(timedelta(0))
+    moves = RosterMoves(watchlist, vault, NOW + 40 * DAY)
+    moves.move_settled()
+    moves.sweep(timedelta(0))
     assert vault.seal(datetime.now(UTC)).complete
     assert vault.compact(datetime.now(UTC)).problems == ()
     assert vault.verify().problems == ()
@@ -245,7 +245,7 @@ def test_a_whole_chunk_can_be_forgotten(
     assert_no_trace(vault, watchlist, *SETTLED)
     with watchlist.roster.claim(Queue.ROSTER, 100, now=NOW + 30 * DAY) as claim:
         assert [vault.roster.read(chunk.name) for chunk in claim.chunks] == [[]]
-    assert Shelving(watchlist, vault, NOW).shelve().problems == []
+    assert RosterMoves(watchlist, vault, NOW).move_settled().problems == []
     assert scheduled(watchlist, vault) == sorted(YOUNG)
 
 
@@ -262,7 +262,7 @@ def test_letting_go_again_leaves_the_others_of_a_chunk_alone(
     assert scheduled(watchlist, vault) == without(first, second)
     assert later(letting_go).look_after().message == "Nothing is left of what was let go"
     assert scheduled(watchlist, vault) == without(first, second)
-    Shelving(watchlist, vault, NOW).shelve()
+    RosterMoves(watchlist, vault, NOW).move_settled()
     assert scheduled(watchlist, vault) == without(first, second)
 
 

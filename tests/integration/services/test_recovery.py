@@ -16,7 +16,7 @@ from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services.recovery import Reconciling
-from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.tasks import hunter, publishing
 from task_runs import NO_INTERVAL, Deployment
 
@@ -50,14 +50,14 @@ def test_what_was_found_since_the_backup_goes_back_on_the_schedule(
     watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Connection
 ) -> None:
     assert Reconciling(watchlist, vault, NOW - 20 * DAY).agree()
-    found(watchlist, vault, NOW - 10 * DAY, {"shelved": 3 * DAY, "young": DAY})
-    Shelving(watchlist, vault, NOW - 5 * DAY).shelve()
+    found(watchlist, vault, NOW - 10 * DAY, {"settled": 3 * DAY, "young": DAY})
+    RosterMoves(watchlist, vault, NOW - 5 * DAY).move_settled()
     assert Reconciling(watchlist, vault, NOW - DAY).agree()
     sql.execute("CREATE SCHEMA backup")
     for table in TABLES.split(", "):
         sql.execute(f"CREATE TABLE backup.{table} AS TABLE {table}")
     found(watchlist, vault, NOW - timedelta(hours=20), {"new": DAY, "old": 30 * DAY})
-    Shelving(watchlist, vault, NOW).shelve()
+    RosterMoves(watchlist, vault, NOW).move_settled()
     assert Reconciling(watchlist, vault, NOW).agree()
     before = schedule(watchlist, vault, sql)
     sql.execute(f"TRUNCATE {TABLES}")
@@ -70,8 +70,8 @@ def test_what_was_found_since_the_backup_goes_back_on_the_schedule(
     sql.execute("INSERT INTO sync_token SELECT * FROM backup.sync_token")
     assert not Reconciling(watchlist, vault, NOW).agree()
     assert Reconciling(watchlist, vault, NOW).reconcile() == 2
-    Shelving(watchlist, vault, NOW).shelve()
-    assert schedule(watchlist, vault, sql) == before == ["new", "old", "shelved", "young"]
+    RosterMoves(watchlist, vault, NOW).move_settled()
+    assert schedule(watchlist, vault, sql) == before == ["new", "old", "settled", "young"]
     assert Reconciling(watchlist, vault, NOW).agree()
 
 
@@ -128,7 +128,7 @@ def test_a_premiere_that_went_back_by_its_publish_time_is_not_there_twice(
     with WatchlistHook() as watchlist:
         assert Reconciling(watchlist, vault, watchlist.now()).reconcile() == len(premieres)
         deployment.hunt({"videos": premieres})
-        Shelving(watchlist, vault, watchlist.now()).shelve()
+        RosterMoves(watchlist, vault, watchlist.now()).move_settled()
         assert schedule(watchlist, vault, sql) == sorted(premieres)
 
 

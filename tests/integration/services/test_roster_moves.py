@@ -1,4 +1,4 @@
-"""The roster on a real PostgreSQL, a real vault and a real YouTube over HTTP: shelving, tracking chunks, healing."""
+"""The roster on a real PostgreSQL, a real vault and a real YouTube over HTTP: moves, tracking chunks, healing."""
 
 import base64
 import secrets
@@ -24,7 +24,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
 from ghost_tracking.services.planning import plan_batches
-from ghost_tracking.services.roster_moves import Shelving
+from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.services.tracking import Tracking
 from ghost_tracking.settings import Settings
 from ghost_tracking.vault.promotion import UNKNOWN, TrendState
@@ -58,13 +58,13 @@ def members(watchlist: WatchlistHook, vault: ParquetVaultHook, *, gone: bool = F
     return found
 
 
-def shelve_a_week_old(watchlist: WatchlistHook, vault: ParquetVaultHook, ids: list[str], now: datetime) -> datetime:
+def settle_a_week_old(watchlist: WatchlistHook, vault: ParquetVaultHook, ids: list[str], now: datetime) -> datetime:
     """Bring videos onto the roster that were due for the first time there two hours ago; returns their anchor."""
     anchor = now - WEEK - timedelta(hours=2)
     watchlist.add_to_watchlist(
         WatchlistEntry(video_id, Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor) for video_id in ids
     )
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     return anchor
 
 
@@ -76,15 +76,15 @@ def visits(
     return Tracking(watchlist, Settings(), now).follow(Batch(**given), given["limit"], youtube, vault)
 
 
-def test_settled_videos_are_shelved_by_their_hour_of_the_week(
+def test_settled_videos_are_moved_to_the_roster_by_their_hour_of_the_week(
     watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime, sql: psycopg.Connection
 ) -> None:
     old = {video_id: now - 9 * DAY - timedelta(minutes=n) for n, video_id in enumerate(random_ids(200))}
     young = dict.fromkeys(random_ids(5), now - 2 * DAY)
     watchlist.add_to_watchlist(entry(video_id, anchor, now) for video_id, anchor in (old | young).items())
     before = watchlist.status.count()
-    report = Shelving(watchlist, vault, now).shelve()
-    assert (report.shelved, report.problems) == (200, [])
+    report = RosterMoves(watchlist, vault, now).move_settled()
+    assert (report.moved, report.problems) == (200, [])
     assert sorted(members(watchlist, vault)) == sorted(old)
     assert watchlist.entries.known(list(old | young)) == set(young)
     assert watchlist.status.count() == before == sum(tracked_by_tier(sql).values())
@@ -93,10 +93,10 @@ def test_settled_videos_are_shelved_by_their_hour_of_the_week(
             assert hour_of_week(old[video_id]) == chunk.hour_of_week
             planned = next_slot(old[video_id], now)[1]
             assert timedelta(0) <= chunk.next_track_at - planned < timedelta(hours=1)
-    assert Shelving(watchlist, vault, now).shelve().shelved == 0
+    assert RosterMoves(watchlist, vault, now).move_settled().moved == 0
 
 
-def test_what_waits_unread_is_shelved_and_stays_due(
+def test_what_waits_unread_is_moved_to_the_roster_and_stays_due(
     watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime
 ) -> None:
     anchor = now - 7 * DAY - timedelta(hours=3)
@@ -105,7 +105,7 @@ def test_what_waits_unread_is_shelved_and_stays_due(
         for video_id in random_ids(3)
     ]
     watchlist.add_to_watchlist(waiting)
-    assert Shelving(watchlist, vault, now).shelve().shelved == 3
+    assert RosterMoves(watchlist, vault, now).move_settled().moved == 3
     (chunk,) = watchlist.roster.all()
     assert now - timedelta(hours=3) <= chunk.next_track_at <= now - timedelta(hours=2)
     assert sum(watchlist.status.due(now)[Queue.ROSTER]) == 3
@@ -119,7 +119,7 @@ def test_who_is_missing_awaiting_or_heated_stays_on_the_watchlist(
     sql.execute("UPDATE watchlist SET awaits_start = TRUE WHERE video_id = %s", [ids[0]])
     sql.execute("UPDATE watchlist SET first_missed_at = now(), missed_count = 1 WHERE video_id = %s", [ids[1]])
     sql.execute("UPDATE watchlist SET heated_until = now() WHERE video_id = %s", [ids[2]])
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     assert members(watchlist, vault) == [ids[3]]
 
 
@@ -130,7 +130,7 @@ def test_thousands_of_one_hour_make_chunks_of_at_most_the_size_and_thin_ones_are
     ids = random_ids(CHUNK_SIZE + 2_000)
     for part in (ids[:100], ids[100:300], ids[300:]):
         watchlist.add_to_watchlist(entry(video_id, anchor, now) for video_id in part)
-        Shelving(watchlist, vault, now).shelve()
+        RosterMoves(watchlist, vault, now).move_settled()
         assert sorted(members(watchlist, vault)) == sorted(watchlist.entries.known([]) | set(members(watchlist, vault)))
     assert sorted(members(watchlist, vault)) == sorted(ids)
     assert [chunk.videos for chunk in watchlist.roster.all()] == [3_500, 3_500]
@@ -138,12 +138,12 @@ def test_thousands_of_one_hour_make_chunks_of_at_most_the_size_and_thin_ones_are
     files = {name for name, _ in vault.roster.names()}
     assert named < files
     # retired files stay as long as backups may name them
-    assert Shelving(watchlist, vault, now).sweep(30 * DAY) == 0
-    assert Shelving(watchlist, vault, now + 31 * DAY).sweep(30 * DAY) == len(files - named)
+    assert RosterMoves(watchlist, vault, now).sweep(30 * DAY) == 0
+    assert RosterMoves(watchlist, vault, now + 31 * DAY).sweep(30 * DAY) == len(files - named)
     assert {name for name, _ in vault.roster.names()} == named
 
 
-def test_a_row_that_changes_while_it_is_shelved_stays_and_the_chunk_is_without_it(
+def test_a_row_that_changes_while_it_is_moved_to_the_roster_stays_and_the_chunk_is_without_it(
     watchlist: WatchlistHook,
     vault: ParquetVaultHook,
     now: datetime,
@@ -160,7 +160,7 @@ def test_a_row_that_changes_while_it_is_shelved_stays_and_the_chunk_is_without_i
         return read
 
     monkeypatch.setattr(watchlist.roster, "candidates", meanwhile)
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     assert watchlist.entries.known(ids) == {ids[0]}
     assert sorted(members(watchlist, vault)) == sorted(ids[1:])
 
@@ -178,7 +178,7 @@ def test_a_chunk_is_tracked_as_a_video_is_with_one_row_written(
     watchlist.add_to_watchlist(
         WatchlistEntry(video_id, Tier.WEEKLY, now - DAY, anchor + WEEK, anchor_at=anchor) for video_id in alive
     )
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     (chunk,) = watchlist.roster.all()
     assert watchlist.status.backlog(now + DAY) == 120
     batches, why = plan_batches(watchlist, Settings(), now=now)
@@ -200,7 +200,7 @@ def test_a_strict_batch_leaves_the_rest_of_a_chunk_for_its_next_visit(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive = some_alive(server, 120)
-    shelve_a_week_old(watchlist, vault, alive, now)
+    settle_a_week_old(watchlist, vault, alive, now)
     seen: set[str] = set()
     for expected in (50, 50, 20):
         done = visits(watchlist, vault, youtube, now, limit=50, strict=True)
@@ -219,7 +219,7 @@ def test_what_a_chunk_in_the_middle_of_its_slot_has_due_is_what_was_not_asked_fo
         WatchlistEntry(video_id, Tier.WEEKLY, None, now - timedelta(hours=2), anchor_at=now - 8 * DAY)
         for video_id in ids
     )
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     # ten have left among the 60 that were asked for, five among the others
     sql.execute("UPDATE roster SET cursor = 60, next_track_at = %s", [now - timedelta(hours=2)])
     removed_positions = [*range(10), *range(70, 75)]
@@ -242,12 +242,12 @@ def test_one_that_is_gone_is_added_by_hand_and_is_gone_again_is_in_one_chunk(
     )
     lost = "UPDATE watchlist SET first_missed_at = now() - INTERVAL '27 days', missed_count = 3, gone_at = now()"
     sql.execute(lost)
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     hours = {chunk.hour_of_week for chunk in watchlist.roster.all()}
     # never found, it has no anchor, and is due in another hour of the week
     watchlist.add_to_watchlist([WatchlistEntry(again, Tier.WEEKLY, None, now + timedelta(hours=30))])
     sql.execute(lost)
-    report = Shelving(watchlist, vault, now + timedelta(hours=40)).shelve()
+    report = RosterMoves(watchlist, vault, now + timedelta(hours=40)).move_settled()
     assert (report.gone, report.problems) == (1, [])
     assert watchlist.entries.known([again]) == set()
     assert sorted(members(watchlist, vault, gone=True)) == sorted([again, *others])
@@ -255,7 +255,7 @@ def test_one_that_is_gone_is_added_by_hand_and_is_gone_again_is_in_one_chunk(
     # a new one without an anchor goes to the hour of its next time
     watchlist.add_to_watchlist([WatchlistEntry(random_ids(1)[0], Tier.WEEKLY, None, now + timedelta(hours=30))])
     sql.execute(lost)
-    Shelving(watchlist, vault, now + timedelta(hours=40)).shelve()
+    RosterMoves(watchlist, vault, now + timedelta(hours=40)).move_settled()
     assert len(watchlist.roster.all()) == 2
 
 
@@ -263,7 +263,7 @@ def test_who_is_missing_leaves_for_the_watchlist_is_gone_in_time_and_can_return(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive, lost = some_alive(server, 60), random_ids(3)
-    shelve_a_week_old(watchlist, vault, [*alive, *lost], now)
+    settle_a_week_old(watchlist, vault, [*alive, *lost], now)
     visits(watchlist, vault, youtube, now)
     assert watchlist.entries.known([*alive, *lost]) == set(lost)
     assert sorted(members(watchlist, vault)) == sorted(alive)
@@ -274,11 +274,11 @@ def test_who_is_missing_leaves_for_the_watchlist_is_gone_in_time_and_can_return(
         gone += Tracking(watchlist, Settings(), later).follow(Batch(Queue.WEEKLY, 100), 100, youtube, vault).newly_gone
     assert gone == 3
     # while they are young, as far as anybody knows, they keep their rows, and are looked at again before long
-    assert Shelving(watchlist, vault, later).shelve().gone == 0
+    assert RosterMoves(watchlist, vault, later).move_settled().gone == 0
     assert watchlist.status.count() == 60
     later = now + 28 * DAY
     Tracking(watchlist, Settings(), later).follow(Batch(Queue.WEEKLY, 100), 100, youtube, vault)
-    assert Shelving(watchlist, vault, later).shelve().gone == 3
+    assert RosterMoves(watchlist, vault, later).move_settled().gone == 3
     assert watchlist.entries.known(lost) == set()
     assert sorted(members(watchlist, vault, gone=True)) == sorted(lost)
     vault.publish_availability()
@@ -306,7 +306,7 @@ def test_one_that_is_back_gets_a_row_again(
         WatchlistEntry(video_id, Tier.WEEKLY, None, now - DAY, anchor_at=now - 30 * DAY) for video_id in [back, *away]
     )
     sql.execute("UPDATE watchlist SET first_missed_at = now(), missed_count = 3, gone_at = now()")
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     assert watchlist.status.count() == 0
     done = visits(watchlist, vault, youtube, now + 30 * DAY, queue=Queue.GONE)
     assert done.returned == 1
@@ -331,7 +331,7 @@ def test_one_that_was_brought_back_has_its_return_told_by_the_chunk_that_it_leav
         for video_id in [back, late, other]
     )
     sql.execute("UPDATE watchlist SET first_missed_at = now(), missed_count = 3, gone_at = now()")
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     watchlist.add_to_watchlist([back, late])  # by hand; one of them is there
     Tracking(watchlist, Settings(), now + timedelta(minutes=1)).follow(Batch(Queue.HOURLY, 9), 9, youtube, vault)
     assert visits(watchlist, vault, youtube, now + 30 * DAY, queue=Queue.GONE).returned == 1
@@ -352,7 +352,7 @@ def test_a_bad_id_in_a_chunk_is_asked_for_again_next_week_and_stops_nobody(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive = some_alive(server, 120)
-    shelve_a_week_old(watchlist, vault, alive, now)
+    settle_a_week_old(watchlist, vault, alive, now)
     server.simulator.faults.add("http_error", status=500, video_id=alive[7])
     done = visits(watchlist, vault, youtube, now)
     assert set(done.answer.found) == set(alive) - {alive[7]}
@@ -366,7 +366,7 @@ def test_what_no_quota_is_left_to_confirm_stops_no_chunk(
     watchlist: WatchlistHook, vault: ParquetVaultHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive, lost = some_alive(server, 60), random_ids(3)
-    shelve_a_week_old(watchlist, vault, [*alive, *lost], now)
+    settle_a_week_old(watchlist, vault, [*alive, *lost], now)
     youtube = YouTubeHook(connection=youtube_at(server), budget=CallBudget({CallBucket.STATISTICS: 9}))
     done = visits(watchlist, vault, youtube, now)
     assert (set(done.answer.found), done.answer.unconfirmed) == (set(alive), set(lost))
@@ -379,7 +379,7 @@ def test_a_chunk_whose_calls_failed_is_put_off_for_minutes_and_one_without_quota
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive = some_alive(server, 120)
-    shelve_a_week_old(watchlist, vault, alive, now)
+    settle_a_week_old(watchlist, vault, alive, now)
     poor = YouTubeHook(connection=youtube_at(server), budget=CallBudget())
     assert visits(watchlist, vault, poor, now).answer.pending == set(alive)
     (before,) = watchlist.roster.all()
@@ -400,7 +400,7 @@ def test_a_time_of_upload_is_that_of_publication_only_in_the_chunks_own_hour(
     watchlist: WatchlistHook, vault: ParquetVaultHook, server: SimulatorServer, now: datetime
 ) -> None:
     same, other = random_ids(2)
-    anchor = shelve_a_week_old(watchlist, vault, [same, other], now)
+    anchor = settle_a_week_old(watchlist, vault, [same, other], now)
     uploaded = {same: anchor, other: anchor - timedelta(days=3, hours=5)}
 
     def answer(_: str, ids: Sequence[str]) -> Said:
@@ -421,7 +421,7 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive, lost = some_alive(server, 20), random_ids(20)
-    shelve_a_week_old(watchlist, vault, [*alive, *lost], now)
+    settle_a_week_old(watchlist, vault, [*alive, *lost], now)
     (slot,) = (chunk.next_track_at + WEEK for chunk in watchlist.roster.all())
     watchlist.add_to_watchlist(alive[:8])  # so many leave that their chunk would be written anew
     later = now
@@ -432,7 +432,7 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago
         assert sorted(members(watchlist, vault)) == sorted([*alive[8:], *lost])
         later = chunk.next_track_at
         assert visits(watchlist, vault, youtube, later - timedelta(seconds=1)).claimed == 0
-        assert Shelving(watchlist, vault, later).shelve().retired == 0
+        assert RosterMoves(watchlist, vault, later).move_settled().retired == 0
     assert not visits(watchlist, vault, youtube, later).is_fault
     assert watchlist.entries.known([*alive, *lost]) == {*alive[:8], *lost}
     (chunk,) = watchlist.roster.all()
@@ -443,7 +443,7 @@ def test_a_fault_that_is_over_after_an_hour_costs_nobody_a_week_nor_in_the_middl
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive = some_alive(server, 100)
-    shelve_a_week_old(watchlist, vault, alive, now)
+    settle_a_week_old(watchlist, vault, alive, now)
     before = visits(watchlist, vault, youtube, now, limit=50, strict=True).answer.found.keys()
     assert len(before) == 50
     server.simulator.faults.add("share_missing", share=0.9)
@@ -462,7 +462,7 @@ def test_one_that_grows_again_is_read_daily_for_a_while(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive = some_alive(server, 30)
-    shelve_a_week_old(watchlist, vault, alive, now)
+    settle_a_week_old(watchlist, vault, alive, now)
     (chunk,) = watchlist.roster.all()
     # a week ago they had no view and gained none, but for one that nothing is known of
     seconds = np.full(30, int((now - WEEK + timedelta(hours=1)).timestamp()))  # so that seven views are one a day
@@ -479,20 +479,20 @@ def test_one_that_grows_again_is_read_daily_for_a_while(
     entries = watchlist.fetch_tracking_batch(100, now=now + 2 * DAY)
     assert {row["video_id"] for row in entries} == hot
     assert "WEEKLY" not in {row["tracking_tier"] for row in entries}
-    assert Shelving(watchlist, vault, now).shelve().shelved == 0
+    assert RosterMoves(watchlist, vault, now).move_settled().moved == 0
 
 
 def test_a_video_that_is_added_again_has_one_place_after_the_next_visit(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:
     alive = some_alive(server, 10)
-    anchor = shelve_a_week_old(watchlist, vault, alive, now)
+    anchor = settle_a_week_old(watchlist, vault, alive, now)
     watchlist.add_to_watchlist(alive[0])
     assert visits(watchlist, vault, youtube, now).claimed == 9
     assert sorted(members(watchlist, vault)) == sorted(alive[1:])
-    # or when it is shelved once more, before that
+    # or when it is moved there once more, before that
     watchlist.add_to_watchlist(entry(alive[1], anchor, now))
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     assert sorted(members(watchlist, vault)) == sorted(alive[1:])
     assert watchlist.entries.known(alive) == {alive[0]}
 
@@ -502,8 +502,8 @@ def test_old_videos_that_are_newly_found_go_to_the_roster_at_once(
 ) -> None:
     ids = random_ids(300)
     found = [entry(video_id, now - 40 * DAY - timedelta(hours=n), now) for n, video_id in enumerate(ids)]
-    assert Shelving(watchlist, vault, now).shelve_found(found) == 300
-    assert Shelving(watchlist, vault, now).shelve_found(found) == 0
+    assert RosterMoves(watchlist, vault, now).move_found(found) == 300
+    assert RosterMoves(watchlist, vault, now).move_found(found) == 0
     assert sorted(members(watchlist, vault)) == sorted(ids)
     assert watchlist.entries.known(ids) == set()
 
@@ -515,7 +515,7 @@ def test_a_broken_chunk_is_named_and_stops_no_other(
     watchlist.add_to_watchlist(
         [entry(first, now - 9 * DAY, now), entry(second, now - 9 * DAY - timedelta(hours=5), now)]
     )
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     broken = next(chunk for chunk in watchlist.roster.all() if vault.roster.read(chunk.name) == [first])
     file = tmp_path / "vault" / "roster" / f"{broken.name}.parquet"
     file.write_bytes(file.read_bytes()[:-9])
@@ -523,8 +523,8 @@ def test_a_broken_chunk_is_named_and_stops_no_other(
     watchlist.add_to_watchlist(
         [entry(third[0], now - 9 * DAY, now), entry(third[1], now - 9 * DAY - timedelta(hours=5), now)]
     )
-    report = Shelving(watchlist, vault, now).shelve()
-    assert report.shelved == 1
+    report = RosterMoves(watchlist, vault, now).move_settled()
+    assert report.moved == 1
     assert broken.name in report.problems[0]
     assert watchlist.entries.known(third) == {third[0]}
     with pytest.raises(UnreadableFileError, match=broken.name):
@@ -536,7 +536,7 @@ def test_an_hour_that_fails_and_a_row_that_no_chunk_can_hold_stop_no_other(
 ) -> None:
     first, second, third, fourth = random_ids(4)
     watchlist.add_to_watchlist([entry(first, now - 9 * DAY, now)])
-    Shelving(watchlist, vault, now).shelve()
+    RosterMoves(watchlist, vault, now).move_settled()
     (chunk,) = watchlist.roster.all()
     file = tmp_path / "vault" / "roster" / f"{chunk.name}.parquet"
     file.unlink()
@@ -547,8 +547,8 @@ def test_an_hour_that_fails_and_a_row_that_no_chunk_can_hold_stop_no_other(
     settled = "INSERT INTO watchlist (video_id, tracking_tier, next_track_at, anchor_at) VALUES (%s, 'WEEKLY', %s, %s)"
     sql.execute(settled, ["abc def ghi", now, now - 9 * DAY - timedelta(hours=5)])
     sql.execute(settled, ["for_ever", "9999-12-31", now - 9 * DAY - timedelta(hours=5)])
-    report = Shelving(watchlist, vault, now).shelve()
-    assert report.shelved == 2
+    report = RosterMoves(watchlist, vault, now).move_settled()
+    assert report.moved == 2
     assert watchlist.entries.known([second, third, fourth, "for_ever"]) == {fourth, "for_ever"}
     named = ("abc def ghi", "for_ever", chunk.name)
     assert [[name for name in named if name in problem] for problem in report.problems] in (

@@ -72,7 +72,7 @@ TASKS: dict[str, Callable[[str], object]] = {
     "archive, dry": lambda _: janitor.archive(dry_run=True),
     "clean": lambda vault: janitor.clean(dry_run=False, retention_days=None, vault=vault),
     "clean, dry": lambda vault: janitor.clean(dry_run=True, retention_days=None, vault=vault),
-    "shelve": lambda vault: janitor.shelve(dry_run=False, vault=vault),
+    "move_to_roster": lambda vault: janitor.move_to_roster(dry_run=False, vault=vault),
     "seal": lambda _: janitor.seal(dry_run=False),
     "compact": lambda _: janitor.compact(dry_run=False),
     "expire": lambda _: janitor.expire(dry_run=False),
@@ -83,7 +83,7 @@ TASKS: dict[str, Callable[[str], object]] = {
 """Every task, with the identity that the run's first task saw."""
 
 
-LATER_TASKS = {"hunt", "import_lists", "track", "clean", "clean, dry", "shelve"}
+LATER_TASKS = {"hunt", "import_lists", "track", "clean", "clean, dry", "move_to_roster"}
 """They say that the run's first task saw another one."""
 
 

@@ -818,7 +818,7 @@ def test_videos_are_forgotten_from_the_form_and_no_run_brings_them_back(
     # the vault's list brings it home to a database that knows nothing, before that is rebuilt
     sql.execute("TRUNCATE let_go, sync_token, watchlist")
     ParquetVaultHook().append_metrics([{"video_id": gone, "timestamp": datetime.now(UTC), "views": 1}])
-    assert janitor.shelve(dry_run=False)["restored"] is not None
+    assert janitor.move_to_roster(dry_run=False)["restored"] is not None
     assert on_watchlist(sql) == {kept}
     assert "1 decision was carried out" in janitor.let_go(dry_run=False)["message"]
     assert set(deployment.points()["video_id"]) == {kept}
