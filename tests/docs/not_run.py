@@ -15,7 +15,7 @@ from docs.world import World
 from documentation import ROOT
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services.recovery import Reconciling
+from ghost_tracking.services.recovery import ScheduleReconciler
 
 FOUND_BETWEEN = "found-later"
 """A video that was found after the database was backed up, and before the vault was."""
@@ -63,7 +63,7 @@ def _find_a_video(world: World) -> None:
             [{"video_id": FOUND_BETWEEN, "timestamp": now, "views": 1, "published_at": now - timedelta(minutes=9)}]
         )
         watchlist.add_to_watchlist(FOUND_BETWEEN)
-        assert Reconciling(watchlist, vault, now).agree()
+        assert ScheduleReconciler(watchlist, vault, now).in_sync()
 
 
 def _names_a_file(_: World, command: str) -> None:

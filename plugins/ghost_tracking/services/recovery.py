@@ -1,4 +1,4 @@
-"""Reconciling: what the vault has seen and the schedule does not know goes back on the schedule.
+"""Recovery: what the vault has seen and the schedule does not know goes back on the schedule.
 
 A database that is restored from a backup has forgotten the videos that were found since. Their points are in the vault,
 and so are their publish times. A database that is lost altogether is made anew of the vault in the same way.
@@ -36,19 +36,19 @@ _AT_A_TIME = 50_000
 
 
 @dataclass(frozen=True)
-class Reconciling:
+class ScheduleReconciler:
     """Compare a database and a vault at `now` (aware)."""
 
     watchlist: Schedule
     vault: Vault
     now: datetime
 
-    def agree(self) -> bool:
+    def in_sync(self) -> bool:
         """Whether database and vault belong together; then both get a new token."""
-        agreed = in_sync(self.watchlist.vault_link.sync_token(), self.vault.sync_token())
-        if agreed:
+        synced = in_sync(self.watchlist.vault_link.sync_token(), self.vault.sync_token())
+        if synced:
             self._renew_token()
-        return agreed
+        return synced
 
     def reconcile(self) -> int:
         """Put back what is missing, and make database and vault agree; returns how many videos were put back.
@@ -123,15 +123,15 @@ class Reconciling:
         self.watchlist.vault_link.set_sync_token(token)
 
 
-def in_step(watchlist: Schedule, vault: Vault) -> bool:
+def check_sync(watchlist: Schedule, vault: Vault) -> bool:
     """Whether database and vault belong together. Every run that may put videos on the schedule gives both a new token.
 
     Without a new token between a backup and what was found after it, nobody could tell that the backup was restored.
     """
-    agreed = Reconciling(watchlist, vault, watchlist.now()).agree()
-    if not agreed:
+    synced = ScheduleReconciler(watchlist, vault, watchlist.now()).in_sync()
+    if not synced:
         log.warning(
             "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts back on "
             "the schedule what the vault has seen since"
         )
-    return agreed
+    return synced

@@ -28,7 +28,7 @@ from ghost_tracking.services.discovery import Discovery
 from ghost_tracking.services.hunting import HuntResult
 from ghost_tracking.services.letting_go import LettingGo
 from ghost_tracking.services.quota_status import calls_sent, read_quota_status
-from ghost_tracking.services.recovery import in_step
+from ghost_tracking.services.recovery import check_sync
 from ghost_tracking.settings import Settings, read_settings, read_sources
 from ghost_tracking.tasks import notifications
 from ghost_tracking.tasks.body import Label, calling_youtube, results, task_body
@@ -56,7 +56,7 @@ def plan(
         vault = ParquetVaultHook()
         with WatchlistHook() as watchlist:
             identity = ready(watchlist, vault)
-            in_step(watchlist, vault)
+            check_sync(watchlist, vault)
         return {"batches": [], "vault": identity, "why": importing.submit(form, vault, vault.open_list)}
     sources, origin = _sources(form)
     with WatchlistHook(budgets=settings.quota) as watchlist:
@@ -65,7 +65,7 @@ def plan(
         assignment = _assignment(run_type, interval, form, now=watchlist.now())
         LettingGo(watchlist, vault).unite()
         watchlist.let_go.enforce()
-        agreed = in_step(watchlist, vault)
+        synced = check_sync(watchlist, vault)
         quota = read_quota_status(watchlist, settings)
         # by the hunter too: a tracker that has stopped cannot tell
         notifications.send(alerting.schedule_alerts(watchlist, vault, quota, settings), watchlist, settings)
@@ -79,7 +79,7 @@ def plan(
     why = f"{len(hunted)} of {counted(len(sources), 'source')} of {origin}, {stretch}"
     log.info(why)
     # the tasks read the sources again, and the digest tells them whether they are still the same
-    common = {"digest": _digest(sources), "end": window.end.isoformat(), "vault": identity, "trusts_memory": agreed}
+    common = {"digest": _digest(sources), "end": window.end.isoformat(), "vault": identity, "trusts_memory": synced}
     return {
         "batches": [each | common for each in _shares(hunted, settings, search_calls)],
         "why": why,

@@ -13,7 +13,7 @@ from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services import letting_go
 from ghost_tracking.services.deployment import adopt, ready, ready_to_look
 from ghost_tracking.services.letting_go import LettingGo
-from ghost_tracking.services.recovery import Reconciling
+from ghost_tracking.services.recovery import ScheduleReconciler
 from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks.body import task_body
@@ -123,7 +123,7 @@ def move_to_roster(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]
         LettingGo(watchlist, store).unite()
         problems, restored = list[str](), None
         try:
-            restored = _reconcile(Reconciling(watchlist, store, now))
+            restored = _reconcile(ScheduleReconciler(watchlist, store, now))
         except PermanentError as error:  # what has settled meanwhile moves all the same
             problems.append(error.message)
         moves = RosterMoves(watchlist, store, now)
@@ -143,15 +143,15 @@ def move_to_roster(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]
     return _said(message) | report.as_dict() | {"restored": restored}
 
 
-def _reconcile(reconciling: Reconciling) -> int | None:
+def _reconcile(reconciler: ScheduleReconciler) -> int | None:
     """How many videos were put back on the schedule; None where database and vault belong together."""
-    if reconciling.agree():
+    if reconciler.in_sync():
         return None
     log.warning(
         "The database is older than the vault (a restored backup?), or another one: comparing the schedule with what "
         "the vault has seen"
     )
-    return reconciling.reconcile()
+    return reconciler.reconcile()
 
 
 @task_body

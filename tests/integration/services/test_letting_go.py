@@ -17,7 +17,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.postgres.watchlist import Watchlist
 from ghost_tracking.services.letting_go import UNDER_WAY, LettingGo, from_form
-from ghost_tracking.services.recovery import Reconciling
+from ghost_tracking.services.recovery import ScheduleReconciler
 from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.vault import layout
 
@@ -68,7 +68,7 @@ def schedule(watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
         vault.stage(points(hour))
     vault.publish()
     vault.seal(NOW)
-    Reconciling(watchlist, vault, NOW).agree()
+    ScheduleReconciler(watchlist, vault, NOW).in_sync()
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_a_forgotten_video_leaves_no_trace_and_nothing_brings_it_back(
     watchlist.add_to_watchlist(gone)
     watchlist.ingest_video_metadata([video(each, CHANNEL) for each in gone])
     vault.archive_videos()
-    Reconciling(watchlist, vault, NOW).reconcile()
+    ScheduleReconciler(watchlist, vault, NOW).reconcile()
     moves = RosterMoves(watchlist, vault, NOW + 40 * DAY)
     moves.move_settled()
     moves.sweep(timedelta(0))

@@ -15,7 +15,7 @@ from ghost_tracking.core.tiers import next_slot
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services.recovery import Reconciling
+from ghost_tracking.services.recovery import ScheduleReconciler
 from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.tasks import hunter, publishing
 from task_runs import NO_INTERVAL, Deployment
@@ -49,16 +49,16 @@ def schedule(watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Con
 def test_what_was_found_since_the_backup_goes_back_on_the_schedule(
     watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Connection
 ) -> None:
-    assert Reconciling(watchlist, vault, NOW - 20 * DAY).agree()
+    assert ScheduleReconciler(watchlist, vault, NOW - 20 * DAY).in_sync()
     found(watchlist, vault, NOW - 10 * DAY, {"settled": 3 * DAY, "young": DAY})
     RosterMoves(watchlist, vault, NOW - 5 * DAY).move_settled()
-    assert Reconciling(watchlist, vault, NOW - DAY).agree()
+    assert ScheduleReconciler(watchlist, vault, NOW - DAY).in_sync()
     sql.execute("CREATE SCHEMA backup")
     for table in TABLES.split(", "):
         sql.execute(f"CREATE TABLE backup.{table} AS TABLE {table}")
     found(watchlist, vault, NOW - timedelta(hours=20), {"new": DAY, "old": 30 * DAY})
     RosterMoves(watchlist, vault, NOW).move_settled()
-    assert Reconciling(watchlist, vault, NOW).agree()
+    assert ScheduleReconciler(watchlist, vault, NOW).in_sync()
     before = schedule(watchlist, vault, sql)
     sql.execute(f"TRUNCATE {TABLES}")
     sql.execute("INSERT INTO watchlist SELECT * FROM backup.watchlist")
@@ -68,11 +68,11 @@ def test_what_was_found_since_the_backup_goes_back_on_the_schedule(
     )
     sql.execute(f"INSERT INTO roster ({columns}) SELECT {columns} FROM backup.roster")
     sql.execute("INSERT INTO sync_token SELECT * FROM backup.sync_token")
-    assert not Reconciling(watchlist, vault, NOW).agree()
-    assert Reconciling(watchlist, vault, NOW).reconcile() == 2
+    assert not ScheduleReconciler(watchlist, vault, NOW).in_sync()
+    assert ScheduleReconciler(watchlist, vault, NOW).reconcile() == 2
     RosterMoves(watchlist, vault, NOW).move_settled()
     assert schedule(watchlist, vault, sql) == before == ["new", "old", "settled", "young"]
-    assert Reconciling(watchlist, vault, NOW).agree()
+    assert ScheduleReconciler(watchlist, vault, NOW).in_sync()
 
 
 def test_a_backup_from_before_a_list_is_told_from_the_database_after_it(
@@ -82,7 +82,7 @@ def test_a_backup_from_before_a_list_is_told_from_the_database_after_it(
     deployment.track()
     vault = ParquetVaultHook()
     with WatchlistHook() as watchlist:
-        assert Reconciling(watchlist, vault, watchlist.now()).agree()
+        assert ScheduleReconciler(watchlist, vault, watchlist.now()).in_sync()
     (mark,) = sql.execute("SELECT token, made_at FROM sync_token").fetchall()
     ids = [*deployment.alive(3), "nobodyknows"]  # of the last one there is no point
     planned = hunter.plan("manual", NO_INTERVAL, {"list": "\n".join(ids)})
@@ -91,19 +91,19 @@ def test_a_backup_from_before_a_list_is_told_from_the_database_after_it(
     sql.execute("TRUNCATE watchlist, videos, roster")
     sql.execute("UPDATE sync_token SET token = %s, made_at = %s", mark)
     with WatchlistHook() as watchlist:
-        reconciling = Reconciling(watchlist, vault, watchlist.now())
-        assert not reconciling.agree()
-        assert reconciling.reconcile() == 4
+        reconciler = ScheduleReconciler(watchlist, vault, watchlist.now())
+        assert not reconciler.in_sync()
+        assert reconciler.reconcile() == 4
         assert schedule(watchlist, vault, sql) == sorted(ids)
-        assert reconciling.reconcile() == 0
+        assert reconciler.reconcile() == 0
 
 
 def test_what_is_staged_only_goes_back_on_the_schedule_too(watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
     """A run that found it was killed before it had published."""
-    assert Reconciling(watchlist, vault, NOW - DAY).agree()
+    assert ScheduleReconciler(watchlist, vault, NOW - DAY).in_sync()
     vault.set_sync_token(SyncToken("another", NOW))
     vault.stage([MetricPoint("staged", NOW - timedelta(hours=1), 1, None, None, NOW - 2 * DAY)])
-    assert Reconciling(watchlist, vault, NOW).reconcile() == 1
+    assert ScheduleReconciler(watchlist, vault, NOW).reconcile() == 1
     assert watchlist.entries.known(["staged"]) == {"staged"}
 
 
@@ -126,7 +126,7 @@ def test_a_premiere_that_went_back_by_its_publish_time_is_not_there_twice(
     sql.execute("TRUNCATE watchlist, videos, roster, retired_chunks, sync_token")
     vault = ParquetVaultHook()
     with WatchlistHook() as watchlist:
-        assert Reconciling(watchlist, vault, watchlist.now()).reconcile() == len(premieres)
+        assert ScheduleReconciler(watchlist, vault, watchlist.now()).reconcile() == len(premieres)
         deployment.hunt({"videos": premieres})
         RosterMoves(watchlist, vault, watchlist.now()).move_settled()
         assert schedule(watchlist, vault, sql) == sorted(premieres)
@@ -135,14 +135,14 @@ def test_a_premiere_that_went_back_by_its_publish_time_is_not_there_twice(
 def test_a_lost_database_is_made_anew_of_the_vault(
     watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Connection
 ) -> None:
-    assert Reconciling(watchlist, vault, NOW - 90 * DAY).agree()
+    assert ScheduleReconciler(watchlist, vault, NOW - 90 * DAY).in_sync()
     found(watchlist, vault, NOW - 80 * DAY, {"a": DAY, "b": 9 * DAY})
     found(watchlist, vault, NOW - DAY, {"c": timedelta(hours=1), "d": timedelta(hours=2)})
     vault.seal(NOW)
     vault.compact(NOW)
     sql.execute(f"TRUNCATE {TABLES}")
-    assert not Reconciling(watchlist, vault, NOW).agree()
-    assert Reconciling(watchlist, vault, NOW).reconcile() == 4
+    assert not ScheduleReconciler(watchlist, vault, NOW).in_sync()
+    assert ScheduleReconciler(watchlist, vault, NOW).reconcile() == 4
     assert schedule(watchlist, vault, sql) == ["a", "b", "c", "d"]
     assert sql.execute("SELECT anchor_at FROM watchlist WHERE video_id = 'c'").fetchone() == (
         NOW - DAY - timedelta(hours=1),
@@ -151,7 +151,7 @@ def test_a_lost_database_is_made_anew_of_the_vault(
 
 
 def test_a_damaged_mark_says_what_to_do(watchlist: WatchlistHook, vault: ParquetVaultHook, tmp_path: Path) -> None:
-    assert Reconciling(watchlist, vault, NOW).agree()
+    assert ScheduleReconciler(watchlist, vault, NOW).in_sync()
     (tmp_path / "vault" / "_schedule.json").write_text("{")
     with pytest.raises(UnreadableFileError, match="delete it"):
-        Reconciling(watchlist, vault, NOW).agree()
+        ScheduleReconciler(watchlist, vault, NOW).in_sync()
