@@ -14,8 +14,8 @@ from benchmarks.figures import Samples, figure, judged, timed
 from benchmarks.parts import folder, postgres_server, random_ids
 from benchmarks.screen import Screen
 from connections import connection_of
-from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, hour_of_week, settle_visits, visit
-from ghost_tracking.core.schedule import settle
+from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, apply_chunk_results, hour_of_week, visit
+from ghost_tracking.core.schedule import apply_results
 from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -175,7 +175,7 @@ def _visit(watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime) -> 
             ids = vault.roster.read(chunk.name)
             visits.append(visit(chunk, ids, watchlist.entries.seen(ids), LARGE_BATCH))
         found = {id_: Reading(id_, now, 1, 1, 1, None) for each in visits for id_ in each.wanted}
-        outcome = settle_visits(visits, found, (), (), {}, now)
+        outcome = apply_chunk_results(visits, found, (), (), {}, now)
         claim.reschedule(outcome.chunks, outcome.entries)
 
 
@@ -195,7 +195,7 @@ def _claim(watchlist: WatchlistHook, tier: Tier, batch: int) -> None:
         now = datetime.now(UTC).replace(microsecond=0)
         entries = {entry.video_id: entry for entry in claim.entries}
         found = {each.video_id: Reading(each.video_id, now, 1, 1, 1, each.anchor_at) for each in claim.entries}
-        claim.reschedule(settle(entries, found, (), (), now).entries)
+        claim.reschedule(apply_results(entries, found, (), (), now).entries)
 
 
 def _bytes_a_row(session: psycopg.Connection) -> float:

@@ -20,7 +20,7 @@ from benchmarks.parts import folder, postgres_server, random_ids
 from benchmarks.screen import Screen, Tell
 from connections import connection_of
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, slot_at_or_after
-from ghost_tracking.core.schedule import entry_of_discovery, settle
+from ghost_tracking.core.schedule import apply_results, entry_of_discovery
 from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -261,7 +261,7 @@ def _track_rows(now: datetime) -> int:
             with _hook.claim(tier, BATCH, now=now) as claim:
                 entries = {entry.video_id: entry for entry in claim.entries}
                 found = {each.video_id: Reading(each.video_id, now, 1, 1, 1, each.anchor_at) for each in claim.entries}
-                claim.reschedule(settle(entries, found, (), (), now).entries)
+                claim.reschedule(apply_results(entries, found, (), (), now).entries)
             tracked += len(entries)
             if not entries:
                 break

@@ -168,7 +168,7 @@ def _lies_in(moment: datetime | None, hour: int) -> bool:
     return moment is not None and hour_of_week(moment) == hour
 
 
-def settle_visits(
+def apply_chunk_results(
     visits: Iterable[Visit],
     found: Mapping[str, Reading],
     missing: Collection[str],

@@ -142,7 +142,7 @@ class Outcome:
         return len(self.events) - self.newly_gone
 
 
-def settle(
+def apply_results(
     entries: Mapping[str, WatchlistEntry],
     found: Mapping[str, Reading],
     missing: Collection[str],

@@ -17,8 +17,8 @@ from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.batches import Batch
 from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.core.roster import Chunk, RosterOutcome, Visit, as_of_chunk, settle_visits, visit
-from ghost_tracking.core.schedule import Outcome, WatchlistEntry, keeping_slot, settle
+from ghost_tracking.core.roster import Chunk, RosterOutcome, Visit, apply_chunk_results, as_of_chunk, visit
+from ghost_tracking.core.schedule import Outcome, WatchlistEntry, apply_results, keeping_slot
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.settings import Settings
@@ -145,7 +145,7 @@ class _OfWatchlist:
         missing, malformed = answer.missing & entries.keys(), answer.malformed.keys() & entries.keys()
         doubtful = (answer.unconfirmed | answer.faulty.keys()) & entries.keys()
         failed = answer.failed & entries.keys()
-        self.outcome = settle(entries, found, missing, malformed, self.tracking.present, doubtful, failed)
+        self.outcome = apply_results(entries, found, missing, malformed, self.tracking.present, doubtful, failed)
         return Done(
             answer, self.claimed, self.outcome.newly_gone, self.outcome.returned, is_fault=self.outcome.is_fault
         )
@@ -246,7 +246,9 @@ class _Chunks:
         heated = self._compare(answer)
         # of what could not be confirmed next week's visit tells more: were YouTube at fault, all would leave
         asked = {*answer.malformed, *answer.faulty, *answer.unconfirmed}
-        self.outcome = settle_visits(self.visits, answer.found, answer.missing, asked, heated, present, answer.failed)
+        self.outcome = apply_chunk_results(
+            self.visits, answer.found, answer.missing, asked, heated, present, answer.failed
+        )
         claimed = len({video_id for each in self.visits for video_id in each.wanted})
         return Done(answer, claimed, 0, len(self.outcome.events), sorted(heated), self.outcome.is_fault)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghost_tracking.core.absence import GONE_INTERVAL, Absence
-from ghost_tracking.core.schedule import WatchlistEntry, after_miss, after_reading, entry_of_discovery, settle
+from ghost_tracking.core.schedule import WatchlistEntry, after_miss, after_reading, apply_results, entry_of_discovery
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.videos import Reading
 
@@ -104,7 +104,7 @@ def test_a_fifth_missing_is_a_fault_and_counts_for_none() -> None:
     batch = entries(100)
     missing = list(batch)[:20]
     found = {video_id: reading(HOUR, video_id) for video_id in list(batch)[20:]}
-    outcome = settle(batch, found, missing, [], BORN + HOUR)
+    outcome = apply_results(batch, found, missing, [], BORN + HOUR)
     assert outcome.is_fault
     assert len(outcome.entries) == 100
     missed = [entry for entry in outcome.entries if entry.absence]
@@ -115,7 +115,7 @@ def test_a_fifth_missing_is_a_fault_and_counts_for_none() -> None:
 def test_a_batch_of_videos_that_really_are_gone_is_no_fault_for_ever() -> None:
     batch, at = entries(50), BORN + 30 * DAY
     for _ in range(30):
-        outcome = settle(batch, {}, list(batch), [], at)
+        outcome = apply_results(batch, {}, list(batch), [], at)
         batch = {entry.video_id: entry for entry in outcome.entries}
         at = max(entry.next_track_at for entry in outcome.entries)
         if all(entry.is_gone for entry in batch.values()):
@@ -149,7 +149,7 @@ def test_a_miss_that_does_not_count_makes_nothing_gone() -> None:
 
 def test_what_could_not_be_told_backs_off_and_what_failed_stays_due_behind_the_others() -> None:
     batch = entries(3, Absence(2, BORN, None))
-    outcome = settle(batch, {}, [], [], BORN + 30 * HOUR, doubtful=["v0"], failed=["v1"])
+    outcome = apply_results(batch, {}, [], [], BORN + 30 * HOUR, doubtful=["v0"], failed=["v1"])
     by_id = {entry.video_id: entry for entry in outcome.entries}
     assert by_id.keys() == {"v0", "v1"}
     assert by_id["v0"].absence == Absence(2, BORN, None)
@@ -163,6 +163,6 @@ def test_every_answered_video_is_rescheduled_into_the_future(kinds: list[str], h
     batch, at = entries(len(kinds)), BORN + hours * HOUR
     by = {kind: [video_id for video_id, k in zip(batch, kinds, strict=True) if k == kind] for kind in "fmr"}
     found = {video_id: reading(hours * HOUR, video_id) for video_id in by["f"]}
-    outcome = settle(batch, found, by["m"], by["r"], at)
+    outcome = apply_results(batch, found, by["m"], by["r"], at)
     assert {entry.video_id for entry in outcome.entries} == set(batch)
     assert all(entry.next_track_at > at for entry in outcome.entries)
