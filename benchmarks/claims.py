@@ -14,7 +14,7 @@ from benchmarks.figures import Samples, figure, judged, timed
 from benchmarks.parts import folder, postgres_server, random_ids
 from benchmarks.screen import Screen
 from connections import connection_of
-from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, apply_chunk_results, hour_of_week, visit
+from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, apply_chunk_results, hour_of_week, plan_read
 from ghost_tracking.core.schedule import apply_results
 from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.core.videos import Reading
@@ -170,12 +170,12 @@ def _track_the_roster(server: Postgres, place: Path) -> list[list[str]]:
 def _visit(watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime) -> None:
     """Claim a chunk's worth of the roster, take every video for found, and write the chunks back."""
     with watchlist.roster.claim(Queue.ROSTER, LARGE_BATCH, now=now) as claim:
-        visits = []
+        reads = []
         for chunk in claim.chunks:
             ids = vault.roster.read(chunk.name)
-            visits.append(visit(chunk, ids, watchlist.entries.seen(ids), LARGE_BATCH))
-        found = {id_: Reading(id_, now, 1, 1, 1, None) for each in visits for id_ in each.wanted}
-        outcome = apply_chunk_results(visits, found, (), (), {}, now)
+            reads.append(plan_read(chunk, ids, watchlist.entries.seen(ids), LARGE_BATCH))
+        found = {id_: Reading(id_, now, 1, 1, 1, None) for each in reads for id_ in each.wanted}
+        outcome = apply_chunk_results(reads, found, (), (), {}, now)
         claim.reschedule(outcome.chunks, outcome.entries)
 
 

@@ -65,7 +65,7 @@ _LOCKING = {
 Where = dict[str, Any]
 """The parts of a test as JSON: `environment` of its processes, `diary`, `vault` (its identity), `dsn`,
 `batch_seconds` of a batch's calls, `idle_seconds` after which PostgreSQL ends a claim, and `chunk_size`: so many videos
-fill a chunk, and half as many make it thin."""
+fill a chunk, and half as many make it underfilled."""
 
 
 class Diary:
@@ -165,7 +165,7 @@ def enter(where: Where, at: int | str | None, sent: str) -> Steps:
     """Become one of a test's processes."""
     os.environ.update(where["environment"])
     roster_core.CHUNK_SIZE = roster_hook.CHUNK_SIZE = planning.CHUNK_SIZE = where["chunk_size"]  # type: ignore[misc]
-    roster_core.THIN = where["chunk_size"] // 2  # type: ignore[misc]
+    roster_core.UNDERFILLED = where["chunk_size"] // 2  # type: ignore[misc]
     roster_core.MOST_PASSED_OVER = where["chunk_size"] // 5  # type: ignore[misc]
     idle, deadline = where["idle_seconds"], where["batch_seconds"]
     lease.MARGIN_AFTER_DEADLINE = timedelta(seconds=idle - deadline)

@@ -324,7 +324,7 @@ class Schedule:
         lost = sorted(self.staged() - published)
         assert not lost, f"{len(lost)} staged points are not published: {lost[:3]}"
         with self.sql() as sql:
-            # one that comes from a chunk has the time of the chunk's visit, until it is read itself
+            # one that comes from a chunk has the time of the chunk's read, until it is read itself
             tracked = sql.execute(
                 "SELECT video_id, last_tracked_at FROM watchlist"
                 " WHERE last_tracked_at >= %s AND last_tracked_at = date_trunc('second', last_tracked_at)",

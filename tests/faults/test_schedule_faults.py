@@ -53,13 +53,13 @@ def due_chunks(schedule: Schedule) -> None:
 
 
 def settled_rows(schedule: Schedule) -> None:
-    """Candidates that join a thin chunk, and make a new one."""
+    """Candidates that join a underfilled chunk, and make a new one."""
     ids = schedule.alive(60, SETTLED)
     schedule.settle(ids[:7])
     schedule.put_on_watchlist(ids[7:])
 
 
-def thin_chunks(schedule: Schedule) -> None:
+def underfilled_chunks(schedule: Schedule) -> None:
     """Two full chunks, of which most videos have left for the watchlist."""
     schedule.settle(schedule.alive(40, SETTLED))
     with schedule.sql() as sql, schedule.watchlist() as watchlist:
@@ -82,7 +82,7 @@ CASES: dict[str, tuple[Callable[[Schedule], None], str, dict[str, Any]]] = {
     "tracking rows": (due_rows, "track", {"queue": "DAILY"}),
     "tracking chunks": (due_chunks, "track", {"queue": "ROSTER"}),
     "moving to the roster": (settled_rows, "move_to_roster", {}),
-    "merging thin chunks": (thin_chunks, "move_to_roster", {}),
+    "merging underfilled chunks": (underfilled_chunks, "move_to_roster", {}),
     "sweeping": (old_files, "move_to_roster", {}),
 }
 
@@ -171,7 +171,7 @@ def settled_chunk(schedule: Schedule) -> list[str]:
 def test_an_orphan_with_a_chunk_that_wakes_up_late_forgets_nobody(schedule: Schedule, step: str) -> None:
     schedule.idle_seconds = 0.5
     ids = settled_chunk(schedule)
-    schedule.put_on_watchlist(ids[:3])  # somebody has added them again, and the chunk's visit sees that
+    schedule.put_on_watchlist(ids[:3])  # somebody has added them again, and the chunk's read sees that
     orphan = schedule.stopped("track", at=step, queue="ROSTER")
     schedule.await_unlocked(within=10)
     assert schedule.do("move_to_roster")["moved"] == 3
@@ -239,7 +239,7 @@ def test_one_that_moves_what_another_has_moved_meanwhile_forgets_nobody(schedule
     "step", ["roster_lock_hour", "roster_take", "write", "roster_insert", "commit of roster_insert", "carry"]
 )
 def test_videos_that_are_added_again_while_they_are_moved_keep_their_place(schedule: Schedule, step: str) -> None:
-    """With rows, in a thin chunk that is written anew, and in both places."""
+    """With rows, in an underfilled chunk that is written anew, and in both places."""
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])
     schedule.put_on_watchlist([ids[0], *ids[7:]])
@@ -267,7 +267,7 @@ def test_videos_that_are_moved_while_they_are_added_again_keep_their_place(sched
 
 
 def hot_chunks(schedule: Schedule) -> set[str]:
-    """A thin chunk whose videos have gained nothing for a week, and candidates that join it; those that are hot now."""
+    """An underfilled chunk whose videos gained nothing for a week, and candidates that join it; those that are hot now."""
     schedule.configure(reheat_factor=2.0, reheat_least_views_a_day=1)
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])

@@ -19,7 +19,7 @@ class Batch:
     """A token for one mapped task: claim up to `limit` due videos of one queue.
 
     Chunks are asked for as a whole, so that a few more may be claimed, unless the limit is `strict`: then the rest of
-    a chunk waits for its next visit.
+    a chunk waits for its next read.
     """
 
     queue: Queue

@@ -18,7 +18,7 @@ from ghost_tracking.core.tiers import Queue, Tier, as_utc
 from ghost_tracking.core.videos import Reading
 
 CHUNK_SIZE = 5_000
-THIN = CHUNK_SIZE // 2
+UNDERFILLED = CHUNK_SIZE // 2
 """A chunk with fewer videos is put together with others of its hour of the week."""
 MOST_PASSED_OVER = CHUNK_SIZE // 5
 """Where more of a chunk were not answered, YouTube is down, and the chunk itself stays due from the first of them."""
@@ -49,7 +49,7 @@ class Chunk:
     """A row of `roster`; times are aware.
 
     `ids`: how many stand in its file, `removed_positions`: where those that have left stand there. `cursor`: ids before
-    this position have been asked for already in the slot that is due. `outage_since`: since when each visit found so
+    this position have been asked for already in the slot that is due. `outage_since`: since when each read found so
     many videos missing that YouTube was taken to be at fault. `deferred_until`: due, but not to be claimed before.
     `version`: of the row, as it was read.
     """
@@ -87,7 +87,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class ChunkRead:
     """A chunk whose turn it is, and its file's ids from `chunk.cursor` up to `stop` that will be asked for.
 
     `elsewhere`: positions of ids that have a row on the watchlist as well, which goes first; they leave
@@ -124,9 +124,9 @@ class Visit:
         return [self.ids[position] for position in self.positions]
 
 
-def visit(
+def plan_read(
     chunk: Chunk, ids: Sequence[str], watched: Mapping[str, datetime | None], most: int, kept: Collection[str] = ()
-) -> Visit:
+) -> ChunkRead:
     """Ask for up to `most` of a chunk's ids, but for those that are `watched` elsewhere.
 
     `watched` holds since when they are there and were found; None where they were not found since. Those in `kept` stay
@@ -137,12 +137,12 @@ def visit(
     here = [position for position in range(chunk.cursor, len(ids)) if position not in away]
     stop = len(ids) if len(here) <= most else here[most]
     back = {video_id: seen for video_id, seen in watched.items() if seen is not None and chunk.gone}
-    return Visit(chunk, ids, stop, elsewhere, back, frozenset(here for here in elsewhere if ids[here] in kept))
+    return ChunkRead(chunk, ids, stop, elsewhere, back, frozenset(here for here in elsewhere if ids[here] in kept))
 
 
 @dataclass(frozen=True, slots=True)
 class RosterOutcome:
-    """What visits have become: chunk rows to write back, rows for the watchlist, and who has returned."""
+    """What reads have become: chunk rows to write back, rows for the watchlist, and who has returned."""
 
     chunks: list[Chunk]
     entries: list[WatchlistEntry]
@@ -150,7 +150,7 @@ class RosterOutcome:
     is_fault: bool
 
 
-def as_of_chunk(each: Visit, found: Mapping[str, Reading]) -> dict[str, Reading]:
+def as_of_chunk(each: ChunkRead, found: Mapping[str, Reading]) -> dict[str, Reading]:
     """What was found of a chunk, with the publish time that can be known of it.
 
     The time of upload that came with the counts is that of publication only where it falls into the chunk's hour of the
@@ -169,7 +169,7 @@ def _lies_in(moment: datetime | None, hour: int) -> bool:
 
 
 def apply_chunk_results(
-    visits: Iterable[Visit],
+    reads: Iterable[ChunkRead],
     found: Mapping[str, Reading],
     missing: Collection[str],
     refused: Collection[str],
@@ -186,13 +186,13 @@ def apply_chunk_results(
     `heated` (until when, by id). Where so many are missing that YouTube is at fault, no missing one leaves, unless it
     was so a day ago; their chunk is asked for the same ids again after an hour, then six, then a day.
     """
-    visits, missing = list(visits), set(missing)
+    reads, missing = list(reads), set(missing)
     answered = found.keys() | missing | set(refused)
-    asked = [(each, video_id) for each in visits for video_id in each.wanted if video_id in answered]
+    asked = [(each, video_id) for each in reads for video_id in each.wanted if video_id in answered]
     befores = [_before(each) for each, video_id in asked if video_id in missing and not each.chunk.gone]
     fault = is_fault(len(asked), befores, at)
     chunks, entries, events = [], [], []
-    for each in visits:
+    for each in reads:
         if each.chunk.gone:
             leaving = _returned(each, found)
             events += [AvailabilityEvent(back.video_id, None, None, back.last_tracked_at) for back in leaving]
@@ -212,7 +212,9 @@ def apply_chunk_results(
     return RosterOutcome(chunks, entries, events, fault)
 
 
-def _after(each: Visit, answered: Set[str], missing: Set[str], left: Set[str], at: datetime, *, fault: bool) -> Chunk:
+def _after(
+    each: ChunkRead, answered: Set[str], missing: Set[str], left: Set[str], at: datetime, *, fault: bool
+) -> Chunk:
     positions = each.positions
     removed_positions = (
         each.chunk.removed_positions | each.leaving | {here for here in positions if each.ids[here] in left}
@@ -231,18 +233,20 @@ def _after(each: Visit, answered: Set[str], missing: Set[str], left: Set[str], a
     return replace(after, cursor=0, next_track_at=slot, outage_since=None)
 
 
-def _before(each: Visit) -> Absence | None:
-    """A visit that found too many missing a day ago or earlier makes today's misses no news."""
+def _before(each: ChunkRead) -> Absence | None:
+    """A read that found too many missing a day ago or earlier makes today's misses no news."""
     return Absence(0, each.chunk.outage_since, None) if each.chunk.outage_since else None
 
 
-def _missed(each: Visit, missing: Collection[str], at: datetime) -> list[WatchlistEntry]:
+def _missed(each: ChunkRead, missing: Collection[str], at: datetime) -> list[WatchlistEntry]:
     last = each.chunk.last_tracked_at
     before = [WatchlistEntry(id_, Tier.WEEKLY, last, absence=_before(each)) for id_ in each.wanted if id_ in missing]
     return [after_miss(entry, at, counted=True) for entry in before]
 
 
-def _passed_over(each: Visit, answered: Collection[str], failed: Collection[str], at: datetime) -> list[WatchlistEntry]:
+def _passed_over(
+    each: ChunkRead, answered: Collection[str], failed: Collection[str], at: datetime
+) -> list[WatchlistEntry]:
     """Those without an answer among others that have one: one call of many has failed, or was not sent."""
     last = max((place for place, video_id in enumerate(each.wanted) if video_id in answered), default=0)
     passed_over = [video_id for video_id in each.wanted[:last] if video_id not in answered]
@@ -253,11 +257,11 @@ def _passed_over(each: Visit, answered: Collection[str], failed: Collection[str]
     return [deferred(row, at) if row.video_id in failed else row for row in rows]
 
 
-def _returned(each: Visit, found: Mapping[str, Reading]) -> list[WatchlistEntry]:
+def _returned(each: ChunkRead, found: Mapping[str, Reading]) -> list[WatchlistEntry]:
     return [after_reading(WatchlistEntry(id_, Tier.WEEKLY), found[id_]) for id_ in each.wanted if id_ in found]
 
 
-def _heated(each: Visit, heated: Mapping[str, datetime], found: Mapping[str, Reading]) -> list[WatchlistEntry]:
+def _heated(each: ChunkRead, heated: Mapping[str, datetime], found: Mapping[str, Reading]) -> list[WatchlistEntry]:
     return [
         after_reading(WatchlistEntry(id_, Tier.WEEKLY, heated_until=heated[id_]), found[id_])
         for id_ in each.wanted
@@ -286,41 +290,45 @@ def has_settled(entry: WatchlistEntry, now: datetime) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Pack:
+class ChunkPlan:
     """Ids, sorted, that make a new chunk."""
 
     ids: tuple[str, ...]
     next_track_at: datetime
 
 
-def pack(hour: int, candidates: Iterable[Candidate], thin: Mapping[Chunk, Sequence[str]]) -> list[Pack]:
-    """New chunks of one hour of the week for candidates and the videos of thin chunks, which they replace.
+def plan_chunks(
+    hour: int, candidates: Iterable[Candidate], underfilled: Mapping[Chunk, Sequence[str]]
+) -> list[ChunkPlan]:
+    """New chunks of one hour of the week for candidates and the videos of underfilled chunks, which they replace.
 
     Only videos with the same next slot share a chunk, so that none is read early or late for it.
     """
     together: dict[datetime, set[str]] = {}
     for candidate in candidates:
         together.setdefault(slot_at_or_after(hour, candidate.next_track_at), set()).add(candidate.video_id)
-    for chunk, ids in thin.items():
+    for chunk, ids in underfilled.items():
         together.setdefault(chunk.next_track_at, set()).update(ids)
-    packs = []
+    plans = []
     for due, members in sorted(together.items()):
         number = -(-len(members) // CHUNK_SIZE)
         ordered = sorted(members)
         for part in range(number):
             start, stop = len(ordered) * part // number, len(ordered) * (part + 1) // number
-            packs.append(Pack(tuple(ordered[start:stop]), due))
-    return packs
+            plans.append(ChunkPlan(tuple(ordered[start:stop]), due))
+    return plans
 
 
-def thin_chunks(chunks: Iterable[Chunk], joining: Iterable[datetime]) -> list[Chunk]:
-    """Which chunks of one hour of the week should be written anew: thin ones that find company of the same slot.
+def underfilled_chunks(chunks: Iterable[Chunk], joining: Iterable[datetime]) -> list[Chunk]:
+    """Which chunks of one hour of the week should be written anew: underfilled ones that find company of the same slot.
 
     `joining`: the slots of candidates. One that has lost an eighth of its ids is written anew alone: their positions
     are two bytes each in SQL. Chunks in the middle of a slot, or with a fault of YouTube to remember, are left alone.
     """
     idle = [chunk for chunk in chunks if chunk.cursor == 0 and chunk.outage_since is None]
-    thin = [chunk for chunk in idle if chunk.videos < THIN]
-    company = Counter([*joining, *(chunk.next_track_at for chunk in thin)])
+    underfilled = [chunk for chunk in idle if chunk.videos < UNDERFILLED]
+    company = Counter([*joining, *(chunk.next_track_at for chunk in underfilled)])
     worn = {chunk for chunk in idle if len(chunk.removed_positions) * 8 > chunk.ids}
-    return [chunk for chunk in idle if chunk in worn or (chunk.videos < THIN and company[chunk.next_track_at] > 1)]
+    return [
+        chunk for chunk in idle if chunk in worn or (chunk.videos < UNDERFILLED and company[chunk.next_track_at] > 1)
+    ]

@@ -99,7 +99,7 @@ class Roster:
         return [_chunk(row) for row in self._database.run("roster_lock_hour", hour_of_week=hour_of_week, gone=gone)]
 
     def reschedule(self, changes: Sequence[tuple[Chunk, Chunk]]) -> int:
-        """Write chunks as they are after a visit, where nobody has changed them since; returns how many."""
+        """Write chunks as they are after a read, where nobody has changed them since; returns how many."""
         before, after = [each for each, _ in changes], [each for _, each in changes]
         return self._database.change(
             "roster_reschedule",

@@ -248,7 +248,7 @@ class LettingGo:
         return report.rows
 
     def _leave_roster(self, wanted: Collection[str], problems: list[str]) -> int:
-        """Let these videos leave their chunks; how many did. Waits for visits under way, as `LetGo.leave` does."""
+        """Let these videos leave their chunks; how many did. Waits for reads under way, as `LetGo.leave` does."""
         roster, left = self.watchlist.roster, 0
         for hour, gone in sorted({(chunk.hour_of_week, chunk.gone) for chunk, _ in self._places(wanted, problems)}):
             with self.watchlist.transaction(within=_LONGEST_TRANSACTION):

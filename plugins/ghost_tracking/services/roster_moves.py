@@ -14,8 +14,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ghost_tracking.core.roster import SETTLED_AFTER, Candidate, Chunk, Pack, hour_of_week, pack, slot_at_or_after
-from ghost_tracking.core.roster import thin_chunks as thin
+from ghost_tracking.core.roster import (
+    SETTLED_AFTER,
+    Candidate,
+    Chunk,
+    ChunkPlan,
+    hour_of_week,
+    plan_chunks,
+    slot_at_or_after,
+    underfilled_chunks,
+)
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import GONE_INTERVAL
 from ghost_tracking.core.video_ids import is_video_id
@@ -70,7 +78,7 @@ class RosterMoves:
     now: datetime
 
     def move_settled(self) -> RosterMovesReport:
-        """Move every video that belongs there to the roster, and put thin chunks together.
+        """Move every video that belongs there to the roster, and put underfilled chunks together.
 
         An hour of the week that fails, and a row that no chunk can hold, stop no other: the report names them. Raises
         DatabaseUnavailableError, after all other hours where it can, when only the connection was lost.
@@ -162,7 +170,7 @@ class RosterMoves:
         hours: dict[Hour, list[Chunk]] = {}
         for chunk in self.watchlist.roster.all():
             hours.setdefault((chunk.hour_of_week, chunk.gone), []).append(chunk)
-        return sorted(hour for hour, chunks in hours.items() if thin(chunks, []))
+        return sorted(hour for hour, chunks in hours.items() if underfilled_chunks(chunks, []))
 
     def _repack(self, hour_gone: Hour, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
         """One hour of the week, or a problem in the report where that fails, in which case nothing of it is written."""
@@ -179,7 +187,7 @@ class RosterMoves:
             report.add_problem(f"{_named(hour_gone)} could not be put in order: {type(error).__name__}: {error}")
 
     def _repack_hour(self, hour_gone: Hour, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
-        """One hour of the week: candidates join, thin chunks are written anew, a video in two chunks leaves one."""
+        """One hour of the week: candidates join, underfilled chunks are merged, a video in two chunks leaves one."""
         hour, gone = hour_gone
         roster = self.watchlist.roster
         with self.watchlist.transaction(within=_LONGEST_TRANSACTION):
@@ -191,24 +199,24 @@ class RosterMoves:
             let_go = self.watchlist.let_go.among([each.video_id for each in candidates if each.version is None])
             joining = [each for each in candidates if each.video_id not in there and each.video_id not in let_go]
             slots = {slot_at_or_after(hour, each.next_track_at) for each in joining}
-            replaced = {chunk: list(members[chunk].values()) for chunk in thin(members, slots)}
+            replaced = {chunk: list(members[chunk].values()) for chunk in underfilled_chunks(members, slots)}
             taken = roster.take_off_watchlist([each for each in candidates if each.version is not None])
             stayed = {each.video_id for each in joining if each.version is not None} - taken
-            # a visit that had lost its lock would let them leave, for the rows that they had then
+            # a read that had lost its lock would let them leave, for the rows that they had then
             roster.touch(chunk for chunk, ids in members.items() if not taken.isdisjoint(ids.values()))
             roster.retire(replaced, self.now)
-            packs = pack(hour, joining, replaced)
-            made = [self._insert(each, hour_gone, stayed, replaced) for each in packs]
+            plans = plan_chunks(hour, joining, replaced)
+            made = [self._insert(each, hour_gone, stayed, replaced) for each in plans]
         report.moved += len(taken) + sum(1 for each in joining if each.version is None)
         report.gone += len(taken) if gone else 0
-        report.chunks += len(packs)
+        report.chunks += len(plans)
         report.retired += len(replaced)
         report.doubles += doubles
         for name, ids in made:
             self.vault.roster.carry(name, ids, [chunk.name for chunk in replaced])
 
     def _insert(
-        self, each: Pack, hour_gone: Hour, stayed: Collection[str], replaced: Mapping[Chunk, Any]
+        self, each: ChunkPlan, hour_gone: Hour, stayed: Collection[str], replaced: Mapping[Chunk, Any]
     ) -> tuple[str, list[str]]:
         """A new chunk: first its file, then its row. Candidates whose rows have `stayed` are not in it after all."""
         hour, gone = hour_gone

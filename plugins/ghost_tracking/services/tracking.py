@@ -17,7 +17,7 @@ from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.batches import Batch
 from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.core.roster import Chunk, RosterOutcome, Visit, apply_chunk_results, as_of_chunk, visit
+from ghost_tracking.core.roster import Chunk, ChunkRead, RosterOutcome, apply_chunk_results, as_of_chunk, plan_read
 from ghost_tracking.core.schedule import Outcome, WatchlistEntry, apply_results, keeping_slot
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.videos import Reading, Video
@@ -224,7 +224,7 @@ class _Chunks:
         self.vault = vault
         self.queue = queue
         self.claim = claim
-        self.visits = self._visits(claim.chunks, most)
+        self.reads = self._reads(claim.chunks, most)
         self.outcome: RosterOutcome
         self.memories: dict[str, TrendState] = {}
 
@@ -234,22 +234,22 @@ class _Chunks:
 
     def ask(self, youtube: YouTubeClient) -> Result:
         # two chunks that share a video, for a while, are due at the same time
-        wanted = list(dict.fromkeys(video_id for each in self.visits for video_id in each.wanted))
+        wanted = list(dict.fromkeys(video_id for each in self.reads for video_id in each.wanted))
         gone = wanted if self.queue is Queue.GONE else ()
         answer = youtube.statistics(wanted, within=self.tracking.within, gone=gone)
-        for each in self.visits:
+        for each in self.reads:
             answer.found |= as_of_chunk(each, answer.found)
         return answer
 
     def apply(self, answer: Result) -> Done:
         present = self.tracking.present
         heated = self._compare(answer)
-        # of what could not be confirmed next week's visit tells more: were YouTube at fault, all would leave
+        # of what could not be confirmed next week's read tells more: were YouTube at fault, all would leave
         asked = {*answer.malformed, *answer.faulty, *answer.unconfirmed}
         self.outcome = apply_chunk_results(
-            self.visits, answer.found, answer.missing, asked, heated, present, answer.failed
+            self.reads, answer.found, answer.missing, asked, heated, present, answer.failed
         )
-        claimed = len({video_id for each in self.visits for video_id in each.wanted})
+        claimed = len({video_id for each in self.reads for video_id in each.wanted})
         return Done(answer, claimed, 0, len(self.outcome.events), sorted(heated), self.outcome.is_fault)
 
     def points(self, answer: Result) -> list[MetricPoint]:
@@ -257,7 +257,7 @@ class _Chunks:
 
     def reschedule(self, answer: Result) -> None:
         del answer
-        gone = [id_ for each in self.visits for id_ in each.unseen]
+        gone = [id_ for each in self.reads for id_ in each.unseen]
         self.claim.reschedule(self.outcome.chunks, self.outcome.entries, gone=gone)
 
     def finish(self) -> None:
@@ -269,26 +269,26 @@ class _Chunks:
         """Until when videos are heated that have become hot; what to remember of each chunk is in `memories`."""
         rule = heat_rule(self.tracking.settings)
         heated: dict[str, datetime] = {}
-        for each in self.visits:
+        for each in self.reads:
             if rule is not None and not each.chunk.gone:
                 name = each.chunk.name
                 hot, self.memories[name] = self.vault.roster.compare(name, each.ids, answer.found, rule)
                 heated |= dict.fromkeys(hot, self.tracking.present + rule.lasts)
         return heated
 
-    def _visits(self, chunks: Iterable[Chunk], most: int) -> list[Visit]:
+    def _reads(self, chunks: Iterable[Chunk], most: int) -> list[ChunkRead]:
         """Which ids of these chunks to ask for, `most` in all; those with a row on the watchlist are read there."""
         watchlist = self.tracking.watchlist
-        visits: list[Visit] = []
+        reads: list[ChunkRead] = []
         for chunk in chunks:
             ids = self.vault.roster.read(chunk.name)
             watched = watchlist.entries.seen(ids)
             unseen = [id_ for id_, seen in watched.items() if seen is None] if chunk.gone else []
-            # a row that is being read at this moment tells its return to the next visit
+            # a row that is being read at this moment tells its return to the next read
             kept = set(unseen) - watchlist.entries.mark_gone(unseen, now=self.tracking.now)
-            visits.append(visit(chunk, ids, watched, most, kept))
-            most -= len(visits[-1].positions)
-        return visits
+            reads.append(plan_read(chunk, ids, watched, most, kept))
+            most -= len(reads[-1].positions)
+        return reads
 
 
 def _points(answer: Result, entries: Mapping[str, WatchlistEntry] = MappingProxyType({})) -> list[MetricPoint]:

@@ -1,6 +1,6 @@
 """What the rule of heat needs to know of a roster chunk's videos: see `core.heat`, of which this is the fast twin.
 
-A small file beside each chunk, by the positions of its ids, written anew with each visit. It is made of what the vault
+A small file beside each chunk, by the positions of its ids, written anew with each read. It is made of what the vault
 has anyway, so nobody minds when it is lost: after two more readings it is as it was.
 """
 

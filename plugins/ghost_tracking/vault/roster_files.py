@@ -98,7 +98,7 @@ class ChunkFiles:
         return hot, promotion.after(before, views, seconds)
 
     def remember(self, name: str, memory: promotion.TrendState) -> None:
-        """Keep this for the next visit of a chunk."""
+        """Keep this for the next read of a chunk."""
         promotion.save(self._storage, name, memory)
 
     def carry(self, name: str, ids: Sequence[str], replaced: Iterable[str]) -> None:

@@ -68,7 +68,7 @@ def settle_a_week_old(watchlist: WatchlistHook, vault: ParquetVaultHook, ids: li
     return anchor
 
 
-def visits(
+def read_chunks(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, now: datetime, **batch: object
 ) -> object:
     """One batch of the roster, tracked at `now`."""
@@ -183,7 +183,7 @@ def test_a_chunk_is_tracked_as_a_video_is_with_one_row_written(
     assert watchlist.status.backlog(now + DAY) == 120
     batches, why = plan_batches(watchlist, Settings(), now=now)
     assert batches == [Batch(Queue.ROSTER, 120)], why
-    done = visits(watchlist, vault, youtube, now)
+    done = read_chunks(watchlist, vault, youtube, now)
     assert done.claimed == 120
     assert done.answer.found.keys() == set(alive)
     vault.publish()
@@ -203,7 +203,7 @@ def test_a_strict_batch_leaves_the_rest_of_a_chunk_for_its_next_visit(
     settle_a_week_old(watchlist, vault, alive, now)
     seen: set[str] = set()
     for expected in (50, 50, 20):
-        done = visits(watchlist, vault, youtube, now, limit=50, strict=True)
+        done = read_chunks(watchlist, vault, youtube, now, limit=50, strict=True)
         assert done.claimed == expected
         assert seen.isdisjoint(done.answer.found)
         seen |= done.answer.found.keys()
@@ -264,7 +264,7 @@ def test_who_is_missing_leaves_for_the_watchlist_is_gone_in_time_and_can_return(
 ) -> None:
     alive, lost = some_alive(server, 60), random_ids(3)
     settle_a_week_old(watchlist, vault, [*alive, *lost], now)
-    visits(watchlist, vault, youtube, now)
+    read_chunks(watchlist, vault, youtube, now)
     assert watchlist.entries.known([*alive, *lost]) == set(lost)
     assert sorted(members(watchlist, vault)) == sorted(alive)
     assert watchlist.status.count() == 63
@@ -289,7 +289,7 @@ def test_who_is_missing_leaves_for_the_watchlist_is_gone_in_time_and_can_return(
     for chunk in watchlist.roster.all():
         if chunk.gone:
             assert timedelta(days=21) < chunk.next_track_at - later <= timedelta(days=29)
-    visits(watchlist, vault, youtube, later + 29 * DAY, queue=Queue.GONE)
+    read_chunks(watchlist, vault, youtube, later + 29 * DAY, queue=Queue.GONE)
     assert sorted(members(watchlist, vault, gone=True)) == sorted(lost)
 
 
@@ -308,7 +308,7 @@ def test_one_that_is_back_gets_a_row_again(
     sql.execute("UPDATE watchlist SET first_missed_at = now(), missed_count = 3, gone_at = now()")
     RosterMoves(watchlist, vault, now).move_settled()
     assert watchlist.status.count() == 0
-    done = visits(watchlist, vault, youtube, now + 30 * DAY, queue=Queue.GONE)
+    done = read_chunks(watchlist, vault, youtube, now + 30 * DAY, queue=Queue.GONE)
     assert done.returned == 1
     assert watchlist.entries.known([back, *away]) == {back}
     assert sorted(members(watchlist, vault, gone=True)) == sorted(away)
@@ -334,7 +334,7 @@ def test_one_that_was_brought_back_has_its_return_told_by_the_chunk_that_it_leav
     RosterMoves(watchlist, vault, now).move_settled()
     watchlist.add_to_watchlist([back, late])  # by hand; one of them is there
     Tracking(watchlist, Settings(), now + timedelta(minutes=1)).follow(Batch(Queue.HOURLY, 9), 9, youtube, vault)
-    assert visits(watchlist, vault, youtube, now + 30 * DAY, queue=Queue.GONE).returned == 1
+    assert read_chunks(watchlist, vault, youtube, now + 30 * DAY, queue=Queue.GONE).returned == 1
     assert members(watchlist, vault, gone=True) == [other]
     vault.publish_availability()
     events = vault.read_availability()
@@ -354,7 +354,7 @@ def test_a_bad_id_in_a_chunk_is_asked_for_again_next_week_and_stops_nobody(
     alive = some_alive(server, 120)
     settle_a_week_old(watchlist, vault, alive, now)
     server.simulator.faults.add("http_error", status=500, video_id=alive[7])
-    done = visits(watchlist, vault, youtube, now)
+    done = read_chunks(watchlist, vault, youtube, now)
     assert set(done.answer.found) == set(alive) - {alive[7]}
     assert sorted(members(watchlist, vault)) == sorted(alive)
     (chunk,) = watchlist.roster.all()
@@ -368,7 +368,7 @@ def test_what_no_quota_is_left_to_confirm_stops_no_chunk(
     alive, lost = some_alive(server, 60), random_ids(3)
     settle_a_week_old(watchlist, vault, [*alive, *lost], now)
     youtube = YouTubeHook(connection=youtube_at(server), budget=CallBudget({CallBucket.STATISTICS: 9}))
-    done = visits(watchlist, vault, youtube, now)
+    done = read_chunks(watchlist, vault, youtube, now)
     assert (set(done.answer.found), done.answer.unconfirmed) == (set(alive), set(lost))
     assert sorted(members(watchlist, vault)) == sorted([*alive, *lost])
     assert watchlist.roster.all()[0].next_track_at > now + 6 * DAY
@@ -381,17 +381,17 @@ def test_a_chunk_whose_calls_failed_is_put_off_for_minutes_and_one_without_quota
     alive = some_alive(server, 120)
     settle_a_week_old(watchlist, vault, alive, now)
     poor = YouTubeHook(connection=youtube_at(server), budget=CallBudget())
-    assert visits(watchlist, vault, poor, now).answer.pending == set(alive)
+    assert read_chunks(watchlist, vault, poor, now).answer.pending == set(alive)
     (before,) = watchlist.roster.all()
     assert before.deferred_until is None
     server.simulator.faults.add("http_error", status=503)
-    assert visits(watchlist, vault, youtube, now).answer.pending == set(alive)
+    assert read_chunks(watchlist, vault, youtube, now).answer.pending == set(alive)
     server.simulator.faults.clear()
     (chunk,) = watchlist.roster.all()
     assert (chunk.next_track_at, chunk.cursor) == (before.next_track_at, 0)
     assert chunk.deferred_until == now + timedelta(minutes=4)
-    assert visits(watchlist, vault, youtube, now + timedelta(minutes=3)).claimed == 0
-    assert visits(watchlist, vault, youtube, now + timedelta(minutes=4)).claimed == 120
+    assert read_chunks(watchlist, vault, youtube, now + timedelta(minutes=3)).claimed == 0
+    assert read_chunks(watchlist, vault, youtube, now + timedelta(minutes=4)).claimed == 120
     (chunk,) = watchlist.roster.all()
     assert chunk.deferred_until is None
 
@@ -409,7 +409,7 @@ def test_a_time_of_upload_is_that_of_publication_only_in_the_chunks_own_hour(
 
     with answering(answer) as other_server:
         youtube = YouTubeHook(connection=other_server.connection)
-        visits(watchlist, vault, youtube, now)
+        read_chunks(watchlist, vault, youtube, now)
         youtube.close()
     vault.publish()
     read = vault.read_metrics(video_ids=[same, other]).set_index("video_id")["published_at"]
@@ -426,14 +426,14 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago
     watchlist.add_to_watchlist(alive[:8])  # so many leave that their chunk would be written anew
     later = now
     for wait in (1, 6, 24):  # as a video that is missed
-        assert visits(watchlist, vault, youtube, later).is_fault
+        assert read_chunks(watchlist, vault, youtube, later).is_fault
         (chunk,) = watchlist.roster.all()
         assert (chunk.outage_since, chunk.next_track_at) == (now, later + timedelta(hours=wait))
         assert sorted(members(watchlist, vault)) == sorted([*alive[8:], *lost])
         later = chunk.next_track_at
-        assert visits(watchlist, vault, youtube, later - timedelta(seconds=1)).claimed == 0
+        assert read_chunks(watchlist, vault, youtube, later - timedelta(seconds=1)).claimed == 0
         assert RosterMoves(watchlist, vault, later).move_settled().retired == 0
-    assert not visits(watchlist, vault, youtube, later).is_fault
+    assert not read_chunks(watchlist, vault, youtube, later).is_fault
     assert watchlist.entries.known([*alive, *lost]) == {*alive[:8], *lost}
     (chunk,) = watchlist.roster.all()
     assert (chunk.outage_since, chunk.next_track_at) == (None, slot)
@@ -444,14 +444,14 @@ def test_a_fault_that_is_over_after_an_hour_costs_nobody_a_week_nor_in_the_middl
 ) -> None:
     alive = some_alive(server, 100)
     settle_a_week_old(watchlist, vault, alive, now)
-    before = visits(watchlist, vault, youtube, now, limit=50, strict=True).answer.found.keys()
+    before = read_chunks(watchlist, vault, youtube, now, limit=50, strict=True).answer.found.keys()
     assert len(before) == 50
     server.simulator.faults.add("share_missing", share=0.9)
-    assert visits(watchlist, vault, youtube, now, limit=30, strict=True).is_fault
+    assert read_chunks(watchlist, vault, youtube, now, limit=30, strict=True).is_fault
     (chunk,) = watchlist.roster.all()
     assert (chunk.cursor, chunk.next_track_at) == (50, now + timedelta(hours=1))
     server.simulator.faults.clear()
-    done = visits(watchlist, vault, youtube, now + timedelta(hours=1), limit=100, strict=True)
+    done = read_chunks(watchlist, vault, youtube, now + timedelta(hours=1), limit=100, strict=True)
     assert done.answer.found.keys() == set(alive) - before
     (chunk,) = watchlist.roster.all()
     assert (chunk.cursor, chunk.outage_since) == (0, None)
@@ -488,7 +488,7 @@ def test_a_video_that_is_added_again_has_one_place_after_the_next_visit(
     alive = some_alive(server, 10)
     anchor = settle_a_week_old(watchlist, vault, alive, now)
     watchlist.add_to_watchlist(alive[0])
-    assert visits(watchlist, vault, youtube, now).claimed == 9
+    assert read_chunks(watchlist, vault, youtube, now).claimed == 9
     assert sorted(members(watchlist, vault)) == sorted(alive[1:])
     # or when it is moved there once more, before that
     watchlist.add_to_watchlist(entry(alive[1], anchor, now))
@@ -528,7 +528,7 @@ def test_a_broken_chunk_is_named_and_stops_no_other(
     assert broken.name in report.problems[0]
     assert watchlist.entries.known(third) == {third[0]}
     with pytest.raises(UnreadableFileError, match=broken.name):
-        visits(watchlist, vault, youtube, now + 2 * WEEK)
+        read_chunks(watchlist, vault, youtube, now + 2 * WEEK)
 
 
 def test_an_hour_that_fails_and_a_row_that_no_chunk_can_hold_stop_no_other(
