@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ghost_tracking.core.complaints import complaints
+from ghost_tracking.core.validation import validation_errors
 from ghost_tracking.errors import BadSettingsError, BadSourcesError
 
 POSTGRES_CONNECTION = "ghost_postgres"
@@ -186,7 +186,7 @@ def parse_settings(text: str | None) -> Settings:
             raise ValueError(f"it has {str(written)[:60]}")
         return Settings.model_validate(written)
     except ValidationError as error:
-        problems = complaints(error, "no such setting", Settings.model_fields)
+        problems = validation_errors(error, "no such setting", Settings.model_fields)
         raise BadSettingsError(f"Airflow Variable '{SETTINGS_VARIABLE}': {problems}") from None
     except ValueError as error:
         raise BadSettingsError(f"Airflow Variable '{SETTINGS_VARIABLE}' is no JSON object: {error}") from None

@@ -267,7 +267,7 @@ def test_videos_that_are_moved_while_they_are_added_again_keep_their_place(sched
 
 
 def hot_chunks(schedule: Schedule) -> set[str]:
-    """An underfilled chunk whose videos gained nothing for a week, and candidates that join it; those that are hot now."""
+    """An underfilled chunk whose videos gained nothing for a week, and candidates that join it; those now hot."""
     schedule.configure(reheat_factor=2.0, reheat_least_views_a_day=1)
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])

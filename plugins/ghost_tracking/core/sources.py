@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from ghost_tracking.core.complaints import complaints
+from ghost_tracking.core.validation import validation_errors
 from ghost_tracking.core.video_ids import (
     is_channel_id,
     is_usual_video_id,
@@ -216,4 +216,4 @@ def parse_source(entry: Any) -> Source:
         return TypeAdapter(_KINDS[kind]).validate_python({str(name): value for name, value in entry.items()})
     except ValidationError as error:
         no_such = f"a source with '{kind}' has no"
-        raise ValueError(complaints(error, no_such, _KINDS[kind].model_fields, _PATTERNS)) from None
+        raise ValueError(validation_errors(error, no_such, _KINDS[kind].model_fields, _PATTERNS)) from None

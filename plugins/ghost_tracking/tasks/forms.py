@@ -7,7 +7,7 @@ would delete in earnest.
 from collections.abc import Mapping
 from typing import Any
 
-from ghost_tracking.core.complaints import named
+from ghost_tracking.core.validation import named
 from ghost_tracking.errors import BadInputError
 from ghost_tracking.tasks.body import task_body
 

@@ -36,7 +36,7 @@ def named(name: str, known: Iterable[str]) -> str:
     return f"{name!r} (did you mean {nearest[0]!r}?)" if nearest else repr(name)
 
 
-def complaints(
+def validation_errors(
     error: ValidationError, no_such: str, known: Iterable[str], patterns: Mapping[str, str] | None = None
 ) -> str:
     """What a validation found, in a sentence for each problem.
@@ -47,10 +47,10 @@ def complaints(
     known = list(known)
     # a tuple none of whose entries is right is said to be too short as well
     problems = [each for each in error.errors() if not (each["type"] == "too_short" and each["input"])]
-    return "; ".join(_complaint(each, no_such, known, patterns or {}) for each in problems)
+    return "; ".join(_validation_error(each, no_such, known, patterns or {}) for each in problems)
 
 
-def _complaint(problem: Any, no_such: str, known: list[str], patterns: Mapping[str, str]) -> str:
+def _validation_error(problem: Any, no_such: str, known: list[str], patterns: Mapping[str, str]) -> str:
     kind, value, limits = problem["type"], problem["input"], problem.get("ctx", {})
     where = ", ".join(f"entry {part + 1}" if isinstance(part, int) else part for part in problem["loc"])
     if kind == "extra_forbidden":
