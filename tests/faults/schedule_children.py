@@ -193,7 +193,7 @@ def track(
     where: Where, queue: str, limit: int = 1_000, *, strict: bool = False, at: int | str | None = None, sent: str = KILL
 ) -> dict[str, Any]:
     """A mapped task of the tracker."""
-    token = {"queue": queue, "limit": limit, "strict": strict, "vault": where["vault"], "by_hand": False}
+    token = {"queue": queue, "limit": limit, "strict": strict, "vault": where["vault"], "manual": False}
     return _done(enter(where, at, sent), lambda: tracker.track(token, lambda _: None))
 
 
@@ -205,11 +205,11 @@ def move_to_roster(where: Where, at: int | str | None = None, sent: str = KILL) 
 def add(where: Where, ids: list[str], at: int | str | None = None, sent: str = KILL) -> dict[str, Any]:
     """Somebody adds videos by hand; those that were `new`."""
 
-    def by_hand() -> dict[str, Any]:
+    def manual() -> dict[str, Any]:
         with WatchlistHook() as watchlist:
             return {"new": watchlist.add_to_watchlist(ids)}
 
-    return _done(enter(where, at, sent), by_hand)
+    return _done(enter(where, at, sent), manual)
 
 
 def _done(steps: Steps, body: Callable[[], dict[str, Any]]) -> dict[str, Any]:

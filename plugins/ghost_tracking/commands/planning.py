@@ -75,7 +75,7 @@ def _show_plan(planned: Plan, reserve: int) -> None:
         "videos": lambda forecast: f"{sum(forecast.videos.values()):,}",
         "SQL": lambda forecast: filesize.decimal(forecast.sql_bytes),
         "vault": lambda forecast: filesize.decimal(forecast.vault_bytes),
-        "calls needed a day": lambda forecast: f"{forecast.needed:,.0f}",
+        "calls needed a day": lambda forecast: f"{forecast.demand:,.0f}",
         "calls made a day": lambda forecast: f"{forecast.calls:,.0f}",
         "first day, every": lambda forecast: every(forecast.intervals[Queue.HOURLY]),
         "first week, every": lambda forecast: every(forecast.intervals[Queue.DAILY]),

@@ -273,19 +273,21 @@ def _emptiness(balance: Balance) -> str:
 
 def _sentence(quota: QuotaStatus) -> str:
     """Whether the quota suffices, today and in the long run."""
-    calls = f"{quota.needed:,.0f} calls a day are needed, {quota.owned:,} are there"
+    calls = f"{quota.demand:,.0f} calls a day are needed, {quota.capacity:,} are there"
     when = None
     if quota.runs_out_at is not None:
         is_now = quota.runs_out_at <= quota.day.now
         when = "now" if is_now else f"at {quota.runs_out_at:%Y-%m-%d %H:%M} UTC"
-    if quota.stretch <= 1:
+    if quota.slowdown <= 1:
         if when is None:
             return f"The quota suffices: {calls}."
         return (
             f"The quota suffices in the long run ({calls}), but not today: it would run out {when} if nothing were "
             f"held back, so what is left is spread until {quota.day.end:%Y-%m-%d %H:%M} UTC."
         )
-    longer = f"intervals are {quota.stretch:,.1f} times as long" if math.isfinite(quota.stretch) else "nothing is read"
+    longer = (
+        f"intervals are {quota.slowdown:,.1f} times as long" if math.isfinite(quota.slowdown) else "nothing is read"
+    )
     if when is None:
         return f"The quota does not suffice ({calls}), though it lasts for the rest of today: {longer} in the long run."
     return f"The quota does not suffice ({calls}): it would run out {when} if nothing were held back; {longer}."

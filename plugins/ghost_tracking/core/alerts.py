@@ -113,14 +113,14 @@ def late_run(dag_id: str, queued_at: datetime, now: datetime, *, is_running: boo
     )
 
 
-def failed_run(dag_id: str, tasks: Sequence[str], *, by_hand: bool = False) -> Alert:
+def failed_run(dag_id: str, tasks: Sequence[str], *, manual: bool = False) -> Alert:
     """A run that has failed; `tasks`: which of its tasks did, where that is known.
 
     Runs that somebody has triggered count by themselves, so that a form that was refused silences no real failure.
     """
     why = f"has failed{' at ' + ', '.join(tasks) if tasks else ''}: the logs of its red tasks say why."
-    if by_hand:
-        return Alert(Kind.FAILED, f"a run of {dag_id} that somebody triggered {why}", f"{dag_id}:by_hand")
+    if manual:
+        return Alert(Kind.FAILED, f"a run of {dag_id} that somebody triggered {why}", f"{dag_id}:manual")
     return Alert(Kind.FAILED, f"a run of {dag_id} {why} What it left undone, the next run does", dag_id)
 
 

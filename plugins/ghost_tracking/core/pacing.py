@@ -93,19 +93,19 @@ def allowance(
     return min(left, math.floor(left / runs + runs * _GOLDEN % 1))
 
 
-def stretch(need_a_day: float, owned_a_day: float) -> float:
+def slowdown(need_a_day: float, capacity_a_day: float) -> float:
     """How many times its interval each video really waits, the same everywhere: loss is spread by relative lateness.
 
     1 where there is enough, infinite where there is nothing.
     """
-    if need_a_day <= owned_a_day:
+    if need_a_day <= capacity_a_day:
         return 1.0
-    return need_a_day / owned_a_day if owned_a_day > 0 else math.inf
+    return need_a_day / capacity_a_day if capacity_a_day > 0 else math.inf
 
 
-def intervals(stretched: float) -> dict[Queue, timedelta | None]:
+def intervals(slowed: float) -> dict[Queue, timedelta | None]:
     """How long videos wait between two readings when intervals are so many times as long; None: for ever."""
-    return {queue: queue.interval * stretched if math.isfinite(stretched) else None for queue in Queue}
+    return {queue: queue.interval * slowed if math.isfinite(slowed) else None for queue in Queue}
 
 
 def runs_out_at(left: int, due: int, need_a_day: float, day: PacificDay) -> datetime | None:
@@ -115,19 +115,19 @@ def runs_out_at(left: int, due: int, need_a_day: float, day: PacificDay) -> date
     """
     if due > left:
         return day.now
-    needed = need_a_day * (day.remaining / _DAY)
-    if due + needed <= left:
+    demand = need_a_day * (day.remaining / _DAY)
+    if due + demand <= left:
         return None
-    return day.now + day.remaining * ((left - due) / needed)
+    return day.now + day.remaining * ((left - due) / demand)
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaStatus:
     """What the tracker needs, owns and gets of the quota, in calls; 50 readings each.
 
-    `needed`: calls in 24 hours for every video at every slot (see `calls_a_day`). `owned`: calls a day of both
+    `demand`: calls in 24 hours for every video at every slot (see `calls_a_day`). `capacity`: calls a day of both
     buckets that give statistics, but for the hunter's reserve. `balances` also have the bucket of searches.
-    `left`: what scheduled runs may still spend today. `allowed`: what one may spend now, and `allowed_by_hand` what a
+    `left`: what scheduled runs may still spend today. `allowed`: what one may spend now, and `allowed_manual` what a
     run may that somebody has triggered. `videos` and `due` count by where they wait.
     """
 
@@ -136,11 +136,11 @@ class QuotaStatus:
     due: Mapping[Queue, int]
     balances: Mapping[Bucket, Balance]
     reserved: Mapping[Bucket, int]
-    needed: float
-    owned: int
+    demand: float
+    capacity: int
     left: int
     allowed: int
-    allowed_by_hand: int
+    allowed_manual: int
     runs_out_at: datetime | None
 
     @property
@@ -153,9 +153,9 @@ class QuotaStatus:
         return calls_due(self.due)
 
     @property
-    def stretch(self) -> float:
-        """How many times its interval each video really waits; see `stretch`."""
-        return stretch(self.needed, self.owned)
+    def slowdown(self) -> float:
+        """How many times its interval each video really waits; see `slowdown`."""
+        return slowdown(self.demand, self.capacity)
 
     @property
     def is_paced(self) -> bool:
@@ -165,18 +165,18 @@ class QuotaStatus:
     @property
     def intervals(self) -> dict[Queue, timedelta | None]:
         """How long videos really wait between two readings in the long run, by where they wait; None: for ever."""
-        return intervals(self.stretch)
+        return intervals(self.slowdown)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: calls and readings, times as ISO 8601, intervals in seconds, null for what never comes."""
         calls = {
-            "needed_a_day": self.needed,
-            "owned_a_day": self.owned,
+            "demand_a_day": self.demand,
+            "capacity_a_day": self.capacity,
             "spent_today": self.spent,
             "left_today": self.left,
             "due": self.calls_due,
             "allowed_now": self.allowed,
-            "allowed_now_by_hand": self.allowed_by_hand,
+            "allowed_now_manual": self.allowed_manual,
         }
         readings = {name: each * IDS_PER_CALL for name, each in calls.items()} | {"due": sum(self.due.values())}
         return {
@@ -184,9 +184,9 @@ class QuotaStatus:
             "day_ends_at": self.day.end.isoformat(),
             "runs_out_at": self.runs_out_at and self.runs_out_at.isoformat(),
             "is_paced": self.is_paced,
-            "calls": calls | {"needed_a_day": round(self.needed, 1)},
-            "readings": readings | {"needed_a_day": round(self.needed * IDS_PER_CALL)},
-            "stretch": round(self.stretch, 3) if math.isfinite(self.stretch) else None,
+            "calls": calls | {"demand_a_day": round(self.demand, 1)},
+            "readings": readings | {"demand_a_day": round(self.demand * IDS_PER_CALL)},
+            "slowdown": round(self.slowdown, 3) if math.isfinite(self.slowdown) else None,
             "interval_seconds": {
                 queue.value: wait and round(wait.total_seconds()) for queue, wait in self.intervals.items()
             },
@@ -205,7 +205,7 @@ class QuotaStatus:
         }
 
 
-def owned_a_day(budgets: Mapping[str, int], reserves: Mapping[str, int]) -> int:
+def capacity_a_day(budgets: Mapping[str, int], reserves: Mapping[str, int]) -> int:
     """Calls a day that readings can be paid from: both buckets, but for what of the general one is the hunter's.
 
     The reserve for runs that somebody triggers is spent on readings too.
@@ -229,21 +229,21 @@ def quota_status(
     """
     reserved = {bucket: set_aside(reserves.get(bucket, 0), day) for bucket in Bucket}
     spare = {bucket: balances[bucket].left(reserved[bucket]) for bucket in STATISTICS_BUCKETS}
-    left, needed, due_calls = sum(spare.values()), calls_a_day(videos), calls_due(due)
+    left, demand, due_calls = sum(spare.values()), calls_a_day(videos), calls_due(due)
     # a bucket that YouTube called empty has one call to try it, which is not spread over the day
     trying = sum(1 for bucket, calls in spare.items() if calls and balances[bucket].is_exhausted)
-    allowed = max(trying, allowance(left, due_calls, needed, day.remaining))
-    by_hand = balances[Bucket.STATISTICS].left() - spare[Bucket.STATISTICS]
+    allowed = max(trying, allowance(left, due_calls, demand, day.remaining))
+    manual = balances[Bucket.STATISTICS].left() - spare[Bucket.STATISTICS]
     return QuotaStatus(
         day=day,
         videos=videos,
         due=due,
         balances=balances,
         reserved=reserved,
-        needed=needed,
-        owned=owned_a_day({bucket.value: balance.budget for bucket, balance in balances.items()}, reserves),
+        demand=demand,
+        capacity=capacity_a_day({bucket.value: balance.budget for bucket, balance in balances.items()}, reserves),
         left=left,
         allowed=allowed,
-        allowed_by_hand=allowed + by_hand,
-        runs_out_at=runs_out_at(left, due_calls, needed, day),
+        allowed_manual=allowed + manual,
+        runs_out_at=runs_out_at(left, due_calls, demand, day),
     )

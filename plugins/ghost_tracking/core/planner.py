@@ -18,7 +18,7 @@ from itertools import pairwise
 from typing import Any
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket
-from ghost_tracking.core.pacing import calls_a_day, intervals, owned_a_day, stretch
+from ghost_tracking.core.pacing import calls_a_day, capacity_a_day, intervals, slowdown
 from ghost_tracking.core.roster import CHUNK_SIZE, SETTLED_AFTER
 from ghost_tracking.core.tiers import DAILY_FROM, WEEKLY_FROM, Queue
 
@@ -93,7 +93,7 @@ class Forecast:
     """How things stand after so many days.
 
     `videos` counts by where they wait. `sql` has bytes by table, and `vault` by what is kept, both at their most within
-    a day. `needed`: calls a day for every video at every slot; `owned`: calls a day that readings can be paid from.
+    a day. `demand`: calls a day for every video at every slot; `capacity`: calls a day that readings can be paid from.
     `points`: readings in the vault.
     """
 
@@ -102,13 +102,13 @@ class Forecast:
     sql: Mapping[str, int]
     vault: Mapping[str, int]
     points: int
-    needed: float
-    owned: int
+    demand: float
+    capacity: int
 
     @property
     def calls(self) -> float:
         """Calls a day that are made."""
-        return min(self.needed, self.owned)
+        return min(self.demand, self.capacity)
 
     @property
     def sql_bytes(self) -> int:
@@ -119,14 +119,14 @@ class Forecast:
         return sum(self.vault.values())
 
     @property
-    def stretch(self) -> float:
+    def slowdown(self) -> float:
         """How many times its interval each video really waits; infinite where nothing is read."""
-        return stretch(self.needed, self.owned)
+        return slowdown(self.demand, self.capacity)
 
     @property
     def intervals(self) -> dict[Queue, timedelta | None]:
         """How long videos really wait between two readings, by where they wait; None: for ever."""
-        return intervals(self.stretch)
+        return intervals(self.slowdown)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: bytes, calls a day, seconds; null for ever."""
@@ -138,10 +138,10 @@ class Forecast:
             "vault_bytes": self.vault_bytes,
             "vault": dict(self.vault),
             "points": self.points,
-            "calls_needed_a_day": round(self.needed, 1),
-            "calls_owned_a_day": self.owned,
+            "demand_a_day": round(self.demand, 1),
+            "capacity_a_day": self.capacity,
             "calls_a_day": round(self.calls, 1),
-            "stretch": round(self.stretch, 3) if math.isfinite(self.stretch) else None,
+            "slowdown": round(self.slowdown, 3) if math.isfinite(self.slowdown) else None,
             "interval_seconds": {
                 queue.value: wait and round(wait.total_seconds()) for queue, wait in self.intervals.items()
             },
@@ -150,7 +150,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Forecasts, and the first day on which more calls are needed than owned; None: not within the longest of them.
+    """Forecasts, and the first day on which demand exceeds capacity; None: not within the longest of them.
 
     `hunter`: calls a day of the general bucket that are the hunter's: its reserve, or what the metadata of the new
     videos takes where that is more.
@@ -185,13 +185,13 @@ def plan(
     """
     policy = policy or Policy()
     hunter = min(budgets[Bucket.GENERAL], max((reserves or {}).get(Bucket.GENERAL, 0), -(-new_a_day // IDS_PER_CALL)))
-    owned = owned_a_day(budgets, {Bucket.GENERAL: hunter})
-    days = [_Day.of(_population(new_a_day, day + 0.5, policy), new_a_day, owned) for day in range(max(horizons))]
+    capacity = capacity_a_day(budgets, {Bucket.GENERAL: hunter})
+    days = [_Day.of(_population(new_a_day, day + 0.5, policy), new_a_day, capacity) for day in range(max(horizons))]
     return Plan(
         new_a_day=new_a_day,
         hunter=hunter,
-        short_from_day=next((number for number, day in enumerate(days, 1) if day.needed > owned), None),
-        forecasts=tuple(_forecast(new_a_day, owned, policy, days[:horizon]) for horizon in horizons),
+        short_from_day=next((number for number, day in enumerate(days, 1) if day.demand > capacity), None),
+        forecasts=tuple(_forecast(new_a_day, capacity, policy, days[:horizon]) for horizon in horizons),
     )
 
 
@@ -210,29 +210,29 @@ def _population(new_a_day: int, age: float, policy: Policy) -> dict[Queue, float
 class _Day:
     """Readings of a day, and in how many histories they lie: a video's points of a day, or of a month."""
 
-    needed: float
+    demand: float
     points: float
     video_days: float
     video_months: float
 
     @classmethod
-    def of(cls, videos: Mapping[Queue, float], new_a_day: int, owned: int) -> "_Day":
-        needed = calls_a_day(videos)
-        share = 1 / stretch(needed, owned)
+    def of(cls, videos: Mapping[Queue, float], new_a_day: int, capacity: int) -> "_Day":
+        demand = calls_a_day(videos)
+        share = 1 / slowdown(demand, capacity)
         points = {queue: count * (_DAY / queue.interval) * share for queue, count in videos.items()}
         points[Queue.GONE] = 0
         total, hourly = sum(points.values()), points[Queue.HOURLY]
         # 24 hours touch two days, and a life of n months n + 1 of them
         living = sum(videos.values()) - videos[Queue.GONE]
         return cls(
-            needed=needed,
+            demand=demand,
             points=total,
             video_days=total - hourly + min(hourly, 2 * new_a_day),
             video_months=min(total, new_a_day + living / _DAYS_A_MONTH),
         )
 
 
-def _forecast(new_a_day: int, owned: int, policy: Policy, days: Sequence[_Day]) -> Forecast:
+def _forecast(new_a_day: int, capacity: int, policy: Policy, days: Sequence[_Day]) -> Forecast:
     videos = _population(new_a_day, len(days), policy)
     return Forecast(
         days=len(days),
@@ -240,8 +240,8 @@ def _forecast(new_a_day: int, owned: int, policy: Policy, days: Sequence[_Day]) 
         sql={table: round(size) for table, size in _sql(new_a_day, videos, policy, len(days)).items()},
         vault={kind: round(size) for kind, size in _vault(new_a_day, videos, policy, days).items()},
         points=round(sum(day.points for day in _kept(days, policy))),
-        needed=calls_a_day(videos),
-        owned=owned,
+        demand=calls_a_day(videos),
+        capacity=capacity,
     )
 
 

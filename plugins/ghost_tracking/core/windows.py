@@ -1,4 +1,4 @@
-"""Which stretch of time a hunter run covers."""
+"""Which time a hunter run covers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -90,7 +90,7 @@ def _quota(context: PageContext, queues: Mapping[Queue, QueueCounts]) -> QuotaSt
 
 def _slowdown(quota: QuotaStatus) -> float | None:
     """How many times its interval each video really waits; None: for ever."""
-    return round(quota.stretch, 3) if math.isfinite(quota.stretch) else None
+    return round(quota.slowdown, 3) if math.isfinite(quota.slowdown) else None
 
 
 def _unusual(states: UnusualStates) -> UnusualVideos:
@@ -111,8 +111,8 @@ def _gap(gap: Gap) -> SourceGap:
 def _quota_shown(quota: QuotaStatus) -> Quota:
     day = quota.day
     return Quota(
-        demand=round(quota.needed),
-        capacity=quota.owned,
+        demand=round(quota.demand),
+        capacity=quota.capacity,
         due=quota.calls_due,
         left=quota.left,
         slowdown=_slowdown(quota),

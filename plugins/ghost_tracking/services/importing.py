@@ -150,7 +150,7 @@ def _passed_over(video_ids: Sequence[str], ingested: IngestResult) -> list[str]:
 def spare_calls(watchlist: Schedule, settings: Settings, now: datetime | None = None) -> int:
     """Calls that this hour's run may spend on what has time: those that tracking does not need, a few at least."""
     quota = read_quota_status(watchlist, settings, now=now)
-    spare = int(quota.left - quota.calls_due - quota.needed * (quota.day.remaining / quota.day.length))
+    spare = int(quota.left - quota.calls_due - quota.demand * (quota.day.remaining / quota.day.length))
     return max(spare, _TRICKLE)
 
 

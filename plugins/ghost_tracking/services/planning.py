@@ -30,11 +30,11 @@ def plan_batches(
     queues: Collection[str] = tuple(Queue),
     limit: int | None = None,
     now: datetime | None = None,
-    by_hand: bool = False,
+    manual: bool = False,
 ) -> tuple[list[Batch], str]:
     """The batches of a run over these queues, with `limit` videos at most, and in a sentence why they are these.
 
-    `now` (aware; None: the database's clock) decides what is due. A run that somebody has triggered (`by_hand`) may
+    `now` (aware; None: the database's clock) decides what is due. A run that somebody has triggered (`manual`) may
     spend what is reserved for such runs.
     """
     due = {queue: counts for queue, counts in watchlist.status.due(now).items() if queue in queues}
@@ -44,7 +44,7 @@ def plan_batches(
         when = f"the next video is due at {next_due_at:%Y-%m-%d %H:%M} UTC" if next_due_at else "none is tracked"
         return [], f"Nothing is due: {when}."
     quota = read_quota_status(watchlist, settings, due={queue: sum(counts) for queue, counts in due.items()}, now=now)
-    calls_allowed = quota.allowed_by_hand if by_hand else quota.allowed
+    calls_allowed = quota.allowed_manual if manual else quota.allowed
     most = min(calls_allowed * IDS_PER_CALL, settings.tracker_videos_a_run, limit or total)
     shares = share_out(due, most)
     if calls_allowed * IDS_PER_CALL == most < total:
@@ -58,14 +58,14 @@ def plan_batches(
     if quota.is_paced:
         why += (
             f" Quota is short and spread over the day: {counted(quota.calls_due, 'call is', 'calls are')} due, "
-            f"{quota.needed:,.0f} are needed a day, {quota.left:,} are left until {quota.day.end:%H:%M} UTC; "
-            f"intervals are {quota.stretch:.2g} times as long."
+            f"{quota.demand:,.0f} are needed a day, {quota.left:,} are left until {quota.day.end:%H:%M} UTC; "
+            f"intervals are {quota.slowdown:.2g} times as long."
         )
     return batches, why
 
 
 def reserve(
-    ledger: QuotaLedger, batch: Batch, settings: Settings, *, now: datetime | None = None, by_hand: bool = False
+    ledger: QuotaLedger, batch: Batch, settings: Settings, *, now: datetime | None = None, manual: bool = False
 ) -> tuple[CallBudget, int]:
     """Quota for a batch, and how many videos it is enough for.
 
@@ -75,7 +75,7 @@ def reserve(
     """
     day = ledger.today(now=now)
     leave = {bucket: set_aside(settings.quota_reserves[bucket], day) for bucket in STATISTICS_BUCKETS}
-    if by_hand:
+    if manual:
         leave[Bucket.STATISTICS] = 0
     videos = batch.limit + (CHUNK_SIZE if batch.queue.in_chunks and not batch.strict else 0)
     needed = calls_for(videos)

@@ -75,8 +75,8 @@ def plan(
             notifications.send(behind, watchlist, settings)
         search_calls = hunting.search_calls(hunted, watchlist, run_type)
     window = assignment.window
-    stretch = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
-    why = f"{len(hunted)} of {counted(len(sources), 'source')} of {origin}, {stretch}"
+    covered = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
+    why = f"{len(hunted)} of {counted(len(sources), 'source')} of {origin}, {covered}"
     log.info(why)
     # the tasks read the sources again, and the digest tells them whether they are still the same
     common = {"digest": _digest(sources), "end": window.end.isoformat(), "vault": identity, "trusts_memory": synced}

@@ -27,8 +27,8 @@ def schedule(watchlist: WatchlistHook, quota: QuotaStatus) -> None:
     for bucket, balance in quota.balances.items():
         gauge("quota_left", balance.left(), bucket=bucket.value)
         gauge("quota_spent", balance.spent, bucket=bucket.value)
-    gauge("quota_needed_a_day", quota.needed)
-    gauge("quota_owned_a_day", quota.owned)
+    gauge("quota_demand_a_day", quota.demand)
+    gauge("quota_capacity_a_day", quota.capacity)
 
 
 def run(totals: Mapping[str, Any]) -> None:

@@ -88,8 +88,8 @@ def run_has_failed(context: Mapping[str, Any]) -> NoReturn:
         return before is None or before.state != "failed"
 
     failed = _failed_tasks(context)
-    by_hand = context["dag_run"].run_type == "manual"
-    send_for_run(failed_run(dag_id, failed, by_hand=by_hand), is_news=is_news)
+    manual = context["dag_run"].run_type == "manual"
+    send_for_run(failed_run(dag_id, failed, manual=manual), is_news=is_news)
     raise AirflowFailException(f"The run has failed{' at ' + ', '.join(failed) if failed else ''}: see the log there")
 
 

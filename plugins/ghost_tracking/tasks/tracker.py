@@ -36,10 +36,10 @@ def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]
         return _planned("A backfill tracks nothing: YouTube gives counts of the present only, and none is invented.")
     form = form or {}
     settings, videos = read_settings(), _named(form)
-    by_hand = run_type == "manual"
+    manual = run_type == "manual"
     with WatchlistHook(budgets=settings.quota) as watchlist:
         vault = ParquetVaultHook()
-        common = {"vault": ready(watchlist, vault), "by_hand": by_hand}
+        common = {"vault": ready(watchlist, vault), "manual": manual}
         _refuse_forgotten(videos, watchlist)
         if videos:
             slices = [{"first": first, "stop": first + LARGEST_BATCH} for first in range(0, len(videos), LARGEST_BATCH)]
@@ -51,7 +51,7 @@ def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]
         metrics.schedule(watchlist, quota)
         notifications.send(alerting.schedule_alerts(watchlist, vault, quota, settings), watchlist, settings)
         queues, limit = form.get("queues") or list(Queue), form.get("limit")
-        batches, why = plan_batches(watchlist, settings, queues=queues, limit=limit, by_hand=by_hand)
+        batches, why = plan_batches(watchlist, settings, queues=queues, limit=limit, manual=manual)
     return _planned(why, [batch.as_dict() | common for batch in batches])
 
 
@@ -97,7 +97,7 @@ def track(token: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None
     label(f"{name}: {counted(batch.limit, 'video')}")
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, vault, token["vault"])
-        budget, affordable = reserve(watchlist.quota, batch, settings, by_hand=token["by_hand"])
+        budget, affordable = reserve(watchlist.quota, batch, settings, manual=token["manual"])
         tracking = Tracking(watchlist, settings)
         with calling_youtube(watchlist.quota, budget, settings) as youtube:
             if videos is not None:

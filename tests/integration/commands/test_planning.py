@@ -31,7 +31,7 @@ def test_a_plan_can_be_read_by_programs(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["plan", "--new-per-day", "100000", *options, "--json"]) == 0
     planned = json.loads(capsys.readouterr().out)
     (month,) = planned["forecasts"]
-    assert (month["calls_a_day"], month["stretch"], planned["short_from_day"]) == (66_000, 1, None)
+    assert (month["calls_a_day"], month["slowdown"], planned["short_from_day"]) == (66_000, 1, None)
 
 
 @pytest.mark.parametrize("wrong", [("--new-per-day", "-1"), ("--gone-per-week", "1"), ("--days", "0"), ("--days", "x")])

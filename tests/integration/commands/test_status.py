@@ -91,7 +91,7 @@ def test_scarce_quota_is_said_with_when_it_would_run_out(
     assert main(["status", "--database", url(ghost_postgres), "--json"]) == 0
     said = capsys.readouterr()
     status = json.loads(said.out)
-    assert status["stretch"] == pytest.approx(51 / 37, abs=0.05)
+    assert status["slowdown"] == pytest.approx(51 / 37, abs=0.05)
     assert status["videos"] == {"HOURLY": 100, "DAILY": 1, "WEEKLY": 1, "ROSTER": 990, "GONE": 200}
     assert (status["due_videos"]["HOURLY"], status["backlog"], status["buckets"]["general"]["budget"]) == (99, 991, 4)
     assert 5_000_000 < status["sql_bytes"] < 50_000_000

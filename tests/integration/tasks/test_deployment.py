@@ -46,7 +46,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-TOKEN = {"queue": "HOURLY", "limit": 10, "strict": False, "by_hand": False}
+TOKEN = {"queue": "HOURLY", "limit": 10, "strict": False, "manual": False}
 NO_INTERVAL = (None, None)
 SOURCES = {"videos": ["aaaaaaaaaaA"]}
 

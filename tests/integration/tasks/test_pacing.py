@@ -32,14 +32,14 @@ def watchlist(ghost_postgres: Connection) -> WatchlistHook:
         yield hook
 
 
-def spend(watchlist: WatchlistHook, now: datetime, *, by_hand: bool = False) -> int:
+def spend(watchlist: WatchlistHook, now: datetime, *, manual: bool = False) -> int:
     """A run that spends what it may; returns how many calls."""
-    batches, why = plan_batches(watchlist, SCARCE, now=now, by_hand=by_hand)
+    batches, why = plan_batches(watchlist, SCARCE, now=now, manual=manual)
     assert "Quota is short" in why
     calls = 0
     for batch in batches:
         assert batch.strict
-        budget, affordable = reserve(watchlist.quota, batch, SCARCE, now=now, by_hand=by_hand)
+        budget, affordable = reserve(watchlist.quota, batch, SCARCE, now=now, manual=manual)
         for _ in range(-(-min(batch.limit, affordable) // 50)):
             budget.spend(Bucket.STATISTICS if budget.holds(Bucket.STATISTICS) else Bucket.GENERAL)
             calls += 1
@@ -58,7 +58,7 @@ def test_every_hour_of_a_short_day_gets_its_share_and_nothing_is_left_over(watch
 
 def test_a_run_by_hand_may_spend_what_is_kept_for_it(watchlist: WatchlistHook) -> None:
     assert spend(watchlist, MIDNIGHT) <= 2
-    assert 12 <= spend(watchlist, MIDNIGHT, by_hand=True) <= 14
+    assert 12 <= spend(watchlist, MIDNIGHT, manual=True) <= 14
 
 
 def test_with_enough_quota_nothing_is_held_back(ghost_postgres: Connection) -> None:

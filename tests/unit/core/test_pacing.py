@@ -19,7 +19,7 @@ from ghost_tracking.core.pacing import (
     quota_status,
     runs_out_at,
     set_aside,
-    stretch,
+    slowdown,
 )
 from ghost_tracking.core.tiers import Queue
 
@@ -119,10 +119,10 @@ def test_no_sequence_of_runs_spends_more_than_there_is(
     """Runs at any time, with any backlog, by hand too, while others spend."""
     now, end = pacific_day(DAYS[hours]).start, pacific_day(DAYS[hours]).end
     left = budget
-    for due, others, minutes, by_hand in actions:
+    for due, others, minutes, manual in actions:
         status = status_of({Queue.DAILY: int(need * 50)}, {Queue.DAILY: due * 50}, budget - left, at=now, budget=budget)
-        may = status.allowed_by_hand if by_hand else status.allowed
-        assert 0 <= status.allowed <= status.allowed_by_hand <= left
+        may = status.allowed_manual if manual else status.allowed
+        assert 0 <= status.allowed <= status.allowed_manual <= left
         left -= min(may, due)
         left -= min(others, left)
         now += timedelta(minutes=minutes)
@@ -153,8 +153,8 @@ def test_reserves_shrink_with_the_day() -> None:
 
 
 def test_relative_lateness_stretches_all_intervals_alike() -> None:
-    assert [stretch(need, 20_000) for need in (0, 20_000, 60_000)] == [1, 1, 3]
-    assert stretch(0, 0) == 1
+    assert [slowdown(need, 20_000) for need in (0, 20_000, 60_000)] == [1, 1, 3]
+    assert slowdown(0, 0) == 1
     status = status_of({Queue.HOURLY: 100_000, Queue.DAILY: 600_000}, {}, 0, budget=20_000)
     assert status.intervals[Queue.HOURLY] == 3 * HOUR
     assert status.intervals[Queue.ROSTER] == timedelta(days=21)
@@ -197,23 +197,23 @@ def status_of(
 def test_both_buckets_count_and_each_keeps_its_reserve() -> None:
     status = status_of({Queue.HOURLY: 10}, {Queue.HOURLY: 10}, 300, general=Balance(1_000, 500))
     # at noon half of each reserve is kept
-    assert (status.left, status.allowed, status.allowed_by_hand) == (650 + 400, 1_050, 1_100)
-    assert (status.owned, status.spent, status.calls_due, status.is_paced) == (1_800, 800, 1, False)
+    assert (status.left, status.allowed, status.allowed_manual) == (650 + 400, 1_050, 1_100)
+    assert (status.capacity, status.spent, status.calls_due, status.is_paced) == (1_800, 800, 1, False)
 
 
 def test_a_run_by_hand_has_its_reserve_on_top_of_its_share() -> None:
     status = status_of({Queue.HOURLY: 100_000}, {Queue.HOURLY: 100_000}, 0)
     assert status.is_paced
     assert status.allowed in {6, 7}  # 950 calls for 144 runs
-    assert status.allowed_by_hand == status.allowed + 50
+    assert status.allowed_manual == status.allowed + 50
 
 
 def test_a_bucket_that_youtube_called_empty_is_tried_once_more() -> None:
     due = {Queue.HOURLY: 100_000}
     refused = status_of(due, due, 10, is_exhausted=True, is_refused=True)
-    assert (refused.allowed, refused.allowed_by_hand) == (0, 0)
+    assert (refused.allowed, refused.allowed_manual) == (0, 0)
     tried = status_of(due, due, 10, is_exhausted=True)
-    assert (tried.allowed, tried.allowed_by_hand) == (1, 1)
+    assert (tried.allowed, tried.allowed_manual) == (1, 1)
 
 
 def test_the_status_is_plain_data() -> None:
@@ -221,4 +221,4 @@ def test_the_status_is_plain_data() -> None:
         plain = json.loads(json.dumps(status.as_dict(), allow_nan=False))
         assert plain["readings"]["due"] == status.due[Queue.DAILY]
         assert set(plain["interval_seconds"]) == set(Queue)
-    assert (plain["stretch"], plain["calls"]["needed_a_day"], plain["runs_out_at"]) == (None, 1_000, NOON.isoformat())
+    assert (plain["slowdown"], plain["calls"]["demand_a_day"], plain["runs_out_at"]) == (None, 1_000, NOON.isoformat())

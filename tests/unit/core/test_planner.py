@@ -19,8 +19,8 @@ FOREVER = Policy(gone_a_week=0)
 
 def test_the_headline_load_needs_sixty_thousand_calls_after_a_week_and_two_thousand_more_a_week() -> None:
     week, fourth = plan(100_000, ENDLESS, policy=FOREVER, horizons=(7, 28)).forecasts
-    assert week.needed == pytest.approx(60_000)
-    assert fourth.needed == pytest.approx(60_000 + 3 * 2_000)
+    assert week.demand == pytest.approx(60_000)
+    assert fourth.demand == pytest.approx(60_000 + 3 * 2_000)
     assert week.videos == {Queue.HOURLY: 100_000, Queue.DAILY: 600_000} | dict.fromkeys(list(Queue)[2:], 0)
     # half of the first day's videos' readings, then 24 a video, and on average three of six daily ones
     assert week.points == 100_000 * (24 * 6.5 + 6 * 3)
@@ -45,9 +45,9 @@ def test_what_quota_there_is_stretches_every_interval_alike() -> None:
     # metadata of the new ones takes more than the reserve
     assert (planned.hunter, planned.short_from_day) == (2_000, 1)
     for forecast in planned.forecasts:
-        assert (forecast.owned, forecast.calls) == (18_000, 18_000)
-        assert forecast.stretch == pytest.approx(forecast.needed / 18_000)
-        assert forecast.intervals[Queue.HOURLY] == timedelta(hours=1) * forecast.stretch
+        assert (forecast.capacity, forecast.calls) == (18_000, 18_000)
+        assert forecast.slowdown == pytest.approx(forecast.demand / 18_000)
+        assert forecast.intervals[Queue.HOURLY] == timedelta(hours=1) * forecast.slowdown
     assert planned.forecasts[0].intervals[Queue.DAILY] == timedelta(days=1) * 10 / 3
 
 
@@ -57,7 +57,7 @@ def test_the_day_on_which_the_quota_is_no_longer_enough() -> None:
     assert day is not None
     assert planned.hunter == 1_000
     before, after = plan(15_000, QUOTA, reserves=RESERVES, policy=FOREVER, horizons=(day - 1, day)).forecasts
-    assert before.stretch == 1 < after.stretch
+    assert before.slowdown == 1 < after.slowdown
     assert plan(1_000, QUOTA, horizons=(365,)).short_from_day is None
 
 
@@ -93,8 +93,8 @@ def test_no_load_and_no_quota_break_the_model(
     json.dumps(planned.as_dict(), allow_nan=False)
     points, total = 0, 0
     for forecast in planned.forecasts:
-        assert forecast.calls <= forecast.owned <= budgets["statistics"] + budgets["general"]
-        assert forecast.points <= 50 * forecast.owned * forecast.days + 1
+        assert forecast.calls <= forecast.capacity <= budgets["statistics"] + budgets["general"]
+        assert forecast.points <= 50 * forecast.capacity * forecast.days + 1
         assert sum(forecast.videos.values()) == pytest.approx(new_a_day * forecast.days, abs=3)
         assert min(*forecast.videos.values(), *forecast.sql.values(), *forecast.vault.values()) >= 0
         assert forecast.points >= points
