@@ -40,9 +40,9 @@ _PHASES = (
     "all of track",
     "last track to publish",
     "publish",
-    "publish to verdict",
-    "verdict",
-    "verdict to the run's end",
+    "publish to summary",
+    "summary",
+    "summary to the run's end",
 )
 
 
@@ -174,7 +174,7 @@ def _described(stack: LocalStack, run_id: str, triggered_at: datetime, memory: i
     for each in instances:
         spans.setdefault(each["task_id"], []).append((_moment(each["start_date"]), _moment(each["end_date"])))
     borders = [triggered_at]
-    for task_id in ("plan", "track", "publish", "verdict"):
+    for task_id in ("plan", "track", "publish", "summary"):
         borders += [min(start for start, _ in spans[task_id]), max(end for _, end in spans[task_id])]
     borders.append(ended_at)
     return _Run(

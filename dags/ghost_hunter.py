@@ -188,16 +188,16 @@ def ghost_hunter():
         return report
 
     @task(trigger_rule="none_failed", retries=0, multiple_outputs=False, execution_timeout=timedelta(minutes=5))
-    def verdict(why: str, reports: list | None, imported: dict) -> dict:
+    def summary(why: str, reports: list | None, imported: dict) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import hunter
 
-        return hunter.verdict(why, reports, imported)
+        return hunter.summary(why, reports, imported)
 
     planned = plan()
     hunted = hunt.expand(token=planned)
     imported = import_lists(planned["vault"])
-    published, judged = publish(), verdict(planned["why"], hunted, imported)
+    published, judged = publish(), summary(planned["why"], hunted, imported)
     [hunted, imported] >> published >> judged
     [planned, hunted, imported, published, judged] >> runs.alert()
 

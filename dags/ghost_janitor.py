@@ -138,7 +138,7 @@ def ghost_janitor():
         return janitor.check(dry_run=params["dry_run"], what=params["check"])
 
     @task(trigger_rule="none_failed", retries=0, execution_timeout=timedelta(minutes=5))
-    def verdict(
+    def summary(
         archived: dict,
         gone: dict,
         cleaned: dict,
@@ -151,7 +151,7 @@ def ghost_janitor():
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import janitor
 
-        return janitor.verdict(archived, gone, cleaned, moved, sealed, compacted, expired, checked)
+        return janitor.summary(archived, gone, cleaned, moved, sealed, compacted, expired, checked)
 
     gone, archived = let_go(), archive()
     cleaned, moved, sealed, compacted, expired, checked = (
@@ -165,7 +165,7 @@ def ghost_janitor():
     gone >> archived
     [cleaned, moved] >> sealed >> compacted >> expired >> checked
     done = [archived, gone, cleaned, moved, sealed, compacted, expired, checked]
-    [*done, verdict(*done)] >> runs.alert()
+    [*done, summary(*done)] >> runs.alert()
 
 
 runs.testable(ghost_janitor())

@@ -5,8 +5,8 @@ Every five minutes: asks YouTube for the counts of every video that is due and a
 
 `plan` counts what is due and what the quota allows, and cuts it into batches. Each `track` instance claims a batch,
 asks YouTube, stages the points and reschedules the videos; its name says what it did. `publish` merges what was
-staged into `metrics/date=…/hour=…/stats.parquet`. `verdict` is red when any of it failed; then what was left undone
-is still due, and the next run does it. When nothing is due, `track` is skipped and `verdict` says so.
+staged into `metrics/date=…/hour=…/stats.parquet`. `summary` is red when any of it failed; then what was left undone
+is still due, and the next run does it. When nothing is due, `track` is skipped and `summary` says so.
 
 The form of a run by hand can name videos to be read now, or narrow it to some tiers and a number of videos.
 
@@ -101,15 +101,15 @@ def ghost_tracker():
         return report
 
     @task(trigger_rule="none_failed", retries=0, multiple_outputs=False, execution_timeout=timedelta(minutes=5))
-    def verdict(why: str, reports: list | None) -> dict:
+    def summary(why: str, reports: list | None) -> dict:
         """Say what the run did; red when anything before it failed."""
         from ghost_tracking.tasks import tracker
 
-        return tracker.verdict(why, reports)
+        return tracker.summary(why, reports)
 
     planned = plan()
     tracked = track.expand(token=planned)
-    published, judged = publish(), verdict(planned["why"], tracked)
+    published, judged = publish(), summary(planned["why"], tracked)
     tracked >> published >> judged
     [planned, tracked, published, judged] >> runs.alert()
 

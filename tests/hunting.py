@@ -130,7 +130,7 @@ class Hunt:
             self.turn(end + timedelta(minutes=10))
         planned = hunter.plan(run_type, interval, form)
         reports = [hunter.hunt(token, run_type, interval, form, lambda _: None) for token in planned["batches"]]
-        return hunter.verdict(planned["why"], reports)
+        return hunter.summary(planned["why"], reports)
 
     def calls(self, endpoint: str) -> int:
         return self.server.count(endpoint)

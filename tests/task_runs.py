@@ -30,7 +30,7 @@ class Deployment:
         self.labels: list[str] = []
         reports = [hunter.hunt(token, run_type, interval, form, self.labels.append) for token in planned["batches"]]
         publishing.publish()
-        return hunter.verdict(planned["why"], reports)
+        return hunter.summary(planned["why"], reports)
 
     def track(self, run_type: str = "scheduled", **form: Any) -> dict[str, Any]:
         """A whole tracker run."""
@@ -39,7 +39,7 @@ class Deployment:
         self.labels = []
         reports = [tracker.track(token, self.labels.append, form) for token in planned["batches"]]
         publishing.publish()
-        return tracker.verdict(planned["why"], reports)
+        return tracker.summary(planned["why"], reports)
 
     def points(self) -> pd.DataFrame:
         """The vault, as an analyst reads it."""

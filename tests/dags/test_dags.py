@@ -96,9 +96,9 @@ def test_the_runs_colour_tells_the_truth(survey: dict, mapped: tuple[str, str]) 
     dag_id, work = mapped
     tasks = survey["dags"][dag_id]["tasks"]
     done = {work, "import_lists"} & set(tasks)
-    assert set(tasks) == {"plan", *done, "publish", "verdict", "alert"}
+    assert set(tasks) == {"plan", *done, "publish", "summary", "alert"}
     assert (tasks["publish"]["rule"], tasks["publish"]["upstream"]) == ("all_done", sorted(done))
-    assert (tasks["verdict"]["rule"], tasks["verdict"]["upstream"]) == (
+    assert (tasks["summary"]["rule"], tasks["summary"]["upstream"]) == (
         "none_failed",
         sorted(["plan", "publish", *done]),
     )

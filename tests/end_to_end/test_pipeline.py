@@ -41,8 +41,8 @@ def xcom(stack: LocalStack, dag_id: str, run_id: str, task_id: str) -> dict:
 
 
 def totals(stack: LocalStack, dag_id: str, runs: list[str]) -> Counter[str]:
-    """What the verdicts of some runs add up to."""
-    reports = [xcom(stack, dag_id, run_id, "verdict") for run_id in runs]
+    """What the summaries of some runs add up to."""
+    reports = [xcom(stack, dag_id, run_id, "summary") for run_id in runs]
     return Counter(
         {name: sum(each[name] for each in reports) for name in reports[0] if name not in ("message", "failed")}
     )
@@ -107,7 +107,7 @@ def test_the_whole_way_of_the_data(stack: LocalStack, run: Run, sql: psycopg.Con
     trackers = {id(reading) for reading in served[hunters:]}
     assert result.invented == []
     assert [reading for reading in result.lost if id(reading) in trackers] == []
-    # as it would be of a verdict that asked for the results of its mapped task one by one
+    # as it would be of a summary that asked for the results of its mapped task one by one
     assert "XCom not found" not in (stack.logs_dir / "scheduler.log").read_text()
 
 
@@ -115,7 +115,7 @@ def test_nothing_due_is_a_success_that_says_so(stack: LocalStack, run: Run, sql:
     sql.execute("UPDATE watchlist SET next_track_at = now() + INTERVAL '1 hour'")
     sql.execute("UPDATE roster SET next_track_at = now() + INTERVAL '2 hours'")
     run_id = run("ghost_tracker")[-1]
-    assert "Nothing is due: the next video is due at" in xcom(stack, "ghost_tracker", run_id, "verdict")["message"]
+    assert "Nothing is due: the next video is due at" in xcom(stack, "ghost_tracker", run_id, "summary")["message"]
     assert [each["state"] for each in instances(stack, "ghost_tracker", run_id)["track"]] == ["skipped"]
 
 
@@ -202,7 +202,7 @@ def test_a_backfill_of_the_tracker_does_nothing_and_says_why(
     runs = backfill(stack, "ghost_tracker", last_hour, last_hour + timedelta(minutes=5))
     assert len(runs) == 2
     for each in runs:
-        assert "none is invented" in xcom(stack, "ghost_tracker", each["dag_run_id"], "verdict")["message"]
+        assert "none is invented" in xcom(stack, "ghost_tracker", each["dag_run_id"], "summary")["message"]
         (track,) = instances(stack, "ghost_tracker", each["dag_run_id"])["track"]
         assert track["state"] == "skipped"
 
@@ -218,7 +218,7 @@ def test_a_name_that_a_form_does_not_have_stops_every_task_that_writes(stack: Lo
     run_id = run("ghost_janitor", {"dryrun": True}, ends="failed")[-1]
     states = {name: each[0]["state"] for name, each in instances(stack, "ghost_janitor", run_id).items()}
     stopped = {name for name, state in states.items() if state == "upstream_failed"}
-    assert stopped == {"clean", "move_to_roster", "verdict"}
+    assert stopped == {"clean", "move_to_roster", "summary"}
     assert {state for name, state in states.items() if name not in stopped} == {"failed"}
     for name in ("archive", "expire"):
         assert stack.task_log("ghost_janitor", run_id, name).count("did you mean 'dry_run'?") == 1

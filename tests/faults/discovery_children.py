@@ -95,7 +95,7 @@ def hunt(
         imported = run.task("import_lists", hunter.import_lists, run_type, planned["vault"])
         run.task("publish", publishing.publish)
         if not run.errors:
-            run.task("verdict", hunter.verdict, planned["why"], hunted, imported)
+            run.task("summary", hunter.summary, planned["why"], hunted, imported)
     return run.over(named=[first, _named_total(where)], left=_left(run.reports))
 
 
@@ -116,7 +116,7 @@ def track(
         tracked = [run.task(f"track {number}", tracker.track, token, lambda _: None, form) for number, token in tokens]
         run.task("publish", publishing.publish)
         if not run.errors:
-            run.task("verdict", tracker.verdict, planned["why"], tracked)
+            run.task("summary", tracker.summary, planned["why"], tracked)
     return run.over()
 
 
@@ -131,7 +131,7 @@ def clean(where: Where, at: int | None = None, sent: str = KILL, skew: float = 0
         run.task(name, getattr(janitor, name), dry_run=False)
     run.task("check", janitor.check, dry_run=False, what="recent")
     if not run.errors:
-        run.task("verdict", janitor.verdict, *run.reports.values())
+        run.task("summary", janitor.summary, *run.reports.values())
     return run.over()
 
 

@@ -129,7 +129,7 @@ def _emptiness(at: Standing) -> Iterator[Finding]:
         yield Finding(
             "broken",
             "The watchlist does not grow: no video is on it, although the hunter ran.",
-            "Its last run's verdict says how many videos it found. None: did the sources publish anything lately?",
+            "Its last run's summary says how many videos it found. None: did the sources publish anything lately?",
             f"dags/{HUNTER}/runs/{hunter.last_success.run_id}",
         )
     elif not at.videos:

@@ -14,7 +14,7 @@ from ghost_tracking.page.responses import Failure
 
 HUNTER, TRACKER, JANITOR = DAGS = ("ghost_hunter", "ghost_tracker", "ghost_janitor")
 RUNS_SHOWN: Final = 6
-_TELLING_TASKS: Final = ("verdict", "clean")
+_SUMMARY_TASKS: Final = ("summary", "clean")
 """Tasks whose result has a `message`."""
 _ASKED_FOR: Final = {"manual", "backfill"}
 """Kinds of runs that somebody asked for, with a form that may have had a slip in it."""
@@ -92,7 +92,7 @@ def dags(readable: Collection[str]) -> dict[str, Dag]:
         told = session.execute(
             select(XComModel.dag_run_id, XComModel.value).where(
                 XComModel.dag_run_id.in_([row.id for row in rows]),
-                XComModel.task_id.in_(_TELLING_TASKS),
+                XComModel.task_id.in_(_SUMMARY_TASKS),
                 XComModel.map_index == -1,
                 XComModel.key == "return_value",
             )

@@ -1,4 +1,4 @@
-"""The bodies of the hunter's tasks: plan, hunt, import_lists, verdict."""
+"""The bodies of the hunter's tasks: plan, hunt, import_lists, summary."""
 
 import hashlib
 import logging
@@ -280,7 +280,7 @@ def _is_passing(error: GhostTrackingError) -> bool:
     return isinstance(error, TransientError) and not isinstance(error, QuotaExhaustedError)
 
 
-def verdict(
+def summary(
     why: str, reports: Sequence[Mapping[str, Any] | None] | None, imported: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """What the run did in all. Airflow runs this task only when nothing before it has failed.

@@ -1,4 +1,4 @@
-"""The bodies of the janitor's tasks: let_go, archive, clean, move_to_roster, seal, compact, expire, check, verdict."""
+"""The bodies of the janitor's tasks: let_go, archive, clean, move_to_roster, seal, compact, expire, check, summary."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -252,7 +252,7 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
     return _said(message) | found.as_dict()
 
 
-def verdict(archived: Mapping[str, Any], *others: Mapping[str, Any]) -> dict[str, Any]:
+def summary(archived: Mapping[str, Any], *others: Mapping[str, Any]) -> dict[str, Any]:
     """What the run did in all. PermanentError where metadata was set aside: what could be archived is archived."""
     message = " ".join(f"{each['message']}." for each in (archived, *others))
     log.info(message)

@@ -1,4 +1,4 @@
-"""The bodies of the tracker's tasks: plan, track, publish, verdict."""
+"""The bodies of the tracker's tasks: plan, track, publish, summary."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -152,7 +152,7 @@ def _raise_failures(done: Done) -> None:
         )
 
 
-def verdict(why: str, reports: Sequence[Mapping[str, Any] | None] | None) -> dict[str, Any]:
+def summary(why: str, reports: Sequence[Mapping[str, Any] | None] | None) -> dict[str, Any]:
     """What the run did in all. Airflow runs this task only when nothing before it has failed."""
     done = results(reports)
     totals = {name: sum(report[name] for report in done) for name in _TOTALS}

@@ -665,7 +665,7 @@ def test_all_is_well_says_so() -> None:
             "no run since",
             "scheduler",
         ),
-        (replace(WELL, videos=0, due=0), "broken", "The watchlist does not grow", "verdict"),
+        (replace(WELL, videos=0, due=0), "broken", "The watchlist does not grow", "summary"),
         (replace(WELL, points=0), "broken", "Nothing appears in the vault", "same folder"),
         (replace(WELL, misplaced=7), "watch", "Videos are read too often: 7 videos are HOURLY", "Somebody else"),
         (replace(WELL, overdue=9_000), "watch", "9,000 videos are overdue", "tracker_parallel_tasks"),

@@ -23,7 +23,7 @@ def run(deployment: Deployment, form: dict[str, Any]) -> dict[str, Any]:
     planned = hunter.plan("manual", NO_INTERVAL, form)
     imported = hunter.import_lists("manual", planned["vault"])
     publishing.publish()
-    return hunter.verdict(planned["why"], [], imported)
+    return hunter.summary(planned["why"], [], imported)
 
 
 def scheduled_ids(sql: psycopg.Connection, vault: ParquetVaultHook) -> list[str]:

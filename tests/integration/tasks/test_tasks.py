@@ -592,7 +592,7 @@ def test_tracking_goes_on_after_the_janitor_has_emptied_videos(
     archived = janitor.archive(dry_run=False)
     cleaned = janitor.clean(dry_run=False, retention_days=None, vault=archived["vault"])
     assert (cleaned["deleted"], cleaned["kept"], cleaned["watched"]) == (30, 0, 30)
-    assert "30 videos" in janitor.verdict(archived, cleaned, janitor.seal(dry_run=False))["message"]
+    assert "30 videos" in janitor.summary(archived, cleaned, janitor.seal(dry_run=False))["message"]
     time.sleep(1.1)  # two readings of one second would be one point
     summary = deployment.track()
     assert summary["tracked"] + summary["missing"] == 30
@@ -662,7 +662,7 @@ def test_broken_metadata_is_set_aside_and_makes_the_run_red(deployment: Deployme
     assert (archived["added"], archived["quarantined_count"]) == (10, 1)
     cleaned = janitor.clean(dry_run=False, retention_days=None, vault=archived["vault"])
     with pytest.raises(PermanentError, match=r"Staged metadata is broken: .*0123456789ab\.part is not an intact"):
-        janitor.verdict(archived, cleaned, janitor.seal(dry_run=False))
+        janitor.summary(archived, cleaned, janitor.seal(dry_run=False))
 
 
 def test_a_premiere_is_anchored_when_it_starts(
