@@ -160,11 +160,11 @@ def ghost_hunter():
         outlets=[Asset(settings.VIDEOS_ASSET)],
         execution_timeout=timedelta(minutes=45),
     )
-    def hunt(token: dict) -> dict:
+    def hunt(batch: dict) -> dict:
         from ghost_tracking.tasks import hunter
 
         context = get_current_context()
-        return hunter.hunt(token, **assignment(), label=lambda label: context.update(ghost_label=label))
+        return hunter.hunt(batch, **assignment(), label=lambda label: context.update(ghost_label=label))
 
     @task(
         retries=0,
@@ -195,7 +195,7 @@ def ghost_hunter():
         return hunter.summary(why, reports, imported)
 
     planned = plan()
-    hunted = hunt.expand(token=planned)
+    hunted = hunt.expand(batch=planned)
     imported = import_lists(planned["vault"])
     published, judged = publish(), summary(planned["why"], hunted, imported)
     [hunted, imported] >> published >> judged

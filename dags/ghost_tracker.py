@@ -84,12 +84,12 @@ def ghost_tracker():
         doc_md="Claim a batch, ask YouTube, stage the points, reschedule.",  # mapped tasks take none of a docstring
         execution_timeout=timedelta(minutes=15),
     )
-    def track(token: dict) -> dict:
+    def track(batch: dict) -> dict:
         from ghost_tracking.tasks import tracker
 
         context = get_current_context()
         params = dict(context["params"])
-        return tracker.track(token, lambda label: context.update(ghost_label=label), params)
+        return tracker.track(batch, lambda label: context.update(ghost_label=label), params)
 
     @task(trigger_rule="all_done", multiple_outputs=False, outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
@@ -108,7 +108,7 @@ def ghost_tracker():
         return tracker.summary(why, reports)
 
     planned = plan()
-    tracked = track.expand(token=planned)
+    tracked = track.expand(batch=planned)
     published, judged = publish(), summary(planned["why"], tracked)
     tracked >> published >> judged
     [planned, tracked, published, judged] >> runs.alert()

@@ -129,7 +129,7 @@ class Hunt:
         if run_type == "scheduled":
             self.turn(end + timedelta(minutes=10))
         planned = hunter.plan(run_type, interval, form)
-        reports = [hunter.hunt(token, run_type, interval, form, lambda _: None) for token in planned["batches"]]
+        reports = [hunter.hunt(batch, run_type, interval, form, lambda _: None) for batch in planned["batches"]]
         return hunter.summary(planned["why"], reports)
 
     def calls(self, endpoint: str) -> int:

@@ -28,7 +28,7 @@ class Deployment:
         """A whole hunter run."""
         planned = hunter.plan(run_type, interval, form)
         self.labels: list[str] = []
-        reports = [hunter.hunt(token, run_type, interval, form, self.labels.append) for token in planned["batches"]]
+        reports = [hunter.hunt(batch, run_type, interval, form, self.labels.append) for batch in planned["batches"]]
         publishing.publish()
         return hunter.summary(planned["why"], reports)
 
@@ -37,7 +37,7 @@ class Deployment:
         planned = tracker.plan(run_type, form)
         assert len(json.dumps(planned)) < 10_000
         self.labels = []
-        reports = [tracker.track(token, self.labels.append, form) for token in planned["batches"]]
+        reports = [tracker.track(batch, self.labels.append, form) for batch in planned["batches"]]
         publishing.publish()
         return tracker.summary(planned["why"], reports)
 

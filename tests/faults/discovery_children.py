@@ -87,10 +87,10 @@ def hunt(
     window = tuple(datetime.fromisoformat(moment) if moment else None for moment in interval)
     planned = run.task("plan", hunter.plan, run_type, window, form)
     if planned is not None:
-        tokens = enumerate(planned["batches"])
+        batches = enumerate(planned["batches"])
         hunted = [
-            run.task(f"hunt {number}", hunter.hunt, token, run_type, window, form, lambda _: None)
-            for number, token in tokens
+            run.task(f"hunt {number}", hunter.hunt, batch, run_type, window, form, lambda _: None)
+            for number, batch in batches
         ]
         imported = run.task("import_lists", hunter.import_lists, run_type, planned["vault"])
         run.task("publish", publishing.publish)
@@ -112,8 +112,8 @@ def track(
     run = _enter(where, at, sent, skew)
     planned = run.task("plan", tracker.plan, "manual" if form else "scheduled", form)
     if planned is not None:
-        tokens = enumerate(planned["batches"])
-        tracked = [run.task(f"track {number}", tracker.track, token, lambda _: None, form) for number, token in tokens]
+        batches = enumerate(planned["batches"])
+        tracked = [run.task(f"track {number}", tracker.track, batch, lambda _: None, form) for number, batch in batches]
         run.task("publish", publishing.publish)
         if not run.errors:
             run.task("summary", tracker.summary, planned["why"], tracked)

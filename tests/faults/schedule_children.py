@@ -193,8 +193,8 @@ def track(
     where: Where, queue: str, limit: int = 1_000, *, strict: bool = False, at: int | str | None = None, sent: str = KILL
 ) -> dict[str, Any]:
     """A mapped task of the tracker."""
-    token = {"queue": queue, "limit": limit, "strict": strict, "vault": where["vault"], "manual": False}
-    return _done(enter(where, at, sent), lambda: tracker.track(token, lambda _: None))
+    batch = {"queue": queue, "limit": limit, "strict": strict, "vault": where["vault"], "manual": False}
+    return _done(enter(where, at, sent), lambda: tracker.track(batch, lambda _: None))
 
 
 def move_to_roster(where: Where, at: int | str | None = None, sent: str = KILL) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def run_everything(where: Where) -> dict[str, Any]:
         for statement in MAKE_DUE:
             session.execute(statement)
     planned = tracker.plan("scheduled")
-    reports = [tracker.track(token, lambda _: None) for token in planned["batches"]]
+    reports = [tracker.track(batch, lambda _: None) for batch in planned["batches"]]
     published = publishing.publish()
     moved = janitor.move_to_roster(dry_run=False, vault=where["vault"])
     return {"tracked": reports, "published": published, "moved": moved}

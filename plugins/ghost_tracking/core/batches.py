@@ -16,7 +16,7 @@ LATENESS_BORDERS: tuple[float, ...] = (0.0, *(2.0 ** (step / 4) for step in rang
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A token for one mapped task: claim up to `limit` due videos of one queue.
+    """A batch of work for one mapped task: claim up to `limit` due videos of one queue.
 
     Chunks are asked for as a whole, so that a few more may be claimed, unless the limit is `strict`: then the rest of
     a chunk waits for its next read.
@@ -30,8 +30,8 @@ class Batch:
         return asdict(self) | {"queue": self.queue.value}
 
     @classmethod
-    def from_dict(cls, token: Mapping[str, Any]) -> "Batch":
-        return cls(Queue(token["queue"]), int(token["limit"]), bool(token["strict"]))
+    def from_dict(cls, given: Mapping[str, Any]) -> "Batch":
+        return cls(Queue(given["queue"]), int(given["limit"]), bool(given["strict"]))
 
 
 def batch_size(due: int, parallel_tasks: int) -> int:

@@ -46,7 +46,7 @@ def plan(
     interval: tuple[datetime | None, datetime | None],
     form: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Check what to hunt and share it out: `batches` (a token for each mapped task) and `why`."""
+    """Check what to hunt and share it out: `batches` (one for each mapped task) and `why`."""
     settings = read_settings()
     if form.get("adopt_old_videos"):
         return {"batches": [], "why": _adopt(), "vault": ""}
@@ -97,12 +97,12 @@ def _shares(hunted: Sequence[Source], settings: Settings, search_calls: int) -> 
     return shares
 
 
-def _share(hunted: Sequence[Source], token: Mapping[str, Any]) -> list[Source]:
-    """The sources that a token is about."""
-    if not token["of"]:
+def _share(hunted: Sequence[Source], batch: Mapping[str, Any]) -> list[Source]:
+    """The sources that a batch is about."""
+    if not batch["of"]:
         return [source for source in hunted if isinstance(source, SearchSource)]
     others: list[Source] = [source for source in hunted if not isinstance(source, SearchSource)]
-    return others[token["number"] :: token["of"]]
+    return others[batch["number"] :: batch["of"]]
 
 
 @task_body
@@ -122,7 +122,7 @@ def import_lists(run_type: str, vault: str) -> dict[str, Any]:
 
 @task_body
 def hunt(
-    token: Mapping[str, Any],
+    batch: Mapping[str, Any],
     run_type: str,
     interval: tuple[datetime | None, datetime | None],
     form: Mapping[str, Any],
@@ -135,13 +135,13 @@ def hunt(
     """
     settings = read_settings()
     sources, _ = _sources(form)
-    if _digest(sources) != token["digest"]:
+    if _digest(sources) != batch["digest"]:
         raise BadSourcesError("the sources were changed while the run was under way; the next run hunts the new ones")
-    assignment = _assignment(run_type, interval, form, now=parse_instant(token["end"]))
-    mine = _share(_hunted(sources, assignment), token)
+    assignment = _assignment(run_type, interval, form, now=parse_instant(batch["end"]))
+    mine = _share(_hunted(sources, assignment), batch)
     vault = ParquetVaultHook()
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        ready(watchlist, vault, token["vault"])
+        ready(watchlist, vault, batch["vault"])
         # a refill may come from a thread of the hook's, while this one only waits for it
         budget = CallBudget(
             refill=lambda bucket: watchlist.quota.reserve(
@@ -158,8 +158,8 @@ def hunt(
                 assignment,
                 now=watchlist.now().replace(microsecond=0),
                 is_own=not _is_one_off(form),
-                trusts_memory=token["trusts_memory"],
-                search_calls=token["search_calls"],
+                trusts_memory=batch["trusts_memory"],
+                search_calls=batch["search_calls"],
                 past_calls=hunting.past_calls(mine, watchlist, settings),
             )
             found = hunting.hunt(discovery, mine)

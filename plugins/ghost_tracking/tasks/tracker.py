@@ -28,7 +28,7 @@ _TOTALS = ("tracked", "missing", "gone", "returned", "heated", "refused", "left_
 
 @task_body
 def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Share out what is due, within what the quota allows: `batches` (a token for each mapped task) and `why`.
+    """Share out what is due, within what the quota allows: `batches` (one for each mapped task) and `why`.
 
     The run's form can name `videos` to read now, due or not, or narrow the run to some `queues` and a `limit`.
     """
@@ -79,31 +79,31 @@ def _refuse_forgotten(videos: Sequence[str], watchlist: WatchlistHook) -> None:
         )
 
 
-def _planned(why: str, tokens: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+def _planned(why: str, batches: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     log.info(why)
-    return {"batches": list(tokens), "why": why}
+    return {"batches": list(batches), "why": why}
 
 
 @task_body
-def track(token: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def track(batch: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Claim a batch, ask YouTube, stage the points, reschedule. What it leaves undone is due in the next run.
 
     Raises a TransientError after everything that was answered is safe, so that the run's colour tells the truth.
     """
     settings, vault = read_settings(), ParquetVaultHook()
-    videos = _named(form or {})[token["first"] : token["stop"]] if "first" in token else None
-    batch = Batch(Queue.DAILY, len(videos), strict=True) if videos is not None else Batch.from_dict(token)
-    name = batch.queue.value if videos is None else "form"
-    label(f"{name}: {counted(batch.limit, 'video')}")
+    videos = _named(form or {})[batch["first"] : batch["stop"]] if "first" in batch else None
+    work = Batch(Queue.DAILY, len(videos), strict=True) if videos is not None else Batch.from_dict(batch)
+    name = work.queue.value if videos is None else "form"
+    label(f"{name}: {counted(work.limit, 'video')}")
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        ready(watchlist, vault, token["vault"])
-        budget, affordable = reserve(watchlist.quota, batch, settings, manual=token["manual"])
+        ready(watchlist, vault, batch["vault"])
+        budget, affordable = reserve(watchlist.quota, work, settings, manual=batch["manual"])
         tracking = Tracking(watchlist, settings)
         with calling_youtube(watchlist.quota, budget, settings) as youtube:
             if videos is not None:
                 done = tracking.read_now(videos, youtube, vault)
             else:
-                done = tracking.follow(batch, affordable, youtube, vault)
+                done = tracking.follow(work, affordable, youtube, vault)
     notifications.send(alerting.heat_alerts(done.heated, settings))
     report = _report(name, done) | {"calls": calls_sent(budget)}
     label(_label(report))

@@ -332,8 +332,8 @@ def test_every_video_of_a_channel_comes_in_at_the_pace_of_the_quota(hunt: Hunt) 
     for hours in range(8, 0, -1):
         interval = (NOW - (hours + 1) * HOUR, NOW - hours * HOUR)
         planned = hunter.plan("scheduled", interval, {})
-        for token in planned["batches"]:
-            hunter.hunt(token, "scheduled", interval, {}, lambda _: None)
+        for batch in planned["batches"]:
+            hunter.hunt(batch, "scheduled", interval, {}, lambda _: None)
         hunt.sql.execute("DELETE FROM quota_ledger")
         hunter.import_lists("scheduled", planned["vault"])
         hunt.sql.execute("DELETE FROM quota_ledger")

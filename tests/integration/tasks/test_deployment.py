@@ -46,16 +46,16 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-TOKEN = {"queue": "HOURLY", "limit": 10, "strict": False, "manual": False}
+BATCH = {"queue": "HOURLY", "limit": 10, "strict": False, "manual": False}
 NO_INTERVAL = (None, None)
 SOURCES = {"videos": ["aaaaaaaaaaA"]}
 
 
 def hunt(vault: str) -> None:
     digest = hunter._digest(hunter._sources(SOURCES)[0])
-    token = {"number": 0, "of": 1, "digest": digest, "end": "2026-01-01T00:00:00Z", "vault": vault}
-    token |= {"search_calls": 0, "trusts_memory": True}
-    hunter.hunt(token, "manual", NO_INTERVAL, SOURCES, print)
+    batch = {"number": 0, "of": 1, "digest": digest, "end": "2026-01-01T00:00:00Z", "vault": vault}
+    batch |= {"search_calls": 0, "trusts_memory": True}
+    hunter.hunt(batch, "manual", NO_INTERVAL, SOURCES, print)
 
 
 TASKS: dict[str, Callable[[str], object]] = {
@@ -66,7 +66,7 @@ TASKS: dict[str, Callable[[str], object]] = {
     "import_lists": lambda vault: hunter.import_lists("scheduled", vault),
     "plan": lambda _: tracker.plan("scheduled"),
     "plan by hand": lambda _: tracker.plan("manual", {"videos": ["aaaaaaaaaaA"]}),
-    "track": lambda vault: tracker.track(TOKEN | {"vault": vault}, print),
+    "track": lambda vault: tracker.track(BATCH | {"vault": vault}, print),
     "publish": lambda _: publishing.publish(),
     "archive": lambda _: janitor.archive(dry_run=False),
     "archive, dry": lambda _: janitor.archive(dry_run=True),

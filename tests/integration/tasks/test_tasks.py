@@ -383,12 +383,12 @@ def test_what_one_batch_leaves_due_is_not_what_the_next_one_claims(
     )
     due_since = one(sql, "SELECT min(next_track_at) FROM watchlist")
     with WatchlistHook() as watchlist:
-        token = tracker.plan("scheduled")["batches"][0] | {"limit": 20}
+        batch = tracker.plan("scheduled")["batches"][0] | {"limit": 20}
         server.simulator.faults.add("http_error", count=50)
         with pytest.raises(TransientError, match="20 videos stay due"):
-            tracker.track(token, lambda _: None)
+            tracker.track(batch, lambda _: None)
         server.simulator.faults.clear()
-        assert tracker.track(token, lambda _: None)["tracked"] == 20
+        assert tracker.track(batch, lambda _: None)["tracked"] == 20
         assert still_due(sql) == 40
         assert one(sql, "SELECT min(next_track_at) FROM watchlist") == due_since  # as late as it is, for alerts
         with watchlist.claim(Tier.HOURLY, 100) as claim:
