@@ -9,22 +9,21 @@ in the 9,225 recorded readings of four videos). Compared with a count that had f
 heat. So a reading below the highest count so far teaches nothing, and the next is compared with the highest, over all
 the time since. For the same reason readings less than a day apart are not compared.
 
+`vault.promotion` applies the rule to a chunk's videos at once.
+
 Read once a week, from any reading on, the recorded series make no video hot: in 4,951 comparisons not one, not even
 at 1.2 times. Read once a day they never reach 1.5 times. Read once an hour and compared with what was read last, they
 do reach 5 times, in 11,555 of 1.2 million comparisons.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 SHORTEST = timedelta(days=1)
 """Readings closer to each other are not compared: a lag of thousands of views would be most of what was gained."""
 
 FALLEN_FOR = timedelta(days=28)
 """A count that is lower for longer has not lagged: YouTube has removed views, and it is the one to compare with."""
-
-_DAY = 86_400
-_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +37,3 @@ class HeatRule:
     factor: float
     least_views_a_day: int
     lasts: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """What is remembered of a video: its highest count, when that was read (aware), and what it had gained until then
-    in whole views a day; None where there was no reading before.
-    """
-
-    views: int
-    at: datetime
-    gain_a_day: int | None = None
-
-
-def gain_a_day(before: Trend, views: int | None, at: datetime) -> int | None:
-    """What the video gained since, in whole views a day; None where this reading at `at` (aware) does not tell."""
-    if views is None or views < before.views or at - before.at < SHORTEST:
-        return None
-    return (views - before.views) * _DAY // ((at - before.at) // _SECOND)
-
-
-def trend_after(before: Trend | None, views: int | None, at: datetime) -> Trend | None:
-    """What to remember after a reading at `at` (aware); the same as before where it teaches nothing."""
-    if views is None:
-        return before
-    if before is None or (views < before.views and at - before.at > FALLEN_FOR):
-        return Trend(views, at)
-    gained = gain_a_day(before, views, at)
-    return before if gained is None else Trend(views, at, gained)
-
-
-def is_hot(before: Trend | None, views: int | None, at: datetime, rule: HeatRule | None) -> bool:
-    """Whether this reading at `at` (aware) makes a settled video hot; never without a rule, nor before a third one."""
-    if rule is None or before is None or before.gain_a_day is None:
-        return False
-    gained = gain_a_day(before, views, at)
-    return gained is not None and gained >= max(rule.factor * before.gain_a_day, rule.least_views_a_day)

@@ -1,4 +1,4 @@
-"""What the rule of heat needs to know of a roster chunk's videos: see `core.heat`, of which this is the fast twin.
+"""The rule of heat (`core.heat`), applied to all videos of a roster chunk at once, and what it remembers of them.
 
 A small file beside each chunk, by the positions of its ids, written anew with each read. It is made of what the vault
 has anyway, so nobody minds when it is lost: after two more readings it is as it was.
@@ -30,9 +30,10 @@ _DAY: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class TrendState:
-    """By the positions of a chunk's ids, each as `core.heat.Trend` has it, `UNKNOWN` where it is not known.
+    """By the positions of a chunk's ids, `UNKNOWN` where it is not known.
 
-    `seconds` since 1970 of the reading that had the highest count.
+    `views`: the highest count; `seconds` since 1970 of the reading that had it; `gain_a_day`: what the video had gained
+    until then in whole views a day.
     """
 
     views: Numbers
@@ -109,7 +110,7 @@ def counted(ids: Sequence[str], found: Mapping[str, Reading]) -> tuple[Numbers, 
 
 
 def after(memory: TrendState | None, views: Numbers, seconds: Numbers) -> TrendState:
-    """What to remember after readings of all positions, as from `counted`; see `core.heat.trend_after`."""
+    """What to remember after readings of all positions, as from `counted`: the same where a reading teaches nothing."""
     before = TrendState.empty(len(views)) if memory is None else memory
     known, read = before.views != UNKNOWN, views != UNKNOWN
     gained, tells = _gain_a_day(before, views, seconds)
@@ -123,7 +124,7 @@ def after(memory: TrendState | None, views: Numbers, seconds: Numbers) -> TrendS
 
 
 def hot(memory: TrendState | None, views: Numbers, seconds: Numbers, rule: HeatRule | None) -> Numbers:
-    """The positions of the videos that these readings make hot; see `core.heat.is_hot`."""
+    """The positions of the videos that these readings make hot; none without a rule, nor before a third reading."""
     if memory is None or rule is None:
         return np.empty(0, dtype=np.int64)
     gained, tells = _gain_a_day(memory, views, seconds)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from airflow.sdk import ObjectStoragePath
 
-from ghost_tracking.core.heat import HeatRule, Trend, is_hot, trend_after
+from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.services.tracking import heat_rule
 from ghost_tracking.settings import parse_settings
 from ghost_tracking.vault import layout, promotion
 from ghost_tracking.vault.storage import LocalStorage, Storage
+from heat_oracle import Trend, is_hot, trend_after
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RULE = HeatRule(2, 100, timedelta(days=7))

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from connections import recorded
-from ghost_tracking.core.heat import FALLEN_FOR, HeatRule, Trend, gain_a_day, is_hot, trend_after
+from ghost_tracking.core.heat import FALLEN_FOR, HeatRule
+from heat_oracle import Trend, gain_a_day, is_hot, trend_after
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
