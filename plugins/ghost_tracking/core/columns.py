@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ghost_tracking.core.video_ids import parse_brought_video
-from ghost_tracking.core.wording import counted
+from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import BadInputError
 
 HEADERS: Final = (
@@ -90,7 +90,7 @@ def column_named(sample: Sequence[str], name: str) -> tuple[int, Column]:
     # without the names that it has: what was taken for a list may be a file of secrets
     number = max(len(names) for _, names in _splits(sample[0]))
     raise BadInputError(
-        f"The list has no column {name[:_LONGEST_NAME]!r}: its first line has {counted(number, 'column')}; "
+        f"The list has no column {name[:_LONGEST_NAME]!r}: its first line has {pluralize(number, 'column')}; "
         "name one of them, or give its number"
     )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ghost_tracking.core.alerts import Alert, AlertInputs, AlertThresholds, Kind, alerts, stale_sources
 from ghost_tracking.core.pacing import QuotaStatus
 from ghost_tracking.core.sources import Source
-from ghost_tracking.core.wording import counted
+from ghost_tracking.core.wording import pluralize
 from ghost_tracking.settings import Settings
 from ghost_tracking.vault import Vault
 
@@ -56,7 +56,7 @@ def heat_alerts(video_ids: Sequence[str], settings: Settings) -> list[Alert]:
     if not video_ids or not settings.alert_heat:
         return []
     shown = ", ".join(video_ids[:10]) + (", …" if len(video_ids) > 10 else "")
-    grow = counted(len(video_ids), "settled video grows again and is", "settled videos grow again and are")
+    grow = pluralize(len(video_ids), "settled video grows again and is", "settled videos grow again and are")
     return [Alert(Kind.HEAT, f"{grow} read daily: {shown}")]
 
 

@@ -20,7 +20,7 @@ from ghost_tracking.core.points import EARLIEST
 from ghost_tracking.core.source_memory import SourceMemory, united
 from ghost_tracking.core.sources import ChannelSource, ChartSource, PlaylistSource, SearchSource, Source, VideosSource
 from ghost_tracking.core.windows import Assignment, Window
-from ghost_tracking.core.wording import counted
+from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import (
     CallRejectedError,
     ConfigurationError,
@@ -217,7 +217,7 @@ class Discovery:
         before = len(memory.named) if memory else 0
         listing = self._read(source, window.start - overlap, exactly=not overlap, may_be_empty=not before)
         if before and not listing.named:
-            raise YouTubeFaultError(f"its listing came back empty, and had {counted(before, 'video')} before")
+            raise YouTubeFaultError(f"its listing came back empty, and had {pluralize(before, 'video')} before")
         hunted.named, hunted.failure = listing.named, listing.failure
         in_order = isinstance(source, ChannelSource)
         # also what belongs to the next window: by then it may be gone
@@ -234,7 +234,7 @@ class Discovery:
     def _note_lacking(self, hunted: Hunted, source: Listed, window: Window, listing: Listing) -> None:
         """What the listing does not have of the window, although it was read as far as it can be."""
         if not listing.reached and not listing.ended:
-            hunted.lacks(window, f"there is more than the {counted(source.pages, 'page')} that the source allows")
+            hunted.lacks(window, f"there is more than the {pluralize(source.pages, 'page')} that the source allows")
         elif listing.ended and len(listing.named) >= _MOST_LISTED:
             oldest = min((moment for moment in listing.named.values() if moment), default=window.end)
             hunted.lacks(Window(window.start, min(oldest, window.end)), "YouTube lists no more than 20,000 videos")
@@ -272,7 +272,7 @@ class Discovery:
             del ids[video_id]
         if ids:
             self.vault.import_queue.submit(ids, _name_of_past(source))
-            log.info("%s: %s of its past are in the import queue", source.label, counted(len(ids), "video"))
+            log.info("%s: %s of its past are in the import queue", source.label, pluralize(len(ids), "video"))
         # what waits in the queue will be on the schedule
         memory = replace(memory, scheduled=memory.scheduled | memory.named.keys())
         if self._keeps:
@@ -350,7 +350,7 @@ def _log(hunted: Hunted) -> None:
     elif hunted.is_put_off:
         log.info("%s: its turn has not come", hunted.source.label)
     else:
-        named = counted(len(hunted.named), "video")
+        named = pluralize(len(hunted.named), "video")
         log.info("%s: %s, of which %s to be looked up", hunted.source.label, named, f"{len(hunted.ids):,}")
     for gap in hunted.gaps:
         log.warning("Cannot be had: %s", gap)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, CallBudget, calls_for
 from ghost_tracking.core.decoding import decoded_lines
-from ghost_tracking.core.wording import counted
+from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError
 from ghost_tracking.services.ingestion import IngestResult, ingest
 from ghost_tracking.services.quota_status import calls_sent, read_quota_status
@@ -61,8 +61,8 @@ def submit(form: Mapping[str, Any], vault: Vault, open_list: OpenList) -> str:
         raise BadInputError(f"the list has no video in it: {'; '.join(map(str, report.bad_lines)) or 'it is empty'}")
     shown = f" (the first: {report.bad_lines[0]})" if report.bad_lines else ""
     message = (
-        f"List {report.name}: {counted(report.ids, 'video')}, {report.new:,} of them new to the queue; "
-        f"{counted(report.duplicates, 'duplicate')}, {counted(report.bad, 'bad line')}{shown}"
+        f"List {report.name}: {pluralize(report.ids, 'video')}, {report.new:,} of them new to the queue; "
+        f"{pluralize(report.duplicates, 'duplicate')}, {pluralize(report.bad, 'bad line')}{shown}"
     )
     log.info(message)
     return message
@@ -99,7 +99,7 @@ class ListImport:
             return _said("No list is waiting")
         allowed, why = self.allowed()
         if not allowed:
-            return _said(f"{counted(left, 'video waits', 'videos wait')} in the import queue; {why}")
+            return _said(f"{pluralize(left, 'video waits', 'videos wait')} in the import queue; {why}")
         total = IngestResult()
         budget = CallBudget(
             {Bucket.GENERAL: self.watchlist.quota.reserve(Bucket.GENERAL, calls_for(allowed), now=self.now)}
@@ -121,7 +121,7 @@ class ListImport:
         missing = f", {len(total.missing):,} of them missing, and looked at again" if total.missing else ""
         message = (
             f"Imported from the queue: {total.new:,} new{missing}; {total.known:,} known; "
-            f"{counted(left, 'waits', 'wait')} for the next runs ({why})"
+            f"{pluralize(left, 'waits', 'wait')} for the next runs ({why})"
         )
         failures = [error for error in total.failures if not isinstance(error, QuotaExhaustedError)]
         if failures:

@@ -20,7 +20,7 @@ from ghost_tracking.core.let_go import Change, State, united, unknown_to
 from ghost_tracking.core.lists import BadLine, read_list
 from ghost_tracking.core.roster import Chunk
 from ghost_tracking.core.video_ids import is_channel_id, parse_brought_video, parse_channel_reference
-from ghost_tracking.core.wording import counted
+from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import (
     BadInputError,
     PartitionBusyError,
@@ -98,7 +98,7 @@ class LettingGo:
         self.vault.let_go.note(changes)
         self.watchlist.let_go.note(changes)
         lines = self._carry_out({state: chosen})
-        return _outcome(f"{_done(state)} {counted(len(chosen), 'video')}{_also(why)}", lines)
+        return _outcome(f"{_done(state)} {pluralize(len(chosen), 'video')}{_also(why)}", lines)
 
     def unite(self, *, dry_run: bool = False) -> int:
         """Make both lists the same; returns how many entries one of them did not have, or had otherwise.
@@ -140,10 +140,10 @@ class LettingGo:
         lines = self._carry_out(pending) if pending else []
         stray_rows = self._check_again(kept)
         sentences = [
-            f"{counted(learned, 'entry was', 'entries were')} in one list only" if learned else "",
-            f"{counted(strays, 'video was', 'videos were')} taken off the watchlist again" if strays else "",
-            f"{counted(number, 'decision was', 'decisions were')} carried out" if number else "",
-            f"{counted(stray_rows, 'trace')} of forgotten videos went" if stray_rows else "",
+            f"{pluralize(learned, 'entry was', 'entries were')} in one list only" if learned else "",
+            f"{pluralize(strays, 'video was', 'videos were')} taken off the watchlist again" if strays else "",
+            f"{pluralize(number, 'decision was', 'decisions were')} carried out" if number else "",
+            f"{pluralize(stray_rows, 'trace')} of forgotten videos went" if stray_rows else "",
         ]
         return _outcome("; ".join(filter(None, sentences)) or "Nothing is left of what was let go", lines)
 
@@ -162,7 +162,7 @@ class LettingGo:
         return changes
 
     def _preview(self, state: State, chosen: Sequence[str], why: str) -> Outcome:
-        message = f"Dry run: would {_verb(state)} {counted(len(chosen), 'video')}{_also(why)}"
+        message = f"Dry run: would {_verb(state)} {pluralize(len(chosen), 'video')}{_also(why)}"
         lines = []
         if state is not State.RESUMED:
             rows = self.watchlist.let_go.traces(chosen)
@@ -192,7 +192,7 @@ class LettingGo:
             lines = self._forget(forgotten, problems)
         if problems:
             raise PermanentError(
-                f"{counted(len(leaving), 'video is', 'videos are')} on the list of those that are let go, but not "
+                f"{pluralize(len(leaving), 'video is', 'videos are')} on the list of those that are let go, but not "
                 f"out of everything: {'; '.join(problems[:3])}. The janitor tries again every day"
             )
         self.vault.let_go.applied(leaving, began_at)
@@ -341,7 +341,7 @@ def named(form: Mapping[str, Any], letting_go: LettingGo, lines: Iterable[str] =
         else:
             found[each[1]] = None
     if bad:
-        raise BadInputError(f"{counted(bad, 'line names', 'lines name')} no video, so none is let go: {first_bad}")
+        raise BadInputError(f"{pluralize(bad, 'line names', 'lines name')} no video, so none is let go: {first_bad}")
     if channel := (form.get("channel") or "").strip():
         found |= dict.fromkeys(letting_go.ids_of_channels([_channel_id(channel)]))
     return list(found)
@@ -372,12 +372,12 @@ def _chosen(
     reasons = []
     if forgotten:
         how = ", unless that is asked for (--also-forgotten, or the form's field)" if state is State.RESUMED else ""
-        reasons.append(f"{counted(len(forgotten), 'is', 'are')} forgotten, and {_stay(forgotten)} so{how}")
+        reasons.append(f"{pluralize(len(forgotten), 'is', 'are')} forgotten, and {_stay(forgotten)} so{how}")
     rest = [video_id for video_id in wanted if video_id not in set(forgotten)]
     if state is State.RESUMED:
         let_go = [video_id for video_id in rest if video_id in states and states[video_id].lets_go]
         if len(let_go) < len(rest):
-            reasons.append(f"{counted(len(rest) - len(let_go), 'was', 'were')} not let go")
+            reasons.append(f"{pluralize(len(rest) - len(let_go), 'was', 'were')} not let go")
         rest = let_go
     return rest, "; ".join(reasons)
 

@@ -11,7 +11,7 @@ from ghost_tracking.core.budgets import IDS_PER_CALL, STATISTICS_BUCKETS, Bucket
 from ghost_tracking.core.pacing import set_aside
 from ghost_tracking.core.roster import CHUNK_SIZE
 from ghost_tracking.core.tiers import Queue
-from ghost_tracking.core.wording import counted
+from ghost_tracking.core.wording import pluralize
 from ghost_tracking.services.quota_status import read_quota_status
 from ghost_tracking.settings import Settings
 
@@ -50,14 +50,14 @@ def plan_batches(
     if calls_allowed * IDS_PER_CALL == most < total:
         shares = in_whole_calls(shares)
     batches = make_batches(shares, settings.tracker_parallel_tasks, strict=total > most)
-    due_now, tracked = counted(total, "video is", "videos are"), counted(sum(shares.values()), "is", "are")
-    why = f"{due_now} due, {tracked} tracked now in {counted(len(batches), 'batch', 'batches')}."
+    due_now, tracked = pluralize(total, "video is", "videos are"), pluralize(sum(shares.values()), "is", "are")
+    why = f"{due_now} due, {tracked} tracked now in {pluralize(len(batches), 'batch', 'batches')}."
     if not batches:
         stays = "stays" if total == 1 else "stay"
         why = f"{due_now} due and {stays} so: YouTube's quota is used up, or kept for later runs."
     if quota.is_paced:
         why += (
-            f" Quota is short and spread over the day: {counted(quota.calls_due, 'call is', 'calls are')} due, "
+            f" Quota is short and spread over the day: {pluralize(quota.calls_due, 'call is', 'calls are')} due, "
             f"{quota.demand:,.0f} are needed a day, {quota.left:,} are left until {quota.day.end:%H:%M} UTC; "
             f"intervals are {quota.slowdown:.2g} times as long."
         )

@@ -10,7 +10,7 @@ from ghost_tracking.core.budgets import CallBudget
 from ghost_tracking.core.sources import SearchSource, Source, parse_sources
 from ghost_tracking.core.videos import parse_instant
 from ghost_tracking.core.windows import Assignment, assign
-from ghost_tracking.core.wording import counted
+from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import (
     BadInputError,
     BadSourcesError,
@@ -76,7 +76,7 @@ def plan(
         search_calls = hunting.search_calls(hunted, watchlist, run_type)
     window = assignment.window
     covered = f"{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC"
-    why = f"{len(hunted)} of {counted(len(sources), 'source')} of {origin}, {covered}"
+    why = f"{len(hunted)} of {pluralize(len(sources), 'source')} of {origin}, {covered}"
     log.info(why)
     # the tasks read the sources again, and the digest tells them whether they are still the same
     common = {"digest": _digest(sources), "end": window.end.isoformat(), "vault": identity, "trusts_memory": synced}
@@ -174,10 +174,10 @@ def _adopt() -> str:
     with WatchlistHook() as watchlist:
         ready(watchlist, ParquetVaultHook())
         adoption = watchlist.old_tracker.adopt_videos()
-        tracked = counted(watchlist.status.count(), "is", "are")
-        message = f"Adopted {counted(adoption.adopted, 'video')} of the old tracker; {tracked} tracked now"
+        tracked = pluralize(watchlist.status.count(), "is", "are")
+        message = f"Adopted {pluralize(adoption.adopted, 'video')} of the old tracker; {tracked} tracked now"
         if adoption.refused:
-            rows = counted(adoption.refused, "row names no video and is", "rows name no video and are")
+            rows = pluralize(adoption.refused, "row names no video and is", "rows name no video and are")
             message += f"; {rows} on the list of `python -m ghost_tracking refused list`"
     log.info(message)
     return message
@@ -253,7 +253,7 @@ def _label(report: Mapping[str, Any]) -> str:
     rest = [f"{report[name]:,} {name}" for name in named if report[name]]
     failed = [f"{report['failed_count']} failed"] if report["failed_count"] else []
     put_off = [f"{report['put_off']} put off"] if report["put_off"] else []
-    return f"{counted(report['sources'], 'source')}: " + ", ".join(
+    return f"{pluralize(report['sources'], 'source')}: " + ", ".join(
         [f"{report['new']:,} new", f"{report['known']:,} known", *rest, *failed, *put_off]
     )
 
@@ -267,11 +267,11 @@ def _raise_failures(found: HuntResult) -> None:
     if passing:
         label, error = passing[0]
         raise TransientError(
-            f"{counted(len(passing), 'source')} failed, to be hunted again next time; {label}: {error.message}"
+            f"{pluralize(len(passing), 'source')} failed, to be hunted again next time; {label}: {error.message}"
         )
     if ingested.is_fault:
         raise YouTubeFaultError(
-            f"the metadata of {counted(len(ingested.missing), 'video')} did not come back at once: taken for a fault "
+            f"the metadata of {pluralize(len(ingested.missing), 'video')} did not come back at once: taken for a fault "
             "of YouTube; they are on the schedule and looked at again within the hour"
         )
 
@@ -299,15 +299,15 @@ def summary(
     message = (
         f"{why}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
         f"{totals['refused']:,} refused, {totals['left']:,} left to the tracker. "
-        f"{counted(sum(report['failed_count'] for report in done), 'source')} failed."
+        f"{pluralize(sum(report['failed_count'] for report in done), 'source')} failed."
     )
     if totals["missing"]:
-        message += f" {counted(totals['missing'], 'new one is', 'new ones are')} missing, and looked at again."
+        message += f" {pluralize(totals['missing'], 'new one is', 'new ones are')} missing, and looked at again."
     if totals["put_off"]:
-        message += f" {counted(totals['put_off'], 'search waits', 'searches wait')} for later runs."
+        message += f" {pluralize(totals['put_off'], 'search waits', 'searches wait')} for later runs."
     if gaps:
         number = sum(report["gaps_count"] for report in done)
-        message += f" {counted(number, 'window')} cannot be had whole: {'; '.join(gaps[:3])}."
+        message += f" {pluralize(number, 'window')} cannot be had whole: {'; '.join(gaps[:3])}."
     if imported:
         message += f" {imported['message']}"
     log.info(message)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ghost_tracking.core.wording import counted
+from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import GhostTrackingError, PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -37,7 +37,7 @@ def let_go(*, dry_run: bool, adopt_vault: bool = False) -> dict[str, Any]:
             log.warning(adopted)
         work = LettingGo(watchlist, vault, progress=letting_go.logged())
         if dry_run:
-            differing = counted(work.unite(dry_run=True), "entry", "entries")
+            differing = pluralize(work.unite(dry_run=True), "entry", "entries")
             return _said(f"Dry run: the lists of videos that were let go differ in {differing}")
         done = work.look_after().as_dict()
         return done | {"message": f"{adopted}{done['message']}"}
@@ -53,7 +53,7 @@ def archive(*, dry_run: bool) -> dict[str, Any]:
     message = f"{'Dry run: would archive' if dry_run else 'Archived'} {_archived(report)}"
     if not dry_run:
         events = vault.publish_availability()
-        message += f"; {counted(events.events_added, 'video')} gone or back"
+        message += f"; {pluralize(events.events_added, 'video')} gone or back"
         report = replace(report, problems=(*report.problems, *events.problems))
     log.info(message)
     return report.as_dict() | {"message": message, "vault": identity}
@@ -86,9 +86,9 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
         )
     verb = "Dry run: would delete" if dry_run else "Deleted"
     message = (
-        f"{verb} the metadata of {counted(report.deleted, 'video')} discovered more than {counted(days, 'day')} ago; "
-        f"{counted(report.kept, 'keeps its own', 'keep theirs')}, {counted(watched, 'is', 'are')} tracked on. Of these "
-        "rows the archive"
+        f"{verb} the metadata of {pluralize(report.deleted, 'video')} discovered more than {pluralize(days, 'day')} "
+        f"ago; {pluralize(report.kept, 'keeps its own', 'keep theirs')}, {pluralize(watched, 'is', 'are')} tracked on. "
+        "Of these rows the archive"
         f"{', as it is now, would take' if dry_run else ' took'} {_archived(archive.report)}"
     )
     log.info(message)
@@ -130,16 +130,16 @@ def move_to_roster(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]
         report = moves.move_settled()
         report.deleted = moves.sweep(timedelta(days=settings.roster_keep_days))
     message = (
-        f"Moved {counted(report.moved, 'video')} to the roster, {report.gone:,} of them gone, in "
-        f"{counted(report.chunks, 'new chunk')}; {counted(report.retired, 'chunk was', 'chunks were')} put together, "
-        f"{counted(report.deleted, 'old file')} deleted"
+        f"Moved {pluralize(report.moved, 'video')} to the roster, {report.gone:,} of them gone, in "
+        f"{pluralize(report.chunks, 'new chunk')}; {pluralize(report.retired, 'chunk was', 'chunks were')} put "
+        f"together, {pluralize(report.deleted, 'old file')} deleted"
     )
     if restored is not None:
-        back = counted(restored, "video is", "videos are")
+        back = pluralize(restored, "video is", "videos are")
         message = f"The database was older than the vault: {back} back on the schedule. {message}"
     problems += [problem for problem in report.problems if problem not in problems]
     if problems:
-        raise PermanentError(f"{message}; {counted(len(problems), 'problem')}: {'; '.join(problems[:3])}")
+        raise PermanentError(f"{message}; {pluralize(len(problems), 'problem')}: {'; '.join(problems[:3])}")
     return _said(message) | report.as_dict() | {"restored": restored}
 
 
@@ -163,7 +163,7 @@ def seal(*, dry_run: bool) -> dict[str, Any]:
     report = vault.seal(now)
     for problem in report.published.problems:
         log.error(problem)
-    message = f"Sealed {counted(len(report.sealed), 'hour')}, deleted {counted(report.parts_deleted, 'part')}"
+    message = f"Sealed {pluralize(len(report.sealed), 'hour')}, deleted {pluralize(report.parts_deleted, 'part')}"
     log.info(message)
     if report.published.failed:
         raise TransientError(f"{message}; {'; '.join(report.published.problems[:3])}")
@@ -181,9 +181,9 @@ def compact(*, dry_run: bool) -> dict[str, Any]:
     vault, now = _vault_now()
     report = vault.compact(now, months=settings.compacts_months, keep_hours=settings.vault_keep_hours)
     periods = ", ".join(map(str, report.compacted)) or "nothing"
-    message = f"Compacted {periods}: {counted(report.points, 'point')}, {counted(report.bytes, 'byte')}"
+    message = f"Compacted {periods}: {pluralize(report.points, 'point')}, {pluralize(report.bytes, 'byte')}"
     if report.hours_deleted:
-        dropped = counted(report.hours_deleted, "hourly file was", "hourly files were")
+        dropped = pluralize(report.hours_deleted, "hourly file was", "hourly files were")
         message += f"; {dropped} deleted, since the history has the points"
     if report.failed:
         raise TransientError(f"{message}; {'; '.join(report.problems[:3])}")
@@ -208,9 +208,10 @@ def expire(*, dry_run: bool) -> dict[str, Any]:
     videos = vault.expire_videos(cutoff, dry_run=announced)
     done = "would be deleted" if announced else "deleted"
     message = (
-        f"Older than {counted(days, 'day')}: {counted(points.hours, 'hour')} with {counted(points.points, 'point')}, "
-        f"{counted(points.history_points, 'point')} of the history and the metadata of "
-        f"{counted(videos.videos + videos.staged, 'video')} {done}"
+        f"Older than {pluralize(days, 'day')}: {pluralize(points.hours, 'hour')} with "
+        f"{pluralize(points.points, 'point')}, "
+        f"{pluralize(points.history_points, 'point')} of the history and the metadata of "
+        f"{pluralize(videos.videos + videos.staged, 'video')} {done}"
     )
     if announced and not dry_run:
         message += " by the next run: change vault_retention_days before it comes if that is not what you want"
@@ -234,19 +235,17 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
     elif what == "repair" and not dry_run:
         report = vault.repair()
         repaired = (
-            f"Restored {counted(len(report.restored), 'hour')} and {counted(len(report.recompacted), 'period')}, set "
-            f"{counted(len(report.quarantined), 'file')} aside. "
+            f"Restored {pluralize(len(report.restored), 'hour')} and {pluralize(len(report.recompacted), 'period')}, "
+            f"set {pluralize(len(report.quarantined), 'file')} aside. "
         )
         for sentence in (*report.lost, *report.problems):
             log.error(sentence)
     found = vault.verify(start=since)
-    compared = (
-        f"{counted(found.points, 'point')} of {counted(found.hours, 'hour')} and {found.periods} periods of the history"
-    )
-    message = f"{repaired}Compared {compared}"
+    hours, periods = pluralize(found.hours, "hour"), pluralize(found.periods, "period")
+    message = f"{repaired}Compared {pluralize(found.points, 'point')} of {hours} and {periods} of the history"
     if found.problems:
         raise PermanentError(
-            f"{message}: {counted(len(found.problems), 'problem')}, which a run with the check 'repair' mends as far "
+            f"{message}: {pluralize(len(found.problems), 'problem')}, which a run with the check 'repair' mends as far "
             f"as any layer has the points: {'; '.join(found.problems[:3])}"
         )
     return _said(message) | found.as_dict()

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk.lineage import get_hook_lineage_collector
 
-from ghost_tracking.core.wording import counted
+from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -34,14 +34,14 @@ def publish() -> dict[str, Any]:
         lineage.add_output_asset(context=vault, uri=vault.uri_of(partition))
     metrics.gauge("points_published", report.points_added)
     if report.busy:
-        busy = counted(len(report.busy), "hour is", "hours are")
+        busy = pluralize(len(report.busy), "hour is", "hours are")
         log.warning("%s being written by somebody else; parts stay for the next run", busy)
-    log.info("Published %s into %s", counted(report.points_added, "point"), counted(len(report.written), "hour"))
+    log.info("Published %s into %s", pluralize(report.points_added, "point"), pluralize(len(report.written), "hour"))
     for problem in report.problems:
         log.error(problem)
     if report.failed:
         raise TransientError(
-            f"{counted(len(report.failed), 'hour')} could not be published: {'; '.join(report.problems[:3])}"
+            f"{pluralize(len(report.failed), 'hour')} could not be published: {'; '.join(report.problems[:3])}"
         )
     if report.quarantined or report.rebuilt:
         raise PermanentError(f"the vault has broken files, set aside: {'; '.join(report.problems[:3])}")

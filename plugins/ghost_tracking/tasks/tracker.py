@@ -7,7 +7,7 @@ from typing import Any
 from ghost_tracking.core.batches import LARGEST_BATCH, Batch
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.video_ids import parse_brought_video
-from ghost_tracking.core.wording import counted, printable
+from ghost_tracking.core.wording import pluralize, printable
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -44,7 +44,7 @@ def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]
         if videos:
             slices = [{"first": first, "stop": first + LARGEST_BATCH} for first in range(0, len(videos), LARGEST_BATCH)]
             return _planned(
-                f"{counted(len(videos), 'video')} of the run's form {'is' if len(videos) == 1 else 'are'} read now.",
+                f"{pluralize(len(videos), 'video')} of the run's form {'is' if len(videos) == 1 else 'are'} read now.",
                 [each | common for each in slices],
             )
         quota = read_quota_status(watchlist, settings)
@@ -74,7 +74,7 @@ def _refuse_forgotten(videos: Sequence[str], watchlist: WatchlistHook) -> None:
     forgotten = watchlist.let_go.forgotten(videos)
     if forgotten:
         raise BadInputError(
-            f"{counted(len(forgotten), 'of these videos was', 'of these videos were')} forgotten on request, first "
+            f"{pluralize(len(forgotten), 'of these videos was', 'of these videos were')} forgotten on request, first "
             f"{min(forgotten)}: leave them out, or resume them before; none was read"
         )
 
@@ -94,7 +94,7 @@ def track(batch: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None
     videos = _named(form or {})[batch["first"] : batch["stop"]] if "first" in batch else None
     work = Batch(Queue.DAILY, len(videos), strict=True) if videos is not None else Batch.from_dict(batch)
     name = work.queue.value if videos is None else "form"
-    label(f"{name}: {counted(work.limit, 'video')}")
+    label(f"{name}: {pluralize(work.limit, 'video')}")
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, vault, batch["vault"])
         budget, affordable = reserve(watchlist.quota, work, settings, manual=batch["manual"])
@@ -142,8 +142,8 @@ def _raise_failures(done: Done) -> None:
     failures = [error for error in answer.failures if not isinstance(error, QuotaExhaustedError)]
     if failures:
         raise TransientError(
-            f"{counted(len(failures), 'call')} failed, {counted(len(answer.pending), 'video stays', 'videos stay')} "
-            f"due: {failures[0].message}"
+            f"{pluralize(len(failures), 'call')} failed, {pluralize(len(answer.pending), 'video stays', 'videos stay')}"
+            f" due: {failures[0].message}"
         )
     if done.is_fault:
         raise YouTubeFaultError(
