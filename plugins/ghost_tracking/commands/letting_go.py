@@ -15,7 +15,8 @@ from ghost_tracking.commands.lists import PATIENCE_SECONDS, opened
 from ghost_tracking.commands.schedule import add_database_option, schedule
 from ghost_tracking.core.let_go import State
 from ghost_tracking.services.deployment import ready, ready_to_look
-from ghost_tracking.services.letting_go import VERBS, LettingGo, named
+from ghost_tracking.services.letting_go import VERBS, LettingGo
+from ghost_tracking.services.letting_go_form import named
 from ghost_tracking.vault import Vault
 
 _TEXTS = {

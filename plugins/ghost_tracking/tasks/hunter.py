@@ -22,7 +22,7 @@ from ghost_tracking.errors import (
 )
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services import alerting, hunting, importing, letting_go
+from ghost_tracking.services import alerting, hunting, importing, letting_go, letting_go_form
 from ghost_tracking.services.deployment import ready
 from ghost_tracking.services.discovery import Discovery
 from ghost_tracking.services.hunting import HuntResult
@@ -50,7 +50,7 @@ def plan(
     settings = read_settings()
     if form.get("adopt_old_videos"):
         return {"batches": [], "why": _adopt(), "vault": ""}
-    if letting_go.is_asked_for(form):
+    if letting_go_form.is_asked_for(form):
         return {"batches": [], "why": _let_go(form), "vault": ""}
     if importing.brings_list(form):
         vault = ParquetVaultHook()
@@ -188,7 +188,9 @@ def _let_go(form: Mapping[str, Any]) -> str:
     with WatchlistHook() as watchlist:
         vault = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds))
         ready(watchlist, vault)
-        return letting_go.from_form(form, LettingGo(watchlist, vault, progress=letting_go.logged()), vault.open_list)
+        return letting_go_form.from_form(
+            form, LettingGo(watchlist, vault, progress=letting_go.logged()), vault.open_list
+        )
 
 
 def _sources(form: Mapping[str, Any]) -> tuple[list[Source], str]:

@@ -16,7 +16,8 @@ from ghost_tracking.errors import BadInputError, PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.postgres.watchlist import Watchlist
-from ghost_tracking.services.letting_go import UNDER_WAY, LettingGo, from_form
+from ghost_tracking.services.letting_go import UNDER_WAY, LettingGo
+from ghost_tracking.services.letting_go_form import from_form
 from ghost_tracking.services.recovery import ScheduleReconciler
 from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.vault import layout
