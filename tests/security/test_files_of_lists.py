@@ -5,6 +5,7 @@ import os
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from airflow.sdk import ObjectStoragePath
@@ -22,6 +23,13 @@ from s3_server import S3Server
 
 SECRET = "SECRET-OF-THE-WORKER"
 VIDEO = "dQw4w9WgXcQ"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Never in memory, as `make test` has it: no list is taken from anywhere below /dev."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """Lists that somebody brings: into the import queue, and from there onto the schedule, run by run."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
@@ -63,6 +65,13 @@ def test_a_list_of_the_form_is_imported_and_twice_adds_nothing(
     another = run(deployment, {"list": "\n".join(lines), "list_name": "another"})["message"]
     assert "0 new; 401 known" in another
     assert scheduled_ids(sql, vault) == sorted([*alive, "AAAAAAAAAAA"])
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Never in memory, as `make test` has it: no list is taken from anywhere below /dev."""
+    with TemporaryDirectory() as name:
+        yield Path(name)
 
 
 @pytest.fixture
