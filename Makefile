@@ -60,6 +60,7 @@ lint: install ## ruff, mypy, and the schemas of the compose file, of renovate.js
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
+	PYTHONPATH=plugins .venv/bin/lint-imports --no-logo --no-cache
 	MYPYPATH=dev:plugins $(PY) -m mypy --strict dev/local_stack dev/youtube_simulator dev/simulation
 	$(PY) -m check_jsonschema --builtin-schema vendor.compose-spec docker-compose.yaml
 	$(PY) -m check_jsonschema --builtin-schema vendor.renovate renovate.json

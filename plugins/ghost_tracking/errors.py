@@ -8,7 +8,7 @@ The docstring of a class is its default message; the attributes keep the facts, 
 
 from typing import Any
 
-from ghost_tracking.core.wording import printable
+from ghost_tracking.wording import printable
 
 
 class GhostTrackingError(Exception):

@@ -52,10 +52,7 @@ _LOADED_LATE = (
     "encodings.idna",
     "pyarrow.vendored.version",
     "upath.implementations.local",
-    *(
-        f"ghost_tracking.vault.{name}"
-        for name in ("availability", "points.publishing", "points.scan", "promotion", "roster_files")
-    ),
+    *(f"ghost_tracking.vault.{name}" for name in ("availability", "promotion", "publishing", "roster_files", "scan")),
 )
 _LOCKING = {
     *("due_of_tier", "roster_due", "roster_enter_hour", "roster_lock_hour", "quota_lock", "roster_take"),

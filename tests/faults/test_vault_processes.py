@@ -26,7 +26,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.points.publishing import Publisher
+from ghost_tracking.vault.publishing import Publisher
 from ghost_tracking.vault.storage import LocalStorage
 
 pytestmark = pytest.mark.faults

@@ -25,10 +25,10 @@ from ghost_tracking.core.answers import classify
 from ghost_tracking.core.budgets import Bucket
 from ghost_tracking.core.lists import BadLine
 from ghost_tracking.core.videos import read_video
-from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import GhostTrackingError, ProjectRefusedError, TransientError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.youtube import YouTubeHook
+from ghost_tracking.wording import printable
 from ghost_tracking.youtube.transport import MOST_BYTES
 
 TEN = datetime(2026, 1, 15, 10, tzinfo=UTC)

@@ -21,13 +21,13 @@ from ghost_tracking.commands import Commands, add_command, every, print_json
 from ghost_tracking.core.budgets import Balance
 from ghost_tracking.core.pacing import QuotaStatus
 from ghost_tracking.core.tiers import Queue
-from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services.deployment import adopt
 from ghost_tracking.services.quota_status import read_quota_status
 from ghost_tracking.settings import POSTGRES_CONNECTION, SETTINGS_VARIABLE, Settings, read_settings
 from ghost_tracking.vault import Vault
+from ghost_tracking.wording import printable
 
 log = logging.getLogger(__name__)
 

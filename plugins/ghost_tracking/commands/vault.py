@@ -10,8 +10,8 @@ from rich.text import Text
 
 from ghost_tracking.commands import Commands, add_command, print_json
 from ghost_tracking.core.video_ids import parse_video_reference
-from ghost_tracking.core.wording import printable
 from ghost_tracking.vault import Vault
+from ghost_tracking.wording import printable
 
 
 def add_vault_commands(commands: Commands) -> None:

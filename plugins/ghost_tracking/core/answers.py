@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ghost_tracking.core.budgets import Bucket
-from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import (
     CallRejectedError,
     GhostTrackingError,
@@ -20,6 +19,7 @@ from ghost_tracking.errors import (
     YouTubeFaultError,
     YouTubeKeyError,
 )
+from ghost_tracking.wording import printable
 
 _QUOTA = {"quotaexceeded", "dailylimitexceeded"}
 _SLOW_DOWN = {"ratelimitexceeded", "userratelimitexceeded", "rate_limit_exceeded", "resource_exhausted"}

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ghost_tracking.core.video_ids import parse_brought_video
-from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import BadInputError
+from ghost_tracking.wording import pluralize
 
 HEADERS: Final = (
     "video_id", "videoid", "youtube_id", "youtubeid", "yt_id", "video_url", "youtube_url", "watch_url", "url",

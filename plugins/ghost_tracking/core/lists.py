@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from ghost_tracking.core.columns import Column, column_named, column_of, is_nothing, may_begin_table, split
 from ghost_tracking.core.video_ids import NO_VIDEO, is_usual_video_id, no_video, parse_brought_video
-from ghost_tracking.core.wording import printable
+from ghost_tracking.wording import printable
 
 KEPT: Final = 500
 """So many characters of a bad line are kept to be tried again; one that has more ends with `…`."""

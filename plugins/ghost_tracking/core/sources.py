@@ -27,8 +27,8 @@ from ghost_tracking.core.video_ids import (
     parse_channel_reference,
     parse_playlist_reference,
 )
-from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import BadSourcesError
+from ghost_tracking.wording import printable
 
 
 class _Source(BaseModel):

@@ -3,21 +3,16 @@
 Every run of the tracker looks, and the hunter every hour, so that a tracker that has stopped is noticed too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from ghost_tracking.core.alerts import Alert, AlertInputs, AlertThresholds, Kind, alerts, stale_sources
 from ghost_tracking.core.pacing import QuotaStatus
 from ghost_tracking.core.sources import Source
-from ghost_tracking.core.wording import pluralize
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.settings import Settings
 from ghost_tracking.vault import Vault
-
-if TYPE_CHECKING:
-    from ghost_tracking.postgres.schedule import Schedule
+from ghost_tracking.wording import pluralize
 
 _WATCHED = (Kind.BACKLOG, Kind.QUOTA, Kind.NO_DATA)
 

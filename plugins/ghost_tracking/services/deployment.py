@@ -4,17 +4,12 @@ A clock that is wrong on one worker would put points, watermarks and deletions i
 or another deployment's vault, would be taken for ours.
 """
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from ghost_tracking.errors import ClockError, ConfigurationError, VaultMismatchError
+from ghost_tracking.postgres.schedule import Schedule
+from ghost_tracking.postgres.vault_link import OwnVault
 from ghost_tracking.vault import Vault
-
-if TYPE_CHECKING:
-    from ghost_tracking.postgres.schedule import Schedule
-    from ghost_tracking.postgres.vault_link import OwnVault
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """How far a worker's clock may be from the database's: NTP keeps a healthy one within milliseconds."""

@@ -3,8 +3,6 @@
 Nothing is noted of a source (its watermark, its memory) before what it named is on the schedule: see `Discovery.note`.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import logging
@@ -12,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.core.discovery import Gap, wanted
@@ -20,7 +17,6 @@ from ghost_tracking.core.points import EARLIEST
 from ghost_tracking.core.source_memory import SourceMemory, united
 from ghost_tracking.core.sources import ChannelSource, ChartSource, PlaylistSource, SearchSource, Source, VideosSource
 from ghost_tracking.core.windows import Assignment, Window
-from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import (
     CallRejectedError,
     ConfigurationError,
@@ -30,14 +26,13 @@ from ghost_tracking.errors import (
     TransientError,
     YouTubeFaultError,
 )
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.listings import Listing, Pages, read_listing
 from ghost_tracking.services.searches import Search, SearchRound
 from ghost_tracking.settings import Settings
 from ghost_tracking.vault import Vault
+from ghost_tracking.wording import pluralize
 from ghost_tracking.youtube import YouTubeClient
-
-if TYPE_CHECKING:
-    from ghost_tracking.postgres.schedule import Schedule
 
 log = logging.getLogger(__name__)
 

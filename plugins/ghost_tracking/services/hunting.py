@@ -1,23 +1,18 @@
 """A hunt: sources are asked, what they name is put on the schedule, and how far they were hunted is noted."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from ghost_tracking.core.budgets import Bucket
 from ghost_tracking.core.discovery import search_allowance, search_holdback
 from ghost_tracking.core.sources import ChannelSource, SearchSource, Source
 from ghost_tracking.core.video_ids import is_video_id
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.discovery import Discovery, Hunted
 from ghost_tracking.services.importing import spare_calls
 from ghost_tracking.services.ingestion import IngestResult, ingest
 from ghost_tracking.settings import Settings
-
-if TYPE_CHECKING:
-    from ghost_tracking.postgres.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,26 @@
 """Importing: lists wait in the vault's import queue, and come in at the rate that quota and SQL carry."""
 
-from __future__ import annotations
-
 import io
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, CallBudget, calls_for
 from ghost_tracking.core.decoding import decoded_lines
-from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError
+from ghost_tracking.postgres.quota import QuotaLedger
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.ingestion import IngestResult, ingest
 from ghost_tracking.services.quota_status import calls_sent, read_quota_status
 from ghost_tracking.settings import Settings
 from ghost_tracking.vault import Vault
+from ghost_tracking.wording import pluralize
 from ghost_tracking.youtube import YouTubeClient
 
-if TYPE_CHECKING:
-    from ghost_tracking.postgres.quota import QuotaLedger
-    from ghost_tracking.postgres.schedule import Schedule
-
-    CallingYouTube = Callable[[QuotaLedger, CallBudget, Settings], AbstractContextManager[YouTubeClient]]
+CallingYouTube: TypeAlias = Callable[[QuotaLedger, CallBudget, Settings], AbstractContextManager[YouTubeClient]]
 
 log = logging.getLogger(__name__)
 

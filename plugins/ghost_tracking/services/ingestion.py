@@ -1,11 +1,8 @@
 """Ingestion: videos that sources or a list have named, and how they are put on the schedule."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from more_itertools import chunked
 
@@ -14,13 +11,11 @@ from ghost_tracking.core.roster import has_settled
 from ghost_tracking.core.schedule import WatchlistEntry, after_miss, entry_of_discovery
 from ghost_tracking.core.videos import Video
 from ghost_tracking.errors import GhostTrackingError
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.vault import Vault
 from ghost_tracking.youtube import YouTubeClient
 from ghost_tracking.youtube.results import BatchResult
-
-if TYPE_CHECKING:
-    from ghost_tracking.postgres.schedule import Schedule
 
 _VIDEOS_A_TRANSACTION = 1_000
 _LONGEST_TRANSACTION = timedelta(seconds=120)

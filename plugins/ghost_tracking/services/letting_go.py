@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 from ghost_tracking.core.let_go import Change, State, united, unknown_to
 from ghost_tracking.core.roster import Chunk
-from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import (
     BadInputError,
     PartitionBusyError,
@@ -25,10 +24,11 @@ from ghost_tracking.errors import (
     TransientError,
     UnreadableFileError,
 )
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.vault import Vault
+from ghost_tracking.wording import pluralize
 
 if TYPE_CHECKING:
-    from ghost_tracking.postgres.schedule import Schedule
     from ghost_tracking.vault.let_go import Kept
     from ghost_tracking.vault.maintenance.forgetting import Progress
     from ghost_tracking.vault.reports import ForgetReport

@@ -1,17 +1,15 @@
 """What the hunter's form, or a command, asks to let go: which videos it names, and what becomes of them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
 from ghost_tracking.core.lists import BadLine, read_list
 from ghost_tracking.core.video_ids import is_channel_id, parse_brought_video, parse_channel_reference
-from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import BadInputError
 from ghost_tracking.services.importing import OpenList, brings_list, lines_of
 from ghost_tracking.services.letting_go import VERBS, LettingGo
+from ghost_tracking.wording import pluralize
 
 
 def is_asked_for(form: Mapping[str, Any]) -> bool:

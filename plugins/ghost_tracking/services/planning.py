@@ -1,23 +1,18 @@
 """Planning a run of the tracker: which batches it tracks of what is due, and the quota that each of them reserves."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ghost_tracking.core.batches import Batch, in_whole_calls, make_batches, share_out
 from ghost_tracking.core.budgets import IDS_PER_CALL, STATISTICS_BUCKETS, Bucket, CallBudget, calls_for
 from ghost_tracking.core.pacing import set_aside
 from ghost_tracking.core.roster import CHUNK_SIZE
 from ghost_tracking.core.tiers import Queue
-from ghost_tracking.core.wording import pluralize
+from ghost_tracking.postgres.quota import QuotaLedger
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.quota_status import read_quota_status
 from ghost_tracking.settings import Settings
-
-if TYPE_CHECKING:
-    from ghost_tracking.postgres.quota import QuotaLedger
-    from ghost_tracking.postgres.schedule import Schedule
+from ghost_tracking.wording import pluralize
 
 _ONE_BAD_ID = 12
 """Calls that bisect fifty ids down to the bad one."""

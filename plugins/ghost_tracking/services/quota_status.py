@@ -1,18 +1,13 @@
 """The quota's status: put together here for the tracker, the hunter, the page and the command alike."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.core.pacing import QuotaStatus, quota_status
 from ghost_tracking.core.tiers import Queue
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.settings import Settings
-
-if TYPE_CHECKING:
-    from ghost_tracking.postgres.schedule import Schedule
 
 
 def read_quota_status(

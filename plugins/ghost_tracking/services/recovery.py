@@ -4,14 +4,11 @@ A database that is restored from a backup has forgotten the videos that were fou
 and so are their publish times. A database that is lost altogether is made anew of the vault in the same way.
 """
 
-from __future__ import annotations
-
 import logging
 import secrets
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from more_itertools import chunked
 
@@ -21,11 +18,9 @@ from ghost_tracking.core.sync import SyncToken, in_sync
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import RosterMoveError
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.vault import Vault
-
-if TYPE_CHECKING:
-    from ghost_tracking.postgres.schedule import Schedule
 
 log = logging.getLogger(__name__)
 

@@ -5,14 +5,12 @@ videos' rows off the watchlist, puts the new chunks onto the roster, and retires
 before its end it has written files that no row names, which are swept.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ghost_tracking.core.roster import (
     SETTLED_AFTER,
@@ -28,10 +26,8 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import GONE_INTERVAL
 from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.errors import DatabaseUnavailableError, GhostTrackingError, RosterMoveError, UnreadableFileError
+from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.vault import Vault
-
-if TYPE_CHECKING:
-    from ghost_tracking.postgres.schedule import Schedule
 
 log = logging.getLogger(__name__)
 

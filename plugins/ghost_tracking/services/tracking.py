@@ -21,14 +21,14 @@ from ghost_tracking.core.roster import Chunk, ChunkRead, RosterOutcome, apply_ch
 from ghost_tracking.core.schedule import Outcome, WatchlistEntry, apply_results, keeping_slot
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.videos import Reading, Video
+from ghost_tracking.postgres.roster import ChunkClaim
+from ghost_tracking.postgres.schedule import Schedule
+from ghost_tracking.postgres.watchlist import Claim
 from ghost_tracking.settings import Settings
 from ghost_tracking.vault import Vault
 from ghost_tracking.youtube import BatchResult, YouTubeClient
 
 if TYPE_CHECKING:
-    from ghost_tracking.postgres.roster import ChunkClaim
-    from ghost_tracking.postgres.schedule import Schedule
-    from ghost_tracking.postgres.watchlist import Claim
     from ghost_tracking.vault.promotion import TrendState
 
 Claimed = TypeVar("Claimed")

@@ -10,7 +10,6 @@ from ghost_tracking.core.budgets import CallBudget
 from ghost_tracking.core.sources import SearchSource, Source, parse_sources
 from ghost_tracking.core.videos import parse_instant
 from ghost_tracking.core.windows import Assignment, assign
-from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import (
     BadInputError,
     BadSourcesError,
@@ -32,6 +31,7 @@ from ghost_tracking.services.recovery import check_sync
 from ghost_tracking.settings import Settings, read_settings, read_sources
 from ghost_tracking.tasks import notifications
 from ghost_tracking.tasks.body import Label, calling_youtube, results, task_body
+from ghost_tracking.wording import pluralize
 
 log = logging.getLogger(__name__)
 

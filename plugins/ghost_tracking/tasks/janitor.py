@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import GhostTrackingError, PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -18,6 +17,7 @@ from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks.body import task_body
 from ghost_tracking.vault.metadata_reports import ArchiveReport
+from ghost_tracking.wording import pluralize
 
 log = logging.getLogger(__name__)
 

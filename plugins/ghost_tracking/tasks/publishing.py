@@ -6,7 +6,6 @@ from typing import Any
 
 from airflow.sdk.lineage import get_hook_lineage_collector
 
-from ghost_tracking.core.wording import pluralize
 from ghost_tracking.errors import PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -14,6 +13,7 @@ from ghost_tracking.services.deployment import ready
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks import metrics
 from ghost_tracking.tasks.body import task_body
+from ghost_tracking.wording import pluralize
 
 log = logging.getLogger(__name__)
 

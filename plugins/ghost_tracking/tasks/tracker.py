@@ -7,7 +7,6 @@ from typing import Any
 from ghost_tracking.core.batches import LARGEST_BATCH, Batch
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.video_ids import parse_brought_video
-from ghost_tracking.core.wording import pluralize, printable
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -19,6 +18,7 @@ from ghost_tracking.services.tracking import Done, Tracking
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks import metrics, notifications
 from ghost_tracking.tasks.body import Label, calling_youtube, results, task_body
+from ghost_tracking.wording import pluralize, printable
 
 log = logging.getLogger(__name__)
 

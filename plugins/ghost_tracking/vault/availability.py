@@ -28,8 +28,8 @@ from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.manifests import edit
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
-from ghost_tracking.vault.points.scan import ScanFilter
 from ghost_tracking.vault.reports import AvailabilityReport, ExpireReport
+from ghost_tracking.vault.scan import ScanFilter
 from ghost_tracking.vault.storage import Storage, Version
 
 log = logging.getLogger(__name__)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ghost_tracking.vault.maintenance.forgetting import Progress
     from ghost_tracking.vault.maintenance.stats import Stats
     from ghost_tracking.vault.metadata import Archive
-    from ghost_tracking.vault.points.publishing import Publisher
+    from ghost_tracking.vault.publishing import Publisher
     from ghost_tracking.vault.roster_files import ChunkFiles
     from ghost_tracking.vault.source_memory import SourceMemories
 
@@ -269,7 +269,7 @@ class Vault:
         `Int64`, times UTC. Raises `BadInputError` for naive times or an unknown column, `UnreadableFileError` with
         the name of a broken file.
         """
-        from ghost_tracking.vault.points import scan
+        from ghost_tracking.vault import scan
 
         return scan.frame(self.read_table(start, end, video_ids, columns))
 
@@ -281,7 +281,7 @@ class Vault:
         columns: Sequence[str] | None = None,
     ) -> "pa.Table":
         """As `read_metrics`, as an Arrow table."""
-        from ghost_tracking.vault.points import scan
+        from ghost_tracking.vault import scan
 
         scan_filter = scan.ScanFilter.checked(start, end, video_ids)
         return scan.read_table(self._location.readable(), scan_filter, columns)
@@ -298,20 +298,20 @@ class Vault:
         In no promised order. Raises FileChangedError, and has to be begun anew, when a file that it was to read next
         is compacted or expired meanwhile.
         """
-        from ghost_tracking.vault.points import scan
+        from ghost_tracking.vault import scan
 
         scan_filter = scan.ScanFilter.checked(start, end, video_ids)
         return scan.read_batches(self._location.readable(), scan_filter, columns)
 
     def read_history(self, video_id: str, start: datetime | None = None, end: datetime | None = None) -> "pd.DataFrame":
         """All published points of one video in [start, end), None being open, sorted by time; as `read_metrics`."""
-        from ghost_tracking.vault.points import scan
+        from ghost_tracking.vault import scan
 
         return scan.frame(scan.read_history(self._location.readable(), video_id, start, end))
 
     def read_latest(self, video_ids: Collection[str] | None = None) -> "pd.DataFrame":
         """The newest point of each of `video_ids` (None: of all), in no promised order; as `read_metrics` else."""
-        from ghost_tracking.vault.points import scan
+        from ghost_tracking.vault import scan
 
         return scan.frame(scan.read_latest(self._location.readable(), video_ids))
 
@@ -321,7 +321,7 @@ class Vault:
         Take them from here, or from `history/manifest.json`, and not from a pattern: while the vault is being
         compacted, the folder has files that are not in force.
         """
-        from ghost_tracking.vault.points import scan
+        from ghost_tracking.vault import scan
 
         return [str(self._location.path / key) for key in scan.history_files(self._location.readable(), start, end)]
 
@@ -533,7 +533,7 @@ class Vault:
             yield
 
     def _publisher(self) -> "Publisher":
-        from ghost_tracking.vault.points.publishing import Publisher
+        from ghost_tracking.vault.publishing import Publisher
 
         return Publisher(self._location.writable(), self.lock_timeout)
 

@@ -18,7 +18,6 @@ from tenacity import RetryCallState, Retrying, retry_if_exception
 
 from ghost_tracking.core.answers import classify
 from ghost_tracking.core.budgets import Bucket, CallBudget
-from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import (
     GhostTrackingError,
     QuotaExhaustedError,
@@ -26,6 +25,7 @@ from ghost_tracking.errors import (
     TransientError,
     YouTubeFaultError,
 )
+from ghost_tracking.wording import printable
 from ghost_tracking.youtube.rounds import Round
 from ghost_tracking.youtube.transport import Transport
 

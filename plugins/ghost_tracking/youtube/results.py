@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from ghost_tracking.core.videos import Found, Reading, Video, item_id, parse_instant
-from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import TransientError, YouTubeFaultError
+from ghost_tracking.wording import printable
 
 Item = TypeVar("Item", Reading, Video)
 

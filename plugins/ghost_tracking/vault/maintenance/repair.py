@@ -15,15 +15,15 @@ from ghost_tracking.errors import (
     SchemaDriftError,
     UnreadableFileError,
 )
-from ghost_tracking.vault import layout
+from ghost_tracking.vault import future_points, layout
 from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.files import checksums_of, points_of_hour
 from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_stale
 from ghost_tracking.vault.listing import hours_between, part_names, published_hours
 from ghost_tracking.vault.maintenance.verify import read_hour
-from ghost_tracking.vault.points import files, future, tables
-from ghost_tracking.vault.points.publishing import Publisher
+from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Checksum
+from ghost_tracking.vault.publishing import Publisher
 from ghost_tracking.vault.reports import RepairReport
 from ghost_tracking.vault.storage import Storage
 
@@ -46,7 +46,7 @@ class Repairer:
         publisher = Publisher(self._storage, self._lock_timeout)
         now = dt.datetime.now(dt.UTC)
         report = RepairReport(published=publisher.publish(None))
-        for hour in future.staged(self._storage, now):
+        for hour in future_points.staged(self._storage, now):
             report += RepairReport(published=publisher.set_parts_aside(hour))
         report += self._mend_manifest()
         report += self._set_future_aside(now)
@@ -96,15 +96,15 @@ class Repairer:
         """Points of hours to come leave the layers that readers see, and are kept in the quarantine."""
         report = RepairReport()
         manifest, _ = load(self._storage)
-        for hour in future.compacted(manifest, now):
+        for hour in future_points.compacted(manifest, now):
             key = layout.quarantined(layout.stats(hour), f"-of-history-{now:%Y%m%dT%H%M%S%f}")
             self._storage.put(key, files.encode_sealed(points_of_hour(self._storage, manifest, hour), []))
             report += _from_future(f"{layout.HISTORY}/: points of {hour}", key)
         for period in {
-            each for each in manifest.periods if any(hour in each for hour in future.compacted(manifest, now))
+            each for each in manifest.periods if any(hour in each for hour in future_points.compacted(manifest, now))
         }:
             Compactor(self._storage).forget(period, lambda hour: is_future(hour.starts_at, now))
-        for hour in future.published(self._storage, now):
+        for hour in future_points.published(self._storage, now):
             key = layout.stats(hour)
             try:
                 with self._storage.lock(layout.lock(hour), self._lock_timeout):

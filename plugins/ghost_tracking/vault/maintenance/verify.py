@@ -12,17 +12,17 @@ import pyarrow as pa
 from ghost_tracking.core.arguments import require_span
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import CLOCK_SKEW, is_future
-from ghost_tracking.core.wording import printable
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
-from ghost_tracking.vault import availability, layout, metadata
+from ghost_tracking.vault import availability, future_points, layout, metadata
 from ghost_tracking.vault.history.files import HistoryReader, beyond_history, checksums_of, newest_of_hour
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current, load
 from ghost_tracking.vault.kit.leftovers import unnamed
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
-from ghost_tracking.vault.points import files, future, tables
+from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.reports import VerifyReport
 from ghost_tracking.vault.storage import Storage
+from ghost_tracking.wording import printable
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def survey(storage: Storage) -> dict[str, Any]:
         "stale_hours": list(manifest.stale),
         "unreadable": [*seen.unreadable, *videos["unreadable"], *events["unreadable"], *_foreign(storage)],
         "quarantined": sum(1 for _ in storage.walk(layout.QUARANTINE)),
-        "future": list(future.problems(storage, manifest, now)),
+        "future": list(future_points.problems(storage, manifest, now)),
     }
 
 
@@ -120,7 +120,7 @@ def verify(storage: Storage, start: dt.datetime | None = None, end: dt.datetime 
     for period in (each for each in manifest.periods if each.meets(start, end)):
         log.info("Verifying the history of %s", period)
         report += _verify_period(storage, manifest, period)
-    ahead = future.problems(storage, manifest, dt.datetime.now(dt.UTC))
+    ahead = future_points.problems(storage, manifest, dt.datetime.now(dt.UTC))
     others = (
         *ahead,
         *_foreign(storage),

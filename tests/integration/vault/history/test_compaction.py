@@ -20,10 +20,10 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS, MetricPoint
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.vault import layout
+from ghost_tracking.vault import layout, scan
 from ghost_tracking.vault.history import encoding
 from ghost_tracking.vault.history.manifest import load
-from ghost_tracking.vault.points import scan, tables
+from ghost_tracking.vault.points import tables
 from ghost_tracking.vault.storage import LocalStorage
 from s3_server import folder_only
 from vault_contents import assert_holds, expected, rows

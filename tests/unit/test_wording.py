@@ -1,6 +1,6 @@
 """Numbers in sentences."""
 
-from ghost_tracking.core.wording import pluralize
+from ghost_tracking.wording import pluralize
 
 
 def test_one_is_one_and_all_others_are_more() -> None:
