@@ -47,7 +47,7 @@ class IngestResult:
         self.new += len(watchlist.entries.add(sorted(ids)))
         self.pending -= ids
 
-    def add(self, other: IngestResult) -> None:
+    def add(self, other: "IngestResult") -> None:
         """Count what became of others as well."""
         self.known += other.known
         self.new += other.new
