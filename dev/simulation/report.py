@@ -92,7 +92,7 @@ class Report:
             f"{parts.get('janitor', '0 s')}. The tracker ran and published every "
             f"{scenario.tick.total_seconds() / 60:.0f} minutes.",
             f"{self.done['gone']:,} videos were found to be gone, {self.done['returned']:,} came back, "
-            f"{self.done['heated']:,} took off again. The vault has {self.vault_bytes / 1e6:,.1f} MB.",
+            f"{self.done['promoted']:,} took off again. The vault has {self.vault_bytes / 1e6:,.1f} MB.",
             f"Database and vault lay in {self.place}, the database with synchronous_commit off and its autovacuum "
             "awake every second, since a day passes in seconds; its clock was the simulation's.",
         ]

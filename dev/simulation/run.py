@@ -178,8 +178,8 @@ class Simulation:
         return Settings(
             quota_statistics=round(half * (1 - _OVERFLOW)),
             quota_general=round(half * _OVERFLOW) + hunted,
-            quota_hunter_reserve=hunted,
-            quota_manual_reserve=0,
+            quota_hunter_holdback=hunted,
+            quota_manual_holdback=0,
         )
 
     def _end_day(self, now: datetime) -> None:
@@ -223,7 +223,7 @@ class Simulation:
             done = tracking.follow(batch, affordable, self.youtube.hook(budget), self.vault)
             self.watchlist.quota.release(budget, now=now)
             self._points += len(done.answer.found)
-            self.journal.done.update(gone=done.newly_gone, returned=done.returned, heated=len(done.heated))
+            self.journal.done.update(gone=done.newly_gone, returned=done.returned, promoted=len(done.promoted))
             self.journal.done["faults"] += done.is_fault
         self.vault.publish({Partition.of(now)})
 

@@ -17,7 +17,7 @@ HOUR, DAY, WEEK = 3_600, 86_400, 604_800
 NEVER = 2**40
 """In seconds since 1970: later than any simulation."""
 
-_DYING, _RETURNING, _HEATING = 0.03, 0.3, 0.002
+_DYING, _RETURNING, _PROMOTING = 0.03, 0.3, 0.002
 _HIDDEN_LIKES, _COMMENTS_OFF = 0.04, 0.012
 
 
@@ -34,7 +34,7 @@ class World:
     ids: Sequence[str]
     dies: Numbers
     returns: Numbers
-    heats: Numbers
+    promotes: Numbers
     views: Floats
     liking: Floats
     commenting: Floats
@@ -48,7 +48,7 @@ class World:
         count = days * per_day
         day = np.repeat(np.arange(days, dtype=np.int64), per_day)
         published = np.sort(int(start.timestamp()) + day * DAY + dice.integers(0, DAY, count))
-        dying, heating = dice.random(count) < _DYING, dice.random(count) < _HEATING
+        dying, promoting = dice.random(count) < _DYING, dice.random(count) < _PROMOTING
         dies = np.where(dying, published + 2 * HOUR + (dice.exponential(21, count) * DAY).astype(np.int64), NEVER)
         returning = dying & (dice.random(count) < _RETURNING)
         returns = np.where(returning, dies + dice.integers(WEEK, 7 * WEEK, count), NEVER)
@@ -57,7 +57,7 @@ class World:
             ids=_ids(dice, count),
             dies=dies,
             returns=returns,
-            heats=np.where(heating, published + dice.integers(3 * WEEK, 8 * WEEK, count), NEVER),
+            promotes=np.where(promoting, published + dice.integers(3 * WEEK, 8 * WEEK, count), NEVER),
             views=np.exp(7.6 + 1.7 * dice.standard_normal(count)),
             liking=0.004 * 20 ** dice.random(count),
             commenting=np.minimum(0.02 * 12 ** dice.random(count), 1.0),
@@ -93,8 +93,8 @@ class World:
         """Views, likes and comments at this second; whether they are shown, `likes_hidden` and `comments_off` say."""
         days = (at - self.published[numbers]) / DAY
         views = self.views[numbers] * (0.7 * (1 - np.exp(-days / 1.5)) + 0.3 * np.log1p(days / 7))
-        heated = np.maximum(at - self.heats[numbers], 0) / DAY
-        views += (100_000 + 20 * self.views[numbers]) * (1 - np.exp(-heated / 7))
+        promoted = np.maximum(at - self.promotes[numbers], 0) / DAY
+        views += (100_000 + 20 * self.views[numbers]) * (1 - np.exp(-promoted / 7))
         likes = views * self.liking[numbers]
         comments = likes * self.commenting[numbers]
         return views.astype(np.int64), likes.astype(np.int64), comments.astype(np.int64)
@@ -110,7 +110,7 @@ class World:
 
     def ordinary(self) -> Flags:
         """The videos whose schedule nothing disturbs: which neither die nor take off again."""
-        calm: Flags = (self.dies == NEVER) & (self.heats == NEVER)
+        calm: Flags = (self.dies == NEVER) & (self.promotes == NEVER)
         return calm
 
 

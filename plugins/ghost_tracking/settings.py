@@ -51,96 +51,95 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     metadata_retention_days: Annotated[int, Field(ge=1, le=3650)] = Field(
-        7, description="days after its discovery that a video's metadata stays in `videos`"
+        7, description="days that a video's metadata stays in `videos` after its discovery"
     )
-    quota_statistics: NotNegative = Field(
-        10_000, description="calls a day of the bucket that `videos.batchGetStats` draws on"
-    )
-    quota_search: NotNegative = Field(100, description="calls a day of the bucket that `search.list` draws on")
+    quota_statistics: NotNegative = Field(10_000, description="calls per day of the bucket of `videos.batchGetStats`")
+    quota_search: NotNegative = Field(100, description="calls per day of the bucket of `search.list`")
     quota_general: NotNegative = Field(
         10_000,
-        description="calls a day of the bucket of all other reads (`videos`, `playlistItems`, `channels`)",
+        description="calls per day of the bucket of all other reads (`videos`, `playlistItems`, `channels`)",
     )
-    quota_hunter_reserve: NotNegative = Field(
+    quota_hunter_holdback: NotNegative = Field(
         1_000,
-        description="calls a day of the general bucket that the tracker leaves to the hunter; fewer as the day goes by",
+        description="calls per day of the general bucket that the tracker leaves to the hunter; fewer as the day goes by",
     )
-    quota_manual_reserve: NotNegative = Field(
+    quota_manual_holdback: NotNegative = Field(
         100,
-        description="calls a day of the statistics bucket that scheduled runs of the tracker leave to runs that "
-        "somebody triggers; fewer as the day goes by",
+        description="calls per day of the statistics bucket that scheduled runs of the tracker leave to manual runs; "
+        "fewer as the day goes by",
     )
     tracker_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = Field(
         4,
-        description="track tasks that are meant to run at a time; a run is cut into about three times as many",
+        description="`track` tasks that run at a time; a run has about three times as many batches",
     )
     tracker_videos_a_run: Annotated[int, Field(ge=1, le=5_000_000)] = Field(
-        150_000, description="videos that one tracker run takes on at most; the next run goes on"
+        150_000, description="most videos of one tracker run; the next run takes the rest"
     )
     tracker_batch_seconds: Annotated[int, Field(ge=5, le=540)] = Field(
-        120, description="seconds that the API calls of one batch may take, and its rows stay locked"
+        120, description="seconds that the API calls of one batch may take; its rows stay locked meanwhile"
     )
-    reheat_factor: Annotated[float, Field(gt=1)] | None = Field(
+    promotion_factor: Annotated[float, Field(gt=1)] | None = Field(
         5.0,
-        description="times as many views a day as in the interval before that make a weekly video daily again; "
-        "null: none ever",
+        description="factor by which a weekly video's views per day must grow from one interval to the next to make it "
+        "daily again; null: never",
     )
-    reheat_least_views_a_day: Positive = Field(
-        1_000, description="views a day that a weekly video must have gained at least to become daily again"
+    promotion_least_views_a_day: Positive = Field(
+        1_000, description="views per day that a weekly video must gain at least to become daily again"
     )
-    reheat_days: Annotated[int, Field(ge=1, le=365)] = Field(7, description="days that such a video is read daily")
+    promotion_days: Annotated[int, Field(ge=1, le=365)] = Field(7, description="days that such a video stays daily")
     youtube_threads: Annotated[int, Field(ge=1, le=16)] = Field(
-        4, description="API calls that one task has under way at a time"
+        4, description="API calls that one task sends at the same time"
     )
     youtube_timeout_seconds: Annotated[int, Field(ge=1, le=120)] = Field(
-        20, description="seconds without a byte after which an API call is given up"
+        20, description="seconds without data after which an API call is aborted"
     )
     hunter_parallel_tasks: Annotated[int, Field(ge=1, le=64)] = Field(
-        4, description="hunt tasks that the sources of a run are shared out to at most"
+        4, description="most `hunt` tasks that share the sources of a run"
     )
     hunter_overlap_hours: Annotated[int, Field(ge=0, le=8760)] = Field(
         48,
-        description="hours that channels are read back behind what was hunted before: videos are listed late, or made "
+        description="hours before the watermark that channels are read again, since videos are listed late or made "
         "public after their publish time",
     )
     hunter_catch_up_days: Positive = Field(
         30,
-        description="days that searches go back at most to cover what was missed, since they find little of what is "
-        "older; channels and playlists have no such bound",
+        description="most days that searches go back after downtime, since they find little that is older; channels and "
+        "playlists have no such limit",
     )
     hunter_search_overlap_minutes: NotNegative = Field(
-        60, description="minutes that searches look back further, since new videos become findable late"
+        60, description="minutes before the watermark that searches look again, since search finds new videos late"
     )
     import_videos_a_run: Positive = Field(
-        25_000, description="videos of the lists in the import queue that one hunter run imports at most"
+        25_000, description="most videos of the import queue that one hunter run imports"
     )
     import_sql_megabytes: Positive = Field(
-        480, description="megabytes of the database above which no list is imported, until the janitor has made room"
+        480,
+        description="size of the database, in megabytes, above which no list is imported until the janitor has freed space",
     )
     roster_keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,
-        description="days that files of the roster stay which it no longer names: as long as you keep backups of the "
-        "database, which may name them",
+        description="days that the roster's replaced files are kept; set it to at least the age of your oldest backup of "
+        "the database, which may name them",
     )
     vault_lock_seconds: NotNegative = Field(
-        30, description="seconds that a publisher waits for a partition that another one is writing"
+        30, description="seconds that a publisher waits for a partition that another process is writing"
     )
 
     vault_keep_hours: bool = Field(
-        True, description="whether hourly files stay in `metrics/` once their points are compacted into `history/`"
+        True, description="whether hourly files stay in `metrics/` after their points are compacted into `history/`"
     )
     vault_retention_days: Annotated[int, Field(ge=1, le=36500)] | None = Field(
         None,
-        description="days that statistics and metadata stay in the vault; null: for ever. The janitor's first run "
-        "after a change only reports what would go",
+        description="days that statistics and metadata stay in the vault; null: forever. The janitor's first run after a "
+        "change only reports what it would delete",
     )
 
     alert_backlog_videos: Positive | None = Field(
-        100_000, description="videos overdue by more than an hour above which an alert is sent; null: never"
+        100_000, description="number of videos overdue by more than an hour above which an alert is sent; null: never"
     )
     alert_quota_hours: Annotated[float, Field(ge=0, le=25)] | None = Field(
         6.0,
-        description="hours before the end of the quota's day: an alert is sent where it would be used up earlier; "
+        description="hours before the end of the quota's day: an alert is sent if the quota would run out earlier; "
         "null: never",
     )
     alert_no_data_minutes: Positive | None = Field(
@@ -150,12 +149,12 @@ class Settings(BaseModel):
     )
     alert_watermark_hours: Annotated[float, Field(ge=1, le=8760)] | None = Field(
         24.0,
-        description="hours that a source may not have been hunted to an end, after which an alert is sent; null: never",
+        description="hours without a complete hunt of a source after which an alert is sent; null: never",
     )
     alert_failed_runs: bool = Field(True, description="whether an alert is sent when a run of one of the DAGs fails")
-    alert_heat: bool = Field(True, description="whether an alert is sent when a settled video grows again")
+    alert_promotions: bool = Field(True, description="whether an alert is sent when a settled video is promoted")
     alert_cooldown_hours: Annotated[float, Field(ge=0, le=8760)] = Field(
-        12.0, description="hours until an alert is sent again, while its cause lasts"
+        12.0, description="hours until an alert is repeated while its cause lasts"
     )
 
     @property
@@ -173,9 +172,9 @@ class Settings(BaseModel):
         }
 
     @property
-    def quota_reserves(self) -> dict[str, int]:
+    def quota_holdbacks(self) -> dict[str, int]:
         """Calls a day by bucket that scheduled runs of the tracker leave to others."""
-        return {"statistics": self.quota_manual_reserve, "general": self.quota_hunter_reserve}
+        return {"statistics": self.quota_manual_holdback, "general": self.quota_hunter_holdback}
 
 
 def parse_settings(text: str | None) -> Settings:

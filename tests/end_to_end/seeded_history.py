@@ -71,9 +71,9 @@ def _follow(world: World, video: Video, now: datetime, past: Past, dice: random.
         absence = Absence(3, last + HOUR, min(last + 26 * HOUR, now))
         past.events.append(AvailabilityEvent(video.id, absence.first_missed_at, absence.gone_at))
     tier, due = next_slot(published, now)
-    heated = now + 5 * DAY if tier == "WEEKLY" and absence is None and dice.random() < 0.004 else None
+    promoted = now + 5 * DAY if tier == "WEEKLY" and absence is None and dice.random() < 0.004 else None
     past.entries.append(
-        WatchlistEntry(video.id, tier, last, due, anchor_at=published, absence=absence, heated_until=heated)
+        WatchlistEntry(video.id, tier, last, due, anchor_at=published, absence=absence, promoted_until=promoted)
     )
     past.rows.append(
         {

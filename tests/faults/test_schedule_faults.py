@@ -268,7 +268,7 @@ def test_videos_that_are_moved_while_they_are_added_again_keep_their_place(sched
 
 def hot_chunks(schedule: Schedule) -> set[str]:
     """An underfilled chunk whose videos gained nothing for a week, and candidates that join it; those now hot."""
-    schedule.configure(reheat_factor=2.0, reheat_least_views_a_day=1)
+    schedule.configure(promotion_factor=2.0, promotion_least_views_a_day=1)
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])
     schedule.put_on_watchlist(ids[7:])
@@ -280,9 +280,9 @@ def hot_chunks(schedule: Schedule) -> set[str]:
     return {video_id for video_id in members if world.reading(world.find(video_id), now).views >= 7}
 
 
-def heated(schedule: Schedule) -> set[str]:
+def promoted(schedule: Schedule) -> set[str]:
     with schedule.sql() as sql:
-        rows = sql.execute("SELECT video_id FROM watchlist WHERE heated_until > now() AND tracking_tier = 'DAILY'")
+        rows = sql.execute("SELECT video_id FROM watchlist WHERE promoted_until > now() AND tracking_tier = 'DAILY'")
         return {video_id for (video_id,) in rows}
 
 
@@ -295,10 +295,10 @@ def test_videos_that_become_hot_while_others_are_moved_keep_their_place(schedule
     time.sleep(0.3)
     visitor.send(signal.SIGCONT)
     assert "error" not in janitor.result()
-    assert visitor.result()["heated"] == len(hot)
-    assert heated(schedule) == hot
+    assert visitor.result()["promoted"] == len(hot)
+    assert promoted(schedule) == hot
     schedule.check_healed()
-    assert heated(schedule) == hot
+    assert promoted(schedule) == hot
 
 
 @pytest.mark.parametrize("step", ["roster_take", "write", "commit of roster_insert", "carry"])
@@ -310,7 +310,7 @@ def test_videos_that_are_moved_to_the_roster_become_hot_afterwards(schedule: Sch
     janitor.send(signal.SIGCONT)
     assert "error" not in janitor.result()
     assert "error" not in schedule.do("track", queue="ROSTER")
-    assert heated(schedule) <= hot
+    assert promoted(schedule) <= hot
     schedule.check_healed()
 
 

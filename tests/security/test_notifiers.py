@@ -12,7 +12,7 @@ from ghost_tracking.core.alerts import Alert, Kind
 from ghost_tracking.settings import NOTIFIERS_ENVIRONMENT
 from ghost_tracking.tasks.notifications import notifiers, send
 
-ALERT = Alert(Kind.HEAT, "something grows")
+ALERT = Alert(Kind.PROMOTION, "something grows")
 NAMES: list[Any] = [
     *("ghost_trap.Trap", "ghost_trap", "airflow.providers", "airflow.providers.", "", ".", "antigravity.x"),
     *("airflow.providers..x", "airflow.providers.x;y", "ghost_trap.\u202eTrap", None, 5, ["ghost_trap.Trap"]),
@@ -52,7 +52,7 @@ def say(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 def test_the_alerts_own_words_are_all_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     say(monkeypatch, "{{ ghost_alert_kind }}: {{ ghost_alert }}")
-    assert SENT == ["heat: Ghost Tracking: something grows"]
+    assert SENT == ["promotion: Ghost Tracking: something grows"]
     # the notifier's own fields are Airflow's doing
     assert CONTEXT.keys() - {"text"} == {"ghost_alert", "ghost_alert_kind"}
 

@@ -99,7 +99,7 @@ def read_hour(vault: ParquetVaultHook) -> None:
     next(vault.read_batches(), None)
 
 
-def read_heat(vault: ParquetVaultHook) -> None:
+def read_promotion(vault: ParquetVaultHook) -> None:
     if promotion.load(vault._storage, "chunk", 2) is None:
         raise UnreadableFileError(LAYERS["promotion"].key)
 
@@ -151,7 +151,7 @@ LAYERS: dict[str, Layer] = {
         promotion.SCHEMA,
         parquet.ROSTER,
         layout.promotion("chunk"),
-        read_heat,
+        read_promotion,
         lambda: table_bytes(pa.table([[1, 2], [1, 2], [3, 4]], schema=promotion.SCHEMA)),
     ),
     "availability": Layer(

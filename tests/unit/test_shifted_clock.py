@@ -17,7 +17,7 @@ from pathlib import Path
 from time import monotonic
 
 from ghost_tracking.vault.kit.names import named_at, new_name
-from ghost_tracking.youtube import answer
+from ghost_tracking.youtube import results
 from shifted_clock import SharedShift, install
 
 shared, began = SharedShift(Path(sys.argv[1])), monotonic()
@@ -25,7 +25,7 @@ before = datetime.now(UTC)
 install(lambda: shared.seconds + 3600)
 import pandas as pd
 body = {"items": [{"id": "aaaaaaaaaaA"}]}
-read = answer.read_answer(body, ["aaaaaaaaaaA"], lambda item, observed_at, odd: observed_at)
+read = results.read_result(body, ["aaaaaaaaaaA"], lambda item, observed_at, odd: observed_at)
 moments = {
     "now": datetime.now(UTC),
     "a module": module.datetime.now(UTC),

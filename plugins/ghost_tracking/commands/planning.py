@@ -24,7 +24,9 @@ def add_planning_commands(commands: Commands) -> None:
     planning.add_argument("--new-per-day", type=_count, required=True, help="new videos found per day")
     planning.add_argument("--statistics", type=_count, default=defaults.quota_statistics, help="calls per day")
     planning.add_argument("--general", type=_count, default=defaults.quota_general, help="calls per day")
-    planning.add_argument("--hunter-reserve", type=_count, default=defaults.quota_hunter_reserve, help="calls per day")
+    planning.add_argument(
+        "--hunter-holdback", type=_count, default=defaults.quota_hunter_holdback, help="calls per day"
+    )
     planning.add_argument("--metadata-days", type=_count, default=defaults.metadata_retention_days)
     planning.add_argument("--drop-hours", action="store_true", help="no hourly files of points that are in the history")
     planning.add_argument("--vault-days", type=_day, default=defaults.vault_retention_days, help="default: forever")
@@ -59,18 +61,18 @@ def _plan(_: Vault, options: argparse.Namespace) -> int:
     planned = plan(
         options.new_per_day,
         {"statistics": options.statistics, "general": options.general},
-        reserves={"general": options.hunter_reserve},
+        holdbacks={"general": options.hunter_holdback},
         policy=Policy(options.metadata_days, not options.drop_hours, options.vault_days, options.gone_per_week),
         horizons=options.days,
     )
     if options.json:
         print_json(planned.as_dict())
     else:
-        _show_plan(planned, options.hunter_reserve)
+        _show_plan(planned, options.hunter_holdback)
     return 0
 
 
-def _show_plan(planned: Plan, reserve: int) -> None:
+def _show_plan(planned: Plan, holdback: int) -> None:
     rows: dict[str, Callable[[Forecast], str]] = {
         "videos": lambda forecast: f"{sum(forecast.videos.values()):,}",
         "SQL": lambda forecast: filesize.decimal(forecast.sql_bytes),
@@ -92,8 +94,8 @@ def _show_plan(planned: Plan, reserve: int) -> None:
             f"From day {planned.short_from_day:,} on, the load needs more calls than the quota grants: every interval "
             "grows by the same factor. Ask Google for more quota, or hunt fewer sources."
         )
-    if planned.hunter > reserve:
+    if planned.hunter > holdback:
         console.print(
             f"The hunter needs {planned.hunter:,} calls a day for the metadata of new videos, and more for its "
-            f"sources: raise quota_hunter_reserve, which is {reserve:,}, above that."
+            f"sources: raise quota_hunter_holdback, which is {holdback:,}, above that."
         )

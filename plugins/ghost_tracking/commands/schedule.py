@@ -260,7 +260,7 @@ def _buckets(quota: QuotaStatus) -> Table:
     names = ("budget", "spent", "left", "held back")
     table = Table("bucket", *(Column(name, justify="right") for name in names), "empty")
     for bucket, balance in quota.balances.items():
-        numbers = (balance.budget, balance.spent, balance.left(), quota.reserved[bucket])
+        numbers = (balance.budget, balance.spent, balance.left(), quota.held_back[bucket])
         table.add_row(bucket, *(f"{number:,}" for number in numbers), _emptiness(balance))
     return table
 

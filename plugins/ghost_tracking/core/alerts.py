@@ -15,7 +15,7 @@ class Kind(StrEnum):
     BACKLOG = "backlog"
     QUOTA = "quota"
     NO_DATA = "no_data"
-    HEAT = "heat"
+    PROMOTION = "promotion"
     WATERMARK = "watermark"
     LATE = "late"
     FAILED = "failed"

@@ -51,12 +51,12 @@ def pacific_day(now: datetime) -> PacificDay:
     return PacificDay(as_utc(now), start, end)
 
 
-def set_aside(reserve: int, day: PacificDay) -> int:
-    """How much of a reserve of so many calls a day is still kept for those that it is for.
+def set_aside(holdback: int, day: PacificDay) -> int:
+    """How much of a holdback of so many calls a day is still kept for those that it is for.
 
     It shrinks with the day, so that nothing of the budget is left over at its end.
     """
-    return math.ceil(reserve * (day.remaining / day.length))
+    return math.ceil(holdback * (day.remaining / day.length))
 
 
 def calls_a_day(videos: Mapping[Queue, float]) -> float:
@@ -126,7 +126,7 @@ class QuotaStatus:
     """What the tracker needs, owns and gets of the quota, in calls; 50 readings each.
 
     `demand`: calls in 24 hours for every video at every slot (see `calls_a_day`). `capacity`: calls a day of both
-    buckets that give statistics, but for the hunter's reserve. `balances` also have the bucket of searches.
+    buckets that give statistics, but for the hunter's holdback. `balances` also have the bucket of searches.
     `left`: what scheduled runs may still spend today. `allowed`: what one may spend now, and `allowed_manual` what a
     run may that somebody has triggered. `videos` and `due` count by where they wait.
     """
@@ -135,7 +135,7 @@ class QuotaStatus:
     videos: Mapping[Queue, int]
     due: Mapping[Queue, int]
     balances: Mapping[Bucket, Balance]
-    reserved: Mapping[Bucket, int]
+    held_back: Mapping[Bucket, int]
     demand: float
     capacity: int
     left: int
@@ -197,7 +197,7 @@ class QuotaStatus:
                     "budget": balance.budget,
                     "spent": balance.spent,
                     "left": balance.left(),
-                    "set_aside": self.reserved[bucket],
+                    "set_aside": self.held_back[bucket],
                     "is_exhausted": balance.is_exhausted,
                 }
                 for bucket, balance in self.balances.items()
@@ -205,12 +205,12 @@ class QuotaStatus:
         }
 
 
-def capacity_a_day(budgets: Mapping[str, int], reserves: Mapping[str, int]) -> int:
+def capacity_a_day(budgets: Mapping[str, int], holdbacks: Mapping[str, int]) -> int:
     """Calls a day that readings can be paid from: both buckets, but for what of the general one is the hunter's.
 
-    The reserve for runs that somebody triggers is spent on readings too.
+    The holdback for triggered runs is spent on readings too.
     """
-    hunted = min(reserves.get(Bucket.GENERAL, 0), budgets[Bucket.GENERAL])
+    hunted = min(holdbacks.get(Bucket.GENERAL, 0), budgets[Bucket.GENERAL])
     return sum(budgets[bucket] for bucket in STATISTICS_BUCKETS) - hunted
 
 
@@ -218,17 +218,17 @@ def quota_status(
     videos: Mapping[Queue, int],
     due: Mapping[Queue, int],
     balances: Mapping[Bucket, Balance],
-    reserves: Mapping[str, int],
+    holdbacks: Mapping[str, int],
     day: PacificDay,
 ) -> QuotaStatus:
     """What the quota allows now.
 
     `videos` and `due` count by where they wait; `balances`: today's lines of the ledger, of every bucket;
-    `reserves`: calls a day of a bucket that scheduled tracker runs leave to others (general: to the hunter,
+    `holdbacks`: calls a day of a bucket that scheduled tracker runs leave to others (general: to the hunter,
     statistics: to runs that somebody triggers).
     """
-    reserved = {bucket: set_aside(reserves.get(bucket, 0), day) for bucket in Bucket}
-    spare = {bucket: balances[bucket].left(reserved[bucket]) for bucket in STATISTICS_BUCKETS}
+    held_back = {bucket: set_aside(holdbacks.get(bucket, 0), day) for bucket in Bucket}
+    spare = {bucket: balances[bucket].left(held_back[bucket]) for bucket in STATISTICS_BUCKETS}
     left, demand, due_calls = sum(spare.values()), calls_a_day(videos), calls_due(due)
     # a bucket that YouTube called empty has one call to try it, which is not spread over the day
     trying = sum(1 for bucket, calls in spare.items() if calls and balances[bucket].is_exhausted)
@@ -239,9 +239,9 @@ def quota_status(
         videos=videos,
         due=due,
         balances=balances,
-        reserved=reserved,
+        held_back=held_back,
         demand=demand,
-        capacity=capacity_a_day({bucket.value: balance.budget for bucket, balance in balances.items()}, reserves),
+        capacity=capacity_a_day({bucket.value: balance.budget for bucket, balance in balances.items()}, holdbacks),
         left=left,
         allowed=allowed,
         allowed_manual=allowed + manual,

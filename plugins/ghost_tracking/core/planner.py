@@ -5,7 +5,7 @@ is seven days old, and weekly from then on, for as long as it is there. It has r
 run after it has settled; then its id goes to the roster, where a row stands for thousands of videos. Where the quota
 is short, every interval becomes longer by the same factor.
 
-Left out are what is small beside this: heated videos, those that are missing and not yet confirmed to be gone, calls
+Left out are what is small beside this: promoted videos, those that are missing and not yet confirmed to be gone, calls
 that have to be made again, the calls that find videos (they depend on the sources), the events of availability, and
 the tables of the ledger and the watermarks.
 """
@@ -70,8 +70,8 @@ class Weights:
     """A staged video, until it is archived; an estimate, nobody has measured it."""
     roster_id: float = 7
     """An id in the file of a chunk: 5.5 to 7."""
-    heat: float = 3.6
-    """What the rule of heat remembers of a settled video, of the log-normal views of `benchmarks/population.py`."""
+    promotion: float = 3.6
+    """What the rule of promotion remembers of a settled video: the log-normal views of `benchmarks/population.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Forecast:
 class Plan:
     """Forecasts, and the first day on which demand exceeds capacity; None: not within the longest of them.
 
-    `hunter`: calls a day of the general bucket that are the hunter's: its reserve, or what the metadata of the new
+    `hunter`: calls a day of the general bucket that are the hunter's: its holdback, or what the metadata of the new
     videos takes where that is more.
     """
 
@@ -174,17 +174,17 @@ def plan(
     new_a_day: int,
     budgets: Mapping[str, int],
     *,
-    reserves: Mapping[str, int] | None = None,
+    holdbacks: Mapping[str, int] | None = None,
     policy: Policy | None = None,
     horizons: Sequence[int] = HORIZONS,
 ) -> Plan:
     """What `new_a_day` new videos a day take with these calls a day by bucket, after each of `horizons`, in days.
 
-    `reserves`: calls a day by bucket that scheduled tracker runs leave to others. An empty deployment begins on day 0.
+    `holdbacks`: calls a day by bucket that scheduled tracker runs leave to others. An empty deployment begins on day 0.
     Days are days, without regard to the calendar.
     """
     policy = policy or Policy()
-    hunter = min(budgets[Bucket.GENERAL], max((reserves or {}).get(Bucket.GENERAL, 0), -(-new_a_day // IDS_PER_CALL)))
+    hunter = min(budgets[Bucket.GENERAL], max((holdbacks or {}).get(Bucket.GENERAL, 0), -(-new_a_day // IDS_PER_CALL)))
     capacity = capacity_a_day(budgets, {Bucket.GENERAL: hunter})
     days = [_Day.of(_population(new_a_day, day + 0.5, policy), new_a_day, capacity) for day in range(max(horizons))]
     return Plan(
@@ -276,6 +276,7 @@ def _vault(new_a_day: int, videos: Mapping[Queue, float], policy: Policy, days: 
         "hours": sum(day.points for day in hours) * weights.hourly_point,
         "history": points * weights.history_point + histories * weights.history_video,
         "metadata": new_a_day * len(kept) * weights.metadata,
-        "roster": (videos[Queue.ROSTER] + videos[Queue.GONE]) * weights.roster_id + videos[Queue.ROSTER] * weights.heat,
+        "roster": (videos[Queue.ROSTER] + videos[Queue.GONE]) * weights.roster_id
+        + videos[Queue.ROSTER] * weights.promotion,
         "staged": days[-1].points * weights.staged_point + new_a_day * weights.staged_metadata,
     }

@@ -3,7 +3,7 @@
 A video's weekly slots lie a whole number of weeks after its anchor, so all of them fall into the same hour of the
 week. A chunk is due at the full hour at or after its videos' slots: each is read at its planned age or at most an hour
 later. One row in SQL stands for up to `CHUNK_SIZE` ids in an immutable file of the vault. Ids that leave a chunk
-(missing, gone, returned, heated, put on the watchlist by hand) are known by their positions in the file, until the
+(missing, gone, returned, promoted, put on the watchlist by hand) are known by their positions in the file, until the
 chunk has thinned out and is written anew.
 """
 
@@ -173,7 +173,7 @@ def apply_chunk_results(
     found: Mapping[str, Reading],
     missing: Collection[str],
     refused: Collection[str],
-    heated: Mapping[str, datetime],
+    promoted: Mapping[str, datetime],
     at: datetime,
     failed: Collection[str] = (),
 ) -> RosterOutcome:
@@ -183,7 +183,7 @@ def apply_chunk_results(
     watchlist, where they are due, so that nobody is asked for again because of them. What `failed` is put off for some
     minutes. `refused` are those that count as asked, though nothing came of it. A missing video leaves its chunk
     for the watchlist, where it is looked at again soon; so does one that was gone and is found, and one that is to be
-    `heated` (until when, by id). Where so many are missing that YouTube is at fault, no missing one leaves, unless it
+    `promoted` (until when, by id). Where so many are missing that YouTube is at fault, no missing one leaves, unless it
     was so a day ago; their chunk is asked for the same ids again after an hour, then six, then a day.
     """
     reads, missing = list(reads), set(missing)
@@ -200,7 +200,7 @@ def apply_chunk_results(
             events += [AvailabilityEvent(id_, None, None, each.back[id_]) for id_ in sorted(there & each.back.keys())]
         else:
             leaving = [] if fault else _missed(each, missing, at)
-            leaving += _heated(each, heated, found)
+            leaving += _promoted(each, promoted, found)
             leaving += _passed_over(each, answered, failed, at)
         entries += leaving
         left = {entry.video_id for entry in leaving}
@@ -261,11 +261,11 @@ def _returned(each: ChunkRead, found: Mapping[str, Reading]) -> list[WatchlistEn
     return [after_reading(WatchlistEntry(id_, Tier.WEEKLY), found[id_]) for id_ in each.wanted if id_ in found]
 
 
-def _heated(each: ChunkRead, heated: Mapping[str, datetime], found: Mapping[str, Reading]) -> list[WatchlistEntry]:
+def _promoted(each: ChunkRead, promoted: Mapping[str, datetime], found: Mapping[str, Reading]) -> list[WatchlistEntry]:
     return [
-        after_reading(WatchlistEntry(id_, Tier.WEEKLY, heated_until=heated[id_]), found[id_])
+        after_reading(WatchlistEntry(id_, Tier.WEEKLY, promoted_until=promoted[id_]), found[id_])
         for id_ in each.wanted
-        if id_ in heated and id_ in found
+        if id_ in promoted and id_ in found
     ]
 
 
@@ -284,7 +284,7 @@ class Candidate:
 
 def has_settled(entry: WatchlistEntry, now: datetime) -> bool:
     """Whether a video belongs on the roster by its age: it is past its slot at seven days, and nothing is unusual."""
-    if entry.anchor_at is None or entry.awaits_start or entry.absence or entry.heated_until:
+    if entry.anchor_at is None or entry.awaits_start or entry.absence or entry.promoted_until:
         return False
     return now - entry.anchor_at >= SETTLED_AFTER
 

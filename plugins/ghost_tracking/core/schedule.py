@@ -22,7 +22,7 @@ LONGEST_WAIT = timedelta(days=8)
 class WatchlistEntry:
     """A row of `watchlist`; times are aware. `anchor_at` is None until a publish time is known.
 
-    `heated_until`: a settled video whose views grow again is DAILY until then. `deferred_until`: due, but not to be
+    `promoted_until`: a settled video whose views grow again is DAILY until then. `deferred_until`: due, but not to be
     claimed before.
     """
 
@@ -34,7 +34,7 @@ class WatchlistEntry:
     anchor_at: datetime | None = None
     awaits_start: bool = False
     absence: Absence | None = None
-    heated_until: datetime | None = None
+    promoted_until: datetime | None = None
     deferred_until: datetime | None = None
 
     @property
@@ -68,7 +68,7 @@ def after_reading(entry: WatchlistEntry, reading: Reading) -> WatchlistEntry:
         next_track_at=due,
         anchor_at=anchor,
         awaits_start=reading.awaits_start,
-        heated_until=_still_heated(entry, reading.observed_at),
+        promoted_until=_still_promoted(entry, reading.observed_at),
     )
 
 
@@ -97,12 +97,12 @@ def after_refusal(entry: WatchlistEntry, at: datetime) -> WatchlistEntry:
 
 
 def _next(anchor: datetime, entry: WatchlistEntry, at: datetime) -> tuple[Tier, datetime]:
-    slowest = Tier.DAILY if _still_heated(entry, at) else Tier.WEEKLY
+    slowest = Tier.DAILY if _still_promoted(entry, at) else Tier.WEEKLY
     return next_slot(anchor, max(at, entry.next_track_at) if entry.next_track_at else at, slowest)
 
 
-def _still_heated(entry: WatchlistEntry, at: datetime) -> datetime | None:
-    return entry.heated_until if entry.heated_until and at < entry.heated_until else None
+def _still_promoted(entry: WatchlistEntry, at: datetime) -> datetime | None:
+    return entry.promoted_until if entry.promoted_until and at < entry.promoted_until else None
 
 
 def _pushed_back(entry: WatchlistEntry, at: datetime, due: datetime, absence: Absence | None) -> WatchlistEntry:
@@ -116,7 +116,7 @@ def _pushed_back(entry: WatchlistEntry, at: datetime, due: datetime, absence: Ab
         anchor_at=entry.anchor_at,
         awaits_start=entry.awaits_start,
         absence=absence,
-        heated_until=_still_heated(entry, at),
+        promoted_until=_still_promoted(entry, at),
     )
 
 

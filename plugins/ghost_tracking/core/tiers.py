@@ -78,7 +78,7 @@ def tier_at(age: timedelta) -> Tier:
 def next_slot(anchor: datetime, after: datetime, slowest: Tier = Tier.WEEKLY) -> tuple[Tier, datetime]:
     """The first slot later than `after`, in UTC, and the tier that a video has at `after`.
 
-    `slowest`: the tier of a video that is older than that one's age; for one that is heated, DAILY.
+    `slowest`: the tier of a video that is older than that one's age; for one that is promoted, DAILY.
 
     Both times must carry a time zone (ValueError). Fractions of a second of the anchor are dropped, so that an
     observation stamped with the whole second of its slot is never taken for one before it.

@@ -253,12 +253,12 @@ def _gain_between(history: tuple["Numbers", "Numbers"] | None, since: float, unt
 
 
 def _promoted(context: PageContext) -> list[PromotedVideo]:
-    found = context.watchlist.page.heated(SHOWN)
+    found = context.watchlist.page.promoted(SHOWN)
     known = titles(context, [each.video_id for each in found])
     return [
         PromotedVideo(
             **_known(known, each.video_id),
-            promoted_until=seconds_of(each.heated_until),
+            promoted_until=seconds_of(each.promoted_until),
             last_at=seconds_of(each.last_tracked_at),
             next_at=seconds_of(each.next_track_at),
         )

@@ -97,7 +97,7 @@ def _unusual(states: UnusualStates) -> UnusualVideos:
     return UnusualVideos(
         missing=states.missing,
         gone=states.gone,
-        promoted=states.heated,
+        promoted=states.promoted,
         awaiting=states.awaiting,
         misplaced=states.misplaced,
     )
@@ -125,7 +125,7 @@ def _quota_shown(quota: QuotaStatus) -> Quota:
                 budget=balance.budget,
                 spent=balance.spent,
                 left=balance.left(),
-                set_aside=quota.reserved[bucket],
+                set_aside=quota.held_back[bucket],
                 is_exhausted=balance.is_exhausted,
             )
             for bucket, balance in quota.balances.items()

@@ -201,9 +201,9 @@ def _place(
             "tier": entry.tracking_tier.value,
             "last_at": seconds_of(entry.last_tracked_at),
             "next_at": seconds_of(entry.next_track_at),
-            "state": state or ("promoted" if entry.heated_until else None),
+            "state": state or ("promoted" if entry.promoted_until else None),
             "since": seconds_of(gone or missing or None),
-            "promoted_until": seconds_of(entry.heated_until),
+            "promoted_until": seconds_of(entry.promoted_until),
             "anchor": entry.anchor_at,
         }
     chunk = _chunk_of(context, video_id, published)

@@ -27,7 +27,7 @@ class UnusualStates:
 
     missing: int
     gone: int
-    heated: int
+    promoted: int
     awaiting: int
     misplaced: int
 
@@ -72,11 +72,11 @@ class Sibling:
 
 
 @dataclass(frozen=True, slots=True)
-class Heated:
+class Promoted:
     """A video that came back to life, and until when it is read more often."""
 
     video_id: str
-    heated_until: datetime
+    promoted_until: datetime
     last_tracked_at: datetime | None
     next_track_at: datetime
 
@@ -137,9 +137,9 @@ class PageQueries:
         """The videos of these channels that `videos` still has."""
         return [Sibling(**row) for row in self._database.run("page_siblings", channel_ids=list(channel_ids))]
 
-    def heated(self, limit: int) -> list[Heated]:
-        """Videos that came back to life, those heated last first."""
-        return [Heated(**row) for row in self._database.run("page_heated", limit=limit)]
+    def promoted(self, limit: int) -> list[Promoted]:
+        """Videos that came back to life, those promoted last first."""
+        return [Promoted(**row) for row in self._database.run("page_promoted", limit=limit)]
 
     def overdue(self, since: datetime, until: datetime) -> list[Overdue]:
         """Videos whose slot lies in [since, until) and was not served yet, by tier and hour."""

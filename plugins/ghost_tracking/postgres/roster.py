@@ -152,7 +152,7 @@ class Roster:
         """Videos on the watchlist that belong on the roster: hour of the week, whether they are gone, and the video.
 
         Those are videos whose anchor lies `before` that time, and that neither wait for their start nor are missing
-        nor heated; and those that are gone whose anchor, or else their first miss, lies before `gone_before`.
+        nor promoted; and those that are gone whose anchor, or else their first miss, lies before `gone_before`.
         """
         return [
             (

@@ -154,7 +154,15 @@ def entry_of(row: Row) -> WatchlistEntry:
     absence = None
     if row["first_missed_at"] is not None:
         absence = Absence(row["missed_count"] or 0, row["first_missed_at"], row["gone_at"])
-    names = ("video_id", "last_tracked_at", "next_track_at", "created_at", "anchor_at", "awaits_start", "heated_until")
+    names = (
+        "video_id",
+        "last_tracked_at",
+        "next_track_at",
+        "created_at",
+        "anchor_at",
+        "awaits_start",
+        "promoted_until",
+    )
     return WatchlistEntry(
         **{name: row[name] for name in names}, tracking_tier=Tier(row["tracking_tier"]), absence=absence
     )
@@ -165,7 +173,7 @@ def _columns(entries: Sequence[WatchlistEntry]) -> dict[str, list[Any]]:
     names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at", "anchor_at", "awaits_start")
     absences = [entry.absence for entry in entries]
     return {
-        name: [getattr(entry, name) for entry in entries] for name in (*names, "heated_until", "deferred_until")
+        name: [getattr(entry, name) for entry in entries] for name in (*names, "promoted_until", "deferred_until")
     } | {
         "missed_count": [absence and absence.missed_count for absence in absences],
         "first_missed_at": [absence and absence.first_missed_at for absence in absences],

@@ -46,13 +46,13 @@ def source_alerts(sources: Sequence[Source], watchlist: Schedule, now: datetime,
     return [stale_sources(behind, now)]
 
 
-def heat_alerts(video_ids: Sequence[str], settings: Settings) -> list[Alert]:
-    """Settled videos that have become hot; an alert is sent once of each, since it is read daily from then on."""
-    if not video_ids or not settings.alert_heat:
+def promotion_alerts(video_ids: Sequence[str], settings: Settings) -> list[Alert]:
+    """Settled videos that have be promoted; an alert is sent once of each, since it is read daily from then on."""
+    if not video_ids or not settings.alert_promotions:
         return []
     shown = ", ".join(video_ids[:10]) + (", …" if len(video_ids) > 10 else "")
     grow = pluralize(len(video_ids), "settled video grows again and is", "settled videos grow again and are")
-    return [Alert(Kind.HEAT, f"{grow} read daily: {shown}")]
+    return [Alert(Kind.PROMOTION, f"{grow} read daily: {shown}")]
 
 
 def thresholds(settings: Settings) -> AlertThresholds:

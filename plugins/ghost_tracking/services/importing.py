@@ -25,7 +25,7 @@ CallingYouTube: TypeAlias = Callable[[QuotaLedger, CallBudget, Settings], Abstra
 log = logging.getLogger(__name__)
 
 _TRICKLE = 10
-"""Calls an hour of the hunter's reserve: a list goes on, slowly, where tracking needs all that there is."""
+"""Calls an hour of the hunter's holdback: a list goes on, slowly, where tracking needs all that there is."""
 
 
 OpenList: TypeAlias = Callable[[str], BinaryIO]

@@ -69,7 +69,7 @@ def reserve(
     not needed goes back.
     """
     day = ledger.today(now=now)
-    leave = {bucket: set_aside(settings.quota_reserves[bucket], day) for bucket in STATISTICS_BUCKETS}
+    leave = {bucket: set_aside(settings.quota_holdbacks[bucket], day) for bucket in STATISTICS_BUCKETS}
     if manual:
         leave[Bucket.STATISTICS] = 0
     videos = batch.limit + (CHUNK_SIZE if batch.queue.in_chunks and not batch.strict else 0)

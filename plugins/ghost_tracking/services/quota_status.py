@@ -27,7 +27,7 @@ def read_quota_status(
     ledger = watchlist.quota
     balances, day = ledger.balances(now=now), ledger.today(now=now)
     videos = watchlist.status.queues() if videos is None else videos
-    return quota_status(videos, due, balances, settings.quota_reserves, day)
+    return quota_status(videos, due, balances, settings.quota_holdbacks, day)
 
 
 def calls_sent(budget: CallBudget) -> dict[str, int]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.batches import Batch
-from ghost_tracking.core.heat import HeatRule
 from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.core.promotion import PromotionRule
 from ghost_tracking.core.roster import Chunk, ChunkRead, RosterOutcome, apply_chunk_results, as_of_chunk, plan_read
 from ghost_tracking.core.schedule import Outcome, WatchlistEntry, apply_results, keeping_slot
 from ghost_tracking.core.tiers import Queue
@@ -43,7 +43,7 @@ class Done:
     claimed: int
     newly_gone: int = 0
     returned: int = 0
-    heated: Sequence[str] = ()
+    promoted: Sequence[str] = ()
     is_fault: bool = False
 
 
@@ -243,14 +243,14 @@ class _Chunks:
 
     def apply(self, answer: Result) -> Done:
         present = self.tracking.present
-        heated = self._compare(answer)
+        promoted = self._compare(answer)
         # of what could not be confirmed next week's read tells more: were YouTube at fault, all would leave
         asked = {*answer.malformed, *answer.faulty, *answer.unconfirmed}
         self.outcome = apply_chunk_results(
-            self.reads, answer.found, answer.missing, asked, heated, present, answer.failed
+            self.reads, answer.found, answer.missing, asked, promoted, present, answer.failed
         )
         claimed = len({video_id for each in self.reads for video_id in each.wanted})
-        return Done(answer, claimed, 0, len(self.outcome.events), sorted(heated), self.outcome.is_fault)
+        return Done(answer, claimed, 0, len(self.outcome.events), sorted(promoted), self.outcome.is_fault)
 
     def points(self, answer: Result) -> list[MetricPoint]:
         return _points(answer)
@@ -266,15 +266,15 @@ class _Chunks:
             self.vault.roster.remember(name, memory)
 
     def _compare(self, answer: Result) -> dict[str, datetime]:
-        """Until when videos are heated that have become hot; what to remember of each chunk is in `memories`."""
-        rule = heat_rule(self.tracking.settings)
-        heated: dict[str, datetime] = {}
+        """Until when videos are promoted that were promoted now; what to remember of each chunk is in `memories`."""
+        rule = promotion_rule(self.tracking.settings)
+        promoted: dict[str, datetime] = {}
         for each in self.reads:
             if rule is not None and not each.chunk.gone:
                 name = each.chunk.name
-                hot, self.memories[name] = self.vault.roster.compare(name, each.ids, answer.found, rule)
-                heated |= dict.fromkeys(hot, self.tracking.present + rule.lasts)
-        return heated
+                ids, self.memories[name] = self.vault.roster.compare(name, each.ids, answer.found, rule)
+                promoted |= dict.fromkeys(ids, self.tracking.present + rule.lasts)
+        return promoted
 
     def _reads(self, chunks: Iterable[Chunk], most: int) -> list[ChunkRead]:
         """Which ids of these chunks to ask for, `most` in all; those with a row on the watchlist are read there."""
@@ -301,9 +301,9 @@ def _points(answer: Result, entries: Mapping[str, WatchlistEntry] = MappingProxy
     return points
 
 
-def heat_rule(settings: Settings) -> HeatRule | None:
-    """The rule that a deployment has set; None where nothing is to become hot."""
-    if settings.reheat_factor is None:
+def promotion_rule(settings: Settings) -> PromotionRule | None:
+    """The rule that a deployment has set; None where nothing is to be promoted."""
+    if settings.promotion_factor is None:
         return None
-    lasts = timedelta(days=settings.reheat_days)
-    return HeatRule(settings.reheat_factor, settings.reheat_least_views_a_day, lasts)
+    lasts = timedelta(days=settings.promotion_days)
+    return PromotionRule(settings.promotion_factor, settings.promotion_least_views_a_day, lasts)

@@ -23,7 +23,7 @@ from ghost_tracking.wording import pluralize, printable
 log = logging.getLogger(__name__)
 
 _SHOWN = 20
-_TOTALS = ("tracked", "missing", "gone", "returned", "heated", "refused", "left_due")
+_TOTALS = ("tracked", "missing", "gone", "returned", "promoted", "refused", "left_due")
 
 
 @task_body
@@ -104,7 +104,7 @@ def track(batch: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None
                 done = tracking.read_now(videos, youtube, vault)
             else:
                 done = tracking.follow(work, affordable, youtube, vault)
-    notifications.send(alerting.heat_alerts(done.heated, settings))
+    notifications.send(alerting.promotion_alerts(done.promoted, settings))
     report = _report(name, done) | {"calls": calls_sent(budget)}
     label(_label(report))
     _raise_failures(done)
@@ -123,7 +123,7 @@ def _report(queue: str, done: Done) -> dict[str, Any]:
         "missing": len(answer.missing),
         "gone": done.newly_gone,
         "returned": done.returned,
-        "heated": len(done.heated),
+        "promoted": len(done.promoted),
         "refused": len(refused),
         "unconfirmed": len(answer.unconfirmed),
         "left_due": len(answer.pending),
@@ -131,7 +131,7 @@ def _report(queue: str, done: Done) -> dict[str, Any]:
 
 
 def _label(report: Mapping[str, Any]) -> str:
-    named = ("missing", "returned", "heated", "refused", "unconfirmed", "left_due")
+    named = ("missing", "returned", "promoted", "refused", "unconfirmed", "left_due")
     rest = [f"{report[name]:,} {name.replace('_', ' ')}" for name in named if report[name]]
     return f"{report['queue']}: " + ", ".join([f"{report['tracked']:,} tracked", *rest])
 

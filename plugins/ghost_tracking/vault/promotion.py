@@ -1,4 +1,4 @@
-"""The rule of heat (`core.heat`), applied to all videos of a roster chunk at once, and what it remembers of them.
+"""The rule of promotion (`core.promotion`) for all videos of a roster chunk at once, and what it remembers of them.
 
 A small file beside each chunk, by the positions of its ids, written anew with each read. It is made of what the vault
 has anyway, so nobody minds when it is lost: after two more readings it is as it was.
@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from ghost_tracking.core.heat import FALLEN_FOR, SHORTEST, HeatRule
+from ghost_tracking.core.promotion import FALLEN_FOR, SHORTEST, PromotionRule
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
@@ -54,7 +54,7 @@ def load(storage: Storage, chunk: str, length: int) -> TrendState | None:
     except FileNotFoundError:
         return None
     except UnreadableFileError as error:
-        log.warning("%s: what is hot among its videos is found out anew", error.message)
+        log.warning("%s: which of its videos to promote is found out anew", error.message)
         return None
     if table.num_rows != length:
         log.warning("%s has %d videos in the place of %d: it begins anew", key, table.num_rows, length)
@@ -123,8 +123,8 @@ def after(memory: TrendState | None, views: Numbers, seconds: Numbers) -> TrendS
     )
 
 
-def hot(memory: TrendState | None, views: Numbers, seconds: Numbers, rule: HeatRule | None) -> Numbers:
-    """The positions of the videos that these readings make hot; none without a rule, nor before a third reading."""
+def promoted(memory: TrendState | None, views: Numbers, seconds: Numbers, rule: PromotionRule | None) -> Numbers:
+    """The positions of the videos that these readings promote; none without a rule, nor before a third reading."""
     if memory is None or rule is None:
         return np.empty(0, dtype=np.int64)
     gained, tells = _gain_a_day(memory, views, seconds)

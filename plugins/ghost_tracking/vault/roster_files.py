@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from ghost_tracking.core.heat import HeatRule
+from ghost_tracking.core.promotion import PromotionRule
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout, promotion
@@ -86,16 +86,16 @@ class ChunkFiles:
         self._storage.delete([layout.chunk(name) for name in names])
         promotion.forget(self._storage, names)
 
-    # What is remembered of a chunk's videos, to tell which of them become hot
+    # What is remembered of a chunk's videos, to tell which of them be promoted
 
     def compare(
-        self, name: str, ids: Sequence[str], found: Mapping[str, Reading], rule: HeatRule
+        self, name: str, ids: Sequence[str], found: Mapping[str, Reading], rule: PromotionRule
     ) -> tuple[list[str], promotion.TrendState]:
-        """Those of a chunk's `ids` that these readings make hot, and what to remember of all once that is written."""
+        """Those of a chunk's `ids` that these readings promote, and what to remember of all once that is written."""
         before = promotion.load(self._storage, name, len(ids))
         views, seconds = promotion.counted(ids, found)
-        hot = [ids[position] for position in promotion.hot(before, views, seconds, rule)]
-        return hot, promotion.after(before, views, seconds)
+        promoted = [ids[position] for position in promotion.promoted(before, views, seconds, rule)]
+        return promoted, promotion.after(before, views, seconds)
 
     def remember(self, name: str, memory: promotion.TrendState) -> None:
         """Keep this for the next read of a chunk."""

@@ -22,7 +22,7 @@ def test_a_plan_is_a_table_that_fits_into_a_terminal(capsys: pytest.CaptureFixtu
 
 
 def test_a_plan_whose_hunter_has_enough_says_nothing_of_it(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", "--new-per-day", "100000", "--hunter-reserve", "2500"]) == 0
+    assert main(["plan", "--new-per-day", "100000", "--hunter-holdback", "2500"]) == 0
     assert "The hunter" not in capsys.readouterr().out
 
 

@@ -19,7 +19,7 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.hooks.watchlist import WatchlistHook
 
-SCARCE = {"quota_statistics": 10, "quota_general": 4, "quota_hunter_reserve": 2, "quota_manual_reserve": 0}
+SCARCE = {"quota_statistics": 10, "quota_general": 4, "quota_hunter_holdback": 2, "quota_manual_holdback": 0}
 
 
 def rows(out: str) -> dict[str, list[str]]:

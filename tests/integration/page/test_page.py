@@ -517,7 +517,7 @@ def test_a_mover_is_compared_with_its_channel_at_the_same_age(context: PageConte
 
 def test_who_came_back_and_who_vanished(context: PageContext, sql: psycopg.Connection) -> None:
     follow(context, "hot", NOW - 30 * DAY, 5, title="Hot again")
-    sql.execute("UPDATE watchlist SET heated_until = now() + INTERVAL '5 days'")
+    sql.execute("UPDATE watchlist SET promoted_until = now() + INTERVAL '5 days'")
     context.vault.stage_availability(
         [
             AvailabilityEvent("hot", NOW - 4 * DAY, NOW - 3 * DAY),

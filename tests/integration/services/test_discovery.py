@@ -327,7 +327,7 @@ def test_a_backfill_that_runs_backwards_goes_on_where_it_was(hunt: Hunt) -> None
 def test_every_video_of_a_channel_comes_in_at_the_pace_of_the_quota(hunt: Hunt) -> None:
     hunt.tube.uploads = {CHANNEL: hourly(24 * 30)}
     hunt.sources({"channel": CHANNEL, "every": True})
-    hunt.settings(quota_general=12, quota_statistics=0, quota_hunter_reserve=0, import_videos_a_run=200)
+    hunt.settings(quota_general=12, quota_statistics=0, quota_hunter_holdback=0, import_videos_a_run=200)
     seen, waiting = [], []
     for hours in range(8, 0, -1):
         interval = (NOW - (hours + 1) * HOUR, NOW - hours * HOUR)

@@ -110,7 +110,7 @@ def test_a_file_is_decoded_as_the_command_does(
 
 def test_what_youtube_did_not_answer_for_waits(deployment: Deployment, sql: psycopg.Connection) -> None:
     alive = deployment.alive(200)
-    deployment.set_settings(quota_general=3, quota_hunter_reserve=0, youtube_threads=1)
+    deployment.set_settings(quota_general=3, quota_hunter_holdback=0, youtube_threads=1)
     assert "50 wait" in run(deployment, {"list": "\n".join(alive)})["message"]
     assert len(scheduled_ids(sql, ParquetVaultHook())) == 150
     assert deployment.server.simulator.quota.used(Bucket.GENERAL, deployment.server.simulator.clock.now()) == 3

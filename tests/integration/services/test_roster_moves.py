@@ -111,14 +111,14 @@ def test_what_waits_unread_is_moved_to_the_roster_and_stays_due(
     assert sum(watchlist.status.due(now)[Queue.ROSTER]) == 3
 
 
-def test_who_is_missing_awaiting_or_heated_stays_on_the_watchlist(
+def test_who_is_missing_awaiting_or_promoted_stays_on_the_watchlist(
     watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime, sql: psycopg.Connection
 ) -> None:
     ids = random_ids(4)
     watchlist.add_to_watchlist(entry(video_id, now - 20 * DAY, now) for video_id in ids)
     sql.execute("UPDATE watchlist SET awaits_start = TRUE WHERE video_id = %s", [ids[0]])
     sql.execute("UPDATE watchlist SET first_missed_at = now(), missed_count = 1 WHERE video_id = %s", [ids[1]])
-    sql.execute("UPDATE watchlist SET heated_until = now() WHERE video_id = %s", [ids[2]])
+    sql.execute("UPDATE watchlist SET promoted_until = now() WHERE video_id = %s", [ids[2]])
     RosterMoves(watchlist, vault, now).move_settled()
     assert members(watchlist, vault) == [ids[3]]
 
@@ -469,11 +469,11 @@ def test_one_that_grows_again_is_read_daily_for_a_while(
     views = np.zeros(30, dtype=np.int64)
     views[0] = UNKNOWN
     vault.roster.remember(chunk.name, TrendState(views, seconds, views))
-    settings = Settings(reheat_factor=2.0, reheat_least_views_a_day=1)
+    settings = Settings(promotion_factor=2.0, promotion_least_views_a_day=1)
     done = Tracking(watchlist, settings, now).follow(Batch(Queue.ROSTER, 100), 100, youtube, vault)
     ids = vault.roster.read(chunk.name)
     hot = {video_id for video_id in ids[1:] if (done.answer.found[video_id].views or 0) >= 7}
-    assert set(done.heated) == hot
+    assert set(done.promoted) == hot
     assert len(hot) > 5
     assert watchlist.entries.known(alive) == hot
     entries = watchlist.fetch_tracking_batch(100, now=now + 2 * DAY)

@@ -19,7 +19,7 @@ from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.errors import BadSettingsError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services.alerting import heat_alerts, schedule_alerts
+from ghost_tracking.services.alerting import promotion_alerts, schedule_alerts
 from ghost_tracking.services.quota_status import read_quota_status
 from ghost_tracking.settings import Settings
 from ghost_tracking.tasks import hunter, runs
@@ -148,16 +148,16 @@ def test_quota_that_ends_early_is_told(
     watchlist: WatchlistHook, ghost_postgres: Connection, vault: ParquetVaultHook
 ) -> None:
     watchlist.add_to_watchlist(overdue(2_000, timedelta(0)))
-    scarce = {"quota_statistics": 0, "quota_general": 10, "quota_hunter_reserve": 0, "alert_quota_hours": 0}
+    scarce = {"quota_statistics": 0, "quota_general": 10, "quota_hunter_holdback": 0, "alert_quota_hours": 0}
     assert look(watchlist, vault, **scarce) == []  # the hook's own budgets are those of the deployment
     with WatchlistHook(connection=ghost_postgres, budgets=Settings(**scarce).quota) as poor:
         assert look(poor, vault, **scarce) == ["quota"]
     assert "intervals become longer" in TOLD[0]
 
 
-def test_heat_is_told_with_its_videos() -> None:
-    send(heat_alerts(["a", "b"], Settings()))
-    send(heat_alerts(["c"], Settings(alert_heat=False)))
+def test_promotions_are_sent_with_its_videos() -> None:
+    send(promotion_alerts(["a", "b"], Settings()))
+    send(promotion_alerts(["c"], Settings(alert_promotions=False)))
     assert TOLD == ["Ghost Tracking: 2 settled videos grow again and are read daily: a, b"]
 
 
@@ -177,7 +177,7 @@ def test_a_bad_variable_is_named_and_stops_nothing(
     bad: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", bad)
-    send(heat_alerts(["a"], Settings()))
+    send(promotion_alerts(["a"], Settings()))
     assert "No alert is sent: Airflow Variable 'ghost_notifiers'" in caplog.text
 
 

@@ -18,7 +18,7 @@ from ghost_tracking.settings import Settings
 
 MIDNIGHT = datetime(2026, 6, 1, 7, tzinfo=UTC)  # in California
 RUN = timedelta(minutes=5)
-SCARCE = Settings(quota_statistics=400, quota_general=100, quota_hunter_reserve=20, quota_manual_reserve=12)
+SCARCE = Settings(quota_statistics=400, quota_general=100, quota_hunter_holdback=20, quota_manual_holdback=12)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def spend(watchlist: WatchlistHook, now: datetime, *, manual: bool = False) -> i
 
 def test_every_hour_of_a_short_day_gets_its_share_and_nothing_is_left_over(watchlist: WatchlistHook) -> None:
     hours = [sum(spend(watchlist, MIDNIGHT + hour * 12 * RUN + run * RUN) for run in range(12)) for hour in range(24)]
-    assert max(hours) - min(hours) <= 6  # of 20; what nobody has wanted of the reserves comes late
+    assert max(hours) - min(hours) <= 6  # of 20; what nobody has wanted of the holdbacks comes late
     assert 495 <= sum(hours) <= 500  # both buckets, and in the end what the hunter and nobody else wanted
     assert min(watchlist.quota.left(now=MIDNIGHT + 287 * RUN).values()) >= 0
     # a new day begins with its own budget

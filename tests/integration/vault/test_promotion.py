@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from airflow.sdk import ObjectStoragePath
 
-from ghost_tracking.core.heat import HeatRule
+from ghost_tracking.core.promotion import PromotionRule
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.services.tracking import heat_rule
+from ghost_tracking.services.tracking import promotion_rule
 from ghost_tracking.settings import parse_settings
 from ghost_tracking.vault import layout, promotion
 from ghost_tracking.vault.storage import LocalStorage, Storage
-from heat_oracle import Trend, is_hot, trend_after
+from promotion_oracle import Trend, is_hot, trend_after
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-RULE = HeatRule(2, 100, timedelta(days=7))
+RULE = PromotionRule(2, 100, timedelta(days=7))
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def storage(vault_root: Path | ObjectStoragePath) -> Storage:
 
 
 def test_the_rule_is_set_or_off() -> None:
-    assert heat_rule(parse_settings("{}")) == HeatRule(5, 1_000, timedelta(days=7))
-    assert heat_rule(parse_settings('{"reheat_factor": null}')) is None
+    assert promotion_rule(parse_settings("{}")) == PromotionRule(5, 1_000, timedelta(days=7))
+    assert promotion_rule(parse_settings('{"promotion_factor": null}')) is None
 
 
 def trends(memory: promotion.TrendState) -> list[Trend | None]:
@@ -65,13 +65,13 @@ def test_both_rules_agree_whatever_is_read() -> None:
                 for position, (trend, each) in enumerate(zip(expected, read, strict=True))
                 if is_hot(trend, each.views, each.observed_at, RULE)
             ]
-            assert promotion.hot(memory, counts, seconds, RULE).tolist() == hot
+            assert promotion.promoted(memory, counts, seconds, RULE).tolist() == hot
             hot_ones += len(hot)
             memory = promotion.after(memory, counts, seconds)
             expected = [trend_after(t, r.views, r.observed_at) for t, r in zip(expected, read, strict=True)]
             assert trends(memory) == expected
         assert hot_ones > 50
-        assert promotion.hot(memory, counts, seconds, None).tolist() == []
+        assert promotion.promoted(memory, counts, seconds, None).tolist() == []
 
 
 def test_it_is_remembered_until_it_is_forgotten(storage: Storage) -> None:

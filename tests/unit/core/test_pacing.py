@@ -190,11 +190,11 @@ def status_of(
         Bucket.SEARCH: Balance(100),
         Bucket.GENERAL: general or Balance(0),
     }
-    reserves = {Bucket.STATISTICS: 100, Bucket.GENERAL: 200}
-    return quota_status(EMPTY | videos, EMPTY | due, balances, reserves, pacific_day(at))
+    holdbacks = {Bucket.STATISTICS: 100, Bucket.GENERAL: 200}
+    return quota_status(EMPTY | videos, EMPTY | due, balances, holdbacks, pacific_day(at))
 
 
-def test_both_buckets_count_and_each_keeps_its_reserve() -> None:
+def test_both_buckets_count_and_each_keeps_its_holdback() -> None:
     status = status_of({Queue.HOURLY: 10}, {Queue.HOURLY: 10}, 300, general=Balance(1_000, 500))
     # at noon half of each reserve is kept
     assert (status.left, status.allowed, status.allowed_manual) == (650 + 400, 1_050, 1_100)

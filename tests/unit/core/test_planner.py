@@ -12,7 +12,7 @@ from ghost_tracking.core.planner import Policy, plan
 from ghost_tracking.core.tiers import Queue
 
 QUOTA = {"statistics": 10_000, "search": 100, "general": 10_000}
-RESERVES = {"statistics": 100, "general": 1_000}
+HOLDBACKS = {"statistics": 100, "general": 1_000}
 ENDLESS = dict.fromkeys(QUOTA, 10**9)
 FOREVER = Policy(gone_a_week=0)
 
@@ -41,7 +41,7 @@ def test_who_has_left_a_chunk_weighs_in_sql_too() -> None:
 
 
 def test_what_quota_there_is_stretches_every_interval_alike() -> None:
-    planned = plan(100_000, QUOTA, reserves=RESERVES)
+    planned = plan(100_000, QUOTA, holdbacks=HOLDBACKS)
     # metadata of the new ones takes more than the reserve
     assert (planned.hunter, planned.short_from_day) == (2_000, 1)
     for forecast in planned.forecasts:
@@ -52,11 +52,11 @@ def test_what_quota_there_is_stretches_every_interval_alike() -> None:
 
 
 def test_the_day_on_which_the_quota_is_no_longer_enough() -> None:
-    planned = plan(15_000, QUOTA, reserves=RESERVES, policy=FOREVER, horizons=(7, 365))
+    planned = plan(15_000, QUOTA, holdbacks=HOLDBACKS, policy=FOREVER, horizons=(7, 365))
     day = planned.short_from_day
     assert day is not None
     assert planned.hunter == 1_000
-    before, after = plan(15_000, QUOTA, reserves=RESERVES, policy=FOREVER, horizons=(day - 1, day)).forecasts
+    before, after = plan(15_000, QUOTA, holdbacks=HOLDBACKS, policy=FOREVER, horizons=(day - 1, day)).forecasts
     assert before.slowdown == 1 < after.slowdown
     assert plan(1_000, QUOTA, horizons=(365,)).short_from_day is None
 
@@ -81,15 +81,15 @@ def test_hours_that_are_dropped_and_points_that_expire_weigh_nothing() -> None:
 @given(
     new_a_day=st.integers(0, 1_000_000),
     budgets=st.fixed_dictionaries(dict.fromkeys(QUOTA, st.integers(0, 200_000))),
-    reserves=st.fixed_dictionaries(dict.fromkeys(RESERVES, st.integers(0, 300_000))),
+    holdbacks=st.fixed_dictionaries(dict.fromkeys(HOLDBACKS, st.integers(0, 300_000))),
     gone=st.floats(0, 0.5),
     keep_hours=st.booleans(),
 )
 def test_no_load_and_no_quota_break_the_model(
-    new_a_day: int, budgets: dict[str, int], reserves: dict[str, int], gone: float, keep_hours: bool
+    new_a_day: int, budgets: dict[str, int], holdbacks: dict[str, int], gone: float, keep_hours: bool
 ) -> None:
     policy = Policy(gone_a_week=gone, vault_keep_hours=keep_hours)
-    planned = plan(new_a_day, budgets, reserves=reserves, policy=policy, horizons=(1, 10, 100))
+    planned = plan(new_a_day, budgets, holdbacks=holdbacks, policy=policy, horizons=(1, 10, 100))
     json.dumps(planned.as_dict(), allow_nan=False)
     points, total = 0, 0
     for forecast in planned.forecasts:

@@ -20,9 +20,9 @@ CHANNEL = "UCEBb1b_L6zDS3xTUrIALZOw"
         ({"youtube_threads": 99}, "youtube_threads: 99 is more than 16"),
         ({"youtube_threads": None}, "youtube_threads: null is no whole number"),
         ({"quota_general": 1.5}, "quota_general: 1.5 is no whole number"),
-        ({"reheat_factor": 1}, "reheat_factor: 1 is not more than 1.0"),
+        ({"promotion_factor": 1}, "promotion_factor: 1 is not more than 1.0"),
         ({"alert_quota_hours": "six"}, "alert_quota_hours: 'six' is no number"),
-        ({"alert_heat": "maybe"}, "alert_heat: 'maybe' is neither true nor false"),
+        ({"alert_promotions": "maybe"}, "alert_promotions: 'maybe' is neither true nor false"),
     ],
 )
 def test_settings(written: dict[str, Any], said: str) -> None:

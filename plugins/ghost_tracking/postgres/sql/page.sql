@@ -38,7 +38,7 @@ GROUP BY gone;
 -- how many of the HOURLY videos that are next are older than their tier: read, when they were older than 25 hours.
 SELECT count(*) FILTER (WHERE first_missed_at IS NOT NULL AND gone_at IS NULL) AS missing,
        count(gone_at) AS gone,
-       count(heated_until) AS heated,
+       count(promoted_until) AS promoted,
        count(*) FILTER (WHERE awaits_start) AS awaiting,
        (
            SELECT count(*)
@@ -49,7 +49,7 @@ SELECT count(*) FILTER (WHERE first_missed_at IS NOT NULL AND gone_at IS NULL) A
            WHERE last_tracked_at > anchor_at + INTERVAL '25 hours'
        ) AS misplaced
 FROM watchlist
-WHERE first_missed_at IS NOT NULL OR heated_until IS NOT NULL OR awaits_start;
+WHERE first_missed_at IS NOT NULL OR promoted_until IS NOT NULL OR awaits_start;
 
 -- name: page_room
 -- Bytes on disk of the whole database and of its largest tables, with their indexes.
@@ -61,7 +61,7 @@ SELECT pg_database_size(current_database()) AS everything,
 -- name: page_watched
 -- The rows of the watchlist of these videos.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at, anchor_at, awaits_start,
-       missed_count, first_missed_at, gone_at, heated_until
+       missed_count, first_missed_at, gone_at, promoted_until
 FROM watchlist
 WHERE video_id = ANY(%(video_ids)s::text[]);
 
@@ -89,12 +89,12 @@ WHERE tracking_tier = %(tier)s AND NOT awaits_start
 ORDER BY anchor_at DESC NULLS LAST, video_id
 LIMIT %(limit)s;
 
--- name: page_heated
--- Videos that came back to life, those heated last first.
-SELECT video_id, heated_until, last_tracked_at, next_track_at
+-- name: page_promoted
+-- Videos that came back to life, those promoted last first.
+SELECT video_id, promoted_until, last_tracked_at, next_track_at
 FROM watchlist
-WHERE heated_until IS NOT NULL
-ORDER BY heated_until DESC, video_id
+WHERE promoted_until IS NOT NULL
+ORDER BY promoted_until DESC, video_id
 LIMIT %(limit)s;
 
 -- name: page_siblings

@@ -98,7 +98,7 @@ SELECT video_id, next_track_at, gone_at IS NOT NULL AS gone, anchor_at IS NOT NU
        mod(ceil(extract(epoch FROM coalesce(anchor_at, next_track_at)) / 3600)::bigint, 168)::integer AS hour_of_week
 FROM watchlist
 WHERE (gone_at IS NOT NULL AND coalesce(anchor_at, first_missed_at) <= %(gone_before)s::timestamptz)
-   OR (anchor_at <= %(before)s::timestamptz AND NOT awaits_start AND first_missed_at IS NULL AND heated_until IS NULL)
+   OR (anchor_at <= %(before)s::timestamptz AND NOT awaits_start AND first_missed_at IS NULL AND promoted_until IS NULL)
 LIMIT %(limit)s;
 
 -- name: roster_take

@@ -7,18 +7,18 @@
 WITH added AS (
     INSERT INTO watchlist (
         video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-        missed_count, first_missed_at, gone_at, heated_until, deferred_until
+        missed_count, first_missed_at, gone_at, promoted_until, deferred_until
     )
     SELECT video_id, tracking_tier, last_tracked_at, coalesce(next_track_at, now()), anchor_at, awaits_start,
-           missed_count, first_missed_at, gone_at, heated_until, deferred_until
+           missed_count, first_missed_at, gone_at, promoted_until, deferred_until
     FROM unnest(
         %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
         %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
         %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
-        %(heated_until)s::timestamptz[], %(deferred_until)s::timestamptz[]
+        %(promoted_until)s::timestamptz[], %(deferred_until)s::timestamptz[]
     ) AS new (
         video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-        missed_count, first_missed_at, gone_at, heated_until, deferred_until
+        missed_count, first_missed_at, gone_at, promoted_until, deferred_until
     )
     WHERE NOT EXISTS (SELECT FROM let_go AS l WHERE l.video_id = new.video_id AND l.state <> 'resumed')
     ORDER BY video_id
@@ -60,7 +60,7 @@ RETURNING w.video_id;
 -- Due rows of one tier, the longest overdue first, from the index (tracking_tier, next_track_at), but for those that
 -- were put off since their call has just failed, and those that others hold. Locks what it returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
-       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, heated_until
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, promoted_until
 FROM watchlist
 WHERE tracking_tier = %(tier)s AND next_track_at <= coalesce(%(now)s::timestamptz, now())
   AND (deferred_until IS NULL OR deferred_until <= coalesce(%(now)s::timestamptz, now()))
@@ -71,7 +71,7 @@ FOR UPDATE SKIP LOCKED;
 -- name: these_videos
 -- Rows of these videos, due or not, but those that others hold. Locks what it returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
-       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, heated_until
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, promoted_until
 FROM watchlist
 WHERE video_id = ANY(%(video_ids)s::text[])
 FOR UPDATE SKIP LOCKED;
@@ -97,7 +97,7 @@ LIMIT %(heads)s;
 -- Those of these videos that are still due, and that nobody else holds, the longest overdue first. Locks what it
 -- returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
-       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, heated_until
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, promoted_until
 FROM watchlist
 WHERE video_id = ANY(%(video_ids)s::text[]) AND next_track_at <= coalesce(%(now)s::timestamptz, now())
 ORDER BY next_track_at ASC
@@ -127,16 +127,16 @@ UPDATE watchlist AS w
 SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at,
     anchor_at = u.anchor_at, awaits_start = u.awaits_start,
     missed_count = u.missed_count, first_missed_at = u.first_missed_at, gone_at = u.gone_at,
-    heated_until = u.heated_until, deferred_until = u.deferred_until
+    promoted_until = u.promoted_until, deferred_until = u.deferred_until
 FROM unnest(
     %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
     %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
     %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
-    %(heated_until)s::timestamptz[], %(deferred_until)s::timestamptz[],
+    %(promoted_until)s::timestamptz[], %(deferred_until)s::timestamptz[],
     %(claimed_last)s::timestamptz[], %(claimed_next)s::timestamptz[]
 ) AS u (
     video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-    missed_count, first_missed_at, gone_at, heated_until, deferred_until, claimed_last, claimed_next
+    missed_count, first_missed_at, gone_at, promoted_until, deferred_until, claimed_last, claimed_next
 )
 WHERE w.video_id = u.video_id
   AND w.last_tracked_at IS NOT DISTINCT FROM u.claimed_last

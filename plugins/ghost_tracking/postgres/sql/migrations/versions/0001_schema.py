@@ -141,7 +141,7 @@ def _watchlist() -> None:
             ADD COLUMN IF NOT EXISTS gone_at TIMESTAMPTZ,
             ADD COLUMN IF NOT EXISTS missed_count SMALLINT,
             ADD COLUMN IF NOT EXISTS awaits_start BOOLEAN NOT NULL DEFAULT FALSE,
-            ADD COLUMN heated_until TIMESTAMPTZ,
+            ADD COLUMN promoted_until TIMESTAMPTZ,
             ADD COLUMN deferred_until TIMESTAMPTZ
     """)
     _mend_ids()
@@ -161,7 +161,7 @@ def _watchlist() -> None:
                 AND anchor_at BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
                 AND first_missed_at BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
                 AND gone_at BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
-                AND heated_until BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
+                AND promoted_until BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
                 AND deferred_until BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
             ),
             SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)
@@ -173,8 +173,8 @@ def _watchlist() -> None:
     op.execute("CREATE INDEX IF NOT EXISTS watchlist_due ON watchlist (tracking_tier, next_track_at)")
     # of the few rows that are not in the usual state, so that a page can count them at once
     op.execute("""
-        CREATE INDEX watchlist_unusual ON watchlist (heated_until, first_missed_at)
-        WHERE first_missed_at IS NOT NULL OR heated_until IS NOT NULL OR awaits_start
+        CREATE INDEX watchlist_unusual ON watchlist (promoted_until, first_missed_at)
+        WHERE first_missed_at IS NOT NULL OR promoted_until IS NOT NULL OR awaits_start
     """)
     # of the old tracker's rows those that are on the watchlist already; a new row gets it with its place there
     op.execute("UPDATE videos SET scheduled = TRUE WHERE id IN (SELECT video_id FROM watchlist)")

@@ -1,9 +1,9 @@
-"""The rule of `core.heat` for one video, reading by reading, with which `vault.promotion` is compared."""
+"""The rule of `core.promotion` for one video, reading by reading, with which `vault.promotion` is compared."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ghost_tracking.core.heat import FALLEN_FOR, SHORTEST, HeatRule
+from ghost_tracking.core.promotion import FALLEN_FOR, SHORTEST, PromotionRule
 
 _DAY = 86_400
 _SECOND = timedelta(seconds=1)
@@ -37,7 +37,7 @@ def trend_after(before: Trend | None, views: int | None, at: datetime) -> Trend 
     return before if gained is None else Trend(views, at, gained)
 
 
-def is_hot(before: Trend | None, views: int | None, at: datetime, rule: HeatRule | None) -> bool:
+def is_hot(before: Trend | None, views: int | None, at: datetime, rule: PromotionRule | None) -> bool:
     """Whether this reading at `at` (aware) makes a settled video hot; never without a rule, nor before a third one."""
     if rule is None or before is None or before.gain_a_day is None:
         return False

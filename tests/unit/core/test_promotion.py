@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from connections import recorded
-from ghost_tracking.core.heat import FALLEN_FOR, HeatRule
-from heat_oracle import Trend, gain_a_day, is_hot, trend_after
+from ghost_tracking.core.promotion import FALLEN_FOR, PromotionRule
+from promotion_oracle import Trend, gain_a_day, is_hot, trend_after
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
-RULE = HeatRule(factor=5, least_views_a_day=1_000, lasts=WEEK)
+RULE = PromotionRule(factor=5, least_views_a_day=1_000, lasts=WEEK)
 
 
-def hot_readings(views: list[int | None], rule: HeatRule | None = RULE, step: timedelta = WEEK) -> list[int]:
+def hot_readings(views: list[int | None], rule: PromotionRule | None = RULE, step: timedelta = WEEK) -> list[int]:
     """Which of these readings, a `step` apart, are hot."""
     trend, hot = None, []
     for number, count in enumerate(views):
@@ -28,7 +28,7 @@ def hot_readings(views: list[int | None], rule: HeatRule | None = RULE, step: ti
 def test_a_video_is_hot_that_gains_so_many_times_what_it_gained_and_enough() -> None:
     assert hot_readings([0, 7_000, 42_000]) == [2]
     assert hot_readings([0, 7_000, 41_999]) == []
-    assert hot_readings([0, 7_000, 41_999], HeatRule(4, 1_000, WEEK)) == [2]
+    assert hot_readings([0, 7_000, 41_999], PromotionRule(4, 1_000, WEEK)) == [2]
     assert hot_readings([0, 7, 7_006, 7_007]) == []
     assert hot_readings([0, 7, 7_007]) == [2]
     assert hot_readings([5, 5, 5, 7_005]) == [3]
@@ -42,7 +42,7 @@ def test_two_readings_do_not_tell() -> None:
     assert trend_after(None, None, START) is None
 
 
-def test_a_recovery_after_a_fall_is_no_heat() -> None:
+def test_a_recovery_after_a_fall_is_no_promotion() -> None:
     growing = [100_000, 107_000, 114_000]
     assert hot_readings([*growing, 10_000, 128_000]) == []
     assert hot_readings([*growing, None, 128_000]) == []
@@ -85,7 +85,7 @@ def test_recorded_videos_that_fade_are_never_hot_though_their_counters_fall_and_
             while number < len(each):
                 at, views = each[number]
                 compared += trend is not None and trend.gain_a_day is not None
-                assert not is_hot(trend, views, at, HeatRule(1.2, 1, WEEK))
+                assert not is_hot(trend, views, at, PromotionRule(1.2, 1, WEEK))
                 trend = trend_after(trend, views, at)
                 number = bisect_left(times, at + WEEK)
     assert compared > 1_000

@@ -11,7 +11,7 @@ the time since. For the same reason readings less than a day apart are not compa
 
 `vault.promotion` applies the rule to a chunk's videos at once.
 
-Read once a week, from any reading on, the recorded series make no video hot: in 4,951 comparisons not one, not even
+Read once a week, from any reading on, the recorded series promote no video: in 4,951 comparisons not one, not even
 at 1.2 times. Read once a day they never reach 1.5 times. Read once an hour and compared with what was read last, they
 do reach 5 times, in 11,555 of 1.2 million comparisons.
 """
@@ -27,8 +27,8 @@ FALLEN_FOR = timedelta(days=28)
 
 
 @dataclass(frozen=True, slots=True)
-class HeatRule:
-    """A video is hot that gained `factor` times as many views a day as in the interval before, and at least
+class PromotionRule:
+    """A video is promoted that gained `factor` times as many views a day as in the interval before, and at least
     `least_views_a_day`; it is read daily until `lasts` after that.
 
     The least gain also stands in for an interval in which nothing was gained, of which any gain is a multiple.
