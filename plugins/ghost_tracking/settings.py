@@ -61,7 +61,7 @@ class Settings(BaseModel):
     )
     quota_hunter_holdback: NotNegative = Field(
         1_000,
-        description="calls per day of the general bucket that the tracker leaves to the hunter; fewer as the day goes by",
+        description="calls per day of the general bucket left to the hunter by the tracker; fewer as the day goes by",
     )
     quota_manual_holdback: NotNegative = Field(
         100,
@@ -103,8 +103,8 @@ class Settings(BaseModel):
     )
     hunter_catch_up_days: Positive = Field(
         30,
-        description="most days that searches go back after downtime, since they find little that is older; channels and "
-        "playlists have no such limit",
+        description="most days that searches go back after downtime, since they find little that is older; "
+        "channels and playlists have no such limit",
     )
     hunter_search_overlap_minutes: NotNegative = Field(
         60, description="minutes before the watermark that searches look again, since search finds new videos late"
@@ -114,12 +114,12 @@ class Settings(BaseModel):
     )
     import_sql_megabytes: Positive = Field(
         480,
-        description="size of the database, in megabytes, above which no list is imported until the janitor has freed space",
+        description="megabytes of the database above which no list is imported until the janitor has freed space",
     )
     roster_keep_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         30,
-        description="days that the roster's replaced files are kept; set it to at least the age of your oldest backup of "
-        "the database, which may name them",
+        description="days that the roster's replaced files are kept; set it to at least the age of your oldest "
+        "backup of the database, which may name them",
     )
     vault_lock_seconds: NotNegative = Field(
         30, description="seconds that a publisher waits for a partition that another process is writing"
@@ -130,8 +130,8 @@ class Settings(BaseModel):
     )
     vault_retention_days: Annotated[int, Field(ge=1, le=36500)] | None = Field(
         None,
-        description="days that statistics and metadata stay in the vault; null: forever. The janitor's first run after a "
-        "change only reports what it would delete",
+        description="days that statistics and metadata stay in the vault; null: forever. The janitor's first run "
+        "after a change only reports what it would delete",
     )
 
     alert_backlog_videos: Positive | None = Field(
