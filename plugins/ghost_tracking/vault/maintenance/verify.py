@@ -16,7 +16,8 @@ from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import availability, future_points, layout, metadata
 from ghost_tracking.vault.history.files import HistoryReader, beyond_history, checksums_of, newest_of_hour
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current, load
-from ghost_tracking.vault.kit.leftovers import unnamed
+from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed
+from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Checksum
@@ -300,5 +301,9 @@ def _foreign(storage: Storage) -> Iterator[str]:
 
 
 def _orphans(storage: Storage, manifest: HistoryManifest) -> Iterator[str]:
+    """A sentence for each file of the history that no manifest names, and that no compaction is about to name."""
     for key in unnamed(storage, layout.HISTORY, {each.path for each in manifest.files}):
-        yield f"{key} is in no manifest: it was left by a killed compaction (and goes after a day), or is not ours"
+        if is_leftover(key):
+            yield f"{key} was left by a compaction that was killed more than a day ago: the next one deletes it"
+        elif named_at(key) is None:
+            yield f"{key} is in no manifest and none of the vault's files: it is left alone; remove it"

@@ -322,6 +322,23 @@ def test_an_hour_that_lost_points_behind_the_vaults_back_is_made_whole_from_its_
     assert_well(vault)
 
 
+def test_what_a_killed_compaction_left_is_no_problem_for_a_day(vault: ParquetVaultHook, root: Path) -> None:
+    fill(vault, some_points())
+    compact(vault)
+    young, old = datetime.now(UTC) - timedelta(hours=23), datetime.now(UTC) - timedelta(hours=25)
+    left = {at: root / f"history/day=2026-01-30/{at:%Y%m%dT%H%M%S}-da12bf3a4ab9-000.parquet" for at in (young, old)}
+    for path in left.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(foreign_file())
+    assert vault.verify().problems == (
+        f"{left[old].relative_to(root)} was left by a compaction that was killed more than a day ago: the next one "
+        "deletes it",
+    )
+    assert vault.compact(datetime.now(UTC)).problems == ()
+    assert [path.exists() for path in left.values()] == [True, False]
+    assert vault.verify().problems == ()
+
+
 @pytest.mark.parametrize("keep_hours", [True, False])
 def test_foreign_files_are_left_alone_and_told(vault: ParquetVaultHook, root: Path, keep_hours: bool) -> None:
     points = some_points()
@@ -344,8 +361,7 @@ def test_foreign_files_are_left_alone_and_told(vault: ParquetVaultHook, root: Pa
     compact(vault, keep_hours=keep_hours)
     assert_holds(vault, [*points, late])
     assert sorted(vault.verify().problems) == sorted(
-        f"{path.relative_to(root)} is in no manifest: it was left by a killed compaction (and goes after a day), "
-        "or is not ours"
+        f"{path.relative_to(root)} is in no manifest and none of the vault's files: it is left alone; remove it"
         for path in strangers
         if path.is_relative_to(root / "history")
     )
