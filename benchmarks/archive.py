@@ -74,8 +74,8 @@ def _search(root: Path, library: Library, screen: Screen) -> None:
     for name, query in queries.items():
         everything = len(ParquetVaultHook(root=root).find_videos(query, limit=VIDEOS))
         seconds = timed(lambda query=query: ParquetVaultHook(root=root).find_videos(query), REPEAT)
-        verdict = "holds" if seconds.median < BOUND else "MISSED"
-        rows.append([name, f"{everything:,}", seconds.text("s"), f"{BOUND:.0f} s", verdict])
+        judgement = "holds" if seconds.median < BOUND else "MISSED"
+        rows.append([name, f"{everything:,}", seconds.text("s"), f"{BOUND:.0f} s", judgement])
     screen.table([f"find_videos among {VIDEOS:,}", "matches", "measured", "bound", ""], rows)
 
 

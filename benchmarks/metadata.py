@@ -1,6 +1,6 @@
 """What runs leave behind in Airflow's own database and in its log folder, and what `airflow db clean` leaves of it.
 
-Sizes are those of tables that `VACUUM FULL` has just written anew, indexes included: what rows take, and not the room
+Sizes are those of tables that `VACUUM FULL` has just rewritten, indexes included: what rows take, and not the room
 that a running Airflow keeps free in between.
 """
 

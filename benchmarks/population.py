@@ -128,7 +128,7 @@ def _counts(dice: np.random.Generator, videos: Numbers, ages: Numbers, count: in
 
 
 def _running(gains: Numbers, first: npt.NDArray[np.bool_]) -> Numbers:
-    """Running sums that begin anew at each video."""
+    """Running sums that starts over at each video."""
     total = np.cumsum(gains)
     begins = np.flatnonzero(first)
     before = np.concatenate([[0], total[begins[1:] - 1]])

@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     run = commands.add_parser("run", help="start everything and stay until a signal comes")
     run.add_argument("--state", type=Path, help="the state folder (.run; with an API key .run/youtube)")
     demo = commands.add_parser("demo", help="run the whole way of the data once, and check it")
-    demo.add_argument("--state", type=Path, default=PROJECT / ".demo", help="the state folder, made anew")
+    demo.add_argument("--state", type=Path, default=PROJECT / ".demo", help="the state folder, emptied first")
     airflow = commands.add_parser("airflow", help="Airflow's own command line, beside a running stack")
     airflow.add_argument("--state", type=Path, help="the state folder (the one that was started last)")
     airflow.add_argument("arguments", nargs=argparse.REMAINDER, help="such as: dags list")

@@ -39,7 +39,7 @@ class Step:
 
 
 def demo(state: Path) -> int:
-    """Run the demonstration in a state folder made anew; 0 if all of it was so, 1 and a sentence if not."""
+    """Run the demonstration in an empty state folder; 0 if all of it was so, 1 and a sentence if not."""
     terminal = Terminal()
     take_api_key()  # the demonstration never asks YouTube
     stack = LocalStack(state, fresh=True, report=terminal.step)

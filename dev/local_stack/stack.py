@@ -454,7 +454,7 @@ class LocalStack:
         self._lock.tell(pid=psutil.Process().pid, url=self._config.url)
 
     def _migrate(self) -> None:
-        """Bring Airflow's database to the installed version; a first migration that was cut short starts anew."""
+        """Bring Airflow's database to the installed version; a first migration that was cut short starts over."""
         installed = version("apache-airflow-core")
         marker = self.state.airflow_home / "database_version"
         done = marker.read_text() if marker.exists() else None
@@ -557,14 +557,14 @@ class LocalStack:
     def _remember(self) -> None:
         processes.remember(self.state, self.processes.values())
 
-    def _polls(self, timeout: float, complaint: str) -> Iterator[None]:
+    def _polls(self, timeout: float, told: str) -> Iterator[None]:
         """Yield every half second while all components live; raise StackError when the time is over."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             self.check()
             yield
             time.sleep(0.3)
-        raise StackError(f"{complaint} within {timeout:.0f} s; logs are in {self.logs_dir}")
+        raise StackError(f"{told} within {timeout:.0f} s; logs are in {self.logs_dir}")
 
     @staticmethod
     def _started(part: T | None) -> T:

@@ -58,7 +58,7 @@ class Api:
     """Answer calls from a universe; raises ApiError for calls that the API refuses."""
 
     def __init__(self, world: World, quirks: Quirks) -> None:
-        """Serve this universe with these quirks, both read anew at every call."""
+        """Serve this universe with these quirks, both read again at every call."""
         self.world = world
         self.quirks = quirks
 

@@ -1,6 +1,6 @@
 """The page in Airflow's navigation, in a real Chromium: accessible, by keyboard, in light and dark, by a shared link.
 
-With SCREENSHOTS=1 in the environment the pictures of the README are made anew.
+With SCREENSHOTS=1 in the environment the pictures of the README are rebuilt.
 """
 
 import os

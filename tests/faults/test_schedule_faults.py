@@ -239,7 +239,7 @@ def test_one_that_moves_what_another_has_moved_meanwhile_forgets_nobody(schedule
     "step", ["roster_lock_hour", "roster_take", "write", "roster_insert", "commit of roster_insert", "carry"]
 )
 def test_videos_that_are_added_again_while_they_are_moved_keep_their_place(schedule: Schedule, step: str) -> None:
-    """With rows, in an underfilled chunk that is written anew, and in both places."""
+    """With rows, in an underfilled chunk that is rewritten, and in both places."""
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])
     schedule.put_on_watchlist([ids[0], *ids[7:]])

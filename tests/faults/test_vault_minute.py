@@ -188,7 +188,7 @@ def test_eight_processes_at_once_see_every_point_once(
     hook.publish()
     common = {"root": str(root), "stop": str(stop)}
     writers = [
-        # fewer publications than make a file be written anew
+        # fewer publications than make a file be rewritten
         children.start(write_until, writer=writer, ledger=str(ledger), pause=pause, **common)
         for writer, pause in ((0, SECONDS / 55), (1, 0.05), (2, 0.3))
     ]

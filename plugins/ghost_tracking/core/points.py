@@ -152,7 +152,7 @@ def _time(name: str, value: Any) -> datetime | None:
         utc = moment.astimezone(UTC)
     except OverflowError:
         raise BadPointError(f"{name} {_shown(value)} is no time in UTC") from None
-    # Built anew, so that a subclass (pandas' Timestamp, with nanoseconds) stays outside.
+    # Built again, so that a subclass (pandas' Timestamp, with nanoseconds) stays outside.
     return datetime(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second, utc.microsecond, tzinfo=UTC)
 
 

@@ -6,7 +6,7 @@ gained a day in the interval before that.
 
 YouTube's counters are not one counter: replicas lag, and a count may fall and recover (95 falls of up to 6,989 views
 in the 9,225 recorded readings of four videos). Compared with a count that had fallen, its recovery would look like
-heat. So a reading below the highest count so far teaches nothing, and the next is compared with the highest, over all
+growth. So a reading below the highest count so far teaches nothing, and the next is compared with the highest, over all
 the time since. For the same reason readings less than a day apart are not compared.
 
 `vault.promotion` applies the rule to a chunk's videos at once.

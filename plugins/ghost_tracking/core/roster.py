@@ -4,7 +4,7 @@ A video's weekly slots lie a whole number of weeks after its anchor, so all of t
 week. A chunk is due at the full hour at or after its videos' slots: each is read at its planned age or at most an hour
 later. One row in SQL stands for up to `CHUNK_SIZE` ids in an immutable file of the vault. Ids that leave a chunk
 (missing, gone, returned, promoted, put on the watchlist by hand) are known by their positions in the file, until the
-chunk has thinned out and is written anew.
+chunk has thinned out and is rewritten.
 """
 
 from collections import Counter
@@ -320,9 +320,9 @@ def plan_chunks(
 
 
 def underfilled_chunks(chunks: Iterable[Chunk], joining: Iterable[datetime]) -> list[Chunk]:
-    """Which chunks of one hour of the week should be written anew: underfilled ones that find company of the same slot.
+    """Which chunks of one hour of the week should be rewritten: underfilled ones that find company of the same slot.
 
-    `joining`: the slots of candidates. One that has lost an eighth of its ids is written anew alone: their positions
+    `joining`: the slots of candidates. One that has lost an eighth of its ids is rewritten alone: their positions
     are two bytes each in SQL. Chunks in the middle of a slot, or with a fault of YouTube to remember, are left alone.
     """
     idle = [chunk for chunk in chunks if chunk.cursor == 0 and chunk.outage_since is None]

@@ -169,7 +169,7 @@ def _lateness(at: Standing) -> Iterator[Finding]:
         yield Finding(
             "watch",
             f"Videos are read too often: {_videos(at.misplaced)} HOURLY, but older than a day.",
-            "Somebody else writes into the table watchlist, or an old version of the tracker still runs.",
+            "Another program writes to the table watchlist, or an old version of the tracker still runs.",
         )
 
 
@@ -189,7 +189,7 @@ def _vault(at: Standing) -> Iterator[Finding]:
         yield Finding(
             "watch",
             f"{at.quarantined:,} broken {'file' if at.quarantined == 1 else 'files'} of the vault set aside.",
-            "`python -m ghost_tracking verify` says whether a point is missing; `repair` makes anew what it can.",
+            "`python -m ghost_tracking verify` says whether a point is missing; `repair` rebuilds what it can.",
         )
     if not at.in_sync:
         yield Finding(

@@ -1,7 +1,7 @@
 """Recovery: what the vault has seen and the schedule does not know goes back on the schedule.
 
 A database that is restored from a backup has forgotten the videos that were found since. Their points are in the vault,
-and so are their publish times. A database that is lost altogether is made anew of the vault in the same way.
+and so are their publish times. A database that is lost altogether is rebuilt from the vault in the same way.
 """
 
 import logging

@@ -261,7 +261,7 @@ class _Chunks:
         self.claim.reschedule(self.outcome.chunks, self.outcome.entries, gone=gone)
 
     def finish(self) -> None:
-        # afterwards, since it is only a help: what was not remembered is found out anew
+        # afterwards, since it is only a help: what was not remembered starts over
         for name, memory in self.memories.items():
             self.vault.roster.remember(name, memory)
 

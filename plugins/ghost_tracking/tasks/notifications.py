@@ -44,7 +44,7 @@ def send(
         log.warning("Alert (%s): %s", alert.kind, alert.message)
     cooldown = timedelta(hours=(settings or Settings()).alert_cooldown_hours)
     try:
-        # made anew for each alert, since they render their texts in place
+        # made for each alert, since they render their texts in place
         return [alert for alert in found if _sent(alert, notifiers(), watchlist, cooldown)]
     except BadSettingsError as error:
         log.error("No alert is sent: %s", error.message)

@@ -2,7 +2,7 @@
 
 Tracker tasks stage parts. A publication merges them into `availability/month=YYYY-MM/availability.parquet`, the month
 in UTC in which the event was found, and deletes them only then: whoever is killed on the way leaves parts that are
-merged once more, which changes nothing. A month is written anew by each publication that has events of it.
+merged once more, which changes nothing. A month is rewritten by each publication that has events of it.
 """
 
 import logging

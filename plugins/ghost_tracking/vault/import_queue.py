@@ -348,7 +348,7 @@ class ImportQueue:
         return {"bad": held.bad - (len(kept) - len(left)) + len(fresh) + unkept, "bad_file": name}
 
     def _without(self, files: list[ListFile], others: Sequence[ListFile]) -> list[ListFile]:
-        """The files, written anew without the ids that the others have."""
+        """The files, rewritten without the ids that the others have."""
         if not others:
             return files
         known = _Ids()
@@ -362,7 +362,7 @@ class ImportQueue:
         return left
 
     def _change(self, change: Callable[[ImportQueueManifest], ImportQueueManifest]) -> ImportQueueManifest:
-        """Replace the manifest, planned anew when somebody else was faster; how it is then."""
+        """Replace the manifest, planned again when another writer was faster; how it is then."""
         return edit(
             self._storage,
             layout.IMPORT_QUEUE_MANIFEST,

@@ -94,7 +94,7 @@ class LetGoList:
             self._change(setting)
 
     def _change(self, change: Callable[[dict[str, Kept]], dict[str, Kept]]) -> None:
-        """Replace the list, changed anew when somebody else was faster."""
+        """Replace the list, changed again when another writer was faster."""
         with self._storage.lock(layout.LET_GO_LOCK, self._lock_timeout):
             edit(self._storage, layout.LET_GO, self._load, change, _encoded)
 
@@ -108,7 +108,7 @@ class LetGoList:
         except (UnreadableFileError, ValueError) as error:
             raise UnreadableFileError(
                 f"{layout.LET_GO} is damaged ({error}): restore it from a backup of the vault, or delete it to have it "
-                "made anew of the database's list",
+                "rebuilt from the database's list",
                 key=layout.LET_GO,
             ) from error
 

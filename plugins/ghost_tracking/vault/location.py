@@ -99,7 +99,7 @@ def read_identity(storage: Storage) -> str | None:
         return str(uuid.UUID(json.loads(data)["id"]))
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigurationError(
-            f"{storage.place}/{layout.IDENTITY} is damaged: restore it, or delete it to have it made anew"
+            f"{storage.place}/{layout.IDENTITY} is damaged: restore it, or delete it to have a new one made"
         ) from error
 
 

@@ -14,7 +14,7 @@ class ArchiveReport:
     `added` were not in the archive, `changed` stood there otherwise, `unchanged` stand there already. `parts_merged`
     are staged parts whose videos are all in the archive now. `quarantined` are paths relative to the vault's root of
     parts that could not be read; `problems` are sentences for an operator. `bytes` is what was written in `videos/`,
-    with files that were merged or written anew.
+    with files that were merged or rewritten.
     """
 
     added: int = 0
@@ -53,7 +53,7 @@ class ArchiveReport:
 class ExpiryReport:
     """What was dropped from the archive for its age, or (a dry run) would be.
 
-    `videos` from archived files, of which `files` were written anew. `staged`: only in a dry run, videos in staged
+    `videos` from archived files, of which `files` were rewritten. `staged`: only in a dry run, videos in staged
     parts; otherwise they are merged into the archive first, and count as `videos`.
     """
 

@@ -1,6 +1,6 @@
 """The rule of promotion (`core.promotion`) for all videos of a roster chunk at once, and what it remembers of them.
 
-A small file beside each chunk, by the positions of its ids, written anew with each read. It is made of what the vault
+A small file beside each chunk, by the positions of its ids, rewritten with each read. It is made of what the vault
 has anyway, so nobody minds when it is lost: after two more readings it is as it was.
 """
 
@@ -54,10 +54,10 @@ def load(storage: Storage, chunk: str, length: int) -> TrendState | None:
     except FileNotFoundError:
         return None
     except UnreadableFileError as error:
-        log.warning("%s: which of its videos to promote is found out anew", error.message)
+        log.warning("%s: which of its videos to promote starts over", error.message)
         return None
     if table.num_rows != length:
-        log.warning("%s has %d videos in the place of %d: it begins anew", key, table.num_rows, length)
+        log.warning("%s has %d videos in the place of %d: it starts over", key, table.num_rows, length)
         return None
     return TrendState(*(table[name].to_numpy() for name in SCHEMA.names))
 

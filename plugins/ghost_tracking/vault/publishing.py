@@ -239,7 +239,7 @@ class Publisher:
             try:
                 return points_of_hour(self._storage, load(self._storage)[0], partition)
             except (UnreadableFileError, FileNotFoundError) as error:
-                log.error("%s is not made anew of its history: %s", partition, error)
+                log.error("%s is not rebuilt from its history: %s", partition, error)
         return tables.concat([])
 
     def _with_broken(
@@ -250,13 +250,13 @@ class Publisher:
             return report
         key = layout.stats(partition)
         if not rebuilt_rows:
-            problem = f"{key} cannot be read ({published.damage}) and there is no staged part to make it anew from"
+            problem = f"{key} cannot be read ({published.damage}) and there is no staged part to rebuild it from"
             log.error(problem)
             return replace(report, failed=(partition,), problems=(*report.problems, problem))
         aside = layout.quarantined(key, f"-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
         self._storage.put(aside, self._storage.read(key).data)
         problem = (
-            f"{key} could not be read ({published.damage}): it is kept as {aside}, and was made anew of the staged "
+            f"{key} could not be read ({published.damage}): it is kept as {aside}, and was rebuilt from the staged "
             f"parts that are left, and of its history where it is compacted, {rebuilt_rows} point(s); where it is not, "
             f"what had been sealed before is missing until {aside} is mended"
         )

@@ -61,7 +61,7 @@ class PublishReport(Report):
 
     `busy` hours were held by another writer, `failed` hours could not be read or written (`problems` says why): the
     parts of both stay staged, and the next publication takes them up. `rebuilt` hours lost a broken published file,
-    now in quarantine, and were made anew of the parts that were left. `quarantined` are paths relative to the root.
+    now in quarantine, and were rebuilt from the parts that were left. `quarantined` are paths relative to the root.
     `problems` are sentences for an operator. `bytes` is what was written under `metrics/`.
     """
 
@@ -256,7 +256,7 @@ class VerifyReport(Report):
 class RepairReport(Report):
     """What a repair did.
 
-    `restored` hours were written anew from the history, `recompacted` periods anew from hours and what is left of the
+    `restored` hours were rewritten from the history, `recompacted` periods again from hours and what is left of the
     history; broken files are set aside as `quarantined`. `lost` are sentences about points that no layer has any more.
     """
 

@@ -116,7 +116,7 @@ def read_batches(storage: Storage, scan_filter: ScanFilter, columns: Sequence[st
     """The points in batches of at most a million, in no promised order, with little more than one in memory.
 
     What the batches hold together is of one moment. FileChangedError when a file went before its turn came: with
-    batches already handed out, only the caller can begin anew.
+    batches already handed out, only the caller can starts over.
     """
     chosen = chosen_columns(columns)
     plan = _at_one_moment(lambda: _fitting_plan(storage, scan_filter))
@@ -188,7 +188,7 @@ def _plan(storage: Storage, scan_filter: ScanFilter, *, by_time: bool = False) -
     changed = {hour for hour in changed if hour.meets(scan_filter.start, scan_filter.end)}
     plan = (_by_time if by_time else _by_video)(storage, scan_filter, manifest, frozenset(changed))
     if current(storage)[1] != version:
-        raise FileChangedError("the history was compacted anew while the vault was being listed")
+        raise FileChangedError("the history was compacted again while the vault was being listed")
     return plan
 
 

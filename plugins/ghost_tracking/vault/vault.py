@@ -139,7 +139,7 @@ class Vault:
         """Merge what is staged, and not yet published, into the published files of `partitions` (None: all).
 
         Of points with the same key the published one stays, then the one staged first. Cheap when nothing is new.
-        A broken part is set aside; a broken published file is kept aside and made anew of the parts that are left;
+        A broken part is set aside; a broken published file is kept aside and rebuilt from the parts that are left;
         the report names both. No hour's trouble stops another's. Parts of an hour to come wait until it begins; those
         of more than a day ahead are set aside and named.
         """
@@ -246,7 +246,7 @@ class Vault:
         return forgetting.forget(storage, video_ids, self.lock_timeout, dry_run=dry_run, since=since, progress=progress)
 
     def repair(self) -> RepairReport:
-        """Publish what was left staged; set aside what is broken and make it anew from the layer that has it.
+        """Publish what was left staged; set aside what is broken and rebuild it from the layer that has it.
 
         Raises PartitionBusyError when another process seals or compacts.
         """
@@ -295,7 +295,7 @@ class Vault:
     ) -> "Iterator[pa.RecordBatch]":
         """As `read_metrics`, as Arrow batches of at most a million points, for what does not fit into memory.
 
-        In no promised order. Raises FileChangedError, and has to be begun anew, when a file that it was to read next
+        In no promised order. Raises FileChangedError, and has to be started again, when a file that it was to read next
         is compacted or expired meanwhile.
         """
         from ghost_tracking.vault import scan

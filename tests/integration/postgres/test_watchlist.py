@@ -350,7 +350,7 @@ def test_rows_that_change_while_they_are_archived_stay(
 
         def archive(rows: list[dict]) -> None:
             sql.execute("UPDATE videos SET title = 'Changed' WHERE id = 'a'")
-            sql.execute("UPDATE videos SET title = title WHERE id = 'b'")  # written anew, though with the same content
+            sql.execute("UPDATE videos SET title = title WHERE id = 'b'")  # rewritten, though with the same content
             sql.execute("DELETE FROM videos WHERE id = 'c'")
             other.execute("UPDATE videos SET title = 'Being changed' WHERE id = 'd'")
 

@@ -423,7 +423,7 @@ def test_a_fifth_missing_is_a_fault_and_nobody_leaves_unless_it_was_so_a_day_ago
     alive, lost = some_alive(server, 20), random_ids(20)
     settle_a_week_old(watchlist, vault, [*alive, *lost], now)
     (slot,) = (chunk.next_track_at + WEEK for chunk in watchlist.roster.all())
-    watchlist.add_to_watchlist(alive[:8])  # so many leave that their chunk would be written anew
+    watchlist.add_to_watchlist(alive[:8])  # so many leave that their chunk would be rewritten
     later = now
     for wait in (1, 6, 24):  # as a video that is missed
         assert read_chunks(watchlist, vault, youtube, later).is_fault

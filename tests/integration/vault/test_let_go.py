@@ -53,7 +53,7 @@ def test_anybody_can_read_it(vault: ParquetVaultHook) -> None:
 def test_a_damaged_list_says_what_to_do(vault: ParquetVaultHook) -> None:
     vault.let_go.note([Change("a", State.PAUSED, NOW)])
     vault._storage.put(layout.LET_GO, vault._storage.read(layout.LET_GO).data[:-9])
-    with pytest.raises(UnreadableFileError, match=r"let_go\.parquet is damaged .* made anew of the database's list"):
+    with pytest.raises(UnreadableFileError, match=r"let_go\.parquet is damaged .* rebuilt from the database's list"):
         vault.let_go.all()
     vault._storage.delete([layout.LET_GO])
     assert vault.let_go.all() == {}

@@ -19,7 +19,7 @@ export async function showMovers({ asked, ask }) {
       choice("By", "by", ORDERS, order, { window }),
     ),
     h("div", { class: "grid" }, fastest(found, order), promoted(found), vanished(found)),
-    h("p", { class: "note" }, `As of ${time(found.now)} UTC; found anew every five minutes.`),
+    h("p", { class: "note" }, `As of ${time(found.now)} UTC; updated every five minutes.`),
   ];
 }
 

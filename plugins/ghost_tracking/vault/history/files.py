@@ -139,7 +139,7 @@ class HistoryReader:
     """Reads one file of the history. For single videos its footer is parsed once in a process: files never change.
 
     Raises `UnreadableFileError`, naming the file, for a broken one, and FileNotFoundError for one that has been
-    compacted anew meanwhile.
+    compacted again meanwhile.
     """
 
     def __init__(self, storage: Storage, key: str) -> None:
@@ -147,7 +147,7 @@ class HistoryReader:
         self._key = key
 
     def check(self) -> None:
-        """Read the footer anew; raises for a file that is not there or not intact at its end."""
+        """Read the footer again; raises for a file that is not there or not intact at its end."""
         _FOOTERS.forget(self._storage, self._key)
         self._footer()
 

@@ -221,7 +221,7 @@ class HistoryManifest(Manifest):
         hours: Mapping[Partition, Checksum],
         taken: Iterable[Partition],
     ) -> Self:
-        """The same with a period compacted anew, in the place of whatever covers its dates; `taken` are no longer
+        """The same with a period compacted again, in the place of whatever covers its dates; `taken` are no longer
         stale.
 
         Where no point is left, the period is no longer compacted.

@@ -34,6 +34,6 @@ class VersionCache(Generic[Value]):
         return known[1], known[0]
 
     def forget(self, storage: Storage, key: str) -> None:
-        """Load it anew the next time."""
+        """Load it again the next time."""
         with self._lock:
             self._known.pop((storage.place, key), None)

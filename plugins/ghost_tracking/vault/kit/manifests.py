@@ -1,9 +1,9 @@
 """Manifests: the one file that says which files make a layer of the vault, replaced in one step.
 
 Files that a manifest names are never changed: a new set of files is written under new names, the manifest is
-replaced, and only then are the old ones deleted. Whoever read the former manifest and finds a file gone loads it anew.
+replaced, and only then are the old ones deleted. Whoever read the former manifest and finds a file gone loads it again.
 
-Where two writers meet, the second finds its version gone and begins anew: `edit` does that for one file that is read,
+Where two writers meet, the second finds its version gone and starts over: `edit` does that for one file that is read,
 changed and replaced, `retry_overtaken` for work that takes more than that.
 
 Others may be able to write where the vault is, so a manifest is read as foreign text: it is damaged where a name in it
@@ -85,7 +85,7 @@ def edit(
 ) -> tuple[Content, Content]:
     """Replace what `load` reads of a file by what `change` makes of it, in one step; what it was, and what it is.
 
-    Changed anew when somebody else was faster, and so `change` may be called several times. `lock` is held for the
+    Changed again when another writer was faster, and so `change` may be called several times. `lock` is held for the
     replacement alone. Raises as `load` and `change` do, and as `retry_overtaken`.
     """
 

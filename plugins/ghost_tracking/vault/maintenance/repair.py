@@ -1,4 +1,4 @@
-"""Repair: publish what was left staged, set aside what is broken, and make it anew from the layer that has it."""
+"""Repair: publish what was left staged, set aside what is broken, and rebuild it from the layer that has it."""
 
 import datetime as dt
 import logging
@@ -58,7 +58,7 @@ class Repairer:
         return report
 
     def _mend_manifest(self) -> RepairReport:
-        """A damaged manifest is made anew of all files of the history that there are."""
+        """A damaged manifest is rebuilt from all files of the history that there are."""
         try:
             load(self._storage)
         except UnreadableFileError as error:
@@ -75,7 +75,7 @@ class Repairer:
         return RepairReport()
 
     def _compared(self, manifest: HistoryManifest) -> HistoryManifest:
-        """A manifest made anew, with what only the files of hours tell: which are compacted-only or stale."""
+        """A rebuilt manifest, with what only the files of hours tell: which are compacted-only or stale."""
         checksums = {hour: each for period in manifest.periods for hour, each in manifest.checksums(period).items()}
         dates = map(dt.date.fromisoformat, manifest.days)
         compacted_only, stale = [], []
@@ -134,7 +134,7 @@ class Repairer:
         return found
 
     def _mend_period(self, period: Period) -> RepairReport:
-        """A history with a broken file, or other points than the manifest says, is made anew of files and hours."""
+        """A history with a broken file, or other points than the manifest says, is rebuilt from files and hours."""
         manifest, _ = load(self._storage)
         names = [each.path for each in manifest.files_of(period)]
         wanted = manifest.checksums(period)
@@ -183,7 +183,7 @@ class Repairer:
         return sound
 
     def _mend_hour(self, hour: Partition) -> RepairReport:
-        """A broken hour is written anew from its history; one that differs from them is compacted again."""
+        """A broken hour is rewritten from its history; one that differs from them is compacted again."""
         manifest, _ = load(self._storage)
         try:
             points = read_hour(self._storage, hour)
@@ -205,7 +205,7 @@ class Repairer:
         return report
 
     def _completed(self, hour: Partition, manifest: HistoryManifest, points: pa.Table) -> tuple[pa.Table, RepairReport]:
-        """Write an hour's file anew if it lacks points of its history; the hour's points, and what was done."""
+        """Rewrite an hour's file if it lacks points of its history; the hour's points, and what was done."""
         if tables.checksums(points).get(hour) == manifest.checksums(Period.day(hour.date)).get(hour):
             return points, RepairReport()
         known = points_of_hour(self._storage, manifest, hour)

@@ -104,7 +104,7 @@ class Stats:
         return self._with_archive(lambda: self._videos_of_channels(channel_ids))
 
     def _with_archive(self, read: Callable[[], Result]) -> Result:
-        """Read by the archive's present manifest; anew when files that it named were merged meanwhile."""
+        """Read by the archive's present manifest; again when files that it named were merged meanwhile."""
         for _ in range(_ATTEMPTS - 1):
             with suppress(FileNotFoundError, FileChangedError):
                 return read()

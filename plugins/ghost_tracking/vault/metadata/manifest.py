@@ -73,7 +73,7 @@ def archived(name: str) -> str:
 
 
 def missing_file(error: Exception) -> UnreadableFileError:
-    """What to raise where the present manifest, loaded anew, still names a file that cannot be found."""
+    """What to raise where the present manifest, loaded again, still names a file that cannot be found."""
     return UnreadableFileError(
         f"{layout.VIDEOS_MANIFEST} names a file that is not there ({error}): restore it from a backup",
         key=layout.VIDEOS_MANIFEST,

@@ -88,7 +88,7 @@ def ids_of_channels(storage: Storage, channel_ids: Collection[str]) -> set[str]:
 
 
 def _with_manifest(storage: Storage, read: Callable[[ArchiveManifest], Result]) -> Result:
-    """Read by the present manifest, anew when files that it named are gone since."""
+    """Read by the present manifest, again when files that it named are gone since."""
     seen: Version | None = None
     for _ in range(_ATTEMPTS - 1):
         manifest, version = ArchiveManifest.of(storage)

@@ -169,7 +169,7 @@ class Archive:
         return _Change(rows, superseded, new.num_rows, len(changed), len(known) - len(changed))
 
     def _commit(self, planned: Callable[[ArchiveManifest], _Change]) -> tuple[_Change, int]:
-        """Make a change durable, planned anew when somebody else was faster; what it was, and the bytes written."""
+        """Make a change durable, planned again when another writer was faster; what it was, and the bytes written."""
         try:
             return retry_overtaken(lambda: self._commit_once(planned), also=FileNotFoundError)
         except FileNotFoundError as error:

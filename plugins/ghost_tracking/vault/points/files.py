@@ -29,7 +29,7 @@ from ghost_tracking.vault.points.tables import BROKEN, KEY, SCHEMA, checked, req
 from ghost_tracking.vault.storage import Storage
 
 MOST_ROW_GROUPS: Final = 64
-"""More than that are slow: the file is then written anew. A publication every 5 minutes makes 12."""
+"""More than that are slow: the file is then rewritten. A publication every 5 minutes makes 12."""
 
 _PARTS_KEY = "ghost_tracking.parts"
 _SEALED_KEY = "ghost_tracking.sealed"

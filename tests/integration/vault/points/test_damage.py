@@ -113,7 +113,7 @@ def test_a_broken_published_file_is_kept_aside_and_made_anew(vault: ParquetVault
 
     assert report.rebuilt == (AT_TEN,)
     assert (root / report.quarantined[0]).read_bytes() == broken
-    assert "made anew of the staged parts" in report.problems[0]
+    assert "rebuilt from the staged parts" in report.problems[0]
     assert report.written == (AT_TEN, AT_ELEVEN)
     assert video_ids(vault) == ["a", "b", "c"]
     assert vault.publish().written == ()

@@ -225,7 +225,7 @@ def _mend_rows() -> None:
         UPDATE watchlist SET anchor_at = NULL
         WHERE anchor_at NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
     """)
-    # counted anew from its next miss
+    # counted again from its next miss
     op.execute("""
         UPDATE watchlist SET first_missed_at = NULL, gone_at = NULL, missed_count = NULL, next_track_at = now()
         WHERE first_missed_at NOT BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
