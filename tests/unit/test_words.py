@@ -29,7 +29,7 @@ REPLACED = {
     r"verdicts?\b": "summary (of a run), health (on the page)",
     r"sentence_of|naming_damage": "user_message, wrap_read_errors",
     r"FolderStorage|SeriesIndex|WatchlistHook\.queues": "LocalStorage, HistoryManifest",
-    r"anew\b|is told\b": "again, rebuild; an alert is sent",
+    r"anew\b": "again, rebuild",
 }
 
 
