@@ -22,10 +22,11 @@ from ghost_tracking.vault import Vault
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 1 when it found something wrong, or could not be run at all."""
-    # Standard output is the command's: Airflow would put warnings there, those of imports too.
+    parser = _parser()  # imports Airflow, where it is, whose logging goes to standard output
+    # Standard output is the command's: Airflow would put warnings there too.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     logging.captureWarnings(True)
-    options = _parser().parse_args(_guarded(sys.argv[1:] if arguments is None else arguments))
+    options = parser.parse_args(_guarded(sys.argv[1:] if arguments is None else arguments))
     command: Command = options.command
     try:
         return command(_vault(options.vault), options)
