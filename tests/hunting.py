@@ -138,22 +138,22 @@ class Hunt:
     def scheduled(self) -> set[str]:
         """Every id on the schedule; each is there once."""
         ids = [video_id for (video_id,) in self.sql.execute("SELECT video_id FROM watchlist")]
-        for name, departed in self.sql.execute("SELECT chunk, departed FROM roster"):
+        for name, removed in self.sql.execute("SELECT chunk, removed_positions FROM roster"):
             there = enumerate(self.vault.roster.read(name))
-            ids += [video_id for place, video_id in there if place not in departed]
+            ids += [video_id for place, video_id in there if place not in removed]
         assert len(ids) == len(set(ids))
         return set(ids)
 
     def watermark(self, source: dict[str, Any]) -> datetime:
         with WatchlistHook() as watchlist:
             key = parse_source(source).key
-            return watchlist.watermarks([key])[key]
+            return watchlist.watermarks.of([key])[key]
 
     def begin(self, source: dict[str, Any], at: datetime) -> None:
         """As if the source had been hunted up to there, by a Ghost Tracking that did not remember what it named."""
         with WatchlistHook() as watchlist:
             watchlist.migrate()
-            watchlist.begin_watermarks([parse_source(source).key], at)
+            watchlist.watermarks.begin([parse_source(source).key], at)
         self.sql.execute("UPDATE hunter_watermarks SET begun_at = NULL")
 
 

@@ -582,7 +582,7 @@ def test_a_whole_life_killed_at_random_moments_loses_nothing(
     assert expected([*PUBLISHED, *staged]) <= rows(opened(root).read_metrics())
 
 
-@pytest.mark.parametrize("name", ["expire hours", "expire hours and series", "expire series"])
+@pytest.mark.parametrize("name", ["expire hours", "expire hours and history", "expire history"])
 def test_retention_killed_midway_is_finished_by_the_next(children: Children, tmp_path: Path, name: str) -> None:
     case = CASES[name]
     template = tmp_path / "template"
@@ -598,7 +598,7 @@ def test_retention_killed_midway_is_finished_by_the_next(children: Children, tmp
         case.work(vault)
         assert rows(vault.read_metrics()) == left
         assert vault.seal(LATER).complete
-        assert vault.fold(LATER, keep_hours=case.keep_hours).problems == ()
+        assert vault.compact(LATER, keep_hours=case.keep_hours).problems == ()
         assert rows(vault.read_metrics()) == left
         assert list(LocalStorage(root, layout.SCRATCH).walk(layout.QUARANTINE)) == []
 
