@@ -13,7 +13,7 @@ CODE = [
     for folder in ("plugins", "dags", "include", "dev", "benchmarks")
     for suffix in ("py", "sql", "js", "sh", "yaml")
     for path in (ROOT / folder).rglob(f"*.{suffix}")
-    if "vendor" not in path.parts
+    if not {"vendor", "node_modules"} & set(path.parts)
 ]
 REPLACED = {
     r"fold(s|ed|ing)?\b|\bunfold|\brefold": "compact",
