@@ -1,18 +1,18 @@
 """
 ### Ghost hunter
 
-Every hour: finds the videos that were published in its window, and puts them under tracking for ever.
+Finds, every hour, the videos that were published in its window, and tracks them for ever.
 
-`plan` reads what to hunt: from the run's form, else from the Airflow Variable `ghost_sources`, else from
-`include/sources.yaml`. Each `hunt` instance takes some of the sources, writes metadata and schedule of what is new in
-one transaction, and stages its first points; its name says what it found. `import_lists` does the same for some of the
-videos that wait in the import queue: lists of any length that somebody has brought. `publish` merges them into the
-vault.
+`plan` reads the sources to hunt: from the run's form, else from the Airflow Variable `ghost_sources`, else from
+`include/sources.yaml`. Each `hunt` instance takes some of the sources, writes the metadata and the schedule of the new
+videos in one transaction, and stages their first points; the name of the instance says what it found. `import_lists`
+does the same for videos in the import queue, which holds lists of any length that you have submitted. `publish` merges
+the staged points into the vault.
 
-A scheduled run also covers what earlier runs missed, back to each source's watermark, and what channels and playlists
-list late. What a source has named is on the schedule, or its watermark stays. A backfill
-(`airflow backfill create --dag-id ghost_hunter …`) covers exactly the hours that it names, and only sources that know
-windows: channels, searches, playlists. Running a window twice changes nothing.
+A scheduled run also covers what earlier runs missed, back to each source's watermark, and videos that channels and
+playlists list late. A watermark advances only when every video that the source has named is on the schedule. A backfill
+(`airflow backfill create --dag-id ghost_hunter …`) covers exactly the hours that it names, and only sources that have
+windows: channels, searches and playlists. Running a window twice changes nothing.
 
 If notifiers are configured, an alert is sent when a run fails or has not finished 90 minutes after it was queued.
 """
@@ -42,7 +42,7 @@ _METRICS = Asset(settings.METRICS_ASSET)
             type=["null", "array"],
             items={"type": "string"},
             title="Videos",
-            description="Ids or URLs of videos to track from now on, one a line. Leaves the usual sources alone.",
+            description="Ids or URLs of videos to track from now on, one per line. The run skips the usual sources.",
         ),
         "sources": Param(
             None,
@@ -56,77 +56,78 @@ _METRICS = Asset(settings.METRICS_ASSET)
             type=["null", "string"],
             format="date-time",
             title="Published from",
-            description="Start of the window. Empty: from where the last run ended.",
+            description="Start of the window. If empty: where the last run ended.",
         ),
         "window_end": Param(
             None,
             type=["null", "string"],
             format="date-time",
             title="Published before",
-            description="End of the window. Empty: now.",
+            description="End of the window. If empty: now.",
         ),
         "list": Param(
             None,
             type=["null", "string"],
             format="multiline",
             title="List",
-            description="Ids, URLs, CSV or JSON, of any length: goes to the import queue and is imported run by run, "
-            "as quota allows. Leaves the usual sources alone.",
+            description="Ids, URLs, CSV or JSON, of any length. The list goes to the import queue, and the next runs "
+            "import it as quota allows. The run skips the usual sources.",
         ),
         "list_file": Param(
             None,
             type=["null", "string"],
             title="List in a file",
             maxLength=1000,
-            description="The same from a file below the vault's folder lists/, such as lists/mine.csv, or where else "
-            "GHOST_LIST_PREFIXES allows it.",
+            description="Read the list from a file in the vault's folder lists/, such as lists/mine.csv, or in a "
+            "folder that GHOST_LIST_PREFIXES allows.",
         ),
         "list_name": Param(
             None,
             type=["null", "string"],
             pattern=r"^[A-Za-z0-9_.\-]{1,80}$",
             title="Name of the list",
-            description="Under which its progress is shown. Empty: made of its content.",
+            description="Progress is reported under this name. If empty: derived from the content of the list.",
         ),
         "list_column": Param(
             None,
             type=["null", "string"],
             maxLength=80,
             title="Column",
-            description="Which column has the videos, by its name or number. Empty: found by what is in it.",
+            description="Name or number of the column that has the videos. If empty: detected from the content.",
         ),
         "let_go": Param(
             None,
             type=["null", "string"],
             enum=[None, "pause", "stop", "forget", "resume"],
             title="Let go",
-            description="Take the videos, the list or the channel of this form off the schedule; forget: all that is "
-            "known of them as well. Hunts nothing, and only tells what would go until it is confirmed.",
+            description="Pause, stop, forget or resume tracking of the videos, the list or the channel in this form. "
+            "Forgetting also deletes all their data. The run hunts nothing; without Confirm it only reports what it "
+            "would do.",
         ),
         "channel": Param(
             None,
             type=["null", "string"],
             maxLength=80,
             title="Channel to let go",
-            description="Every video of this channel that is known: its id, UC….",
+            description="Id of the channel, UC…. Applies to all of its known videos.",
         ),
         "confirm": Param(
             False,
             type="boolean",
             title="Confirm",
-            description="Really let go. What is forgotten is gone for good, and no source brings it back.",
+            description="Carry it out. Forgotten data cannot be recovered; no source brings a forgotten video back.",
         ),
         "also_forgotten": Param(
             False,
             type="boolean",
-            title="Resume forgotten ones too",
-            description="With resume: track videos again that were forgotten. What was known of them stays gone.",
+            title="Also resume forgotten videos",
+            description="With resume: track forgotten videos again. Their deleted data does not come back.",
         ),
         "adopt_old_videos": Param(
             False,
             type="boolean",
             title="Adopt an old tracker's videos",
-            description="Put every video of the table `videos` on the watchlist, and hunt nothing. Can be run twice.",
+            description="Put all videos of the table `videos` on the watchlist. The run hunts nothing. Safe to repeat.",
         ),
     },
     tags=["ghost_tracking"],
@@ -142,7 +143,7 @@ def ghost_hunter():
 
     @task(execution_timeout=timedelta(minutes=30))  # a list may have millions of lines
     def plan() -> list:
-        """Read and check what to hunt, and share it out; or take a list into the import queue."""
+        """Read and check the sources, and divide them among `hunt` instances; or submit a list to the import queue."""
         from ghost_tracking.tasks import hunter
 
         context = get_current_context()
@@ -156,7 +157,7 @@ def ghost_hunter():
         multiple_outputs=False,
         map_index_template="{{ ghost_label }}",
         # mapped tasks take none of a docstring
-        doc_md="Find videos, write their metadata and schedule, stage their first points.",
+        doc_md="Find videos, write their metadata and their schedule, and stage their first points.",
         outlets=[Asset(settings.VIDEOS_ASSET)],
         execution_timeout=timedelta(minutes=45),
     )
@@ -173,14 +174,14 @@ def ghost_hunter():
         execution_timeout=timedelta(minutes=45),
     )
     def import_lists(vault: str) -> dict:
-        """Import videos of the lists in the import queue, as many as quota and SQL carry."""
+        """Import videos from the import queue, as many as the quota and the size of the database allow."""
         from ghost_tracking.tasks import hunter
 
         return hunter.import_lists(get_current_context()["dag_run"].run_type, vault)
 
     @task(trigger_rule="all_done", multiple_outputs=False, outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
-        """Merge what was staged into the vault."""
+        """Merge the staged points into the vault."""
         from ghost_tracking.tasks import publishing
 
         report = publishing.publish()
@@ -189,7 +190,7 @@ def ghost_hunter():
 
     @task(trigger_rule="none_failed", retries=0, multiple_outputs=False, execution_timeout=timedelta(minutes=5))
     def summary(why: str, reports: list | None, imported: dict) -> dict:
-        """Say what the run did; red when anything before it failed."""
+        """Report what the run did; red if an earlier task failed."""
         from ghost_tracking.tasks import hunter
 
         return hunter.summary(why, reports, imported)

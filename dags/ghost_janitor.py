@@ -1,22 +1,24 @@
 """
 ### Ghost janitor
 
-Every day: finishes what is left of pausing, stopping and forgetting videos, so that no restored backup brings any of
-them back. Brings the metadata of new videos into the vault's archive, `videos/`, where it stays. Then deletes that of
-videos discovered more than seven days ago (setting `metadata_retention_days`) from the database: each row only once
-the archive holds just that version of it, and nothing from the schedule, since tracking goes on for ever.
+Maintains the database and the vault every day. It first finishes any incomplete pausing, stopping and forgetting of
+videos, so that a restored backup brings none of them back. Then it archives the metadata of new videos in the vault's
+folder `videos/`, and deletes from the database the metadata of videos discovered more than seven days ago (setting
+`metadata_retention_days`). It deletes a row only when the archive holds exactly that version of it. It deletes nothing
+from the schedule: tracking goes on for ever.
 
-It *moves to the roster* what is past seven days, or long gone: these videos leave the table `watchlist` for one
-where a row stands for up to 5,000 of them, whose ids are in a file of the vault. They are tracked as before.
+It *moves to the roster* videos that were discovered more than seven days ago, and videos that are long gone: from the
+table `watchlist` to a table in which one row stands for up to 5,000 of them. Their ids are in a file of the vault. They
+are tracked as before.
 
-Then it looks after the vault. It *seals* the hours that are over: writes them once more, small and sorted, proves
-that they hold every staged point, and deletes the parts. It *compacts* days that are over, and then months, into
-the history, where a video's points stand together. It *expires* what is older than the setting `vault_retention_days`,
-if there is one. And it *checks* that all layers agree: of the last two days, or, from the form, of everything, also
-after a repair.
+Then it maintains the vault. It *seals* hours that are over: it rewrites them, small and sorted, verifies that they hold
+every staged point, and deletes the parts. It *compacts* days that are over, and then months, into the history, which
+keeps the points of a video together. It *expires* data older than the setting `vault_retention_days`, if that is set.
+Finally it *checks* that all layers agree: those of the last two days, or, if the form says so, all of them, with or
+without a repair first.
 
-Age counts from discovery, not from publication: a video that is years old when it is found would otherwise lose its
-row within the day. With *Dry run* in the form, nothing is written or deleted and the report says what would be.
+Age counts from discovery, not from publication; otherwise a video that is years old when it is found would lose its
+row within a day. With *Dry run* in the form, the run writes and deletes nothing, and reports what it would do.
 
 If notifiers are configured, an alert is sent when a run fails or has not finished five hours after it was queued.
 """
@@ -30,7 +32,7 @@ from ghost_tracking.tasks import runs
 
 
 def form() -> dict:
-    """Read by every task: most of them run whatever becomes of those before."""
+    """The values of the form. Every task reads them itself, since most tasks run even if earlier ones fail."""
     from ghost_tracking.tasks import forms
 
     return forms.form(get_current_context())
@@ -47,7 +49,7 @@ def form() -> dict:
     default_args={"owner": "ghost_tracking", "retries": 2, "retry_delay": timedelta(minutes=1)},
     params={
         "dry_run": Param(
-            False, type="boolean", title="Dry run", description="Only report what would be archived and deleted."
+            False, type="boolean", title="Dry run", description="Only report what the run would archive and delete."
         ),
         "retention_days": Param(
             None,
@@ -55,21 +57,21 @@ def form() -> dict:
             minimum=1,
             maximum=3650,
             title="Days to keep",
-            description="Days since discovery, for this run only. Empty: the setting metadata_retention_days.",
+            description="Days since discovery, for this run only. If empty: the setting metadata_retention_days.",
         ),
         "check": Param(
             "recent",
             type="string",
             enum=["recent", "everything", "repair"],
             title="Check",
-            description="Compare the last two days, or everything; or repair what is broken, and compare everything.",
+            description="Compare the last two days or everything, or repair broken files and then compare everything.",
         ),
         "adopt_vault": Param(
             False,
             type="boolean",
             title="Adopt this vault",
-            description="Use the vault that is there from now on, although the database belongs to another one. Read "
-            "'Another vault' in docs/operate.md first.",
+            description="From now on use the vault that the connection names, although the database belongs to another "
+            "one. Read 'Another vault' in docs/operate.md first.",
         ),
     },
     tags=["ghost_tracking"],
@@ -78,7 +80,7 @@ def form() -> dict:
 def ghost_janitor():
     @task(execution_timeout=timedelta(hours=2))
     def let_go() -> dict:
-        """Finish what is left of pausing, stopping and forgetting videos."""
+        """Finish any incomplete pausing, stopping and forgetting of videos."""
         from ghost_tracking.tasks import janitor
 
         params = form()
@@ -86,14 +88,14 @@ def ghost_janitor():
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=1))
     def archive() -> dict:
-        """Bring the metadata of new videos into the vault."""
+        """Archive the metadata of new videos in the vault."""
         from ghost_tracking.tasks import janitor
 
         return janitor.archive(dry_run=form()["dry_run"])
 
     @task(execution_timeout=timedelta(hours=2))
     def clean(archived: dict) -> dict:
-        """Delete metadata past its retention, once it is archived; never the watchlist."""
+        """Delete archived metadata past its retention; never rows of the watchlist."""
         from ghost_tracking.tasks import janitor
 
         params = form()
@@ -103,28 +105,28 @@ def ghost_janitor():
 
     @task(execution_timeout=timedelta(hours=2))
     def move_to_roster(archived: dict) -> dict:
-        """Move settled videos, and those that are long gone, from the watchlist to the roster."""
+        """Move settled videos and long-gone videos from the watchlist to the roster."""
         from ghost_tracking.tasks import janitor
 
         return janitor.move_to_roster(dry_run=form()["dry_run"], vault=archived["vault"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def seal() -> dict:
-        """Close the vault's hours that are over."""
+        """Seal the hours that are over."""
         from ghost_tracking.tasks import janitor
 
         return janitor.seal(dry_run=form()["dry_run"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def compact() -> dict:
-        """Put days and months that are over into the history, by video."""
+        """Compact days and months that are over into the history."""
         from ghost_tracking.tasks import janitor
 
         return janitor.compact(dry_run=form()["dry_run"])
 
     @task(trigger_rule="all_done", execution_timeout=timedelta(hours=2))
     def expire() -> dict:
-        """Delete what is past the vault's retention, if there is one."""
+        """Delete data past the vault's retention, if that is set."""
         from ghost_tracking.tasks import janitor
 
         return janitor.expire(dry_run=form()["dry_run"])
@@ -148,7 +150,7 @@ def ghost_janitor():
         expired: dict,
         checked: dict,
     ) -> dict:
-        """Say what the run did; red when anything before it failed."""
+        """Report what the run did; red if an earlier task failed."""
         from ghost_tracking.tasks import janitor
 
         return janitor.summary(archived, gone, cleaned, moved, sealed, compacted, expired, checked)

@@ -1,18 +1,19 @@
 """
 ### Ghost tracker
 
-Every five minutes: asks YouTube for the counts of every video that is due and appends them to the vault.
+Fetches, every five minutes, the counts of all due videos from YouTube and appends them to the vault.
 
-`plan` counts what is due and what the quota allows, and cuts it into batches. Each `track` instance claims a batch,
-asks YouTube, stages the points and reschedules the videos; its name says what it did. `publish` merges what was
-staged into `metrics/date=…/hour=…/stats.parquet`. `summary` is red when any of it failed; then what was left undone
-is still due, and the next run does it. When nothing is due, `track` is skipped and `summary` says so.
+`plan` counts the due videos, compares them with the quota, and divides them into batches. Each `track` instance claims
+a batch, asks YouTube, stages the points and reschedules the videos; the name of the instance says what it did.
+`publish` merges the staged points into `metrics/date=…/hour=…/stats.parquet`. If any of these tasks fails, the run is
+red; its unread videos stay due, and the next run reads them. When nothing is due, `track` is skipped and `summary`
+says so.
 
-The form of a run by hand can name videos to be read now, or narrow it to some tiers and a number of videos.
+The form of a manual run can name videos to read now, or limit the run to some tiers and a number of videos.
 
 If notifiers are configured, an alert is sent when a run fails or has not finished 30 minutes after it was queued.
 
-A backfill of this DAG does nothing: YouTube gives counts of the present only.
+A backfill of this DAG does nothing, because YouTube returns no past counts.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -42,24 +43,24 @@ _METRICS = Asset(settings.METRICS_ASSET)
             type=["null", "array"],
             items={"type": "string"},
             title="Videos",
-            description="Ids or URLs, one a line: read now, due or not. Those that are not tracked get a point and no "
-            "more. Empty: what is due.",
+            description="Ids or URLs of videos to read now, whether due or not, one per line. A video that is not "
+            "tracked gets one point and stays untracked. If empty: all due videos.",
         ),
         "queues": Param(
             None,
             type=["null", "array"],
             items={"type": "string", "enum": _QUEUES},
             examples=_QUEUES,
-            title="Where from",
-            description="Tiers of the watchlist, chunks of the roster, videos that are gone. Empty: all of them.",
+            title="Queues",
+            description="Tiers of the watchlist, chunks of the roster, or gone videos. If empty: all queues.",
         ),
         "limit": Param(
             None,
             type=["null", "integer"],
             minimum=1,
             maximum=5_000_000,
-            title="At most",
-            description="Videos that this run tracks at most. Empty: as many as quota and settings allow.",
+            title="Limit",
+            description="Maximum number of videos that this run reads. If empty: as many as quota and settings allow.",
         ),
     },
     tags=["ghost_tracking"],
@@ -68,7 +69,7 @@ _METRICS = Asset(settings.METRICS_ASSET)
 def ghost_tracker():
     @task(execution_timeout=timedelta(minutes=5))
     def plan() -> list:
-        """Count what is due and what the quota allows, and cut it into batches."""
+        """Count the due videos, compare them with the quota, and divide them into batches."""
         from ghost_tracking.tasks import forms, tracker
 
         context = get_current_context()
@@ -93,7 +94,7 @@ def ghost_tracker():
 
     @task(trigger_rule="all_done", multiple_outputs=False, outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
-        """Merge what was staged into the vault."""
+        """Merge the staged points into the vault."""
         from ghost_tracking.tasks import publishing
 
         report = publishing.publish()
@@ -102,7 +103,7 @@ def ghost_tracker():
 
     @task(trigger_rule="none_failed", retries=0, multiple_outputs=False, execution_timeout=timedelta(minutes=5))
     def summary(why: str, reports: list | None) -> dict:
-        """Say what the run did; red when anything before it failed."""
+        """Report what the run did; red if an earlier task failed."""
         from ghost_tracking.tasks import tracker
 
         return tracker.summary(why, reports)

@@ -12,7 +12,7 @@ DAG_IDS = ("ghost_hunter", "ghost_tracker", "ghost_janitor")
 
 _HEAD = """# The DAGs
 
-Made of the DAG files by `make dags-page`: what stands here stands in Airflow's UI too.
+Generated from the DAG files by `make dags-page`. Airflow's UI shows the same text.
 """
 
 
