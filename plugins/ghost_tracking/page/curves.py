@@ -88,14 +88,14 @@ def _because(seconds: list[int], counts: list[int | None], place: int, before: i
     back = next((at for at, count in later if count >= before), None)
     if back is not None and back - seconds[place] <= _RECOVERS_WITHIN:
         hours = (back - seconds[place]) / _HOUR
-        return f"It was back {hours:.1f} h later: YouTube's servers lag behind one another, and one answered late."
+        return f"It recovered {hours:.1f} h later: YouTube's servers lag behind one another, and one answered late."
     if seconds[-1] - seconds[place] < _RECOVERS_WITHIN:
-        return "It is too early to tell: YouTube's servers lag behind one another, and most falls are made up soon."
+        return "Too early to tell: YouTube's servers lag behind one another, and most falls recover soon."
     return _LASTING[name]
 
 
 _LASTING: Final = {
-    "views": "It was not made up within two days: YouTube takes views away that it does not believe in.",
-    "likes": "It was not made up within two days: likes are taken back, or go with closed accounts.",
-    "comments": "It was not made up within two days: comments are deleted, or hidden by the channel.",
+    "views": "It did not recover within two days: YouTube removes views that it considers invalid.",
+    "likes": "It did not recover within two days: users take likes back, or their accounts are closed.",
+    "comments": "It did not recover within two days: comments are deleted, or the channel hides them.",
 }

@@ -1,4 +1,4 @@
-"""One sentence that says whether all is well, and if not, what to do: the troubleshooting, answered by the program."""
+"""The health of the system in one sentence, and what to do if it is not well: troubleshooting done by the program."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class Standing:
 
 
 def health(at: Standing) -> Health:
-    """The gravest finding and the others; `well` where there is none."""
+    """The most severe finding and the others; `well` if there is none."""
     findings = [finding for rule in _RULES for finding in rule(at)]
     findings.sort(key=lambda finding: finding.level != "broken")  # stable: what explains the rest stands first
     if not findings:
@@ -58,7 +58,7 @@ def health(at: Standing) -> Health:
 def _all_well(at: Standing) -> str:
     said = f"All is well: {_videos(at.videos)} tracked"
     if at.due:
-        return f"{said}, {at.due:,} of them due, and the tracker is at it."
+        return f"{said}, {at.due:,} of them due now."
     return f"{said}, none of them overdue."
 
 
@@ -73,16 +73,16 @@ def _dags(at: Standing) -> Iterator[Finding]:
             yield Finding(
                 "broken",
                 f"Airflow does not know {dag.dag_id}.",
-                "Is its file in the DAGs folder, and does it import without an error (the home page tells)?",
+                "Check that its file is in the DAGs folder. Airflow's home page shows import errors.",
             )
         elif dag.is_paused:
             yield Finding("broken", f"{dag.dag_id} is paused: {_DOES[dag.dag_id]}", "Unpause it.", path)
 
 
 _DOES: Final = {
-    HUNTER: "no new videos are found.",
-    TRACKER: "no video is read.",
-    JANITOR: "nothing is cleaned, sealed or compacted.",
+    HUNTER: "it finds no new videos.",
+    TRACKER: "it reads no videos.",
+    JANITOR: "it cleans, seals and compacts nothing.",
 }
 
 
@@ -91,9 +91,9 @@ def _gaps(at: Standing) -> Iterator[Finding]:
         more = f", and {len(at.gaps) - 1} more" if len(at.gaps) > 1 else ""
         yield Finding(
             "watch",
-            f"A source could not be had whole: {at.gaps[0]}{more}.",
-            "What it published then may be missing. Narrow it, allow it more pages or ask Google for more quota; a "
-            "backfill of ghost_hunter looks once more.",
+            f"A source was not read completely: {at.gaps[0]}{more}.",
+            "Videos that it published then may be missing. Narrow the source, allow it more pages or ask Google for "
+            "more quota; then run a backfill of ghost_hunter over that time.",
             f"dags/{HUNTER}",
         )
 
@@ -105,7 +105,7 @@ def _failures(at: Standing) -> Iterator[Finding]:
             yield Finding(
                 "broken",
                 f"The last scheduled run of {dag.dag_id} failed.",
-                "The log of its red task ends with a sentence that names what to change; Last runs below shows it.",
+                "The log of its red task ends with a sentence that says what to change; Last runs below shows it.",
                 f"dags/{dag.dag_id}/runs/{last.run_id}",
             )
 
@@ -118,7 +118,7 @@ def _silence(at: Standing) -> Iterator[Finding]:
         yield Finding(
             "broken",
             f"{dag_id} has had no run since {dag.runs[0].run_after:%Y-%m-%d %H:%M} UTC.",
-            "Is Airflow's scheduler up (the home page tells)?",
+            "Check that Airflow's scheduler is running. Airflow's home page shows its state.",
             f"dags/{dag_id}",
         )
 
@@ -128,17 +128,18 @@ def _emptiness(at: Standing) -> Iterator[Finding]:
     if not at.videos and hunter.last_success is not None:
         yield Finding(
             "broken",
-            "The watchlist does not grow: no video is on it, although the hunter ran.",
-            "Its last run's summary says how many videos it found. None: did the sources publish anything lately?",
+            "The watchlist does not grow: it is empty, although the hunter has run.",
+            "The summary of its last run reports how many videos it found. If it found none, check whether the sources "
+            "have published anything since.",
             f"dags/{HUNTER}/runs/{hunter.last_success.run_id}",
         )
     elif not at.videos:
-        yield Finding("watch", "No video is tracked yet.", "The hunter's first run brings some.", f"dags/{HUNTER}")
+        yield Finding("watch", "No video is tracked yet.", "The hunter's first run adds some.", f"dags/{HUNTER}")
     elif not at.points and tracker.last_success is not None:
         yield Finding(
             "broken",
-            "Nothing appears in the vault, although the tracker ran.",
-            "Do the workers and this API server see the same folder? The task publish says which one it writes.",
+            "Nothing appears in the vault, although the tracker has run.",
+            "Check that the workers and this API server see the same folder. The log of publish names it.",
             f"dags/{TRACKER}/runs/{tracker.last_success.run_id}",
         )
 
@@ -147,29 +148,29 @@ def _lateness(at: Standing) -> Iterator[Finding]:
     if at.refused:
         yield Finding(
             "watch",
-            f"YouTube says that the quota bucket {' and '.join(at.refused)} is empty.",
-            "Nothing to do: what is left stays due until midnight Pacific time. Do other programs use the same "
-            "project?",
+            f"YouTube reports that the quota bucket {' and '.join(at.refused)} is empty.",
+            "Nothing to do: unread videos stay due, and reading continues after midnight Pacific time. Check whether "
+            "other programs use the same API project.",
         )
     if at.is_paced and at.slowdown is not None and at.slowdown > 1:
         yield Finding(
             "watch",
-            f"Quota is short: every video waits {at.slowdown:.2g} times as long as its tier says.",
+            f"Quota is short: every video waits {at.slowdown:.2g} times as long as its tier prescribes.",
             "Ask Google for more quota and raise the settings quota_statistics and quota_general, or hunt less.",
         )
     elif at.overdue > max(50, at.videos * _FEW):
         yield Finding(
             "watch",
             f"{_videos(at.overdue)} overdue by more than an hour.",
-            "It goes down from run to run where the tracker only has to catch up. Otherwise give it more parallel "
-            "tasks (setting tracker_parallel_tasks, and the slots of its pool).",
+            "If the number falls from run to run, the tracker is catching up. Otherwise give it more parallel tasks: "
+            "raise the setting tracker_parallel_tasks and the slots of its pool.",
             f"dags/{TRACKER}",
         )
     if at.misplaced:
         yield Finding(
             "watch",
             f"Videos are read too often: {_videos(at.misplaced)} HOURLY, but older than a day.",
-            "Another program writes to the table watchlist, or an old version of the tracker still runs.",
+            "Another program writes to the table watchlist, or an old version of the tracker is still running.",
         )
 
 
@@ -178,8 +179,8 @@ def _disk_usage(at: Standing) -> Iterator[Finding]:
         over = "above" if at.disk_usage > SQL_LIMIT else "near"
         yield Finding(
             "broken" if at.disk_usage > SQL_LIMIT else "watch",
-            f"The database takes {at.disk_usage / 1e6:,.0f} MB, {over} half a gigabyte.",
-            "Does ghost_janitor run every night? It moves settled videos to the roster. Otherwise hunt less.",
+            f"The database occupies {at.disk_usage / 1e6:,.0f} MB, {over} half a gigabyte.",
+            "Check that ghost_janitor runs every night; it moves settled videos to the roster. If it does, hunt less.",
             f"dags/{JANITOR}",
         )
 
@@ -188,14 +189,14 @@ def _vault(at: Standing) -> Iterator[Finding]:
     if at.quarantined:
         yield Finding(
             "watch",
-            f"{at.quarantined:,} broken {'file' if at.quarantined == 1 else 'files'} of the vault set aside.",
-            "`python -m ghost_tracking verify` says whether a point is missing; `repair` rebuilds what it can.",
+            f"{at.quarantined:,} broken {'file' if at.quarantined == 1 else 'files'} of the vault in quarantine.",
+            "Run `python -m ghost_tracking verify` to see whether points are missing; `repair` rebuilds what it can.",
         )
     if not at.in_sync:
         yield Finding(
             "watch",
-            "Database and vault are not of the same moment: one of them was restored from a backup.",
-            "Trigger ghost_janitor: it puts back on the schedule what the database has forgotten.",
+            "Database and vault are not of the same moment: one was restored from a backup.",
+            "Trigger ghost_janitor: it puts the videos that the database lacks back on the schedule.",
             f"dags/{JANITOR}",
         )
 

@@ -1,4 +1,4 @@
-"""What the page says when it has no answer."""
+"""Messages of the page when a request fails."""
 
 import logging
 from typing import Final
@@ -7,10 +7,10 @@ from ghost_tracking.errors import GhostTrackingError
 
 log = logging.getLogger(__name__)
 
-UNEXPECTED: Final = "Unexpected error. See the log of Airflow's API server. Loading the page again may help."
+UNEXPECTED: Final = "Unexpected error. See the log of Airflow's API server. Reloading the page may help."
 NOT_FOR_YOU: Final = (
-    "Ghost Tracking's database or its vault does not answer, or is not set up. Users who may read Airflow's "
-    "connections see the reason here; the log of Airflow's API server has it as well."
+    "Ghost Tracking's database or vault does not answer or is not set up. The reason is in the log of Airflow's API "
+    "server; users who may read Airflow's connections see it here."
 )
 
 
@@ -25,7 +25,7 @@ def user_message(error: Exception, *, sees_connections: bool = True) -> str:
     if isinstance(error, GhostTrackingError):
         return without_secrets(error.message)
     if isinstance(error, OSError) and error.errno is not None:
-        return without_secrets(f"The vault cannot be read: {error.strerror or error}. Is its storage there?")
+        return without_secrets(f"The vault cannot be read: {error.strerror or error}. Check its storage.")
     if isinstance(error, ImportError) and error.name:
         return f"Airflow's API server lacks the package '{error.name}': install requirements.txt there as well."
     log.error("The page could not answer", exc_info=error)

@@ -41,13 +41,13 @@ MEANINGS: Final = (
     (
         datetime(2025, 3, 31, tzinfo=UTC),
         "Shorts: any start counts",
-        "Since 2025-03-31 YouTube counts a view of a Short whenever it starts to play, however short it is watched.",
+        "Since 2025-03-31 YouTube counts a view of a Short whenever it starts to play, however briefly it is watched.",
         True,
     ),
     (
         datetime(2026, 8, 24, tzinfo=UTC),
         "a view means something else",
-        "On 2026-08-24 YouTube changed what counts as a view for all formats: counts before and after do not compare.",
+        "On 2026-08-24 YouTube changed what counts as a view in all formats: older counts are not comparable.",
         False,
     ),
 )

@@ -68,7 +68,7 @@ def _alert_of_late_run(context: Mapping[str, Any]) -> None:
 
 @task(trigger_rule="one_failed", execution_timeout=timedelta(minutes=5))
 def alert() -> None:
-    """If a task of the run has failed, send an alert if notifiers are configured, and fail; otherwise skipped."""
+    """If a task of the run has failed: send an alert by the configured notifiers, and fail. Otherwise skipped."""
     run_has_failed(get_current_context())
 
 

@@ -458,7 +458,7 @@ def test_falls_are_explained(context: PageContext) -> None:
     counts = [(1, 100), (2, 90), (3, 120), (4, None), (5, 110), (24 * 8, 111), (24 * 10, 112)]
     found = drawn(context, [(hours * HOUR, views) for hours, views in counts])["falls"]["views"]
     assert [(fall["place"], fall["before"], fall["after"]) for fall in found] == [(1, 100, 90), (4, 120, 110)]
-    assert found[0]["because"].startswith("It was back 1.0 h later")
+    assert found[0]["because"].startswith("It recovered 1.0 h later")
     assert "does not believe in" in found[1]["because"]
 
 
@@ -667,7 +667,7 @@ def test_all_is_well_says_so() -> None:
         ),
         (replace(WELL, videos=0, due=0), "broken", "The watchlist does not grow", "summary"),
         (replace(WELL, points=0), "broken", "Nothing appears in the vault", "same folder"),
-        (replace(WELL, misplaced=7), "watch", "Videos are read too often: 7 videos are HOURLY", "Somebody else"),
+        (replace(WELL, misplaced=7), "watch", "Videos are read too often: 7 videos are HOURLY", "Another program"),
         (replace(WELL, overdue=9_000), "watch", "9,000 videos are overdue", "tracker_parallel_tasks"),
         (replace(WELL, is_paced=True, slowdown=2.5), "watch", "waits 2.5 times as long", "more quota"),
         (replace(WELL, refused=("search",)), "watch", "bucket search is empty", "midnight"),

@@ -23,7 +23,7 @@ export function chart(options) {
     class: "canvas",
     role: "slider",
     tabindex: "0",
-    "aria-label": `${options.label}. Arrow keys read it, plus and minus zoom.`,
+    "aria-label": `${options.label}. Arrow keys read values; plus and minus zoom.`,
     "aria-valuemin": "0",
     "aria-valuenow": "0",
     "aria-valuemax": "0",
@@ -33,7 +33,7 @@ export function chart(options) {
   const foot = h("div", { class: "foot" }, reading, button);
   const figure = h("figure", { class: "chart" }, canvas, foot, place);
   if (!options.series.some((each) => each.ys.some((value) => value !== null))) {
-    canvas.replaceWith(h("p", { class: "waiting" }, options.empty || "There is nothing to draw yet."));
+    canvas.replaceWith(h("p", { class: "waiting" }, options.empty || "No data yet."));
     foot.remove();
     return figure;
   }

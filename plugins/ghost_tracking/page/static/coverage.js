@@ -36,7 +36,7 @@ export async function showCoverage({ asked, ask }) {
     h(
       "p",
       { class: "note" },
-      "A slot is counted in the hour in which it lies, whenever it was served: a late reading fills its hole. Of two readings of a video the later one serves the last slot before it; the slots between were missed, and so were by now those of videos that are overdue. Not seen are slots of videos that nobody has read in these days and that are not due now; and premieres are counted from their publication.",
+      "A slot counts in the hour in which it lies, whenever it was served: a late reading fills its hole. Each reading serves the last slot before it. Slots between two readings of a video were missed, and so were past slots of videos that are overdue. Coverage cannot see slots of videos that were not read in this period and are not due now. It counts premieres from their publication.",
     ),
     h("p", { class: "note" }, `As of ${time(found.now)} UTC. All times are UTC.`),
   ];
@@ -107,6 +107,6 @@ function worst({ worst: rows }) {
     "The largest holes",
     null,
     null,
-    rows.length ? table("Hours that lack the most slots", columns, rows) : h("p", { class: "note" }, "There is none."),
+    rows.length ? table("Hours with the most missing slots", columns, rows) : h("p", { class: "note" }, "None."),
   );
 }

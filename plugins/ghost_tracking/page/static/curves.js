@@ -18,7 +18,7 @@ export function counts(name, videos, view) {
     height: heights[name],
     group: "video",
     marks: marksOf(videos, view),
-    empty: `YouTube shows no ${name}, or none was read yet.`,
+    empty: `YouTube shows no ${name}, or none have been read yet.`,
   };
   const title = name[0].toUpperCase() + name.slice(1);
   return panel(

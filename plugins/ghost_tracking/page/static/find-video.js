@@ -10,11 +10,11 @@ export function welcome(newest) {
     h(
       "p",
       { class: "note" },
-      "By its id, its URL, or words of its title, in the box above: also one whose title has left the database long ago. The pages ",
+      "Enter its id, its URL or words of its title in the box above. Titles that have left the database are found too. The pages ",
       link({ page: "movers" }, "Movers"),
       " and ",
       link({ page: "coverage" }, "Coverage"),
-      " lead to videos too.",
+      " also lead to videos.",
     ),
     newest.length
       ? panel(
@@ -27,14 +27,14 @@ export function welcome(newest) {
             newest.map((each) => hit(each, { page: "video", v: each.video_id })),
           ),
         )
-      : h("p", { class: "note" }, "No video is on the watchlist yet: the hunter's first run brings some."),
+      : h("p", { class: "note" }, "No video is on the watchlist yet. The hunter's first run adds some."),
   ];
 }
 
 export function hits(query, found, shown, asked) {
   say(`${some(found.length, "video")} found`);
   return [
-    h("h1", null, found.length ? `Videos with “${query}” in their titles` : `No video is known by “${query}”`),
+    h("h1", null, found.length ? `Videos with “${query}” in their titles` : `No video found for “${query}”`),
     found.length
       ? h(
           "ul",
@@ -46,7 +46,7 @@ export function hits(query, found, shown, asked) {
       : h(
           "p",
           { class: "note" },
-          "Words of two letters or more match at the beginning of words of a title, whatever their case and accents; the longest eight count. An id or a URL finds every video that was ever read.",
+          "Words of two or more letters match the beginnings of words in titles; case and accents are ignored. Only the eight longest words count. An id or a URL finds every video that was ever read.",
         ),
   ];
 }

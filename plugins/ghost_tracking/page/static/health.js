@@ -7,7 +7,7 @@ const SIGNS = { well: "✓", watch: "!", broken: "×" };
 export function health({ health: said }) {
   const advice = (each) => [
     each.action,
-    each.path ? [" ", airflowLink(each.path, "Look at it in Airflow"), "."] : null,
+    each.path ? [" ", airflowLink(each.path, "Open in Airflow"), "."] : null,
   ];
   return h(
     "div",

@@ -108,13 +108,13 @@ function fastest(found, order) {
           "p",
           { class: "note" },
           order === "gain"
-            ? "No video has two readings in this window that differ."
-            : "No mover has three earlier videos of its channel that were read at the same age.",
+            ? "No video has two readings that differ in this window."
+            : "No channel of these movers has three earlier videos that were read at the same age.",
         ),
     h(
       "p",
       { class: "note" },
-      "The first count is the newest one from before the window, no older than the window is long; without one it is the first within the window. A channel's videos are put on straight lines between their readings, and begin at 0 views at publication: so what a mover gained between the two ages, which stands below its times, is more than between its readings where the first one came late.",
+      "The first count is the newest one before the window, at most one window old; if there is none, it is the first one within the window. Between readings, views of a channel's videos are interpolated linearly, from 0 at publication. If a mover's first reading came late, its gain between the two ages, shown below its times, is therefore larger than its gain between readings.",
     ),
   );
 }
@@ -129,10 +129,10 @@ function promoted({ promoted: rows, now }) {
   return panel(
     "Came back to life",
     { class: "w6" },
-    h("span", { class: "soft small" }, "settled videos that are promoted"),
+    h("span", { class: "soft small" }, "settled videos, now promoted"),
     rows.length
       ? table("Videos that came back to life", columns, rows)
-      : h("p", { class: "note" }, "No settled video grows far faster than the week before."),
+      : h("p", { class: "note" }, "No settled video grows much faster than in the week before."),
   );
 }
 

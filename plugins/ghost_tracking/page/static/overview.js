@@ -63,10 +63,10 @@ function gaps({ gaps: found }) {
     { name: "Why", cell: (row) => row.reason },
   ];
   return panel(
-    "What sources could not give",
+    "Incomplete sources",
     { class: "w8" },
     null,
-    table("Windows of sources that could not be had whole", columns, found),
-    h("p", { class: "note" }, "What they published in these windows may be missing: noted in the last 30 days."),
+    table("Windows of sources that were not read completely", columns, found),
+    h("p", { class: "note" }, "Videos that they published in these windows may be missing. Shown for 30 days."),
   );
 }

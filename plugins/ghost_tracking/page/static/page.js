@@ -49,14 +49,14 @@ async function ask(path, parameters) {
   try {
     answer = await answered("data/" + path + (parameters ? address(parameters) : ""));
   } catch {
-    throw new NotAnswered("Airflow's API server does not answer. Is it up?");
+    throw new NotAnswered("Airflow's API server does not answer. Check that it is running.");
   }
   if (answer.status === 401 || answer.status === 403) {
-    throw new NotAnswered("Airflow does not let you see this: sign in again, with a user who may see plugins.");
+    throw new NotAnswered("Airflow denied access. Sign in again as a user who may see plugins.");
   }
   const type = answer.headers.get("content-type") || "";
   if (!type.startsWith("application/json"))
-    throw new NotAnswered(`Airflow answered ${answer.status}, and nothing that this page can show.`);
+    throw new NotAnswered(`Airflow answered ${answer.status}, which this page cannot show.`);
   const found = await answer.json();
   if (!answer.ok) throw new NotAnswered(found.error || `Airflow answered ${answer.status}.`);
   return found;
@@ -75,14 +75,14 @@ async function show() {
     const sentence =
       error instanceof NotAnswered
         ? error.message
-        : "This page failed to draw what it was told. Loading it again may help.";
+        : "This page could not be drawn. Reloading it may help.";
     if (!(error instanceof NotAnswered)) console.error(error);
     content.replaceChildren(
       h(
         "div",
         { class: "health broken", role: "alert" },
         h("span", { class: "sign", "aria-hidden": "true" }, "×"),
-        h("h1", null, "This cannot be shown."),
+        h("h1", null, "This page cannot be shown."),
         h("p", null, sentence),
       ),
     );

@@ -22,16 +22,16 @@ export function quota({ quota: day, now }) {
   return panel(
     "Quota today",
     { class: "w4" },
-    h("span", { class: "soft small" }, `${percent(gone)} of the day has gone`),
+    h("span", { class: "soft small" }, `${percent(gone)} of the day has passed`),
     measures,
     h(
       "p",
       { class: "note" },
-      `The line is where the day stands; it ends at ${clock(day.day_ends)} UTC. `,
+      `The line marks the time of the day, which ends at ${clock(day.day_ends)} UTC. `,
       h("b", null, `The next 24 hours need ${some(day.demand, "call")} of ${number(day.capacity)}`),
       enough
         ? ", so every video is read at its slots."
-        : `, so every video waits ${day.slowdown === null ? "for ever" : day.slowdown.toFixed(2) + " times"} as long.`,
+        : `, so every video waits ${day.slowdown === null ? "for ever" : day.slowdown.toFixed(2) + " times as long"}.`,
       day.runs_out_at ? ` Unpaced, it would be used up at ${clock(day.runs_out_at)}.` : "",
     ),
   );

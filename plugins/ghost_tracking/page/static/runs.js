@@ -35,7 +35,7 @@ export function runs({ dags, now }) {
     },
     { name: "Took", number: true, cell: ({ run }) => (run && run.seconds !== null ? span(run.seconds) : "") },
     {
-      name: "What it says",
+      name: "Result",
       cell: ({ dag, run }) =>
         run && run.failure
           ? failed(dag, run)

@@ -15,7 +15,7 @@ export function diskUsage({ disk_usage: found }) {
     measure(
       [],
       share,
-      `The database takes ${percent(share)} of half a gigabyte`,
+      `The database occupies ${percent(share)} of half a gigabyte`,
       null,
       share > 1 ? "over" : share > 0.9 ? "near" : "",
     ),
@@ -29,7 +29,7 @@ export function diskUsage({ disk_usage: found }) {
         ["watchlist", found.watchlist],
         ["videos", found.videos],
         ["roster", found.roster],
-        ["the rest, PostgreSQL's own", rest],
+        ["PostgreSQL itself", rest],
       ],
     ),
   );
@@ -52,7 +52,7 @@ export function vault({ vault: found, now }) {
     h(
       "span",
       { class: "soft small" },
-      found.newest_point ? `newest point ${away(found.newest_point, now)}` : "no point yet",
+      found.newest_point ? `newest point ${away(found.newest_point, now)}` : "no points yet",
     ),
     h("p", { class: "big" }, bytes(found.total)),
     h(

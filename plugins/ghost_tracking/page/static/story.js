@@ -53,7 +53,7 @@ export function story(videos) {
       h("span", { class: "soft small" }, "UTC"),
       items.length
         ? h("ul", { class: "plainlist" }, items.slice(-60).map(line))
-        : h("p", { class: "note" }, "Nothing that changes how its curves are to be read."),
+        : h("p", { class: "note" }, "Nothing that affects how to read its curves."),
     ),
     panel(
       "Falls",

@@ -8,7 +8,7 @@ const QUEUES = {
   DAILY: ["DAILY", "first week, or promoted"],
   WEEKLY: ["WEEKLY", "on the watchlist"],
   ROSTER: ["WEEKLY", "on the roster"],
-  GONE: ["gone", "looked at every 4 weeks"],
+  GONE: ["gone", "checked every 4 weeks"],
 };
 const STATES = {
   awaiting: "waiting for their start",
@@ -69,7 +69,7 @@ export function tiers({ queues, states, now, quota: day }) {
       { class: "note" },
       unusual.length
         ? [
-            "On the watchlist besides: ",
+            "On the watchlist: ",
             unusual.map(([name, text]) => `${number(states[name])} ${text}`).join(", "),
             ".",
           ]
