@@ -353,11 +353,11 @@ def test_the_newest_videos_lead_to_their_pages(lone: Callable[..., Page]) -> Non
 
 def test_what_sources_could_not_give_is_named(lone: Callable[..., Page]) -> None:
     assert lone("", overview=overview_of()).get_by_text("Incomplete sources").count() == 0
-    gap = {"source": "search cats", "start": HOURS[0], "end": HOURS[2], "reason": "searches do not go back so far"}
+    gap = {"source": "search cats", "start": HOURS[0], "end": HOURS[2], "reason": "searches do not go back that far"}
     page = lone("", overview=overview_of() | {"gaps": [gap]})
     assert page.get_by_role("heading", name="Incomplete sources").is_visible()
     row = page.get_by_role("row").filter(has_text="search cats").inner_text()
-    assert "searches do not go back so far" in row
+    assert "searches do not go back that far" in row
 
 
 def test_nothing_runs_over_its_panel(lone: Callable[..., Page]) -> None:

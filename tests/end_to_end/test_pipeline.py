@@ -202,7 +202,7 @@ def test_a_backfill_of_the_tracker_does_nothing_and_says_why(
     runs = backfill(stack, "ghost_tracker", last_hour, last_hour + timedelta(minutes=5))
     assert len(runs) == 2
     for each in runs:
-        assert "none is invented" in xcom(stack, "ghost_tracker", each["dag_run_id"], "summary")["message"]
+        assert "no past counts" in xcom(stack, "ghost_tracker", each["dag_run_id"], "summary")["message"]
         (track,) = instances(stack, "ghost_tracker", each["dag_run_id"])["track"]
         assert track["state"] == "skipped"
 

@@ -151,7 +151,7 @@ def test_links_are_not_followed(vault: ParquetVaultHook, link: str, tmp_path: Pa
 def test_what_is_no_regular_file_is_not_read_and_waited_for(vault: ParquetVaultHook) -> None:
     os.mkfifo(root_of(vault) / "lists" / "pipe")
     for name in ("lists/pipe", "lists/deep"):
-        with pytest.raises(BadInputError, match="it is no regular file"):
+        with pytest.raises(BadInputError, match="it is not a regular file"):
             vault.open_list(name)
 
 
@@ -178,7 +178,7 @@ def test_the_deployment_allows_other_places(
     (tmp_path / "given").symlink_to(tmp_path / "real")  # by whoever deploys
     monkeypatch.setenv(LIST_PREFIXES_ENVIRONMENT, f"{tmp_path}/given/, imports")
     vault.open_list(f"{tmp_path}/given/mine.csv").close()
-    with pytest.raises(BadInputError, match=r"not lie where forms may .*, which is below .*/given/ or imp"):
+    with pytest.raises(BadInputError, match=r"is not where forms may .*, which is below .*/given/ or imp"):
         vault.open_list("lists/mine.csv")
     with pytest.raises(BadInputError, match="No such file"):
         vault.open_list("imports/mine.csv")

@@ -105,5 +105,5 @@ def test_without_a_word_of_the_deployment_airflows_providers_are_allowed(monkeyp
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", json.dumps([{"notifier": name, "arguments": {"to": "a@b.c"}}]))
     assert [type(each).__name__ for each in notifiers()] == ["SmtpNotifier"]
     monkeypatch.setenv(NOTIFIERS_ENVIRONMENT, "")  # nobody at all
-    with pytest.raises(Exception, match="no notifier that this deployment allows"):
+    with pytest.raises(Exception, match="not a notifier that this deployment allows"):
         notifiers()

@@ -54,9 +54,9 @@ def open_list(vault_root: ObjectStoragePath, name: str, prefixes: Sequence[str])
     prefix = next((each for each in allowed if spot.is_below(each)), None)
     if prefix is None:
         raise BadInputError(
-            f"list_file {name[:_SHOWN]!r} does not lie where forms may read lists from, which is below "
-            f"{' or '.join(prefixes) or 'nothing'} (without a slash before it: in the vault): put the list there, or "
-            f"have the environment variable {LIST_PREFIXES_ENVIRONMENT} name its folder"
+            f"list_file {name[:_SHOWN]!r} is not where forms may read lists from, which is below "
+            f"{' or '.join(prefixes) or 'nothing'} (without a leading slash: in the vault): put the list there, or "
+            f"add its folder to the environment variable {LIST_PREFIXES_ENVIRONMENT}"
         )
     try:
         file = _open_object(spot, vault_root.conn_id) if spot.store else _open_file(spot, prefix, vault)
@@ -103,7 +103,7 @@ def _prefix(text: str, vault: _Spot, conn_id: str | None) -> _Spot:
     try:
         spot = _spot(text, vault, conn_id)
         if not spot.store and (not spot.parts or spot.parts[0] in _KERNELS):
-            raise ValueError("that is no folder of lists")
+            raise ValueError("it cannot be a folder of lists")
     except ValueError as error:
         raise BadSettingsError(
             f"environment variable {LIST_PREFIXES_ENVIRONMENT}, {text[:_SHOWN]!r}: {error}"
@@ -123,7 +123,7 @@ def _spot(text: str, vault: _Spot, conn_id: str | None) -> _Spot:
     if scheme not in BUCKETS or not vault.store.startswith(f"{scheme}://"):
         raise ValueError("it is neither a path nor a URL of the object store that the vault is in")
     if account not in {"", conn_id}:
-        raise ValueError("it names a connection, and only the vault's own is used: leave out what is before the @")
+        raise ValueError("it names a connection, but only the vault's own is used: remove the part before the @")
     return _Spot(f"{scheme}://{bucket}", _parts(key))
 
 
@@ -159,5 +159,5 @@ def _open_file(spot: _Spot, prefix: _Spot, vault: _Spot) -> BinaryIO:
         os.close(folder)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(0, "it is no regular file")
+        raise OSError(0, "it is not a regular file")
     return os.fdopen(descriptor, "rb")

@@ -60,7 +60,7 @@ def adopt(watchlist: Schedule, vault: Vault) -> str:
     before = watchlist.vault_link.own()
     identity, root = vault.identity(create=True), vault.root
     if before is not None and before.identity == identity:
-        return f"Vault {identity} at {root} is this database's own already"
+        return f"Vault {identity} at {root} already belongs to this database"
     watchlist.vault_link.adopt(identity, root)
     return f"Adopted vault {identity} at {root}" + (
         f" in place of {before.identity}, which was at {before.root}" if before is not None else ""
@@ -79,9 +79,9 @@ def check_clock(watchlist: Schedule) -> None:
     if asked_at - CLOCK_TOLERANCE <= present <= answered_at + CLOCK_TOLERANCE:
         return
     raise ClockError(
-        f"this worker's clock says {answered_at:%Y-%m-%d %H:%M:%S} UTC, that of the database behind connection "
-        f"'{watchlist.database.name}' {present:%Y-%m-%d %H:%M:%S} UTC: mend the wrong clock (is NTP "
-        "running on both machines?). Nothing was done",
+        f"this worker's clock says {answered_at:%Y-%m-%d %H:%M:%S} UTC, but that of the database behind "
+        f"connection '{watchlist.database.name}' says {present:%Y-%m-%d %H:%M:%S} UTC: correct the wrong clock (is "
+        "NTP running on both machines?). Nothing was done",
         worker=answered_at,
         database=present,
     )
@@ -94,7 +94,7 @@ def _still_there(watchlist: Schedule, vault: Vault, own: OwnVault) -> str:
     except ConfigurationError as error:
         raise VaultMismatchError(
             f"{error.message}. The database behind connection '{watchlist.database.name}' belongs to vault "
-            f"{own.identity}, which was at {own.root}: mount it, or mend the connection of the vault; {_OR_ADOPT}"
+            f"{own.identity}, which was at {own.root}: mount it, or correct the connection of the vault; {_OR_ADOPT}"
         ) from error
     if identity != own.identity:
         raise _another(watchlist, vault, own, identity)
@@ -105,13 +105,13 @@ def _another(watchlist: Schedule, vault: Vault, own: OwnVault, found: str) -> Va
     return VaultMismatchError(
         f"The vault at {vault.root} is {found}, but the database behind connection "
         f"'{watchlist.database.name}' belongs to vault {own.identity}, which was at {own.root}: mount that "
-        f"one, or mend the connection of the vault or of the database; {_OR_ADOPT}",
+        f"one, or correct the connection of the vault or of the database; {_OR_ADOPT}",
         expected=own.identity,
         found=found,
     )
 
 
 _OR_ADOPT = (
-    "if this vault is to be used from now on, adopt it: with `adopt_vault` in the form of ghost_janitor, or "
+    "to use this vault from now on, adopt it with `adopt_vault` in the form of ghost_janitor, or with "
     "`python -m ghost_tracking adopt-vault`. Nothing was written"
 )

@@ -162,7 +162,7 @@ class Discovery:
         except (PermanentError, TransientError) as error:
             hunted.failure = error
         if isinstance(hunted.failure, QuotaExhaustedError) and source.windowed and not self._keeps:
-            hunted.lacks(window, "YouTube's quota ended before it was read")
+            hunted.lacks(window, "YouTube's quota ran out before it was read")
         return hunted
 
     def _ask(self, hunted: Hunted, window: Window, *, is_new: bool) -> None:
@@ -212,7 +212,7 @@ class Discovery:
         before = len(memory.named) if memory else 0
         listing = self._read(source, window.start - overlap, exactly=not overlap, may_be_empty=not before)
         if before and not listing.named:
-            raise YouTubeFaultError(f"its listing came back empty, and had {pluralize(before, 'video')} before")
+            raise YouTubeFaultError(f"its listing came back empty, but had {pluralize(before, 'video')} before")
         hunted.named, hunted.failure = listing.named, listing.failure
         in_order = isinstance(source, ChannelSource)
         # also what belongs to the next window: by then it may be gone
@@ -229,7 +229,7 @@ class Discovery:
     def _note_lacking(self, hunted: Hunted, source: Listed, window: Window, listing: Listing) -> None:
         """What the listing does not have of the window, although it was read as far as it can be."""
         if not listing.reached and not listing.ended:
-            hunted.lacks(window, f"there is more than the {pluralize(source.pages, 'page')} that the source allows")
+            hunted.lacks(window, f"it has more than the {pluralize(source.pages, 'page')} that the source allows")
         elif listing.ended and len(listing.named) >= _MOST_LISTED:
             oldest = min((moment for moment in listing.named.values() if moment), default=window.end)
             hunted.lacks(Window(window.start, min(oldest, window.end)), "YouTube lists no more than 20,000 videos")
@@ -292,7 +292,7 @@ class Discovery:
             oldest = window.end - timedelta(days=self.settings.hunter_catch_up_days)
             if self._keeps and window.start < oldest:
                 lost = Window(min(oldest, max(window.start, asked.get(source.key, window.start))), oldest)
-                hunted[source.key].lacks(lost, "searches do not go back so far")
+                hunted[source.key].lacks(lost, "searches do not go back that far")
                 window = Window(oldest, window.end)
             if not window.is_empty:
                 searches.append(self._search_of(hunted[source.key], source, window))
@@ -328,7 +328,7 @@ class Discovery:
                     covered.end if covered else search.end, complete_since=covered.start if covered else None
                 )
         elif not search.missing.is_empty and (hunted.failure is None or hunted.is_put_off):
-            hunted.lacks(search.missing, "there is more than its pages and the calls of this run hold")
+            hunted.lacks(search.missing, "it has more than its pages and the calls of this run allow")
 
 
 def _name_of_past(source: ChannelSource) -> str:
@@ -343,9 +343,9 @@ def _log(hunted: Hunted) -> None:
     if hunted.failure is not None:
         log.warning("%s failed: %s", hunted.source.label, hunted.failure.message)
     elif hunted.is_put_off:
-        log.info("%s: its turn has not come", hunted.source.label)
+        log.info("%s: put off to a later run", hunted.source.label)
     else:
         named = pluralize(len(hunted.named), "video")
         log.info("%s: %s, of which %s to be looked up", hunted.source.label, named, f"{len(hunted.ids):,}")
     for gap in hunted.gaps:
-        log.warning("Cannot be had: %s", gap)
+        log.warning("Not read completely: %s", gap)

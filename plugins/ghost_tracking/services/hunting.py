@@ -31,7 +31,7 @@ def hunt(discovery: Discovery, sources: Sequence[Source]) -> HuntResult:
     hunted = discovery.ask(sources)
     refused = {id_ for each in hunted for id_ in each.ids if not is_video_id(id_)}
     wanted = [id_ for each in hunted for id_ in each.ids if id_ not in refused]
-    watchlist.refused.note("sources", dict.fromkeys(refused, "no video has such an id"))
+    watchlist.refused.note("sources", dict.fromkeys(refused, "cannot be the id of a video"))
     within = timedelta(seconds=settings.tracker_batch_seconds)
     ingested = ingest(wanted, discovery.youtube, watchlist, discovery.vault, within=within)
     left = len(ingested.pending)

@@ -52,7 +52,9 @@ def submit(form: Mapping[str, Any], vault: Vault, open_list: OpenList) -> str:
     for bad in report.bad_lines:
         log.warning("Bad %s", bad)
     if report.bad > len(report.bad_lines):
-        log.warning("and %s more bad lines; all: python -m ghost_tracking list bad %s", report.bad, report.name)
+        log.warning(
+            "and %s more bad lines. List them all: python -m ghost_tracking list bad %s", report.bad, report.name
+        )
     if not report.ids:
         raise BadInputError(f"the list has no video in it: {'; '.join(map(str, report.bad_lines)) or 'it is empty'}")
     shown = f" (the first: {report.bad_lines[0]})" if report.bad_lines else ""
@@ -114,7 +116,7 @@ class ListImport:
                 total.add(ingested)
                 if done < len(waiting.ids):
                     break
-        missing = f", {len(total.missing):,} of them missing, and looked at again" if total.missing else ""
+        missing = f", {len(total.missing):,} of them missing, to be read again" if total.missing else ""
         message = (
             f"Imported from the queue: {total.new:,} new{missing}; {total.known:,} known; "
             f"{pluralize(left, 'waits', 'wait')} for the next runs ({why})"
@@ -129,8 +131,8 @@ class ListImport:
         size = self.watchlist.status.database_bytes()
         if size > self.settings.import_sql_megabytes * 1_000_000:
             return 0, (
-                f"the database has {size / 1e6:,.0f} MB, more than the setting import_sql_megabytes: the janitor makes "
-                "room when videos have settled"
+                f"the database occupies {size / 1e6:,.0f} MB, more than the setting import_sql_megabytes: the janitor "
+                "frees space as videos settle"
             )
         calls_now = spare_calls(self.watchlist, self.settings, self.now)
         most = min(calls_now * IDS_PER_CALL, self.settings.import_videos_a_run)

@@ -109,7 +109,8 @@ class LettingGo:
         if dry_run or not (to_vault or to_database):
             return len({each.video_id for each in (*to_vault, *to_database)})
         log.warning(
-            "The lists of videos that were let go differ (a restored backup?): the vault learns %s, the database %s",
+            "The lists of videos that were let go differ (a restored backup?): adding %s to the vault, "
+            "%s to the database",
             f"{len(to_vault):,}",
             f"{len(to_database):,}",
         )
@@ -139,9 +140,9 @@ class LettingGo:
             f"{pluralize(learned, 'entry was', 'entries were')} in one list only" if learned else "",
             f"{pluralize(strays, 'video was', 'videos were')} taken off the watchlist again" if strays else "",
             f"{pluralize(number, 'decision was', 'decisions were')} carried out" if number else "",
-            f"{pluralize(stray_rows, 'trace')} of forgotten videos went" if stray_rows else "",
+            f"{pluralize(stray_rows, 'trace')} of forgotten videos removed" if stray_rows else "",
         ]
-        return _outcome("; ".join(filter(None, sentences)) or "Nothing is left of what was let go", lines)
+        return _outcome("; ".join(filter(None, sentences)) or "Nothing is left to pause, stop or forget", lines)
 
     def _present(self) -> datetime:
         if self.now is not None:
@@ -168,7 +169,7 @@ class LettingGo:
             lines.append(f"videos: {rows['videos']:,} rows")
             report = self._forgotten(chosen, dry_run=True)
             lines += [*map(str, report.layers), *report.problems]
-        return _outcome(f"{message}. Confirm to have it done", lines)
+        return _outcome(f"{message}. Confirm to carry it out", lines)
 
     def _carry_out(self, decided: Mapping[State, Sequence[str]]) -> list[str]:
         """Put resumed videos back, take the others off the schedule, and of the forgotten ones everything away.
@@ -189,7 +190,7 @@ class LettingGo:
         if problems:
             raise PermanentError(
                 f"{pluralize(len(leaving), 'video is', 'videos are')} on the list of those that are let go, but not "
-                f"out of everything: {'; '.join(problems[:3])}. The janitor tries again every day"
+                f"yet removed everywhere: {'; '.join(problems[:3])}. The janitor tries again every day"
             )
         self.vault.let_go.applied(leaving, began_at)
         return lines
@@ -203,7 +204,7 @@ class LettingGo:
             rows = self.watchlist.let_go.traces(video_ids)
             if not (proof.rows or any(rows.values())):
                 break
-            log.warning("Something came back while it was being forgotten: once more")
+            log.warning("Something came back while it was being forgotten: removing it again")
             self.watchlist.let_go.leave(video_ids)
         lines = [f"{name}: {count:,} rows" for name, count in rows.items()]
         lines += [f"{layer.name}: {layer.rows:,} in {layer.files:,} files looked at" for layer in proof.layers]
@@ -218,7 +219,7 @@ class LettingGo:
         except PartitionBusyError as error:
             raise TransientError(
                 f"the vault is being sealed or compacted ({error.message}): these videos are on the list of those that "
-                "are let go, and what is known of them goes with the janitor's next run, or when you ask again"
+                "are let go; the janitor's next run removes their data, as does asking again"
             ) from error
 
     def _check_again(self, kept: dict[str, Kept]) -> int:
@@ -239,7 +240,7 @@ class LettingGo:
         since = min(each.change.changed_at for each in fresh) - UNDER_WAY
         report = self._forgotten(ids, dry_run=False, since=since)
         if report.problems:
-            raise PermanentError(f"a layer cannot be looked through for forgotten videos: {report.problems[0]}")
+            raise PermanentError(f"a layer cannot be searched for forgotten videos: {report.problems[0]}")
         self.vault.let_go.checked(ids, present)
         return report.rows
 
@@ -291,7 +292,7 @@ def logged() -> Progress:
     def tell(layer: str, number: int, total: int) -> None:
         nonlocal told_at, before
         if layer != before or number == total or time.monotonic() - told_at > _TELL_SECONDS:
-            log.info("Looking through %s: file %s of %s", layer, f"{number:,}", f"{total:,}")
+            log.info("Searching %s: file %s of %s", layer, f"{number:,}", f"{total:,}")
             told_at, before = time.monotonic(), layer
 
     return tell
@@ -311,8 +312,8 @@ def _chosen(
     )
     reasons = []
     if forgotten:
-        how = ", unless that is asked for (--also-forgotten, or the form's field)" if state is State.RESUMED else ""
-        reasons.append(f"{pluralize(len(forgotten), 'is', 'are')} forgotten, and {_stay(forgotten)} so{how}")
+        how = " unless you ask for them (--also-forgotten, or the form's field)" if state is State.RESUMED else ""
+        reasons.append(f"{pluralize(len(forgotten), 'is', 'are')} forgotten and {_stay(forgotten)} so{how}")
     rest = [video_id for video_id in wanted if video_id not in set(forgotten)]
     if state is State.RESUMED:
         let_go = [video_id for video_id in rest if video_id in states and states[video_id].lets_go]

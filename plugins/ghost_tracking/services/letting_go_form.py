@@ -18,7 +18,7 @@ def is_asked_for(form: Mapping[str, Any]) -> bool:
         return True
     fields = [name for name in ("channel", "confirm", "also_forgotten") if form.get(name)]
     if fields:
-        raise BadInputError(f"the form has {' and '.join(fields)}, but not what to do: choose it in let_go")
+        raise BadInputError(f"the form has {' and '.join(fields)}, but no action: choose one in let_go")
     return False
 
 

@@ -59,7 +59,7 @@ def read_listing(
 
     `exactly`: see `core.discovery.reaches_back`. `most`: pages at most. An answer can lack videos that are there, so a
     page with fewer than it should have is asked for once more, as is an empty first one unless that `may_be_empty`. One
-    that stays empty although another is to follow fails.
+    that stays empty although another follows fails.
     What fails after the first page ends the reading, and what was read until then counts; what fails at the first one
     is raised, as is a ConfigurationError.
     """
@@ -105,5 +105,5 @@ def _taken(
         if not more and not (is_empty and following is not None):
             break
     if is_empty and following is not None:
-        raise YouTubeFaultError("a page of its listing stays empty, although another is to follow")
+        raise YouTubeFaultError("a page of its listing stays empty, although another follows")
     return new, following

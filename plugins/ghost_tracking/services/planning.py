@@ -36,7 +36,7 @@ def plan_batches(
     total = sum(sum(counts) for counts in due.values())
     if total == 0:
         next_due_at = watchlist.status.next_due_at()
-        when = f"the next video is due at {next_due_at:%Y-%m-%d %H:%M} UTC" if next_due_at else "none is tracked"
+        when = f"the next video is due at {next_due_at:%Y-%m-%d %H:%M} UTC" if next_due_at else "no video is tracked"
         return [], f"Nothing is due: {when}."
     quota = read_quota_status(watchlist, settings, due={queue: sum(counts) for queue, counts in due.items()}, now=now)
     calls_allowed = quota.allowed_manual if manual else quota.allowed

@@ -126,7 +126,7 @@ def check_sync(watchlist: Schedule, vault: Vault) -> bool:
     synced = ScheduleReconciler(watchlist, vault, watchlist.now()).in_sync()
     if not synced:
         log.warning(
-            "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts back on "
-            "the schedule what the vault has seen since"
+            "The database is older than the vault (a restored backup?): trigger ghost_janitor, which puts the "
+            "videos that the vault has seen since back on the schedule"
         )
     return synced

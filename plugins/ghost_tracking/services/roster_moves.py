@@ -174,13 +174,13 @@ class RosterMoves:
             self._repack_hour(hour_gone, candidates, report)
         except DatabaseUnavailableError as error:
             self.watchlist.now()  # raises where the database is gone altogether: no other hour would fare better
-            log.warning("%s could not be put in order: %s", _named(hour_gone), error.message)
+            log.warning("%s could not be repacked: %s", _named(hour_gone), error.message)
             report.lost = error
         except GhostTrackingError as error:
             report.add_problem(error.message)
         except Exception as error:  # whatever it is, it is of this hour, and whoever has asked for this raises it
             log.debug("Where it was raised", exc_info=True)
-            report.add_problem(f"{_named(hour_gone)} could not be put in order: {type(error).__name__}: {error}")
+            report.add_problem(f"{_named(hour_gone)} could not be repacked: {type(error).__name__}: {error}")
 
     def _repack_hour(self, hour_gone: Hour, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
         """One hour of the week: candidates join, underfilled chunks are merged, a video in two chunks leaves one."""
@@ -260,7 +260,7 @@ def _unfit(candidate: Candidate, hour: int) -> str | None:
 
 def _named(hour_gone: Hour) -> str:
     hour, gone = hour_gone
-    return f"Hour {hour} of the week{', of videos that are gone,' if gone else ''}"
+    return f"Hour {hour} of the week{', of gone videos,' if gone else ''}"
 
 
 def _members(chunk: Chunk, ids: Sequence[str]) -> dict[int, str]:

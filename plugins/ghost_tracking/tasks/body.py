@@ -24,7 +24,7 @@ Label = Callable[[str], None]
 
 
 def task_body(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
-    """Fail at once, without retries, on what somebody has to mend first; the message says what."""
+    """Fail at once, without retries, on errors that somebody has to correct first; the message says what."""
 
     @functools.wraps(function)
     def body(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
@@ -63,4 +63,4 @@ def calling_youtube(ledger: QuotaLedger, budget: CallBudget, settings: Settings)
             ledger.release(budget)
         except DatabaseUnavailableError as error:
             # the work is safe, and what is not given back counts as spent
-            log.warning("Quota that was reserved and not sent could not be given back: %s", error)
+            log.warning("Reserved quota that was not used could not be given back: %s", error)

@@ -23,6 +23,6 @@ def form(context: Mapping[str, Any]) -> dict[str, Any]:
     if unknown:
         raise BadInputError(
             f"the form of {context['dag'].dag_id} has no {', nor '.join(named(name, known) for name in unknown)}. "
-            f"It has {', '.join(known)}. Nothing was done"
+            f"Its fields are {', '.join(known)}. Nothing was done"
         )
     return dict(context["params"])

@@ -113,7 +113,7 @@ def import_lists(run_type: str, vault: str) -> dict[str, Any]:
     run's.
     """
     if run_type == "backfill" or not vault:
-        return {"message": "No list is imported in such a run."}
+        return {"message": "This run imports no lists."}
     settings, import_queue = read_settings(), ParquetVaultHook()
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, import_queue, vault)
@@ -136,7 +136,7 @@ def hunt(
     settings = read_settings()
     sources, _ = _sources(form)
     if _digest(sources) != batch["digest"]:
-        raise BadSourcesError("the sources were changed while the run was under way; the next run hunts the new ones")
+        raise BadSourcesError("the sources changed while the run was in progress; the next run hunts the new ones")
     assignment = _assignment(run_type, interval, form, now=parse_instant(batch["end"]))
     mine = _share(_hunted(sources, assignment), batch)
     vault = ParquetVaultHook()
@@ -177,8 +177,8 @@ def _adopt() -> str:
         tracked = pluralize(watchlist.status.count(), "is", "are")
         message = f"Adopted {pluralize(adoption.adopted, 'video')} of the old tracker; {tracked} tracked now"
         if adoption.refused:
-            rows = pluralize(adoption.refused, "row names no video and is", "rows name no video and are")
-            message += f"; {rows} on the list of `python -m ghost_tracking refused list`"
+            rows = pluralize(adoption.refused, "row names no video", "rows name no video")
+            message += f"; {rows}: see `python -m ghost_tracking refused list`"
     log.info(message)
     return message
 
@@ -229,7 +229,7 @@ def _digest(sources: Sequence[Source]) -> str:
 def _report(found: HuntResult) -> dict[str, Any]:
     hunted, ingested, refused = found.sources, found.ingested, found.refused
     for video_id in sorted(refused)[:_SHOWN]:
-        log.warning("Refused %r: no video has such an id", video_id[:40])
+        log.warning("Refused %r: it cannot be the id of a video", video_id[:40])
     failed = [f"{each.source.label[:60]}: {each.failure.message[:160]}" for each in hunted if each.failure]
     failed += [f"metadata: {error.message[:160]}" for error in ingested.failures[:1]]
     gaps = [str(gap) for each in hunted for gap in each.gaps]
@@ -269,12 +269,12 @@ def _raise_failures(found: HuntResult) -> None:
     if passing:
         label, error = passing[0]
         raise TransientError(
-            f"{pluralize(len(passing), 'source')} failed, to be hunted again next time; {label}: {error.message}"
+            f"{pluralize(len(passing), 'source')} failed, to be hunted again by the next run; {label}: {error.message}"
         )
     if ingested.is_fault:
         raise YouTubeFaultError(
-            f"the metadata of {pluralize(len(ingested.missing), 'video')} did not come back at once: taken for a fault "
-            "of YouTube; they are on the schedule and looked at again within the hour"
+            f"the metadata of {pluralize(len(ingested.missing), 'video')} was missing at once: treated as a fault of "
+            "YouTube; they are on the schedule and will be read again within the hour"
         )
 
 
@@ -297,19 +297,19 @@ def summary(
     for reason in failed:
         log.warning("A source failed: %s", reason)
     for gap in gaps:
-        log.warning("Cannot be had: %s", gap)
+        log.warning("Not read completely: %s", gap)
     message = (
         f"{why}. Found {totals['found']:,}: {totals['new']:,} new, {totals['known']:,} known, "
         f"{totals['refused']:,} refused, {totals['left']:,} left to the tracker. "
         f"{pluralize(sum(report['failed_count'] for report in done), 'source')} failed."
     )
     if totals["missing"]:
-        message += f" {pluralize(totals['missing'], 'new one is', 'new ones are')} missing, and looked at again."
+        message += f" {pluralize(totals['missing'], 'new one is', 'new ones are')} missing, to be read again."
     if totals["put_off"]:
         message += f" {pluralize(totals['put_off'], 'search waits', 'searches wait')} for later runs."
     if gaps:
         number = sum(report["gaps_count"] for report in done)
-        message += f" {pluralize(number, 'window')} cannot be had whole: {'; '.join(gaps[:3])}."
+        message += f" {pluralize(number, 'window was', 'windows were')} not read completely: {'; '.join(gaps[:3])}."
     if imported:
         message += f" {imported['message']}"
     log.info(message)

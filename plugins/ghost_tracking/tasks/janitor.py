@@ -80,16 +80,15 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
         watched = watchlist.status.count()
     if report.unwatched:
         log.warning(
-            "%s of these videos are not on the watchlist: nobody tracks them any more. Videos of an old tracker are "
-            "put there by `adopt_old_videos`: docs/operate.md, Migration from an old tracker",
+            "%s of these videos are not on the watchlist and no longer tracked. If they come from an old tracker, run "
+            "ghost_hunter with `adopt_old_videos`: see docs/operate.md, Migration from an old tracker",
             f"{report.unwatched:,}",
         )
     verb = "Dry run: would delete" if dry_run else "Deleted"
     message = (
-        f"{verb} the metadata of {pluralize(report.deleted, 'video')} discovered more than {pluralize(days, 'day')} "
-        f"ago; {pluralize(report.kept, 'keeps its own', 'keep theirs')}, {pluralize(watched, 'is', 'are')} tracked on. "
-        "Of these rows the archive"
-        f"{', as it is now, would take' if dry_run else ' took'} {_archived(archive.report)}"
+        f"{verb} the metadata of {pluralize(report.deleted, 'video')} discovered more than {pluralize(days, 'day')} ago; "
+        f"{pluralize(report.kept, 'keeps its own', 'keep theirs')}, {pluralize(watched, 'is', 'are')} still tracked. "
+        f"Of these rows, the archive {'would now take' if dry_run else 'took'} {_archived(archive.report)}"
     )
     log.info(message)
     return {
@@ -131,8 +130,8 @@ def move_to_roster(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]
         report.deleted = moves.sweep(timedelta(days=settings.roster_keep_days))
     message = (
         f"Moved {pluralize(report.moved, 'video')} to the roster, {report.gone:,} of them gone, in "
-        f"{pluralize(report.chunks, 'new chunk')}; {pluralize(report.retired, 'chunk was', 'chunks were')} put "
-        f"together, {pluralize(report.deleted, 'old file')} deleted"
+        f"{pluralize(report.chunks, 'new chunk')}; {pluralize(report.retired, 'chunk was', 'chunks were')} merged, "
+        f"{pluralize(report.deleted, 'old file')} deleted"
     )
     if restored is not None:
         back = pluralize(restored, "video is", "videos are")
@@ -148,8 +147,8 @@ def _reconcile(reconciler: ScheduleReconciler) -> int | None:
     if reconciler.in_sync():
         return None
     log.warning(
-        "The database is older than the vault (a restored backup?), or another one: comparing the schedule with what "
-        "the vault has seen"
+        "The database is older than the vault, or another one (a restored backup?): comparing the schedule with the "
+        "vault"
     )
     return reconciler.reconcile()
 
@@ -214,7 +213,7 @@ def expire(*, dry_run: bool) -> dict[str, Any]:
         f"{pluralize(videos.videos + videos.staged, 'video')} {done}"
     )
     if announced and not dry_run:
-        message += " by the next run: change vault_retention_days before it comes if that is not what you want"
+        message += " by the next run: to prevent that, change vault_retention_days before it starts"
         log.warning(message)
     problems = (*points.problems, *videos.problems)
     if problems:
@@ -236,7 +235,7 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
         report = vault.repair()
         repaired = (
             f"Restored {pluralize(len(report.restored), 'hour')} and {pluralize(len(report.recompacted), 'period')}, "
-            f"set {pluralize(len(report.quarantined), 'file')} aside. "
+            f"quarantined {pluralize(len(report.quarantined), 'file')}. "
         )
         for sentence in (*report.lost, *report.problems):
             log.error(sentence)
@@ -245,7 +244,7 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
     message = f"{repaired}Compared {pluralize(found.points, 'point')} of {hours} and {periods} of the history"
     if found.problems:
         raise PermanentError(
-            f"{message}: {pluralize(len(found.problems), 'problem')}, which a run with the check 'repair' mends as far "
+            f"{message}: {pluralize(len(found.problems), 'problem')}, which a run with the check 'repair' fixes as far "
             f"as any layer has the points: {'; '.join(found.problems[:3])}"
         )
     return _said(message) | found.as_dict()
@@ -277,7 +276,7 @@ class _Archive:
         try:
             self._add(self.vault.archive_videos(rows))
         except (OSError, GhostTrackingError) as error:
-            log.error("The vault cannot take this batch of metadata, so it is not deleted, nor what follows: %s", error)
+            log.error("The vault cannot store this batch of metadata; it and all later ones are not deleted: %s", error)
             raise
 
     def compare(self, batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
@@ -312,4 +311,4 @@ def _vault_now(*, dry_run: bool = False) -> tuple[ParquetVaultHook, datetime]:
 
 
 def _archived(report: ArchiveReport) -> str:
-    return f"{report.added:,} new, {report.changed:,} changed; {report.unchanged:,} stand there already"
+    return f"{report.added:,} new, {report.changed:,} changed; {report.unchanged:,} already there"

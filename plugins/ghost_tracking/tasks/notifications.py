@@ -78,7 +78,7 @@ def send_for_run(alert: Alert, *, is_news: Callable[[], bool]) -> bool:
     """
     settings = _settings()
     if alert.kind is Kind.FAILED and not settings.alert_failed_runs:
-        log.warning("Alert (%s), which is switched off: %s", alert.kind, alert.message)
+        log.warning("Alert (%s), not sent because alert_failed_runs is off: %s", alert.kind, alert.message)
         return False
     with ExitStack() as open_hooks:
         watchlist: WatchlistHook | None = None
@@ -86,7 +86,7 @@ def send_for_run(alert: Alert, *, is_news: Callable[[], bool]) -> bool:
             watchlist = open_hooks.enter_context(WatchlistHook())
             watchlist.migrate()
         except GhostTrackingError as error:
-            log.warning("Whether this alert was sent already cannot be looked up: %s", error.message)
+            log.warning("Cannot look up whether this alert was sent already: %s", error.message)
             if not is_news():
                 return False
             watchlist = None
@@ -107,7 +107,7 @@ def notifiers() -> list[BaseNotifier]:
         if not isinstance(entries, list):
             raise ValueError(f"it has {text[:60]}")
     except ValueError as error:
-        raise BadSettingsError(f"Airflow Variable '{NOTIFIERS_VARIABLE}' is no JSON list: {error}") from None
+        raise BadSettingsError(f"Airflow Variable '{NOTIFIERS_VARIABLE}' is not a JSON list: {error}") from None
     for number, entry in enumerate(entries, 1):
         try:
             made.append(_notifier_class(entry["notifier"])(**entry.get("arguments", {})))
@@ -120,13 +120,13 @@ def _notifier_class(path: str) -> type[BaseNotifier]:
     """The class of this name, once the deployment is found to allow it: an import runs whatever it is pointed at."""
     if not _is_allowed(path):
         raise ValueError(
-            f"{path[:200]!r} is no notifier that this deployment allows: name its class in the environment variable "
-            f"{NOTIFIERS_ENVIRONMENT}, for every worker and the triggerer"
+            f"{path[:200]!r} is not a notifier that this deployment allows: add its class to the environment "
+            f"variable {NOTIFIERS_ENVIRONMENT} of every worker and the triggerer"
         )
     module, _, name = path.rpartition(".")
     notifier = getattr(import_module(module), name)
     if not (isinstance(notifier, type) and issubclass(notifier, BaseNotifier)):
-        raise TypeError(f"{path} is no notifier of Airflow")
+        raise TypeError(f"{path} is not an Airflow notifier")
     return notifier
 
 

@@ -34,8 +34,8 @@ def publish() -> dict[str, Any]:
         lineage.add_output_asset(context=vault, uri=vault.uri_of(partition))
     metrics.gauge("points_published", report.points_added)
     if report.busy:
-        busy = pluralize(len(report.busy), "hour is", "hours are")
-        log.warning("%s being written by somebody else; parts stay for the next run", busy)
+        busy = pluralize(len(report.busy), "hour")
+        log.warning("Another publisher is writing %s; the parts stay staged for the next run", busy)
     log.info("Published %s into %s", pluralize(report.points_added, "point"), pluralize(len(report.written), "hour"))
     for problem in report.problems:
         log.error(problem)

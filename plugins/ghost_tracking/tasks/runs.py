@@ -90,7 +90,7 @@ def run_has_failed(context: Mapping[str, Any]) -> NoReturn:
     failed = _failed_tasks(context)
     manual = context["dag_run"].run_type == "manual"
     send_for_run(failed_run(dag_id, failed, manual=manual), is_news=is_news)
-    raise AirflowFailException(f"The run has failed{' at ' + ', '.join(failed) if failed else ''}: see the log there")
+    raise AirflowFailException(f"The run failed{' at ' + ', '.join(failed) if failed else ''}: see its red tasks' logs")
 
 
 def _failed_tasks(context: Mapping[str, Any]) -> list[str]:

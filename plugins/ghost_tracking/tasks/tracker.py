@@ -33,7 +33,7 @@ def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]
     The run's form can name `videos` to read now, due or not, or narrow the run to some `queues` and a `limit`.
     """
     if run_type == "backfill":
-        return _planned("A backfill tracks nothing: YouTube gives counts of the present only, and none is invented.")
+        return _planned("A backfill tracks nothing, because YouTube returns no past counts.")
     form = form or {}
     settings, videos = read_settings(), _named(form)
     manual = run_type == "manual"
@@ -65,7 +65,7 @@ def _named(form: Mapping[str, Any]) -> list[str]:
         except ValueError as error:
             bad.append(f"line {number}: {error}")
     if bad:
-        raise BadInputError(f"{len(bad)} of the form's videos cannot be used, none was read: {'; '.join(bad[:5])}")
+        raise BadInputError(f"{len(bad)} of the form's videos cannot be used; none was read: {'; '.join(bad[:5])}")
     return list(found)
 
 
@@ -75,7 +75,7 @@ def _refuse_forgotten(videos: Sequence[str], watchlist: WatchlistHook) -> None:
     if forgotten:
         raise BadInputError(
             f"{pluralize(len(forgotten), 'of these videos was', 'of these videos were')} forgotten on request, first "
-            f"{min(forgotten)}: leave them out, or resume them before; none was read"
+            f"{min(forgotten)}: leave them out, or resume them first. None was read"
         )
 
 
@@ -148,7 +148,7 @@ def _raise_failures(done: Done) -> None:
     if done.is_fault:
         raise YouTubeFaultError(
             f"{len(answer.missing):,} of the batch's videos were missing at once: "
-            "taken for a fault of YouTube, none is marked gone"
+            "treated as a fault of YouTube, none is marked gone"
         )
 
 

@@ -49,7 +49,7 @@ def test_a_video_is_forgotten_when_that_is_confirmed(
     run: Run, watchlist: WatchlistHook, vault: ParquetVaultHook
 ) -> None:
     code, out, _ = run("forget", *VIDEOS[:2])
-    assert (code, out.splitlines()[0]) == (0, "Dry run: would forget 2 videos. Confirm to have it done")
+    assert (code, out.splitlines()[0]) == (0, "Dry run: would forget 2 videos. Confirm to carry it out")
     assert "  hours: 2 in 1 of 1 files" in out.splitlines()
     assert watchlist.entries.known(VIDEOS) == set(VIDEOS)
     code, out, _ = run("forget", *VIDEOS[:2], "--confirm")

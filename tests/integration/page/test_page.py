@@ -459,7 +459,7 @@ def test_falls_are_explained(context: PageContext) -> None:
     found = drawn(context, [(hours * HOUR, views) for hours, views in counts])["falls"]["views"]
     assert [(fall["place"], fall["before"], fall["after"]) for fall in found] == [(1, 100, 90), (4, 120, 110)]
     assert found[0]["because"].startswith("It recovered 1.0 h later")
-    assert "does not believe in" in found[1]["because"]
+    assert "considers invalid" in found[1]["because"]
 
 
 def test_the_days_on_which_a_view_changed_are_marked() -> None:

@@ -40,7 +40,7 @@ def test_one_video_that_is_gone_already_is_a_miss_that_counts(hunt: Hunt) -> Non
     hunt.sources({"channel": CHANNEL})
     summary = hunt.run(NOW)
     assert (summary["new"], summary["missing"]) == (1, 1)
-    assert "1 new one is missing, and looked at again" in summary["message"]
+    assert "1 new one is missing, to be read again" in summary["message"]
     assert hunt.sql.execute("SELECT video_id, missed_count FROM watchlist").fetchall() == [(video(0), 1)]
 
 
@@ -129,7 +129,7 @@ def test_an_empty_page_with_another_to_follow_loses_nothing(hunt: Hunt) -> None:
     hunt.sources({"channel": CHANNEL})
     hunt.begin({"channel": CHANNEL}, NOW - DAY)
     hunt.tube.spoiled["playlistItems"] = [(200, {"nextPageToken": "50"})] * 4
-    with pytest.raises(TransientError, match="a page of its listing stays empty, although another is to follow"):
+    with pytest.raises(TransientError, match="a page of its listing stays empty, although another follows"):
         hunt.run(NOW)
     assert hunt.watermark({"channel": CHANNEL}) == NOW - DAY
     hunt.run(NOW)
@@ -238,10 +238,10 @@ def test_what_a_search_cannot_have_any_more_is_said_by_name_and_hour(hunt: Hunt)
     summary = hunt.run(NOW)
     gone = f"search x, {NOW - 4 * DAY:%Y-%m-%d %H:%M} to {NOW - 2 * DAY:%Y-%m-%d %H:%M} UTC: searches do not go back"
     assert gone in summary["gaps"][0]
-    assert "1 window cannot be had whole: search x, " in summary["message"]
+    assert "1 window was not read completely: search x, " in summary["message"]
     with WatchlistHook() as watchlist:
         (gap,) = watchlist.watermarks.gaps()
-    reason = "searches do not go back so far"
+    reason = "searches do not go back that far"
     assert gap == Gap(parse_source({"search": "x"}).key, "search x", Window(NOW - 4 * DAY, NOW - 2 * DAY), reason)
     assert hunt.run(NOW)["gaps"] == []
 
@@ -249,7 +249,7 @@ def test_what_a_search_cannot_have_any_more_is_said_by_name_and_hour(hunt: Hunt)
 def test_a_playlist_that_is_longer_than_its_pages_is_said(hunt: Hunt) -> None:
     hunt.tube.playlists = {PLAYLIST: hourly(120)}
     hunt.sources({"playlist": PLAYLIST, "pages": 1})
-    assert "there is more than the 1 page that the source allows" in hunt.run(NOW)["gaps"][0]
+    assert "it has more than the 1 page that the source allows" in hunt.run(NOW)["gaps"][0]
 
 
 def test_every_search_has_its_turn(hunt: Hunt) -> None:

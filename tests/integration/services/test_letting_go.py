@@ -133,7 +133,7 @@ def test_nothing_is_done_before_it_is_confirmed(
 ) -> None:
     files = {key: vault._storage.version(key) for key, _ in vault._storage.walk("")}
     outcome = letting_go.decide(State.FORGOTTEN, [YOUNG[0], SETTLED[0]], confirm=False)
-    assert outcome.message == "Dry run: would forget 2 videos. Confirm to have it done"
+    assert outcome.message == "Dry run: would forget 2 videos. Confirm to carry it out"
     assert outcome.lines[:3] == ["watchlist: 1 rows", "roster: 1 places", "videos: 1 rows"]
     assert "hours: 6 in 3 of 3 files" in outcome.lines
     assert scheduled(watchlist, vault) == sorted(EVERYBODY)
@@ -261,7 +261,7 @@ def test_letting_go_again_leaves_the_others_of_a_chunk_alone(
     assert scheduled(watchlist, vault) == without(first, second)
     letting_go.decide(State.FORGOTTEN, [second], confirm=True)
     assert scheduled(watchlist, vault) == without(first, second)
-    assert later(letting_go).look_after().message == "Nothing is left of what was let go"
+    assert later(letting_go).look_after().message == "Nothing is left to pause, stop or forget"
     assert scheduled(watchlist, vault) == without(first, second)
     RosterMoves(watchlist, vault, NOW).move_settled()
     assert scheduled(watchlist, vault) == without(first, second)
@@ -281,10 +281,10 @@ def test_points_of_a_task_that_was_under_way_go_with_the_janitors_next_run(
     vault.stage_videos([video(YOUNG[0], CHANNEL)], NOW)
     assert len(vault.read_history(YOUNG[0])) == 1
     outcome = later(letting_go).look_after()
-    assert "of forgotten videos went" in outcome.message
+    assert "of forgotten videos removed" in outcome.message
     assert_no_trace(vault, watchlist, YOUNG[0])
     assert len(vault.read_history(YOUNG[1])) == 4
-    assert later(letting_go).look_after().message == "Nothing is left of what was let go"
+    assert later(letting_go).look_after().message == "Nothing is left to pause, stop or forget"
 
 
 def test_a_row_of_a_transaction_under_way_goes_within_the_hour(
@@ -328,7 +328,7 @@ def test_a_resumption_that_was_killed_in_the_middle_loses_no_video(
     assert scheduled(watchlist, vault) == without(YOUNG[0], SETTLED[0])
     assert letting_go.look_after().message == "2 decisions were carried out"
     assert scheduled(watchlist, vault) == sorted(EVERYBODY)
-    assert letting_go.look_after().message == "Nothing is left of what was let go"
+    assert letting_go.look_after().message == "Nothing is left to pause, stop or forget"
 
 
 # Backups
@@ -424,7 +424,7 @@ def test_while_somebody_seals_it_waits_for_the_janitor(
 ) -> None:
     with (
         vault._storage.lock(layout.HISTORY_LOCK, 1),
-        pytest.raises(TransientError, match="goes with the janitor's next"),
+        pytest.raises(TransientError, match="the janitor's next run removes"),
     ):
         letting_go.decide(State.FORGOTTEN, [YOUNG[0]], confirm=True)
     assert scheduled(watchlist, vault) == without(YOUNG[0])

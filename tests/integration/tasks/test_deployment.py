@@ -191,7 +191,7 @@ def test_a_vault_is_adopted_by_the_janitors_form(connections: Path, sql: psycopg
     assert f"in place of {identity}, which was at " in said
     assert tracker.plan("scheduled")["batches"]
     again = janitor.let_go(dry_run=False, adopt_vault=True)
-    assert f"Vault {archived['vault']} at {connections} is this database's own already" in again["message"]
+    assert f"Vault {archived['vault']} at {connections} already belongs to this database" in again["message"]
 
 
 def test_two_tasks_at_a_time_agree_on_one_vault(watchlist: WatchlistHook, tmp_path: Path) -> None:

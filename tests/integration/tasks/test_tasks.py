@@ -541,7 +541,7 @@ def test_a_bad_key_fails_for_good_and_names_the_connection(
 def test_a_backfill_of_the_tracker_does_nothing_and_says_why(deployment: Deployment, tracked: list[str]) -> None:
     planned = tracker.plan("backfill")
     assert planned["batches"] == []
-    assert "none is invented" in planned["why"]
+    assert "no past counts" in planned["why"]
 
 
 def test_a_worker_that_sees_another_vault_says_so(
@@ -718,7 +718,7 @@ def test_the_janitor_seals_compacts_and_checks(deployment: Deployment) -> None:
     (file,) = (deployment.vault / "metrics/date=2025-05-31/hour=07").iterdir()
     file.write_bytes(b"broken")
     assert janitor.check(dry_run=False, what="recent")["hours"] == 0
-    with pytest.raises(AirflowFailException, match=r"1 problem.*'repair' mends.*hour=07/stats\.parquet"):
+    with pytest.raises(AirflowFailException, match=r"1 problem.*'repair' fixes.*hour=07/stats\.parquet"):
         janitor.check(dry_run=False, what="everything")
     assert "Restored 1 hour " in janitor.check(dry_run=False, what="repair")["message"]
     assert len(vault.read_history("video")) == 30
@@ -783,7 +783,7 @@ def test_videos_of_the_form_are_read_now_and_keep_their_slots(deployment: Deploy
     assert after[1] > before[1]
     assert on_watchlist(sql) == {one_watched}
     assert deployment.points()["video_id"].value_counts().to_dict() == {one_watched: 2, other: 1}
-    with pytest.raises(AirflowFailException, match=r"1 of the form's videos cannot be used, none was read: line 2"):
+    with pytest.raises(AirflowFailException, match=r"1 of the form's videos cannot be used; none was read: line 2"):
         tracker.plan("manual", {"videos": [other, "https://example.com/"]})
 
 
@@ -811,7 +811,7 @@ def test_videos_are_forgotten_from_the_form_and_no_run_brings_them_back(
     assert (on_watchlist(sql), set(deployment.points()["video_id"])) == ({kept}, {kept})
     with pytest.raises(AirflowFailException, match=f"1 of these videos was forgotten on request, first {gone}"):
         deployment.track("manual", videos=[kept, gone])
-    assert "Nothing is left of what was let go" in janitor.let_go(dry_run=False)["message"]
+    assert "Nothing is left to pause, stop or forget" in janitor.let_go(dry_run=False)["message"]
     assert "differ in 0 entries" in janitor.let_go(dry_run=True)["message"]
     deployment.hunt({"videos": [gone, kept]})
     assert on_watchlist(sql) == {kept}
@@ -827,7 +827,7 @@ def test_videos_are_forgotten_from_the_form_and_no_run_brings_them_back(
 @pytest.mark.parametrize(
     ("form", "reason"),
     [
-        ({"channel": "UC" + "c" * 22}, "the form has channel, but not what to do"),
+        ({"channel": "UC" + "c" * 22}, "the form has channel, but no action"),
         ({"let_go": "stop"}, "nothing to stop: no video is named"),
         ({"let_go": "stop", "videos": ["???"], "confirm": True}, "1 line names no video, so none is let go"),
     ],
