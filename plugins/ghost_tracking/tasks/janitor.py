@@ -86,9 +86,9 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
         )
     verb = "Dry run: would delete" if dry_run else "Deleted"
     message = (
-        f"{verb} the metadata of {pluralize(report.deleted, 'video')} discovered more than {pluralize(days, 'day')} ago; "
-        f"{pluralize(report.kept, 'keeps its own', 'keep theirs')}, {pluralize(watched, 'is', 'are')} still tracked. "
-        f"Of these rows, the archive {'would now take' if dry_run else 'took'} {_archived(archive.report)}"
+        f"{verb} the metadata of {pluralize(report.deleted, 'video')} discovered more than {pluralize(days, 'day')} "
+        f"ago; {pluralize(report.kept, 'keeps its own', 'keep theirs')}, {pluralize(watched, 'is', 'are')} still "
+        f"tracked. Of these rows, the archive {'would now take' if dry_run else 'took'} {_archived(archive.report)}"
     )
     log.info(message)
     return {

@@ -5,10 +5,7 @@ import { airflowLink, h } from "./dom.js";
 const SIGNS = { well: "✓", watch: "!", broken: "×" };
 
 export function health({ health: said }) {
-  const advice = (each) => [
-    each.action,
-    each.path ? [" ", airflowLink(each.path, "Open in Airflow"), "."] : null,
-  ];
+  const advice = (each) => [each.action, each.path ? [" ", airflowLink(each.path, "Open in Airflow"), "."] : null];
   return h(
     "div",
     { class: `health ${said.level}` },

@@ -73,9 +73,7 @@ async function show() {
   } catch (error) {
     clearTimeout(patience);
     const sentence =
-      error instanceof NotAnswered
-        ? error.message
-        : "This page could not be drawn. Reloading it may help.";
+      error instanceof NotAnswered ? error.message : "This page could not be drawn. Reloading it may help.";
     if (!(error instanceof NotAnswered)) console.error(error);
     content.replaceChildren(
       h(

@@ -68,11 +68,7 @@ export function tiers({ queues, states, now, quota: day }) {
       "p",
       { class: "note" },
       unusual.length
-        ? [
-            "On the watchlist: ",
-            unusual.map(([name, text]) => `${number(states[name])} ${text}`).join(", "),
-            ".",
-          ]
+        ? ["On the watchlist: ", unusual.map(([name, text]) => `${number(states[name])} ${text}`).join(", "), "."]
         : "No video is missing, promoted or waiting for its start.",
     ),
   );
