@@ -25,7 +25,7 @@ def test_an_answer_without_items_puts_what_was_named_on_the_schedule_as_missed(h
     hunt.sources({"channel": CHANNEL})
     hunt.run(NOW - 20 * HOUR)
     hunt.tube.spoiled["videos"] = [(200, {"kind": "youtube#videoListResponse"})]
-    with pytest.raises(YouTubeFaultError, match="the metadata of 38 videos did not come back at once"):
+    with pytest.raises(YouTubeFaultError, match="the metadata of 38 videos was missing at once"):
         hunt.run(NOW - HOUR)
     published = {each for each, moment in hunt.tube.uploads[CHANNEL].items() if NOW - 21 * HOUR <= moment < NOW - HOUR}
     assert hunt.scheduled() == published
@@ -116,7 +116,7 @@ def test_an_empty_page_is_no_answer(hunt: Hunt) -> None:
     assert hunt.run(NOW - HOUR)["new"] == 1  # asked once more in the same run
     hunt.tube.uploads[CHANNEL][third] = NOW - 50 * timedelta(minutes=1)
     hunt.tube.spoiled["playlistItems"] = [empty] * 2
-    with pytest.raises(TransientError, match="its listing came back empty, and had 2 videos before"):
+    with pytest.raises(TransientError, match="its listing came back empty, but had 2 videos before"):
         hunt.run(NOW)
     assert hunt.watermark({"channel": CHANNEL}) == NOW - HOUR
     assert hunt.run(NOW)["known"] == 2

@@ -48,7 +48,7 @@ def test_a_list_of_the_form_is_imported_and_twice_adds_nothing(
     assert "line 401: 'no video at all'" in caplog.text
     assert "401 videos, 401 of them new" in said
     assert "1 duplicate, 1 bad line" in said
-    assert "401 new, 1 of them missing, and looked at again; 0 known; 0 wait" in said
+    assert "401 new, 1 of them missing, to be read again; 0 known; 0 wait" in said
     vault = ParquetVaultHook()
     assert scheduled_ids(sql, vault) == sorted([*alive, "AAAAAAAAAAA"])
     old = sql.execute("SELECT coalesce(sum(videos), 0) FROM roster").fetchone()[0]

@@ -116,7 +116,7 @@ def test_bad_notifiers_are_an_error_each_time_also_within_the_cooldown(
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_NOTIFIERS", "not json")
     for times in (1, 2):
         assert look(watchlist, vault) == []
-        assert caplog.text.count("No alert is sent: Airflow Variable 'ghost_notifiers' is no JSON list") == times
+        assert caplog.text.count("No alert is sent: Airflow Variable 'ghost_notifiers' is not a JSON list") == times
 
 
 def test_two_tasks_at_a_time_tell_once(
@@ -219,7 +219,7 @@ def failing(run_before: str = "success", *, run_type: str = "scheduled") -> dict
 
 def watch_over(run: dict[str, Any]) -> None:
     """The task is red too, since the run's colour goes by it."""
-    with pytest.raises(AirflowFailException, match="The run has failed at track, publish"):
+    with pytest.raises(AirflowFailException, match="The run failed at track, publish"):
         runs.run_has_failed(run)
 
 

@@ -804,7 +804,7 @@ def test_videos_are_forgotten_from_the_form_and_no_run_brings_them_back(
     form = {"let_go": "forget", "videos": [gone]}
     said = deployment.hunt(form)["message"]
     assert said.startswith(
-        "Dry run: would forget 1 video. Confirm to have it done: watchlist: 1 rows; roster: 0 places;"
+        "Dry run: would forget 1 video. Confirm to carry it out: watchlist: 1 rows; roster: 0 places;"
     )
     assert on_watchlist(sql) == {gone, kept}
     assert deployment.hunt(form | {"confirm": True})["message"].startswith("Forgotten 1 video: watchlist: 0 rows;")
