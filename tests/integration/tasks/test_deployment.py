@@ -107,7 +107,8 @@ def test_a_worker_with_a_wrong_clock_does_nothing(
 ) -> None:
     identity, before = everything_to_do(sql, connections)
     set_workers_clock(monkeypatch, timedelta(days=2))
-    with pytest.raises(ClockError, match=r"this worker's clock says 2\d.* UTC, but that of the database .* says 2\d.* UTC"):
+    clocks = r"this worker's clock says 2\d.* UTC, but that of the database .* says 2\d.* UTC"
+    with pytest.raises(ClockError, match=clocks):
         TASKS[task](identity)
     assert files_of(connections) == before
     assert sql.execute("SELECT count(*) FROM quota_ledger").fetchone() == (0,)
