@@ -95,7 +95,7 @@ def test_a_file_goes_in_run_by_run(deployment: Deployment, sql: psycopg.Connecti
         report = hunter.import_lists("scheduled", vault.identity(create=True))
         assert f"{left} wait" in report["message"]
     assert scheduled_ids(sql, vault) == sorted(alive)
-    assert hunter.import_lists("backfill", vault.identity(create=True))["message"].startswith("imports no lists")
+    assert hunter.import_lists("backfill", vault.identity(create=True))["message"].startswith("This run imports no lists")
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
@@ -128,4 +128,4 @@ def test_a_full_database_imports_nothing_and_says_so(ghost_postgres: Connection,
     vault.import_queue.submit(["dQw4w9WgXcQ"])
     with WatchlistHook(connection=ghost_postgres) as watchlist:
         report = ListImport(watchlist, vault, Settings(import_sql_megabytes=1), calling_youtube).run()
-    assert "1 video waits in the import queue; the database has" in report["message"]
+    assert "1 video waits in the import queue; the database occupies" in report["message"]

@@ -188,11 +188,11 @@ def test_it_is_undone_only_when_that_is_said(
     letting_go.decide(State.FORGOTTEN, [YOUNG[0]], confirm=True)
     letting_go.decide(State.PAUSED, [YOUNG[1]], confirm=True)
     for state in (State.PAUSED, State.STOPPED, State.RESUMED):
-        with pytest.raises(BadInputError, match="1 is forgotten, and stays so"):
+        with pytest.raises(BadInputError, match="1 is forgotten and stays so"):
             letting_go.decide(state, [YOUNG[0]], confirm=True)
     # the others of a list are not held up
     outcome = letting_go.decide(State.RESUMED, YOUNG, confirm=True)
-    assert outcome.message.startswith("Resumed 1 video (1 is forgotten, and stays so")
+    assert outcome.message.startswith("Resumed 1 video (1 is forgotten and stays so")
     assert scheduled(watchlist, vault) == without(YOUNG[0])
     letting_go.decide(State.RESUMED, [YOUNG[0]], confirm=True, also_forgotten=True)
     assert scheduled(watchlist, vault) == sorted(EVERYBODY)
