@@ -150,13 +150,13 @@ def test_no_task_outlives_what_the_ledger_counts_on(survey: dict, dag_id: str, t
             "ghost_hunter",
             ["plan"],
             {"videos": ["x"], "xyz": 3},
-            "the form of ghost_hunter has no 'xyz'. It has videos,",
+            "the form of ghost_hunter has no 'xyz'. Its fields are videos,",
         ),
         (
             "ghost_janitor",
             ["let_go", "archive", "clean", "move_to_roster", "seal", "compact", "expire", "check"],
             {"dryrun": True, "Check": "repair"},
-            "no 'dryrun' (did you mean 'dry_run'?), nor 'Check' (did you mean 'check'?). It has dry_run, ",
+            "no 'dryrun' (did you mean 'dry_run'?), nor 'Check' (did you mean 'check'?). Its fields are dry_run, ",
         ),
     ],
 )

@@ -95,7 +95,9 @@ def test_a_file_goes_in_run_by_run(deployment: Deployment, sql: psycopg.Connecti
         report = hunter.import_lists("scheduled", vault.identity(create=True))
         assert f"{left} wait" in report["message"]
     assert scheduled_ids(sql, vault) == sorted(alive)
-    assert hunter.import_lists("backfill", vault.identity(create=True))["message"].startswith("This run imports no lists")
+    assert hunter.import_lists("backfill", vault.identity(create=True))["message"].startswith(
+        "This run imports no lists"
+    )
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
