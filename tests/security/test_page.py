@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from airflow.sdk import Connection
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ghost_tracking.core.titles import MOST_WORDS, searchable, words_of
@@ -234,6 +234,7 @@ ROUTES = ["find?q=", "video?v=", "series.csv?v=", "history.parquet?v=", "movers?
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(route=st.sampled_from(ROUTES), value=st.text(max_size=60) | st.integers().map(str))
+@example(route="find?q=", value="\0\u1000")
 def test_whatever_is_asked_the_answer_is_a_sentence_or_data(quiet: Any, route: str, value: str) -> None:
     from urllib.parse import quote
 

@@ -56,7 +56,7 @@ MEANINGS: Final = (
 
 def find(context: PageContext, query: str) -> Found:
     """The video that the query names, where it is known, else `hits` by words of titles, the best first."""
-    query = query.strip()
+    query = query.replace("\0", " ").strip()  # PostgreSQL takes no NUL in a text
     named = _named(query)
     if named is not None and ("/" in query or _is_known(context, named)):
         return Found(named, [])

@@ -194,7 +194,7 @@ def _pause(state: RetryCallState) -> float:
     if asked is not None:
         return min(float(asked), _LONGEST_WAIT)
     scattered = 0.5 + time.monotonic() % 1
-    return min(0.5 * 2.0 ** (state.attempt_number - 1) * scattered, _LONGEST_WAIT)
+    return min(FIRST_PAUSE * 2.0 ** (state.attempt_number - 1) * scattered, _LONGEST_WAIT)
 
 
 def _is_its_turn(state: RetryCallState, this_round: Round, turn: ExitStack) -> bool:

@@ -69,7 +69,11 @@ class _PaidConnection(http.client.HTTPConnection):
     transport: ClassVar[Transport]
 
     def request(self, *arguments: Any, **options: Any) -> None:
-        self.transport.sending()
+        try:
+            self.transport.sending()
+        except ConnectionAbortedError:
+            self.close()  # httplib2 may have connected again, when whoever aborted had closed what there was
+            raise
         super().request(*arguments, **options)
 
     def getresponse(self) -> http.client.HTTPResponse:

@@ -488,6 +488,17 @@ def test_the_key_appears_in_no_error_and_no_log(
     assert CANARY not in out + err
 
 
+def test_who_connects_again_after_the_end_leaves_no_connection_open(server: SimulatorServer) -> None:
+    transport = Transport("key", 1)
+    late = transport._connection_types["http"]("127.0.0.1", server.port)
+    transport.abort()
+    transport.close()
+    late.connect()  # as httplib2 does in a thread that finds its connection broken
+    with pytest.raises(ConnectionAbortedError):
+        late.request("GET", "/")
+    assert late.sock is None
+
+
 def test_a_redirect_takes_the_key_nowhere(server: SimulatorServer) -> None:
     assert Transport("key", 1).follow_redirects is False
 
