@@ -11,6 +11,7 @@ import argparse
 import logging
 import re
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -22,14 +23,14 @@ from ghost_tracking.vault import Vault
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 1 when it found something wrong, or could not be run at all."""
-    parser = _parser()  # imports Airflow, where it is, whose logging goes to standard output
+    parser, opened = _parser(), _vault_opener()  # they import Airflow, where it is: its logging goes to standard output
     # Standard output is the command's: Airflow would put warnings there too.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     logging.captureWarnings(True)
     options = parser.parse_args(_guarded(sys.argv[1:] if arguments is None else arguments))
     command: Command = options.command
     try:
-        return command(_vault(options.vault), options)
+        return command(opened(options.vault), options)
     except GhostTrackingError as error:
         sys.stderr.write(f"{error.message}\n")
         return 1
@@ -39,11 +40,16 @@ def _has_airflow() -> bool:
     return find_spec("airflow") is not None
 
 
-def _vault(root: str | None) -> Vault:
+def _vault_opener() -> Callable[[str | None], Vault]:
+    """What opens the vault at a root; without one, where a connection says, which takes Airflow."""
     if _has_airflow():
         from ghost_tracking.hooks.vault import ParquetVaultHook
 
-        return ParquetVaultHook(root=root)
+        return lambda root: ParquetVaultHook(root=root)
+    return _library_vault
+
+
+def _library_vault(root: str | None) -> Vault:
     if root is None:
         raise ConfigurationError("Airflow is not installed, so no connection says where the vault is: use --vault")
     return Vault(root)
