@@ -23,11 +23,11 @@ from ghost_tracking.vault import Vault
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 1 when it found something wrong, or could not be run at all."""
-    parser, opened = _parser(), _vault_opener()  # they import Airflow, where it is: its logging goes to standard output
-    # Standard output is the command's: Airflow would put warnings there too.
+    opened = _vault_opener()  # imports Airflow, where it is, which turns the log to standard output
+    # Standard output is the command's: Airflow would put warnings there, those of the imports that follow too.
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     logging.captureWarnings(True)
-    options = parser.parse_args(_guarded(sys.argv[1:] if arguments is None else arguments))
+    options = _parser().parse_args(_guarded(sys.argv[1:] if arguments is None else arguments))
     command: Command = options.command
     try:
         return command(opened(options.vault), options)
