@@ -9,9 +9,11 @@ Without Airflow, --vault is required and only `plan` and the vault's commands ex
 
 import argparse
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +21,20 @@ from typing import NoReturn
 from ghost_tracking.commands import Command
 from ghost_tracking.errors import ConfigurationError, GhostTrackingError
 from ghost_tracking.vault import Vault
+
+
+def run() -> NoReturn:
+    """The command as a process of its own, which ends when it is done.
+
+    Not by way of the destructors of native libraries: with pyarrow's threads still winding down, these abort a process
+    now and then that has done all it should ("terminate called without an active exception", exit code -6).
+    """
+    code = main()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError):  # whoever read it has seen enough
+            stream.flush()
+    os._exit(code)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -99,4 +115,4 @@ def _parser() -> argparse.ArgumentParser:
 # Airflow's plugin loader executes every file of a plugins folder without `.airflowignore` under its bare name: this one
 # under just this name, but in no package.
 if __name__ == "__main__" and __package__:
-    sys.exit(main())
+    run()

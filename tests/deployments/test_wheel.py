@@ -19,5 +19,5 @@ def test_the_wheel_has_its_types_its_licenses_and_its_command(wheel: Path) -> No
     assert {f"{info}/licenses/{file}" for file in metadata.get_all("License-File", [])} <= set(names)
     assert metadata["License-Expression"] == "Apache-2.0 AND MIT"
     assert len(metadata.get_all("License-File", [])) == 2
-    assert "ghost-tracking = ghost_tracking.__main__:main" in entry_points
+    assert "ghost-tracking = ghost_tracking.__main__:run" in entry_points
     assert {name.split("/")[0] for name in names} == {"ghost_tracking", info}

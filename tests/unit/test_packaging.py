@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 
 import ghost_tracking
 from documentation import ROOT
-from ghost_tracking.__main__ import main
+from ghost_tracking.__main__ import main, run
 from ghost_tracking.provider import get_provider_info
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ def test_any_airflow_3_from_3_2_on_is_allowed(version: str, allowed: bool) -> No
 
 def test_the_entry_points_lead_somewhere() -> None:
     points = PROJECT["entry-points"]
-    assert EntryPoint("ghost-tracking", PROJECT["scripts"]["ghost-tracking"], "console_scripts").load() is main
+    assert EntryPoint("ghost-tracking", PROJECT["scripts"]["ghost-tracking"], "console_scripts").load() is run
     assert EntryPoint("", points["airflow.plugins"]["ghost_tracking"], "").load().name == "ghost_tracking"
     assert EntryPoint("", points["apache_airflow_provider"]["provider_info"], "").load() is get_provider_info
 
