@@ -47,7 +47,7 @@ def source_alerts(sources: Sequence[Source], watchlist: Schedule, now: datetime,
 
 
 def promotion_alerts(video_ids: Sequence[str], settings: Settings) -> list[Alert]:
-    """Settled videos that have be promoted; an alert is sent once of each, since it is read daily from then on."""
+    """Settled videos that were promoted; an alert is sent once of each, since it is read daily from then on."""
     if not video_ids or not settings.alert_promotions:
         return []
     shown = ", ".join(video_ids[:10]) + (", …" if len(video_ids) > 10 else "")

@@ -114,10 +114,10 @@ def import_lists(run_type: str, vault: str) -> dict[str, Any]:
     """
     if run_type == "backfill" or not vault:
         return {"message": "This run imports no lists."}
-    settings, import_queue = read_settings(), ParquetVaultHook()
+    settings, hook = read_settings(), ParquetVaultHook()
     with WatchlistHook(budgets=settings.quota) as watchlist:
-        ready(watchlist, import_queue, vault)
-        return importing.ListImport(watchlist, import_queue, settings, calling_youtube).run()
+        ready(watchlist, hook, vault)
+        return importing.ListImport(watchlist, hook, settings, calling_youtube).run()
 
 
 @task_body
