@@ -198,9 +198,9 @@ def ghost_hunter():
     planned = plan()
     hunted = hunt.expand(batch=planned)
     imported = import_lists(planned["vault"])
-    published, judged = publish(), summary(planned["why"], hunted, imported)
-    [hunted, imported] >> published >> judged
-    [planned, hunted, imported, published, judged] >> runs.alert()
+    published, summed = publish(), summary(planned["why"], hunted, imported)
+    [hunted, imported] >> published >> summed
+    [planned, hunted, imported, published, summed] >> runs.alert()
 
 
 runs.testable(ghost_hunter())

@@ -110,9 +110,9 @@ def ghost_tracker():
 
     planned = plan()
     tracked = track.expand(batch=planned)
-    published, judged = publish(), summary(planned["why"], tracked)
-    tracked >> published >> judged
-    [planned, tracked, published, judged] >> runs.alert()
+    published, summed = publish(), summary(planned["why"], tracked)
+    tracked >> published >> summed
+    [planned, tracked, published, summed] >> runs.alert()
 
 
 runs.testable(ghost_tracker())

@@ -13,5 +13,5 @@ done
 rm -rf .demo .venv .venv-bench .venv-docs dev/page/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 find . -name __pycache__ -type d -prune -exec rm -rf {} +
 if [ -d .run ]; then
-    echo "Kept .run, which holds the data of make run: remove it by hand to starts over."
+    echo "Kept .run, which holds the data of make run: remove it by hand to start over."
 fi

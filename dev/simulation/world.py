@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 
 import numpy as np
@@ -126,8 +126,3 @@ def _ids(dice: np.random.Generator, count: int) -> list[str]:
     octets[:, :8] = dice.integers(0, 256, (count, 8))
     text = base64.urlsafe_b64encode(octets.tobytes()).decode("ascii")
     return [text[start : start + 11] for start in range(0, len(text), 12)]
-
-
-def at_second(second: int) -> datetime:
-    """A second since 1970 as an aware time."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)

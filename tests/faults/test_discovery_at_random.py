@@ -33,7 +33,6 @@ PATIENCE = 1.0
 """Seconds that the runs of an hour have until the next hour begins without waiting for them."""
 
 EXPECTED_ERRORS = ("DatabaseUnavailableError", "TransientError", "YouTubeFaultError", "RateLimitedError")
-OF_CONFIGURATION = ("key_blocked", "access_not_configured", "permission")
 FAULTS: dict[str, dict[str, Any]] = {
     "http_error": {"retry_after": 0.01},
     "html_ok": {},

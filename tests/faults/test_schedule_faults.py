@@ -287,7 +287,7 @@ def promoted(schedule: Schedule) -> set[str]:
 
 
 @pytest.mark.parametrize("step", ["statistics", "roster_reschedule", "commit of roster_reschedule"])
-def test_videos_that_become_hot_while_others_are_moved_keep_their_place(schedule: Schedule, step: str) -> None:
+def test_videos_that_are_promoted_while_others_are_moved_keep_their_place(schedule: Schedule, step: str) -> None:
     hot = hot_chunks(schedule)
     assert len(hot) >= 3
     visitor = schedule.stopped("track", at=step, queue="ROSTER")
@@ -302,7 +302,7 @@ def test_videos_that_become_hot_while_others_are_moved_keep_their_place(schedule
 
 
 @pytest.mark.parametrize("step", ["roster_take", "write", "commit of roster_insert", "carry"])
-def test_videos_that_are_moved_to_the_roster_become_hot_afterwards(schedule: Schedule, step: str) -> None:
+def test_videos_that_are_moved_to_the_roster_are_promoted_afterwards(schedule: Schedule, step: str) -> None:
     hot = hot_chunks(schedule)
     janitor = schedule.stopped("move_to_roster", at=step)
     visitor = schedule.start("track", queue="ROSTER")

@@ -97,7 +97,7 @@ def compacted(vault: ParquetVaultHook) -> None:
     vault.compact(LATER)
 
 
-def dropped(vault: ParquetVaultHook) -> None:
+def compacted_only(vault: ParquetVaultHook) -> None:
     sealed(vault)
     vault.compact(LATER, keep_hours=False)
 
@@ -134,7 +134,7 @@ def expiring(before: Callable[[ParquetVaultHook], None]) -> Callable[[ParquetVau
 
 
 def break_manifest(vault: ParquetVaultHook) -> None:
-    dropped(vault)
+    compacted_only(vault)
     (Path(vault.get_conn().path) / layout.HISTORY_MANIFEST).write_bytes(b'{"files": [')
 
 
@@ -237,17 +237,17 @@ CASES = {
         sealed, lambda vault: vault.compact(LATER, keep_hours=False), PUBLISHED, keep_hours=False
     ),
     "append late": Case(compacted, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE)),
-    "append late to dropped": Case(
-        dropped, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE), keep_hours=False
+    "append late to compacted_only": Case(
+        compacted_only, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE), keep_hours=False
     ),
     "seal late": late(compacted, seal=False, keep=True, work=lambda vault: vault.seal(LATER)),
-    "seal late of dropped": late(dropped, seal=False, keep=False, work=lambda vault: vault.seal(LATER)),
+    "seal late of compacted_only": late(compacted_only, seal=False, keep=False, work=lambda vault: vault.seal(LATER)),
     "compact late": late(compacted, seal=True, keep=True, work=lambda vault: vault.compact(LATER)),
     "compact late and drop": late(
         compacted, seal=True, keep=False, work=lambda vault: vault.compact(LATER, keep_hours=False)
     ),
-    "compact late of dropped": late(
-        dropped, seal=True, keep=False, work=lambda vault: vault.compact(LATER, keep_hours=False)
+    "compact late of compacted_only": late(
+        compacted_only, seal=True, keep=False, work=lambda vault: vault.compact(LATER, keep_hours=False)
     ),
     "append late to removed": Case(
         removed, lambda vault: (vault.stage(LATE), vault.publish()), PUBLISHED, tuple(LATE), keep_hours=False
@@ -256,10 +256,10 @@ CASES = {
     "seal and compact late days": late(compacted_days, seal=False, keep=True, work=seal_and_compact),
     "expire hours": expiry(sealed, keep=True),
     "expire hours and history": expiry(compacted, keep=True),
-    "expire history": expiry(dropped, keep=False),
+    "expire history": expiry(compacted_only, keep=False),
     "forget in hours": forgetting(sealed, keep=True),
     "forget in hours and history": forgetting(compacted, keep=True),
-    "forget in the history": forgetting(dropped, keep=False),
+    "forget in the history": forgetting(compacted_only, keep=False),
     "repair a broken manifest": Case(
         break_manifest, lambda vault: vault.repair(), PUBLISHED, keep_hours=False, broken=True
     ),

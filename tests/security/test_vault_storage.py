@@ -222,7 +222,7 @@ STRANGE = st.one_of(
 @example("path", f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet/../../x")
 @example("path", f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet\n")
 @example("period", "9999-12")
-def test_a_manifest_of_series_has_files_of_series_or_is_damaged(name: str, value: Any) -> None:
+def test_a_manifest_of_the_history_has_its_files_or_is_damaged(name: str, value: Any) -> None:
     good = f"history/day={LONG_AGO}/20200101T000000-0123456789ab-000.parquet"
     content = history_manifest(good)
     assert HistoryManifest.model_validate_json(json.dumps(content)).files[0].path == good

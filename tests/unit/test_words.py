@@ -29,6 +29,8 @@ REPLACED = {
     r"verdicts?\b": "summary (of a run), health (on the page)",
     r"sentence_of|naming_damage": "user_message, wrap_read_errors",
     r"FolderStorage|SeriesIndex|WatchlistHook\.queues": "LocalStorage, HistoryManifest",
+    r"SeriesReader|SeriesWriter|series_files|series_points|late_hours|is_dropped": "history, stale, compacted only",
+    r"tall(y|ies)\b": "checksum",
     r"anew\b": "again, rebuild",
 }
 

@@ -323,7 +323,7 @@ def underfilled_chunks(chunks: Iterable[Chunk], joining: Iterable[datetime]) -> 
     """Which chunks of one hour of the week should be rewritten: underfilled ones that find company of the same slot.
 
     `joining`: the slots of candidates. One that has lost an eighth of its ids is rewritten alone: their positions
-    are two bytes each in SQL. Chunks in the middle of a slot, or with a fault of YouTube to remember, are left alone.
+    are two bytes each in SQL. Chunks in the middle of a slot, or with an outage to remember, are left alone.
     """
     idle = [chunk for chunk in chunks if chunk.cursor == 0 and chunk.outage_since is None]
     underfilled = [chunk for chunk in idle if chunk.videos < UNDERFILLED]

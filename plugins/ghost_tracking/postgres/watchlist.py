@@ -47,7 +47,7 @@ class Watchlist:
 
         Those that somebody has paused, stopped or forgotten stay off, see `LetGo`.
         A plain id is due at once, in `tier`, and learns its publish time from the first answer. One that is on the
-        roster gets a row as well, which takes its place there with the chunk's next visit.
+        roster gets a row as well, which takes its place there with the chunk's next read.
         Raises BadInputError for an impossible id or an unknown tier.
         """
         many = [videos] if isinstance(videos, str | WatchlistEntry) else list(videos)

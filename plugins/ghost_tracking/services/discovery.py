@@ -80,7 +80,7 @@ class Hunted:
 
 @dataclass(frozen=True)
 class Discovery:
-    """Asks sources, with its hooks, the `budget` that they pay from and the time (`now`, aware) passed in.
+    """Asks sources, with its parts, the `budget` that they pay from and the time (`now`, aware) passed in.
 
     `is_own`: the run is about the deployment's own sources, not about some of its form: it keeps watermarks and
     memories. `trusts_memory`: the database is the one that the memories are about, and no restored one. `search_calls`

@@ -26,7 +26,7 @@ class HuntResult:
 
 
 def hunt(discovery: Discovery, sources: Sequence[Source]) -> HuntResult:
-    """Ask these sources, put what they name on the schedule, then note how far they were hunted."""
+    """Ask these sources, and put what they name on the schedule; `finish` does what needs no more calls."""
     watchlist, settings = discovery.watchlist, discovery.settings
     hunted = discovery.ask(sources)
     refused = {id_ for each in hunted for id_ in each.ids if not is_video_id(id_)}
@@ -34,10 +34,14 @@ def hunt(discovery: Discovery, sources: Sequence[Source]) -> HuntResult:
     watchlist.refused.note("sources", dict.fromkeys(refused, "cannot be the id of a video"))
     within = timedelta(seconds=settings.tracker_batch_seconds)
     ingested = ingest(wanted, discovery.youtube, watchlist, discovery.vault, within=within)
-    left = len(ingested.pending)
-    ingested.schedule_pending(wanted, watchlist)
-    discovery.note(hunted)
-    return HuntResult(hunted, ingested, refused, left)
+    return HuntResult(hunted, ingested, refused, len(ingested.pending))
+
+
+def finish(discovery: Discovery, found: HuntResult) -> None:
+    """Leave to the tracker what had no answer, then note how far the sources were hunted."""
+    named = [id_ for each in found.sources for id_ in each.ids if id_ not in found.refused]
+    found.ingested.schedule_pending(named, discovery.watchlist)
+    discovery.note(found.sources)
 
 
 def search_calls(hunted: Sequence[Source], watchlist: Schedule, run_type: str) -> int:

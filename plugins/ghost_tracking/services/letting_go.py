@@ -244,9 +244,9 @@ class LettingGo:
         self.vault.let_go.checked(ids, present)
         return report.rows
 
-    def _leave_roster(self, wanted: Collection[str], problems: list[str]) -> int:
-        """Let these videos leave their chunks; how many did. Waits for reads under way, as `LetGo.leave` does."""
-        roster, left = self.watchlist.roster, 0
+    def _leave_roster(self, wanted: Collection[str], problems: list[str]) -> None:
+        """Let these videos leave their chunks. Waits for reads under way, as `LetGo.leave` does."""
+        roster = self.watchlist.roster
         for hour, gone in sorted({(chunk.hour_of_week, chunk.gone) for chunk, _ in self._places(wanted, problems)}):
             with self.watchlist.transaction(within=_LONGEST_TRANSACTION):
                 # read again: meanwhile chunks may have been put together
@@ -254,8 +254,6 @@ class LettingGo:
                     places = self._places_in(chunk, wanted, [])
                     if places:
                         roster.remove(chunk, places)
-                        left += len(places)
-        return left
 
     def _places(self, wanted: Collection[str], problems: list[str]) -> Iterator[tuple[Chunk, list[int]]]:
         """The chunks that have any of these, and at which positions; holds one chunk's ids at a time."""

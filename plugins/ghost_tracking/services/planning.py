@@ -30,7 +30,7 @@ def plan_batches(
     """The batches of a run over these queues, with `limit` videos at most, and in a sentence why they are these.
 
     `now` (aware; None: the database's clock) decides what is due. A run that somebody has triggered (`manual`) may
-    spend what is reserved for such runs.
+    spend what is held back for such runs.
     """
     due = {queue: counts for queue, counts in watchlist.status.due(now).items() if queue in queues}
     total = sum(sum(counts) for counts in due.values())

@@ -266,7 +266,7 @@ class _Chunks:
             self.vault.roster.remember(name, memory)
 
     def _compare(self, answer: Result) -> dict[str, datetime]:
-        """Until when videos are promoted that were promoted now; what to remember of each chunk is in `memories`."""
+        """Until when the videos stay promoted that these reads promote; `memories` gets what to remember."""
         rule = promotion_rule(self.tracking.settings)
         promoted: dict[str, datetime] = {}
         for each in self.reads:

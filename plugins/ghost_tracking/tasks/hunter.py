@@ -88,7 +88,7 @@ def plan(
 
 
 def _shares(hunted: Sequence[Source], settings: Settings, search_calls: int) -> list[dict[str, Any]]:
-    """Tokens: one for all searches, which share their few calls, and as many for the others as are worth a task."""
+    """Batches: one for all searches, which share their few calls, and as many for the others as are worth a task."""
     others = sum(1 for source in hunted if not isinstance(source, SearchSource))
     tasks = min(settings.hunter_parallel_tasks, -(-others // _SOURCES_A_TASK))
     shares: list[dict[str, Any]] = [{"number": number, "of": tasks, "search_calls": 0} for number in range(tasks)]
@@ -163,6 +163,7 @@ def hunt(
                 past_calls=hunting.past_calls(mine, watchlist, settings),
             )
             found = hunting.hunt(discovery, mine)
+        hunting.finish(discovery, found)
     report = _report(found) | {"calls": calls_sent(budget)}
     label(_label(report))
     _raise_failures(found)

@@ -265,7 +265,7 @@ def _said(message: str) -> dict[str, Any]:
 
 
 class _Archive:
-    """The vault as `run_janitor` needs it, and what it did with all the rows."""
+    """The vault as `Videos.delete_old` needs it, and what it did with all the rows."""
 
     def __init__(self, vault: ParquetVaultHook) -> None:
         self.report = ArchiveReport()

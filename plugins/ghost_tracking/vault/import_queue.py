@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 IDS_A_FILE: Final = 50_000
 MOST_BAD_LINES: Final = 100_000
 """So many bad lines of a list are kept; they are all counted."""
-LEFTOVER_AGE: Final = timedelta(days=7)
+LIST_LEFTOVER_AGE: Final = timedelta(days=7)
 """Longer than anybody takes to bring a list: files so old that no manifest names will be named by none."""
 
 IDS: Final = pa.schema(
@@ -417,7 +417,7 @@ class ImportQueue:
 
     def _sweep(self) -> None:
         named = ImportQueueManifest.load(self._storage, layout.IMPORT_QUEUE_MANIFEST)[0].named
-        sweep(self._storage, layout.IMPORT_QUEUE, set(map(_key, named)), datetime.now(UTC) - LEFTOVER_AGE)
+        sweep(self._storage, layout.IMPORT_QUEUE, set(map(_key, named)), datetime.now(UTC) - LIST_LEFTOVER_AGE)
 
 
 class _Ids:

@@ -54,7 +54,7 @@ def load(storage: Storage, chunk: str, length: int) -> TrendState | None:
     except FileNotFoundError:
         return None
     except UnreadableFileError as error:
-        log.warning("%s: which of its videos to promote starts over", error.message)
+        log.warning("%s: what is remembered of its videos starts over", error.message)
         return None
     if table.num_rows != length:
         log.warning("%s has %d videos in the place of %d: it starts over", key, table.num_rows, length)

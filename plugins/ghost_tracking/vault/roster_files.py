@@ -86,7 +86,7 @@ class ChunkFiles:
         self._storage.delete([layout.chunk(name) for name in names])
         promotion.forget(self._storage, names)
 
-    # What is remembered of a chunk's videos, to tell which of them be promoted
+    # What is remembered of a chunk's videos, to tell which of them to promote
 
     def compare(
         self, name: str, ids: Sequence[str], found: Mapping[str, Reading], rule: PromotionRule

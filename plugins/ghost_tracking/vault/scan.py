@@ -1,7 +1,7 @@
 """Reading the vault: every point once, whichever layer it lies in.
 
 A day that is compacted is read from its history, any other from its hours. Of a compacted day's hours those are read as
-well that may hold more than the history: the late ones, and those with staged parts. Where one question is for all
+well that may hold more than the history: the stale ones, and those with staged parts. Where one question is for all
 videos of a span and the hourly files are there, they are read instead: they are by time, as the question is. But only a
 file that is whole stands for its hour (`HistoryManifest.is_whole`); of any other, what the history lacks is added to
 them.
@@ -41,7 +41,6 @@ _PANDAS: Final[dict[pa.DataType, Any]] = {
 }
 
 Result = TypeVar("Result")
-Span = tuple[dt.datetime | None, dt.datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +115,7 @@ def read_batches(storage: Storage, scan_filter: ScanFilter, columns: Sequence[st
     """The points in batches of at most a million, in no promised order, with little more than one in memory.
 
     What the batches hold together is of one moment. FileChangedError when a file went before its turn came: with
-    batches already handed out, only the caller can starts over.
+    batches already handed out, only the caller can start over.
     """
     chosen = chosen_columns(columns)
     plan = _at_one_moment(lambda: _fitting_plan(storage, scan_filter))
@@ -139,7 +138,7 @@ def read_latest(storage: Storage, video_ids: Collection[str] | None) -> pa.Table
         for day in chunked(hours, 24):
             found = tables.latest(tables.concat([found, *day]))
         compacted = latest_of(
-            storage, [each.path for each in _series(storage, scan_filter, None)], scan_filter.video_ids
+            storage, [each.path for each in _history(storage, scan_filter, None)], scan_filter.video_ids
         )
         return tables.latest(tables.concat([compacted, found, *read.apart.values()]))
 
@@ -250,7 +249,7 @@ def _from_history(storage: Storage, scan_filter: ScanFilter, hours: Set[Partitio
     """The history's points, by the present manifest, from the files that may have any of these hours (None: any)."""
     if hours is not None and not hours:
         return
-    keys = [each.path for each in _series(storage, scan_filter, hours)]
+    keys = [each.path for each in _history(storage, scan_filter, hours)]
     if scan_filter.video_ids is not None:
         yield tables.within(points_of(storage, keys, scan_filter.video_ids), scan_filter.start, scan_filter.end)
         return
@@ -259,7 +258,7 @@ def _from_history(storage: Storage, scan_filter: ScanFilter, hours: Set[Partitio
             yield tables.within(table, scan_filter.start, scan_filter.end)
 
 
-def _series(storage: Storage, scan_filter: ScanFilter, hours: Set[Partition] | None) -> list[HistoryFile]:
+def _history(storage: Storage, scan_filter: ScanFilter, hours: Set[Partition] | None) -> list[HistoryFile]:
     manifest, _ = current(storage)
     periods = [each for each in manifest.periods if each.meets(scan_filter.start, scan_filter.end)]
     if hours is not None:

@@ -55,7 +55,7 @@ class SourceMemories:
         except FileNotFoundError:
             return None
         except UnreadableFileError as error:
-            log.warning("%s: what this source has named starts over", error.message)
+            log.warning("%s: what is remembered of this source starts over", error.message)
             return None
 
     def save(self, key: str, memory: SourceMemory) -> None:

@@ -409,7 +409,7 @@ def test_duckdb_reads_a_sharded_month_and_names_its_files(tmp_path: Path) -> Non
         assert ghost.history(video) == [row(each) for each in points if each.video_id == video]
 
 
-def test_files_of_series_that_are_not_in_force_are_not_read(tmp_path: Path, tool: Callable[[Path], Any]) -> None:
+def test_history_files_that_are_not_in_force_are_not_read(tmp_path: Path, tool: Callable[[Path], Any]) -> None:
     root = tmp_path / "vault"
     Scenario("days", LATER, months=False, keep_hours=False).build(root)
     old = {path: path.read_bytes() for path in root.glob("history/day=*/*.parquet")}

@@ -142,6 +142,18 @@ def test_what_was_refused_can_be_tried_again(watchlist: WatchlistHook) -> None:
     assert watchlist.refused.retry([]) == ([], {})
 
 
+def test_an_old_trackers_own_columns_demand_nothing_any_more(empty_database: Connection) -> None:
+    with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
+        sql.execute("CREATE TABLE videos (id TEXT PRIMARY KEY, title TEXT, created_at TIMESTAMP NOT NULL)")
+        sql.execute(
+            "CREATE TABLE watchlist (id INT NOT NULL, video_id TEXT PRIMARY KEY, tracking_tier VARCHAR(20),"
+            " last_tracked_at TIMESTAMPTZ, next_track_at TIMESTAMPTZ NOT NULL, created_at TIMESTAMPTZ)"
+        )
+        hook.migrate()
+        assert hook.ingest_video_metadata({"id": "fresh", "title": "New"}) == ["fresh"]
+        assert hook.add_to_watchlist("fresh") == ["fresh"]
+
+
 def test_rows_that_would_stop_a_task_are_mended_or_kept_on_a_list(empty_database: Connection) -> None:
     with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
         sql.execute(

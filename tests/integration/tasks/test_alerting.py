@@ -155,7 +155,7 @@ def test_quota_that_ends_early_is_told(
     assert "intervals become longer" in TOLD[0]
 
 
-def test_promotions_are_sent_with_its_videos() -> None:
+def test_a_promotion_is_sent_with_its_videos() -> None:
     send(promotion_alerts(["a", "b"], Settings()))
     send(promotion_alerts(["c"], Settings(alert_promotions=False)))
     assert TOLD == ["Ghost Tracking: 2 settled videos grow again and are read daily: a, b"]

@@ -1,4 +1,4 @@
-"""The library and its recipes on a bucket, with options for fsspec or the environment's credentials, and no connection."""
+"""The library and its recipes on a bucket: with options for fsspec or the environment's credentials, no connection."""
 
 import uuid
 from datetime import UTC, datetime

@@ -270,7 +270,7 @@ def test_whoever_is_stopped_at_any_step_has_brought_all_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_queue, "IDS_A_FILE", 4)
-    monkeypatch.setattr(import_queue, "LEFTOVER_AGE", timedelta(0))
+    monkeypatch.setattr(import_queue, "LIST_LEFTOVER_AGE", timedelta(0))
 
     def run(storage: LocalStorage) -> None:
         box = ImportQueue(storage, 1)
@@ -301,7 +301,10 @@ def test_leftovers_are_swept_when_nobody_can_be_about_to_name_them(storage: Loca
     box = ImportQueue(storage, 1)
     names = [
         f"{datetime.now(UTC) - age:%Y%m%dT%H%M%S%f}-0123456789ab.parquet"
-        for age in (import_queue.LEFTOVER_AGE + timedelta(hours=1), import_queue.LEFTOVER_AGE - timedelta(hours=1))
+        for age in (
+            import_queue.LIST_LEFTOVER_AGE + timedelta(hours=1),
+            import_queue.LIST_LEFTOVER_AGE - timedelta(hours=1),
+        )
     ]
     for name in [*names, "notes.txt"]:
         storage.put(f"{layout.IMPORT_QUEUE}/{name}", b"left over")

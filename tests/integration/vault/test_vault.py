@@ -609,8 +609,9 @@ def test_a_root_that_is_not_there_cannot_be_read(vault: ParquetVaultHook) -> Non
         vault.read_history("a")
 
 
-def test_importing_the_hook_loads_no_pyarrow() -> None:
-    code = "import sys, ghost_tracking.vault; sys.exit('pyarrow' in sys.modules or 'pandas' in sys.modules)"
+@pytest.mark.parametrize("module", ["ghost_tracking.vault", "ghost_tracking.hooks.vault"])
+def test_importing_the_vault_loads_no_pyarrow(module: str) -> None:
+    code = f"import sys, {module}; sys.exit('pyarrow' in sys.modules or 'pandas' in sys.modules)"
     plugins = Path(__file__).parents[3] / "plugins"
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(plugins)})
 

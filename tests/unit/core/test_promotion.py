@@ -25,7 +25,7 @@ def hot_readings(views: list[int | None], rule: PromotionRule | None = RULE, ste
     return hot
 
 
-def test_a_video_is_hot_that_gains_so_many_times_what_it_gained_and_enough() -> None:
+def test_a_video_is_promoted_that_gains_so_many_times_what_it_gained_and_enough() -> None:
     assert hot_readings([0, 7_000, 42_000]) == [2]
     assert hot_readings([0, 7_000, 41_999]) == []
     assert hot_readings([0, 7_000, 41_999], PromotionRule(4, 1_000, WEEK)) == [2]
@@ -75,7 +75,7 @@ def series() -> list[list[tuple[datetime, int]]]:
     return [sorted(each) for each in found.values()]
 
 
-def test_recorded_videos_that_fade_are_never_hot_though_their_counters_fall_and_recover() -> None:
+def test_recorded_videos_that_fade_are_never_promoted_though_their_counters_fall_and_recover() -> None:
     assert sum(after < before for each in series() for (_, before), (_, after) in pairwise(each)) > 50
     compared = 0
     for each in series():
@@ -91,7 +91,7 @@ def test_recorded_videos_that_fade_are_never_hot_though_their_counters_fall_and_
     assert compared > 1_000
 
 
-def test_a_recorded_video_that_is_lifted_up_is_hot_with_the_next_reading() -> None:
+def test_a_recorded_video_that_is_lifted_up_is_promoted_with_the_next_reading() -> None:
     for each in series():
         times, last = [at for at, _ in each], None
         weekly = []

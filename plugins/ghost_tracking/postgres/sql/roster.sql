@@ -22,7 +22,7 @@ LIMIT %(chunks)s
 FOR UPDATE SKIP LOCKED;
 
 -- name: roster_reschedule
--- What a claim writes back of its chunks. One that somebody else has visited or touched since stays as it is; within
+-- What a claim writes back of its chunks. One that somebody else has read or touched since stays as it is; within
 -- the claim's own lock that cannot happen.
 UPDATE roster AS r
 SET removed_positions = u.removed_positions::smallint[], cursor = u.cursor, last_tracked_at = u.last_tracked_at,
@@ -41,7 +41,7 @@ SELECT pg_advisory_xact_lock(
 );
 
 -- name: roster_lock_hour
--- The chunks of one hour of the week. Locks what it returns, and waits for visits under way: put on a new chunk, one of
+-- The chunks of one hour of the week. Locks what it returns, and waits for reads under way: put on a new chunk, one of
 -- their videos would be in two.
 SELECT *, xmin::text AS row_version
 FROM roster
@@ -59,7 +59,7 @@ UPDATE roster SET removed_positions = %(removed_positions)s::text::smallint[] WH
 
 -- name: roster_insert
 -- A new chunk, whose file is there. Where there is one of the same ids already (made on the same day, and locked by a
--- visit, or by somebody who makes it too), this waits for it, and a video is in it that is so by either.
+-- read, or by somebody who makes it too), this waits for it, and a video is in it that is so by either.
 INSERT INTO roster (chunk, hour_of_week, gone, ids, removed_positions, last_tracked_at, next_track_at)
 VALUES (
     %(chunk)s, %(hour_of_week)s, %(gone)s, %(ids)s, %(removed_positions)s::text::smallint[], %(last_tracked_at)s,

@@ -315,7 +315,7 @@ def _require_equal(period: Period, wanted: Mapping[Partition, Checksum], found: 
     differing = sorted(hour for hour in wanted.keys() | found.keys() if wanted.get(hour) != found.get(hour))
     if differing:
         raise UnreadableFileError(
-            f"the new history of {period} does not hold what they were made of: {len(differing)} hour(s) differ, first "
+            f"the new history of {period} does not hold what it was made of: {len(differing)} hour(s) differ, first "
             f"{differing[0]}; nothing was replaced"
         )
 

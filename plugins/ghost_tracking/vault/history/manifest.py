@@ -72,10 +72,10 @@ class CompactedDay(BaseModel):
     @classmethod
     def of(cls, date: dt.date, hours: Mapping[Partition, Checksum], compacted_only: tuple[int, ...]) -> Self:
         """The day `date` of these hours."""
-        checksums = [hours.get(Partition(date, hour), _NONE) for hour in range(24)]
+        by_hour = [hours.get(Partition(date, hour), _NONE) for hour in range(24)]
         return cls(
-            rows=tuple(each.rows for each in checksums),
-            hash=tuple(f"{each.hash:016x}" if each.rows else "" for each in checksums),
+            rows=tuple(each.rows for each in by_hour),
+            hash=tuple(f"{each.hash:016x}" if each.rows else "" for each in by_hour),
             compacted_only=compacted_only,
         )
 

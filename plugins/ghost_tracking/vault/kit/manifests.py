@@ -10,6 +10,7 @@ Others may be able to write where the vault is, so a manifest is read as foreign
 has another form than the layer writes.
 """
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Final, Self, TypeVar
@@ -19,6 +20,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault.storage import Storage, Version
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 8
 """So often something is tried while others replace the same file all the time: for 6 seconds at the most."""
@@ -70,6 +73,9 @@ def retry_overtaken(work: Callable[[], Result], *, also: type[Exception] = FileC
         retry=retry_if_exception_type((FileChangedError, also)),
         wait=wait_random_exponential(0.05, max=2),  # where there are no locks, two writers must get out of step
         stop=stop_after_attempt(ATTEMPTS),
+        before_sleep=lambda state: log.warning(
+            "Overtaken, trying again: %s", state.outcome and state.outcome.exception()
+        ),
         reraise=True,
     )
     return retrying(work)

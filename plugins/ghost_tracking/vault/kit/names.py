@@ -9,6 +9,8 @@ from ghost_tracking.vault import layout
 
 _STAMP: Final = "%Y%m%dT%H%M%S%f"
 _STAMP_LENGTH: Final = 21
+_GIVEN: Final = re.compile(r"\d{8}T\d{12}-[0-9a-f]{12}\.(?:parquet|part)", re.ASCII)
+"""What `new_name` gives."""
 _STAMPED: Final = re.compile(r"(\d{8}T\d{6}(?:\d{6})?)-[0-9a-f]{12}(?:-\d{3,6})?\.(?:parquet|part)", re.ASCII)
 """Files of the history have whole seconds, and a number each where one writer makes several."""
 
@@ -29,6 +31,6 @@ def named_at(name: str) -> datetime | None:
 
 def require_file_name(name: str) -> str:
     """The name, if it is one that `new_name` gives a file; ValueError for anything else, such as a path."""
-    if "/" in name or named_at(name) is None or not name.endswith(layout.SUFFIX):
+    if not _GIVEN.fullmatch(name) or named_at(name) is None or not name.endswith(layout.SUFFIX):
         raise ValueError(f"{name[:100]!r} is no name of a file of the vault")
     return name

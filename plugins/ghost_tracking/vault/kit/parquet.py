@@ -1,4 +1,4 @@
-"""The one door to Parquet files: how each kind is written, and what each may hold at most.
+"""How each kind of Parquet file is written, and what each may hold at most.
 
 Every kind is written with its own options, which a measurement chose: what a file's columns repeat, and how often it is
 read, decides. All have checksums of their pages, and no schema of Arrow beside that of Parquet.

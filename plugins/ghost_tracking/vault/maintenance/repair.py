@@ -183,7 +183,7 @@ class Repairer:
         return sound
 
     def _mend_hour(self, hour: Partition) -> RepairReport:
-        """A broken hour is rewritten from its history; one that differs from them is compacted again."""
+        """A broken hour is rewritten from its history; one that differs from it is compacted again."""
         manifest, _ = load(self._storage)
         try:
             points = read_hour(self._storage, hour)

@@ -62,7 +62,7 @@ class _Survey:
 
 
 def survey(storage: Storage) -> dict[str, Any]:
-    """What names and footers tell of all layers; see `ParquetVaultHook.health_check`."""
+    """What names and footers tell of all layers; see `Vault.health_check`."""
     seen = _Survey()
     manifest = _manifest(storage, seen)
     now = dt.datetime.now(dt.UTC)

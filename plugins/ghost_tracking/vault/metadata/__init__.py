@@ -1,6 +1,6 @@
 """The archive: the metadata of every video for ever, in Parquet files that one manifest names.
 
-`writing` brings in what was staged at discovery and what the database is about to lose, `reading` finds it, `checking`
+`writing` brings in what was staged at discovery and what the database is about to lose, `scan` finds it, `verify`
 proves it; `rows` has the one schema, `files` knows Parquet, `manifest` which files there are.
 """
 

@@ -56,7 +56,7 @@ class _Change:
 
 
 class Archive:
-    """The writing side of the archive on one storage. Every verb raises as `hook.ParquetVaultHook` says."""
+    """The writing side of the archive on one storage. Every verb raises as `Vault` says."""
 
     def __init__(self, storage: Storage, lock_timeout: float) -> None:
         self._storage = storage
@@ -77,8 +77,9 @@ class Archive:
             return self._merge_staged(dry_run=True)
         with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
             report = self._merge_staged(dry_run=False)
-            named = {file.key for file in ArchiveManifest.of(self._storage)[0].files}
-            sweep(self._storage, layout.VIDEOS, named)
+            manifest, version = ArchiveManifest.of(self._storage)
+            if version is not None:  # else nothing tells what is a leftover
+                sweep(self._storage, layout.VIDEOS, {file.key for file in manifest.files})
         return report
 
     def take(self, rows: Sequence[Mapping[str, Any]], *, dry_run: bool = False) -> ArchiveReport:
@@ -259,8 +260,8 @@ def staged_parts(storage: Storage) -> StagedParts:
 def _parts(storage: Storage, trouble: Trouble, *, sets_aside: bool) -> Iterator[Iterator[tuple[str, pa.Table]]]:
     """The staged parts one after another; when the block is done, what the storage raised for others is raised."""
     yield staged_parts(storage).read(trouble, sets_aside=sets_aside)
-    for failure in trouble.failures:
-        raise failure
+    if trouble.failures:
+        raise trouble.failures[0]
 
 
 def _rounds(parts: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[list[str], pa.Table]]:

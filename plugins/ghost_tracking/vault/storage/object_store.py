@@ -2,7 +2,7 @@
 
 There are no locks in an object store. What keeps two writers from undoing each other's work is the conditional
 write: a file is replaced only if it still is the version that its successor was made of, else `FileChangedError` has
-the writer starts over. That is enough for what the vault does. A replacement holds all that it replaces, so published
+the writer start over. That is enough for what the vault does. A replacement holds all that it replaces, so published
 files only grow; a part is deleted after it was found inside a published file, which whoever is late with another
 replacement of that file then has to read.
 """

@@ -266,7 +266,7 @@ def test_any_order_of_work_gives_the_same_points(tmp_path_factory: pytest.TempPa
 
 
 @folder_only("they take paths")
-def test_other_readers_read_series(vault: ParquetVaultHook, root: Path) -> None:
+def test_other_readers_read_the_history(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
     vault.compact(LATER)
@@ -295,7 +295,7 @@ def test_patterns_over_the_root_never_count_a_point_twice(vault: ParquetVaultHoo
 
 
 @folder_only("the file is changed in place")
-def test_a_broken_hour_is_restored_from_its_series(vault: ParquetVaultHook, root: Path) -> None:
+def test_a_broken_hour_is_restored_from_its_history(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
     vault.compact(LATER)
@@ -312,7 +312,7 @@ def test_a_broken_hour_is_restored_from_its_series(vault: ParquetVaultHook, root
 
 @folder_only("the file is changed in place")
 @pytest.mark.parametrize("keep_hours", [True, False])
-def test_broken_series_are_made_anew_of_hours(vault: ParquetVaultHook, root: Path, keep_hours: bool) -> None:
+def test_a_broken_history_is_rebuilt_from_hours(vault: ParquetVaultHook, root: Path, keep_hours: bool) -> None:
     points = fill(vault)
     vault.seal(LATER)
     vault.compact(LATER, keep_hours=keep_hours)
@@ -335,7 +335,7 @@ def test_broken_series_are_made_anew_of_hours(vault: ParquetVaultHook, root: Pat
 
 
 @folder_only("the file is changed in place")
-def test_a_damaged_manifest_is_made_anew_of_the_series(vault: ParquetVaultHook, root: Path) -> None:
+def test_a_damaged_manifest_is_rebuilt_from_the_history(vault: ParquetVaultHook, root: Path) -> None:
     points = fill(vault)
     vault.seal(LATER)
     vault.compact(LATER, keep_hours=False)

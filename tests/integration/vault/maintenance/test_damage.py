@@ -255,7 +255,7 @@ def test_a_layer_that_may_not_be_written_is_named_and_the_others_go_on(
 # Broken files
 
 
-def test_a_truncated_series_file_is_named_stops_no_other_period_and_is_made_anew(
+def test_a_truncated_history_file_is_named_stops_no_other_period_and_is_rebuilt(
     vault: ParquetVaultHook, root: Path
 ) -> None:
     points = some_points()
@@ -283,7 +283,7 @@ def test_a_truncated_series_file_is_named_stops_no_other_period_and_is_made_anew
 
 @pytest.mark.parametrize("verb", ["publish", "seal"])
 @pytest.mark.parametrize("how", ["cut short", "empty", "without its end"])
-def test_a_late_point_into_a_broken_hour_that_is_compacted_takes_the_rest_from_the_series(
+def test_a_late_point_into_a_broken_hour_that_is_compacted_takes_the_rest_from_the_history(
     vault: ParquetVaultHook, root: Path, how: str, verb: str
 ) -> None:
     points = some_points()
@@ -304,7 +304,7 @@ def test_a_late_point_into_a_broken_hour_that_is_compacted_takes_the_rest_from_t
     assert_well(vault)
 
 
-def test_an_hour_that_lost_points_behind_the_vaults_back_is_made_whole_from_its_series(
+def test_an_hour_that_lost_points_behind_the_vaults_back_is_made_whole_from_its_history(
     vault: ParquetVaultHook, root: Path
 ) -> None:
     points = some_points()
@@ -371,7 +371,7 @@ def test_foreign_files_are_left_alone_and_told(vault: ParquetVaultHook, root: Pa
     assert_holds(vault, [each for each in [*points, late] if each.timestamp >= START + HOUR])
 
 
-def test_series_without_their_manifest_are_no_empty_vault(vault: ParquetVaultHook, root: Path) -> None:
+def test_a_history_without_its_manifest_is_no_empty_vault(vault: ParquetVaultHook, root: Path) -> None:
     points = some_points()
     fill(vault, points)
     compact(vault, keep_hours=False)

@@ -173,7 +173,7 @@ def test_a_clock_ahead_closes_no_hour(vault: ParquetVaultHook) -> None:
             verb(NOW.replace(tzinfo=None))
 
 
-def test_the_newest_point_is_found_in_series_too(vault: ParquetVaultHook) -> None:
+def test_the_newest_point_is_found_in_the_history_too(vault: ParquetVaultHook) -> None:
     vault.seal(NOW)
     vault.compact(NOW - DAY, keep_hours=False)
     assert vault.newest_point() == vault.stats.newest_point(NOW) == OLD[0].timestamp

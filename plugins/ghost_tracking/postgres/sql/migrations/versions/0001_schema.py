@@ -88,8 +88,11 @@ def _take_over_old_columns() -> None:
                 SELECT table_name, column_name FROM information_schema.columns
                 WHERE table_schema = current_schema() AND table_name IN ('watchlist', 'videos')
                   AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO' AND is_generated = 'NEVER'
-                  AND column_name NOT IN (
-                      'id', 'video_id', 'tracking_tier', 'next_track_at', 'created_at', 'awaits_start'
+                  AND NOT (table_name = 'videos' AND column_name = 'id')
+                  AND NOT (
+                      table_name = 'watchlist' AND column_name IN (
+                          'video_id', 'tracking_tier', 'next_track_at', 'created_at', 'awaits_start'
+                      )
                   )
             LOOP
                 EXECUTE format('ALTER TABLE %I ALTER COLUMN %I DROP NOT NULL', old.table_name, old.column_name);
@@ -192,7 +195,7 @@ def _mend_ids() -> None:
     """)
     op.execute(r"""
         INSERT INTO refused (item, origin, reason)
-        SELECT left(video_id, 500), 'watchlist', 'no video has such an id'
+        SELECT left(video_id, 500), 'watchlist', 'cannot be the id of a video'
         FROM watchlist
         WHERE video_id !~ '^[A-Za-z0-9_-]{1,20}$' AND btrim(video_id, E' \t\r\n') !~ '^[A-Za-z0-9_-]{1,20}$'
         ON CONFLICT (item) DO NOTHING
