@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ghost_tracking.core.absence import Absence, AvailabilityEvent, is_fault, miss
+from ghost_tracking.core.gains import Interval, estimate, interval_to
 from ghost_tracking.core.tiers import Tier, next_slot, tier_at
 from ghost_tracking.core.videos import Reading
 
@@ -23,7 +24,8 @@ class WatchlistEntry:
     """A row of `watchlist`; times are aware. `anchor_at` is None until a publish time is known.
 
     `promoted_until`: a settled video whose views grow again is DAILY until then. `deferred_until`: due, but not to be
-    claimed before.
+    claimed before. `views`: the count of the reading at `last_tracked_at`; None where it is hidden, or was not kept.
+    `gain_per_hour`: the estimate of `core.gains`, in views.
     """
 
     video_id: str
@@ -36,6 +38,8 @@ class WatchlistEntry:
     absence: Absence | None = None
     promoted_until: datetime | None = None
     deferred_until: datetime | None = None
+    views: int | None = None
+    gain_per_hour: float | None = None
 
     @property
     def is_gone(self) -> bool:
@@ -69,7 +73,14 @@ def after_reading(entry: WatchlistEntry, reading: Reading) -> WatchlistEntry:
         anchor_at=anchor,
         awaits_start=reading.awaits_start,
         promoted_until=_still_promoted(entry, reading.observed_at),
+        views=reading.views,
+        gain_per_hour=estimate(interval_of(entry, reading), entry.gain_per_hour),
     )
+
+
+def interval_of(entry: WatchlistEntry, reading: Reading) -> Interval | None:
+    """What the video gained since its row's last reading; None where either has no count."""
+    return interval_to(reading, entry.views, entry.last_tracked_at)
 
 
 def keeping_slot(before: WatchlistEntry, after: WatchlistEntry, at: datetime) -> WatchlistEntry:
@@ -117,6 +128,8 @@ def _pushed_back(entry: WatchlistEntry, at: datetime, due: datetime, absence: Ab
         awaits_start=entry.awaits_start,
         absence=absence,
         promoted_until=_still_promoted(entry, at),
+        views=entry.views,
+        gain_per_hour=entry.gain_per_hour,
     )
 
 

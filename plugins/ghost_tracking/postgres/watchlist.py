@@ -162,6 +162,8 @@ def entry_of(row: Row) -> WatchlistEntry:
         "anchor_at",
         "awaits_start",
         "promoted_until",
+        "views",
+        "gain_per_hour",
     )
     return WatchlistEntry(
         **{name: row[name] for name in names}, tracking_tier=Tier(row["tracking_tier"]), absence=absence
@@ -171,10 +173,9 @@ def entry_of(row: Row) -> WatchlistEntry:
 def _columns(entries: Sequence[WatchlistEntry]) -> dict[str, list[Any]]:
     """Rows of the watchlist as columns, to be bound."""
     names = ("video_id", "tracking_tier", "last_tracked_at", "next_track_at", "anchor_at", "awaits_start")
+    states = ("promoted_until", "deferred_until", "views", "gain_per_hour")
     absences = [entry.absence for entry in entries]
-    return {
-        name: [getattr(entry, name) for entry in entries] for name in (*names, "promoted_until", "deferred_until")
-    } | {
+    return {name: [getattr(entry, name) for entry in entries] for name in (*names, *states)} | {
         "missed_count": [absence and absence.missed_count for absence in absences],
         "first_missed_at": [absence and absence.first_missed_at for absence in absences],
         "gone_at": [absence and absence.gone_at for absence in absences],

@@ -88,6 +88,14 @@ def test_an_old_trackers_videos_are_adopted_once(empty_database: Connection) -> 
         ]
 
 
+def test_counts_of_an_old_tracker_keep_out_of_ours(empty_database: Connection) -> None:
+    with session_on(empty_database) as sql, WatchlistHook(connection=empty_database) as hook:
+        sql.execute(SPECIFICATION + "ALTER TABLE watchlist ADD COLUMN views TEXT; UPDATE watchlist SET views = 'many'")
+        hook.migrate()
+        rows = sql.execute("SELECT DISTINCT old_views, views, gain_per_hour FROM watchlist").fetchall()
+        assert rows == [("many", None, None)]
+
+
 ODD_IDS = """
     CREATE TABLE videos (id TEXT PRIMARY KEY, title TEXT, last_updated_at {type});
     INSERT INTO videos VALUES

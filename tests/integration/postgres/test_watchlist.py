@@ -3,6 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import psycopg
@@ -112,6 +113,29 @@ def test_a_claim_takes_the_longest_overdue_of_its_tier_and_writes_back(
         " FROM watchlist WHERE video_id = 'old'"
     ).fetchone()
     assert row == ("WEEKLY", seen, NOW, seen, 2, seen - timedelta(hours=1), None)
+
+
+def test_a_row_keeps_its_newest_count_and_its_gain(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:
+    read_at = datetime.now(UTC) - timedelta(hours=2)
+    entry = WatchlistEntry("a", last_tracked_at=read_at, next_track_at=read_at, views=2**63 - 1, gain_per_hour=1e20)
+    watchlist.entries.add([entry, WatchlistEntry("b", next_track_at=read_at)])
+    with watchlist.claim(Tier.HOURLY, 10) as claim:
+        known = {each.video_id: each for each in claim.entries}
+        assert (known["a"].views, known["b"].views, known["b"].gain_per_hour) == (2**63 - 1, None, None)
+        assert known["a"].gain_per_hour == pytest.approx(1e20)
+        later = read_at + timedelta(hours=3)
+        claim.reschedule(
+            replace(each, next_track_at=later, views=7, gain_per_hour=0.25, last_tracked_at=read_at)
+            for each in claim.entries
+        )
+    entries = watchlist.page.entries(["a", "b"])
+    assert {(each.views, each.gain_per_hour) for each in entries.values()} == {(7, 0.25)}
+    update = {"tracking_tier": "DAILY", "next_track_at": later}
+    watchlist.update_watchlist_schedule(
+        [update | {"video_id": "a", "last_tracked_at": read_at}, update | {"video_id": "b", "last_tracked_at": later}]
+    )
+    # a reading that somebody else made and whose count is not told: the row's older one is not that reading's
+    assert sql.execute("SELECT video_id, views FROM watchlist ORDER BY 1").fetchall() == [("a", 7), ("b", None)]
 
 
 def test_two_claims_at_once_share_nothing(ghost_postgres: Connection, watchlist: WatchlistHook) -> None:

@@ -61,7 +61,7 @@ SELECT pg_database_size(current_database()) AS everything,
 -- name: page_watched
 -- The rows of the watchlist of these videos.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at, anchor_at, awaits_start,
-       missed_count, first_missed_at, gone_at, promoted_until
+       missed_count, first_missed_at, gone_at, promoted_until, views, gain_per_hour
 FROM watchlist
 WHERE video_id = ANY(%(video_ids)s::text[]);
 

@@ -7,18 +7,19 @@
 WITH added AS (
     INSERT INTO watchlist (
         video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-        missed_count, first_missed_at, gone_at, promoted_until, deferred_until
+        missed_count, first_missed_at, gone_at, promoted_until, deferred_until, views, gain_per_hour
     )
     SELECT video_id, tracking_tier, last_tracked_at, coalesce(next_track_at, now()), anchor_at, awaits_start,
-           missed_count, first_missed_at, gone_at, promoted_until, deferred_until
+           missed_count, first_missed_at, gone_at, promoted_until, deferred_until, views, gain_per_hour
     FROM unnest(
         %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
         %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
         %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
-        %(promoted_until)s::timestamptz[], %(deferred_until)s::timestamptz[]
+        %(promoted_until)s::timestamptz[], %(deferred_until)s::timestamptz[], %(views)s::bigint[],
+        %(gain_per_hour)s::real[]
     ) AS new (
         video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-        missed_count, first_missed_at, gone_at, promoted_until, deferred_until
+        missed_count, first_missed_at, gone_at, promoted_until, deferred_until, views, gain_per_hour
     )
     WHERE NOT EXISTS (SELECT FROM let_go AS l WHERE l.video_id = new.video_id AND l.state <> 'resumed')
     ORDER BY video_id
@@ -60,7 +61,7 @@ RETURNING w.video_id;
 -- Due rows of one tier, the longest overdue first, from the index (tracking_tier, next_track_at), but for those that
 -- were put off since their call has just failed, and those that others hold. Locks what it returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
-       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, promoted_until
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, promoted_until, views, gain_per_hour
 FROM watchlist
 WHERE tracking_tier = %(tier)s AND next_track_at <= coalesce(%(now)s::timestamptz, now())
   AND (deferred_until IS NULL OR deferred_until <= coalesce(%(now)s::timestamptz, now()))
@@ -71,7 +72,7 @@ FOR UPDATE SKIP LOCKED;
 -- name: these_videos
 -- Rows of these videos, due or not, but those that others hold. Locks what it returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
-       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, promoted_until
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, promoted_until, views, gain_per_hour
 FROM watchlist
 WHERE video_id = ANY(%(video_ids)s::text[])
 FOR UPDATE SKIP LOCKED;
@@ -97,7 +98,7 @@ LIMIT %(heads)s;
 -- Those of these videos that are still due, and that nobody else holds, the longest overdue first. Locks what it
 -- returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
-       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, promoted_until
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, promoted_until, views, gain_per_hour
 FROM watchlist
 WHERE video_id = ANY(%(video_ids)s::text[]) AND next_track_at <= coalesce(%(now)s::timestamptz, now())
 ORDER BY next_track_at ASC
@@ -106,7 +107,8 @@ FOR UPDATE SKIP LOCKED;
 
 -- name: update_schedule
 -- The specification's batch update: tier, last and next time of many videos in one statement. Rows are locked in the
--- order of their ids, so that two updates of the same videos wait for each other instead of for ever.
+-- order of their ids, so that two updates of the same videos wait for each other instead of for ever. The count that a
+-- row keeps is that of its last reading: where that is another one now, its count is not known.
 WITH u AS (
     SELECT * FROM unnest(
         %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
@@ -116,7 +118,8 @@ WITH u AS (
     SELECT w.video_id FROM watchlist AS w WHERE w.video_id IN (SELECT video_id FROM u) ORDER BY w.video_id FOR UPDATE
 )
 UPDATE watchlist AS w
-SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at
+SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at,
+    views = CASE WHEN w.last_tracked_at = u.last_tracked_at THEN w.views END
 FROM u JOIN locked USING (video_id)
 WHERE w.video_id = u.video_id;
 
@@ -127,16 +130,19 @@ UPDATE watchlist AS w
 SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at,
     anchor_at = u.anchor_at, awaits_start = u.awaits_start,
     missed_count = u.missed_count, first_missed_at = u.first_missed_at, gone_at = u.gone_at,
-    promoted_until = u.promoted_until, deferred_until = u.deferred_until
+    promoted_until = u.promoted_until, deferred_until = u.deferred_until,
+    views = u.views, gain_per_hour = u.gain_per_hour
 FROM unnest(
     %(video_id)s::text[], %(tracking_tier)s::text[], %(last_tracked_at)s::timestamptz[],
     %(next_track_at)s::timestamptz[], %(anchor_at)s::timestamptz[], %(awaits_start)s::boolean[],
     %(missed_count)s::smallint[], %(first_missed_at)s::timestamptz[], %(gone_at)s::timestamptz[],
-    %(promoted_until)s::timestamptz[], %(deferred_until)s::timestamptz[],
+    %(promoted_until)s::timestamptz[], %(deferred_until)s::timestamptz[], %(views)s::bigint[],
+    %(gain_per_hour)s::real[],
     %(claimed_last)s::timestamptz[], %(claimed_next)s::timestamptz[]
 ) AS u (
     video_id, tracking_tier, last_tracked_at, next_track_at, anchor_at, awaits_start,
-    missed_count, first_missed_at, gone_at, promoted_until, deferred_until, claimed_last, claimed_next
+    missed_count, first_missed_at, gone_at, promoted_until, deferred_until, views, gain_per_hour,
+    claimed_last, claimed_next
 )
 WHERE w.video_id = u.video_id
   AND w.last_tracked_at IS NOT DISTINCT FROM u.claimed_last

@@ -77,6 +77,15 @@ def _take_over_old_columns() -> None:
                     old.table_name, old.column_name
                 );
             END LOOP;
+            -- an old tracker's counts are of moments that nobody knows: they stay under another name
+            FOR old IN
+                SELECT column_name FROM information_schema.columns
+                WHERE table_schema = current_schema() AND table_name = 'watchlist'
+                  AND column_name IN ('views', 'gain_per_hour')
+            LOOP
+                EXECUTE format('ALTER TABLE watchlist RENAME COLUMN %I TO %I', old.column_name,
+                    'old_' || old.column_name);
+            END LOOP;
             FOR old IN
                 SELECT column_name FROM information_schema.columns
                 WHERE table_schema = current_schema() AND table_name = 'videos' AND data_type <> 'text'
@@ -145,7 +154,9 @@ def _watchlist() -> None:
             ADD COLUMN IF NOT EXISTS missed_count SMALLINT,
             ADD COLUMN IF NOT EXISTS awaits_start BOOLEAN NOT NULL DEFAULT FALSE,
             ADD COLUMN promoted_until TIMESTAMPTZ,
-            ADD COLUMN deferred_until TIMESTAMPTZ
+            ADD COLUMN deferred_until TIMESTAMPTZ,
+            ADD COLUMN views BIGINT,
+            ADD COLUMN gain_per_hour REAL
     """)
     _mend_ids()
     _mend_rows()
@@ -168,6 +179,14 @@ def _watchlist() -> None:
                 AND deferred_until BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
             ),
             SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)
+    """)
+    op.execute("""
+        COMMENT ON COLUMN watchlist.views IS 'The count of the reading at last_tracked_at; null where it was hidden, '
+            'or is not known.'
+    """)
+    op.execute("""
+        COMMENT ON COLUMN watchlist.gain_per_hour IS 'Views gained an hour, as its readings tell: 0.7 of the last '
+            'interval, 0.3 of the estimate before.'
     """)
     op.execute("""
         COMMENT ON COLUMN watchlist.deferred_until IS 'Due, but not to be claimed before: its call has just failed, '
