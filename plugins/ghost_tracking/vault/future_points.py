@@ -30,8 +30,7 @@ def staged(storage: Storage, now: dt.datetime) -> list[Partition]:
 
 def compacted(manifest: HistoryManifest, now: dt.datetime) -> list[Partition]:
     """The hours to come that have points in the history."""
-    periods = [period for period in manifest.periods if period.ends_at > now + CLOCK_SKEW]
-    return sorted(hour for period in periods for hour in manifest.checksums(period) if is_future(hour.starts_at, now))
+    return [hour for hour, _ in manifest.hours_between(now + CLOCK_SKEW, None) if is_future(hour.starts_at, now)]
 
 
 def problems(storage: Storage, manifest: HistoryManifest, now: dt.datetime) -> Iterator[str]:

@@ -149,7 +149,7 @@ def history_files(storage: Storage, start: dt.datetime | None, end: dt.datetime 
     """The keys of the files of the history that meet [start, end)."""
     require_span(start, end)
     manifest, _ = current(storage)
-    return [each.path for each in manifest.files if Period.parse(each.period).meets(start, end)]
+    return [each.path for period in manifest.periods_between(start, end) for each in manifest.files_of(period)]
 
 
 def frame(table: pa.Table) -> pd.DataFrame:
@@ -210,9 +210,8 @@ def _by_time(
     start, end = scan_filter.start, scan_filter.end
     there = set(hours_between(storage, start, end))
     hours = {hour for hour in there if hour in changed or not manifest.is_compacted_only(hour)}
-    compacted = {hour for period in manifest.periods if period.meets(start, end) for hour in manifest.checksums(period)}
-    lacking = {hour for hour in compacted - hours if hour.meets(start, end)}
-    return ScanPlan(tuple(sorted(hours)), frozenset(lacking), changed)
+    lacking = frozenset(hour for hour, _ in manifest.hours_between(start, end) if hour not in hours)
+    return ScanPlan(tuple(sorted(hours)), lacking, changed)
 
 
 def _points(storage: Storage, scan_filter: ScanFilter, plan: ScanPlan) -> Iterator[pa.Table]:
@@ -260,10 +259,10 @@ def _from_history(storage: Storage, scan_filter: ScanFilter, hours: Set[Partitio
 
 def _history(storage: Storage, scan_filter: ScanFilter, hours: Set[Partition] | None) -> list[HistoryFile]:
     manifest, _ = current(storage)
-    periods = [each for each in manifest.periods if each.meets(scan_filter.start, scan_filter.end)]
+    periods = manifest.periods_between(scan_filter.start, scan_filter.end)
     if hours is not None:
-        dates = {hour.date for hour in hours if manifest.checksum(hour) is not None}
-        periods = [each for each in periods if not dates.isdisjoint(each.dates)]
+        having = {manifest.period_of(date) for date in {hour.date for hour in hours}}
+        periods = [each for each in periods if each in having]
     found = [each for period in periods for each in manifest.files_of(period)]
     return found if scan_filter.video_ids is None else list(files_of_videos(found, scan_filter.video_ids))
 

@@ -21,6 +21,7 @@ import pyarrow as pa
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.history.days import HourFile
 from ghost_tracking.vault.history.files import (
     MOST_POINTS_A_FILE,
     HistoryReader,
@@ -29,6 +30,7 @@ from ghost_tracking.vault.history.files import (
     checksums_of,
 )
 from ghost_tracking.vault.history.manifest import HistoryManifest, load
+from ghost_tracking.vault.kit.digests import digest_of
 from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE, sweep
 from ghost_tracking.vault.listing import part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
@@ -48,10 +50,11 @@ Wanted = Callable[[Partition], bool]
 
 @dataclass(slots=True)
 class _Hours:
-    """What was read of `metrics/` for a compaction: the points of each hour and the version of its file."""
+    """What was read of `metrics/` for a compaction: the points of each hour, and its file with the version of that."""
 
     checksums: dict[Partition, Checksum] = field(default_factory=dict)
     versions: dict[Partition, Version] = field(default_factory=dict)
+    files: dict[Partition, HourFile | None] = field(default_factory=dict)
 
 
 class Compactor:
@@ -229,7 +232,7 @@ class Compactor:
             written = writer.close()
             found = checksums_of(self._storage, (each.path for each in written))
             _require_equal(period, {**seen.checksums, **known, **merged}, found)
-        return writer, manifest.with_period(period, written, found, taken)
+        return writer, manifest.with_period(period, written, found, taken, seen.files)
 
     def _note_changed(self, seen: _Hours) -> None:
         """Hours that somebody has published while they were being compacted are stale."""
@@ -253,6 +256,7 @@ class Compactor:
     def _hour_chunks(self, hour: Partition, seen: _Hours) -> Chunks:
         blob = self._storage.read(layout.stats(hour))
         seen.versions[hour] = blob.version
+        seen.files[hour] = HourFile(len(blob.data), digest_of(blob.data))
         try:
             for table in files.sorted_chunks(blob.data, hour):
                 tables.add_checksums(seen.checksums, tables.checksums(table))

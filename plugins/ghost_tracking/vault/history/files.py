@@ -24,6 +24,7 @@ from ghost_tracking.vault.history.encoding import HISTORY_SCHEMA, LATEST, decode
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.caches import VersionCache
+from ghost_tracking.vault.kit.digests import digest_of
 from ghost_tracking.vault.points import tables
 from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.storage import Storage
@@ -42,6 +43,7 @@ _FOREIGN: Final = (AttributeError, ArithmeticError, TypeError, MemoryError)
 """What else comes of a file whose values are not what its layer writes."""
 _HOURS_BATCH: Final = 1 << 19
 _CHECKED: Final = 64 * 1024
+_NONE: Final = Checksum(0, 0)
 _BYTES_AT_A_TIME: Final = 256 * 2**20
 """Of a file that is read whole, uncompressed: 51 row groups, which most batches have, take some 20 MB."""
 
@@ -125,6 +127,7 @@ class HistoryWriter:
                 bytes=len(data),
                 first=self._borders[0],
                 last=self._borders[-1],
+                hash=digest_of(data),
             )
         )
         self._open, self._written, self._borders = None, 0, []
@@ -248,9 +251,7 @@ def points_of_hour(storage: Storage, manifest: HistoryManifest, hour: Partition)
     """All that the history has of an hour, sorted by key; raises as `HistoryReader`."""
     chunks = (
         tables.of_hours(table, [hour])
-        for period in manifest.periods
-        if hour in period and hour in manifest.checksums(period)
-        for each in manifest.files_of(period)
+        for each in (manifest.files_of_date(hour.date) if (manifest.checksum(hour) or _NONE).rows else ())
         for table in HistoryReader(storage, each.path).batches(_HOURS_BATCH)
     )
     return tables.sort(tables.concat(chunks))
@@ -259,7 +260,7 @@ def points_of_hour(storage: Storage, manifest: HistoryManifest, hour: Partition)
 def beyond_history(storage: Storage, manifest: HistoryManifest, hour: Partition, points: pa.Table) -> pa.Table:
     """Those of an hour's points that the history lacks, sorted by key; raises as `HistoryReader`."""
     ids = sorted(set(points["video_id"].to_pylist()))
-    keys = [each.path for period in manifest.periods if hour in period for each in manifest.files_of(period)]
+    keys = [each.path for each in manifest.files_of_date(hour.date)]
     return tables.without(tables.sort(points), points_of(storage, keys, ids))
 
 
@@ -268,7 +269,7 @@ def newest_of_hour(storage: Storage, manifest: HistoryManifest, hour: Partition,
 
     Only the last points of segments are read, unless later hours have points. Raises as `HistoryReader`.
     """
-    keys = [each.path for period in manifest.periods if hour in period for each in manifest.files_of(period)]
+    keys = [each.path for each in manifest.files_of_date(hour.date)]
     lasts = latest_of(storage, keys, None)
     ahead = pc.any(pc.greater(lasts["timestamp"], pa.scalar(until, lasts["timestamp"].type))).as_py()
     return tables.newest(points_of_hour(storage, manifest, hour) if ahead else lasts, until)

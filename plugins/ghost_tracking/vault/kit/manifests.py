@@ -29,7 +29,7 @@ ATTEMPTS: Final = 8
 Content = TypeVar("Content")
 Result = TypeVar("Result")
 
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
 """A number of points, videos or bytes."""
 
 

@@ -69,11 +69,7 @@ class Stats:
         manifest, _ = current(self._storage)
         stale = {Partition.parse(path) for path in manifest.stale}
         stale |= {hour for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
-        found: dict[Partition, int] = {}
-        for period in manifest.periods:
-            if period.meets(start, end):
-                checksums = manifest.checksums(period)
-                found |= {hour: each.rows for hour, each in checksums.items() if hour.meets(start, end)}
+        found = dict(manifest.hours_between(start, end))
         for hour in hours_between(self._storage, start, end):
             if (not manifest.holds(hour.date) or hour in stale) and (footer := self._footer(hour)) and footer.rows:
                 found[hour] = manifest.points(hour, footer.rows, changed=True)

@@ -118,7 +118,7 @@ def verify(storage: Storage, start: dt.datetime | None = None, end: dt.datetime 
     report = VerifyReport(problems=tuple(seen.unreadable))
     for hour in hours_between(storage, start, end):
         report += _verify_hour(storage, manifest, hour)
-    for period in (each for each in manifest.periods if each.meets(start, end)):
+    for period in manifest.periods_between(start, end):
         log.info("Verifying the history of %s", period)
         report += _verify_period(storage, manifest, period)
     ahead = future_points.problems(storage, manifest, dt.datetime.now(dt.UTC))
@@ -243,7 +243,7 @@ def _problem(check: Callable[[], object]) -> str | None:
 
 def _points(storage: Storage, manifest: HistoryManifest, seen: _Survey) -> dict[Partition, int]:
     """How many points each hour has, whichever layers have them."""
-    points = {hour: each.rows for period in manifest.periods for hour, each in manifest.checksums(period).items()}
+    points = dict(manifest.hours_between(None, None))
     for hour, rows in seen.rows.items():
         changed = hour in points and (manifest.is_stale(hour) or bool(part_names(storage, hour)))
         points[hour] = manifest.points(hour, rows, changed=changed)

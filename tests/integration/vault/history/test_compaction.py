@@ -22,7 +22,9 @@ from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout, scan
 from ghost_tracking.vault.history import encoding
+from ghost_tracking.vault.history.days import HourFile
 from ghost_tracking.vault.history.manifest import load
+from ghost_tracking.vault.kit.digests import digest_of
 from ghost_tracking.vault.points import tables
 from ghost_tracking.vault.storage import LocalStorage
 from s3_server import folder_only
@@ -408,3 +410,32 @@ def test_expiry_deletes_from_every_layer_after_a_dry_run(vault: ParquetVaultHook
     assert vault.read_metrics().empty
     assert load(LocalStorage(root, layout.SCRATCH))[0].files == ()
     assert list(root.rglob("*.parquet")) == []
+
+
+# What the manifest remembers of files
+
+
+@pytest.mark.parametrize("months", [True, False])
+def test_the_manifest_has_the_digests_of_all_files(vault: ParquetVaultHook, root: Path, months: bool) -> None:
+    fill(vault)
+    vault.seal(LATER)
+    vault.compact(LATER, months=months)
+    storage = vault._storage
+    manifest = load(storage)[0]
+    for each in manifest.files:
+        data = storage.read(each.path).data
+        assert (each.bytes, each.hash) == (len(data), digest_of(data))
+    hours = [hour for hour, _ in manifest.hours_between(None, None)]
+    assert len(hours) == 60
+    for hour in hours:
+        data = storage.read(layout.stats(hour)).data
+        assert manifest.file_of(hour) == HourFile(len(data), digest_of(data))
+    late = point("late", START + HOUR)
+    before = {hour: manifest.file_of(hour) for hour in hours}
+    vault.append_metrics([dict(zip(COLUMNS, (getattr(late, name) for name in COLUMNS), strict=True))])
+    vault.seal(LATER)
+    vault.compact(LATER, months=months)
+    after = load(storage)[0]
+    assert {hour for hour in hours if after.file_of(hour) != before[hour]} == {Partition.of(late.timestamp)}
+    data = storage.read(layout.stats(Partition.of(late.timestamp))).data
+    assert after.file_of(Partition.of(late.timestamp)) == HourFile(len(data), digest_of(data))
