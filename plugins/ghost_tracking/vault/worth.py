@@ -1,0 +1,55 @@
+"""The rule of `core.worth` for many videos at once: those of a roster chunk, or of a whole schedule.
+
+Arrays of the same length, a video each: `views`, NaN where it is not told; `gain` in views an hour, NaN where it is not
+known; `waited` in hours since the last reading, NaN where there was none; `tier_hours`, the interval of its tier.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from ghost_tracking.core.worth import LATE, SMALLEST_COUNT, UNSEEN, ReadingRule, Sums
+
+Floats = npt.NDArray[np.float64]
+Booleans = npt.NDArray[np.bool_]
+
+_LATE = LATE.total_seconds() / 3600
+
+
+def sums(views: Floats, gain: Floats, waited: Floats) -> Sums:
+    """As `Sums.of`; who was never read is counted only."""
+    at_least = np.fmax(gain, UNSEEN / np.fmax(waited, 1.0))
+    known = ~(np.isnan(views) | np.isnan(gain) | np.isnan(waited))
+    roots, counts = np.sqrt(at_least[known]), views[known] + SMALLEST_COUNT
+    return Sums(len(views), float(roots.sum()), float((roots / np.sqrt(counts)).sum()))
+
+
+def index(rule: ReadingRule, views: Floats, gain: Floats, waited: Floats, tier_hours: Floats) -> Floats:
+    """As `ReadingRule.index`."""
+    by_gain, by_relative, in_turn = rule.weights
+    longest = rule.longest_wait.total_seconds() / 3600
+    first = np.isnan(waited) | (waited >= longest) | np.isinf(rule.readings_an_hour)
+    hours = np.fmax(np.where(first, 1.0, waited), 0.0)
+    told = ~(np.isnan(views) | np.isnan(gain))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        roots = np.sqrt(np.fmax(gain, UNSEEN / hours))
+        density = roots * (by_gain + by_relative / np.sqrt(views + SMALLEST_COUNT)) + in_turn
+        indexes = np.where(hours > 0, hours * np.where(told, density, in_turn), 0.0)
+    is_new = ~np.isnan(views) & np.isnan(gain)
+    indexes = np.where(is_new, np.where(hours >= tier_hours, np.inf, 0.0), indexes)
+    return np.where(first, np.inf, indexes)
+
+
+def worth(rule: ReadingRule, views: Floats, gain: Floats, waited: Floats, tier_hours: Floats) -> Booleans:
+    """As `ReadingRule.is_worth`."""
+    reached: Booleans = index(rule, views, gain, waited + _LATE, tier_hours) >= 1
+    return reached
+
+
+def largest(indexes: Floats, most: int) -> npt.NDArray[np.int64]:
+    """The positions of the `most` largest indexes above 0, in no order."""
+    positions = np.flatnonzero(indexes > 0)
+    if most >= len(positions):
+        return positions
+    if most <= 0:
+        return positions[:0]
+    return positions[np.argpartition(-indexes[positions], most - 1)[:most]]
