@@ -10,7 +10,7 @@
 - what all layers share: `kit`: staged parts, manifests and their retry, leftovers, Parquet, names, caches
 - `points`: `tables` (the one schema) and `files` (an hour's Parquet)
 - `history`: a video's points together: `encoding`, `files`, `manifest` (which hours are in which), `compaction`
-- over both: `publishing` (stage, publish, seal), `scan` (read)
+- over both: `publishing` (stage, publish, seal), `scan` (read), `latest` (the newest point of every video)
 - `metadata`: titles and the rest of what videos are; `availability`: since when videos are gone
 - `import_queue`: lists of videos that somebody brings; `roster_files`, `promotion`: which videos chunks of the roster
   hold, and what they gained; `source_memory`: what each source's listing has named

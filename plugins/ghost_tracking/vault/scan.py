@@ -17,7 +17,6 @@ from typing import Any, Final, TypeVar
 
 import pandas as pd
 import pyarrow as pa
-from more_itertools import chunked
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from ghost_tracking.core.arguments import ids_of, require_span
@@ -25,7 +24,7 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.files import HistoryReader, files_of_videos, latest_of, points_of
+from ghost_tracking.vault.history.files import HistoryReader, files_of_videos, points_of
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
@@ -98,7 +97,7 @@ def chosen_columns(columns: Sequence[str] | None) -> list[str]:
 def read_table(storage: Storage, scan_filter: ScanFilter, columns: Sequence[str] | None) -> pa.Table:
     """The points as one table, by hour, and by video_id and timestamp within an hour."""
     chosen = chosen_columns(columns)
-    table = _at_one_moment(lambda: tables.concat(_points(storage, scan_filter, _fitting_plan(storage, scan_filter))))
+    table = at_one_moment(lambda: tables.concat(_points(storage, scan_filter, _fitting_plan(storage, scan_filter))))
     if table.num_rows:
         table = _by_hour(table)
     return table.select(chosen)
@@ -107,7 +106,7 @@ def read_table(storage: Storage, scan_filter: ScanFilter, columns: Sequence[str]
 def read_history(storage: Storage, video_id: str, start: dt.datetime | None, end: dt.datetime | None) -> pa.Table:
     """All points of one video in [start, end), sorted by time."""
     scan_filter = ScanFilter.checked(start, end, [video_id])
-    table = _at_one_moment(lambda: tables.concat(_points(storage, scan_filter, _plan(storage, scan_filter))))
+    table = at_one_moment(lambda: tables.concat(_points(storage, scan_filter, _plan(storage, scan_filter))))
     return table.take(pa.array(tables.numbers(table["timestamp"]).argsort(kind="stable")))
 
 
@@ -118,7 +117,7 @@ def read_batches(storage: Storage, scan_filter: ScanFilter, columns: Sequence[st
     batches already handed out, only the caller can start over.
     """
     chosen = chosen_columns(columns)
-    plan = _at_one_moment(lambda: _fitting_plan(storage, scan_filter))
+    plan = at_one_moment(lambda: _fitting_plan(storage, scan_filter))
     try:
         for table in _points(storage, scan_filter, plan):
             yield from table.select(chosen).to_batches(max_chunksize=_BATCH)
@@ -128,21 +127,14 @@ def read_batches(storage: Storage, scan_filter: ScanFilter, columns: Sequence[st
         ) from error
 
 
-def read_latest(storage: Storage, video_ids: Collection[str] | None) -> pa.Table:
-    """The newest point of each video, in no promised order."""
-    scan_filter = ScanFilter.checked(None, None, video_ids)
+def hours_beside_history(storage: Storage) -> tuple[Partition, ...]:
+    """The hours whose files may have points that the history lacks, in order."""
+    return _plan(storage, ScanFilter(None, None, None)).hours
 
-    def newest() -> pa.Table:
-        found, read = tables.concat([]), _Read()
-        hours = _from_hours(storage, scan_filter, _plan(storage, scan_filter), read)
-        for day in chunked(hours, 24):
-            found = tables.latest(tables.concat([found, *day]))
-        compacted = latest_of(
-            storage, [each.path for each in _history(storage, scan_filter, None)], scan_filter.video_ids
-        )
-        return tables.latest(tables.concat([compacted, found, *read.apart.values()]))
 
-    return _at_one_moment(newest)
+def points_of_hour_file(storage: Storage, hour: Partition, video_ids: Sequence[str] | None = None) -> pa.Table:
+    """The points of these videos, sorted (None: of all), in an hour's published file; none where there is no file."""
+    return _hour(storage, hour, ScanFilter(None, None, None if video_ids is None else tuple(video_ids)))[1]
 
 
 def history_files(storage: Storage, start: dt.datetime | None, end: dt.datetime | None) -> list[str]:
@@ -165,7 +157,8 @@ def frame(table: pa.Table) -> pd.DataFrame:
     return pd.DataFrame(columns, copy=False)
 
 
-def _at_one_moment(read: Callable[[], Result]) -> Result:
+def at_one_moment(read: Callable[[], Result]) -> Result:
+    """What `read` returns, which is called again where a file went before its turn came."""
     retrying = Retrying(
         retry=retry_if_exception_type((FileNotFoundError, FileChangedError)),
         wait=wait_random(0, 0.1),

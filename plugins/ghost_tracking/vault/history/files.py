@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from more_itertools import chunked
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
@@ -42,6 +43,8 @@ _THREADS: Final = 4
 _FOREIGN: Final = (AttributeError, ArithmeticError, TypeError, MemoryError)
 """What else comes of a file whose values are not what its layer writes."""
 _HOURS_BATCH: Final = 1 << 19
+_LASTS_GROUPS: Final = 8
+"""Row groups whose last points are read at a time: some 30,000 videos of a month."""
 _CHECKED: Final = 64 * 1024
 _NONE: Final = Checksum(0, 0)
 _BYTES_AT_A_TIME: Final = 256 * 2**20
@@ -173,6 +176,14 @@ class HistoryReader:
         """The columns `LATEST` of all segments."""
         return pa.concat_tables(self._rows(1 << 30, LATEST))
 
+    def lasts_between(self, first: str, end: str | None) -> Iterator[pa.Table]:
+        """The last points of all segments of videos in [first, end), by video, a few row groups at a time."""
+        with parquet.wrap_read_errors(self._key, *_FOREIGN), self._storage.open(self._key) as file:
+            found = self._opened(file)
+            for groups in chunked(_groups_between(found.metadata, first, end), _LASTS_GROUPS):
+                rows = found.read_row_groups(groups, columns=LATEST)
+                yield last_points(_within_ids(rows, first, end))
+
     def _rows(self, groups: int, columns: Sequence[str] | None) -> Iterator[pa.Table]:
         with parquet.wrap_read_errors(self._key, *_FOREIGN), self._storage.open(self._key) as file:
             # a footer is some 11 kB a row group in memory: whoever reads every file once does not leave all of them
@@ -195,6 +206,32 @@ class HistoryReader:
     @staticmethod
     def _opened(file: Any) -> pq.ParquetFile:
         return parquet.opened(file, HISTORY_SCHEMA, parquet.HISTORY, pre_buffer=False)
+
+
+def _groups_between(metadata: pq.FileMetaData, first: str, end: str | None) -> range:
+    """The row groups that may hold videos of [first, end); these follow each other by id."""
+    numbers = range(metadata.num_row_groups)
+    start = bisect.bisect_left(numbers, first, key=lambda number: _border(metadata, number, "max"))
+    stop = len(numbers)
+    if end is not None:
+        stop = bisect.bisect_left(numbers, end, key=lambda number: _border(metadata, number, "min"))
+    return numbers[start:stop]
+
+
+def _border(metadata: pq.FileMetaData, group: int, name: str) -> str:
+    border = getattr(metadata.row_group(group).column(0).statistics, name, None)
+    if not isinstance(border, str):
+        raise UnreadableFileError("row groups that do not tell from which video to which they go")
+    return border
+
+
+def _within_ids(rows: pa.Table, first: str, end: str | None) -> pa.Table:
+    ids = rows["video_id"]
+    if first and rows.num_rows and ids[0].as_py() < first:
+        rows = rows.filter(pc.greater_equal(ids, pa.scalar(first)))
+    if end is not None and rows.num_rows and rows["video_id"][-1].as_py() >= end:
+        rows = rows.filter(pc.less(rows["video_id"], pa.scalar(end)))
+    return rows
 
 
 def _together(metadata: pq.FileMetaData, most: int) -> Iterator[list[int]]:
