@@ -84,8 +84,13 @@ def interval_of(entry: WatchlistEntry, reading: Reading) -> Interval | None:
 
 
 def keeping_slot(before: WatchlistEntry, after: WatchlistEntry, at: datetime) -> WatchlistEntry:
-    """The row after a reading at `at` that was asked for by hand: a slot that had not come yet stays its next one."""
-    if after.absence is not None or before.next_track_at is None or before.next_track_at <= at:
+    """The row after a reading at `at` that was asked for by hand: a slot that had not come yet stays its next one.
+
+    A video that was missing and is found goes on at its next slot: what it waited for was another look.
+    """
+    if after.absence is not None or before.absence is not None:
+        return after
+    if before.next_track_at is None or before.next_track_at <= at:
         return after
     return replace(after, tracking_tier=before.tracking_tier, next_track_at=before.next_track_at)
 
@@ -109,7 +114,9 @@ def after_refusal(entry: WatchlistEntry, at: datetime) -> WatchlistEntry:
 
 def _next(anchor: datetime, entry: WatchlistEntry, at: datetime) -> tuple[Tier, datetime]:
     slowest = Tier.DAILY if _still_promoted(entry, at) else Tier.WEEKLY
-    return next_slot(anchor, max(at, entry.next_track_at) if entry.next_track_at else at, slowest)
+    # one that was missing waited for another look, and not for a slot
+    served = entry.next_track_at if entry.absence is None else None
+    return next_slot(anchor, max(at, served) if served else at, slowest)
 
 
 def _still_promoted(entry: WatchlistEntry, at: datetime) -> datetime | None:

@@ -155,7 +155,7 @@ async def movers(asked: Asked, window: str = "day") -> Response:
 async def coverage(asked: Asked, days: str = "2") -> Response:
     from ghost_tracking.page.coverage import coverage
 
-    return await _answer(SPANS, asked, lambda context: coverage(context, days))
+    return await _answer(LOOKS, asked, lambda context: coverage(context, days))
 
 
 @router.get("/{path:path}", status_code=NOT_FOUND)

@@ -81,15 +81,6 @@ class Promoted:
     next_track_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Overdue:
-    """So many videos of a tier had a slot in the hour that begins at `hour`, and were not read yet."""
-
-    tier: Tier
-    hour: datetime
-    videos: int
-
-
 class PageQueries:
     """The page's questions, a query each. Times are aware and in UTC."""
 
@@ -140,8 +131,3 @@ class PageQueries:
     def promoted(self, limit: int) -> list[Promoted]:
         """Videos that came back to life, those promoted last first."""
         return [Promoted(**row) for row in self._database.run("page_promoted", limit=limit)]
-
-    def overdue(self, since: datetime, until: datetime) -> list[Overdue]:
-        """Videos whose slot lies in [since, until) and was not served yet, by tier and hour."""
-        rows = self._database.run("page_overdue", since=since, until=until)
-        return [Overdue(Tier(row["tier"]), row["hour"], row["videos"]) for row in rows]

@@ -1,13 +1,16 @@
 """The rows of the roster: a chunk of settled videos each, whose ids are in a file of the vault."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
+from ghost_tracking.core.coverage import SlotCounts
 from ghost_tracking.core.roster import CHUNK_SIZE, Candidate, Chunk
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue
+from ghost_tracking.postgres.coverage import CoverageLedger
 from ghost_tracking.postgres.database import Database, Row
 from ghost_tracking.postgres.lease import lease
 from ghost_tracking.postgres.watchlist import Watchlist
@@ -21,19 +24,25 @@ class ChunkClaim:
     _changes: list[tuple[Chunk, Chunk]] = field(default_factory=list)
     _entries: list[WatchlistEntry] = field(default_factory=list)
     _gone: list[str] = field(default_factory=list)
+    _slots: dict[str, SlotCounts] = field(default_factory=dict)
 
     def reschedule(
-        self, chunks: Iterable[Chunk], entries: Iterable[WatchlistEntry] = (), gone: Iterable[str] = ()
+        self,
+        chunks: Iterable[Chunk],
+        entries: Iterable[WatchlistEntry] = (),
+        gone: Iterable[str] = (),
+        slots: Mapping[str, SlotCounts] = MappingProxyType({}),
     ) -> None:
         """Note what chunks have become, and the videos that have left them for the watchlist.
 
-        `gone` are those that left for a row that is there already, to be marked so (`Watchlist.mark_gone`). Chunks
-        that are not named stay as they were, and due.
+        `gone` are those that left for a row that is there already, to be marked so (`Watchlist.mark_gone`). `slots`:
+        by chunk, what of its slots was served and missed. Chunks that are not named stay as they were, and due.
         """
         claimed = {chunk.name: chunk for chunk in self.chunks}
         self._changes += [(claimed[chunk.name], chunk) for chunk in chunks]
         self._entries += entries
         self._gone += gone
+        self._slots |= slots
 
     @property
     def has_results(self) -> bool:
@@ -44,8 +53,9 @@ class ChunkClaim:
 class Roster:
     """Chunks, claimed and rescheduled as the watchlist's rows are. `now` (aware) may be None: the database's clock."""
 
-    def __init__(self, database: Database, entries: Watchlist) -> None:
+    def __init__(self, database: Database, entries: Watchlist, coverage: CoverageLedger) -> None:
         self._database = database
+        self._coverage = coverage
         self._entries = entries
 
     def all(self) -> list[Chunk]:
@@ -98,10 +108,10 @@ class Roster:
         self._database.run("roster_enter_hour", hour_of_week=hour_of_week, gone=gone)
         return [_chunk(row) for row in self._database.run("roster_lock_hour", hour_of_week=hour_of_week, gone=gone)]
 
-    def reschedule(self, changes: Sequence[tuple[Chunk, Chunk]]) -> int:
-        """Write chunks as they are after a read, where nobody has changed them since; returns how many."""
+    def reschedule(self, changes: Sequence[tuple[Chunk, Chunk]]) -> set[str]:
+        """Write chunks as they are after a read, where nobody has changed them since; returns the names of those."""
         before, after = [each for each, _ in changes], [each for _, each in changes]
-        return self._database.change(
+        rows = self._database.run(
             "roster_reschedule",
             chunk=[each.name for each in after],
             removed_positions=[_positions(each.removed_positions) for each in after],
@@ -112,6 +122,7 @@ class Roster:
             deferred_until=[each.deferred_until for each in after],
             claimed_version=[each.version for each in before],
         )
+        return {row["chunk"] for row in rows}
 
     def touch(self, chunks: Iterable[Chunk]) -> None:
         """Make what others have read of these chunks, which the caller has locked, out of date: see `reschedule`."""
@@ -176,8 +187,11 @@ class Roster:
         # the rows first: a chunk that no longer has a video finds it on the watchlist
         self._entries.add(claim._entries)
         self._entries.mark_gone(claim._gone)  # once more, where the transaction that did it was lost
-        if claim._changes:
-            self.reschedule(claim._changes)
+        written = self.reschedule(claim._changes) if claim._changes else set()
+        slots = SlotCounts()
+        for name in written & claim._slots.keys():
+            slots.add(claim._slots[name])
+        self._coverage.add(slots)  # at the very end, since its rows are everybody's
 
 
 def _enough(videos: int) -> int:

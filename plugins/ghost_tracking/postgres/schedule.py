@@ -7,6 +7,7 @@ from typing import Self
 
 from ghost_tracking.postgres.adoption import OldTracker
 from ghost_tracking.postgres.alerts import Alerts
+from ghost_tracking.postgres.coverage import CoverageLedger
 from ghost_tracking.postgres.database import Database
 from ghost_tracking.postgres.let_go import LetGo
 from ghost_tracking.postgres.page import PageQueries
@@ -30,8 +31,9 @@ class Schedule:
 
     def __init__(self, database: Database, budgets: Mapping[str, int]) -> None:
         self.database = database
-        self.entries = Watchlist(database)
-        self.roster = Roster(database, self.entries)
+        self.coverage = CoverageLedger(database)
+        self.entries = Watchlist(database, self.coverage)
+        self.roster = Roster(database, self.entries, self.coverage)
         self.videos = Videos(database)
         self.status = Status(database)
         self.page = PageQueries(database)

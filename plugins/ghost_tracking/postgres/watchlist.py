@@ -7,10 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ghost_tracking.core.absence import GONE_AFTER_MISSES, Absence
+from ghost_tracking.core.coverage import count_rows
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.errors import BadInputError
 from ghost_tracking.postgres.checks import instant, require_id, tier_named
+from ghost_tracking.postgres.coverage import CoverageLedger
 from ghost_tracking.postgres.database import Database, Row
 from ghost_tracking.postgres.lease import lease
 
@@ -39,8 +41,9 @@ class Claim:
 class Watchlist:
     """The table `watchlist`, a row for each video that has its own slots. `now` may be None: the database's clock."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, coverage: CoverageLedger) -> None:
         self._database = database
+        self._coverage = coverage
 
     def add(self, videos: str | WatchlistEntry | Iterable[str | WatchlistEntry], tier: str = Tier.HOURLY) -> list[str]:
         """Put one or many videos on the watchlist; returns the ids that were new. Known ones stay as they are.
@@ -141,12 +144,15 @@ class Watchlist:
 
     def _write_back(self, claim: Claim) -> None:
         if claim._outcomes:
-            self._database.change(
+            rows = self._database.run(
                 "reschedule",
                 **_columns([after for _, after in claim._outcomes]),
                 claimed_last=[before.last_tracked_at for before, _ in claim._outcomes],
                 claimed_next=[before.next_track_at for before, _ in claim._outcomes],
             )
+            written = {row["video_id"] for row in rows}
+            # at the very end, since its rows are everybody's
+            self._coverage.add(count_rows(change for change in claim._outcomes if change[1].video_id in written))
 
 
 def entry_of(row: Row) -> WatchlistEntry:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from more_itertools import chunked
 
 from ghost_tracking.core.absence import is_fault
+from ghost_tracking.core.coverage import count_first_readings
 from ghost_tracking.core.roster import has_settled
 from ghost_tracking.core.schedule import WatchlistEntry, after_miss, entry_of_discovery
 from ghost_tracking.core.videos import Video
@@ -94,7 +95,7 @@ def ingest(
         premieres |= {video.id: moment for video in old if (moment := _published_before_start(video)) is not None}
     moves = RosterMoves(watchlist, vault, present)
     there = moves.at_publish_hour(premieres) if premieres else set()
-    moved = moves.move_found(entry for entry in settled if entry.video_id not in there)
+    moved = moves.move_found((entry for entry in settled if entry.video_id not in there), just_read=True)
     ingested.new += moved
     ingested.known += len(settled) - moved
     return ingested
@@ -136,4 +137,6 @@ def _write_young(
         vault.stage_videos([video for video in videos if video.id in fresh], watchlist.videos.discovery_time())
         new = set(watchlist.entries.add([*(entries[video.id] for video in videos), *missed]))
         vault.stage([video.reading.point for video in videos if video.id in new])
+        # at the very end, since its rows are everybody's
+        watchlist.coverage.add(count_first_readings(entries[video.id] for video in videos if video.id in new))
     return len(new)

@@ -10,8 +10,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
+from ghost_tracking.core.coverage import count_first_readings
 from ghost_tracking.core.roster import (
     SETTLED_AFTER,
     Candidate,
@@ -103,20 +105,24 @@ class RosterMoves:
             raise report.lost
         return report
 
-    def move_found(self, entries: Iterable[WatchlistEntry]) -> int:
+    def move_found(self, entries: Iterable[WatchlistEntry], *, just_read: bool = False) -> int:
         """Put settled videos, newly found and not on the watchlist, onto the roster; returns how many were new.
 
+        `just_read`: they have their first reading with them, which stands for their last slot in the coverage ledger.
         RosterMoveError where an hour of the week failed, such as by a broken chunk: nothing of it is written, the other
         hours are.
         """
         hours: dict[Hour, list[Candidate]] = {}
+        read: dict[str, WatchlistEntry] = {}
         for entry in entries:
+            if just_read:
+                read[entry.video_id] = entry
             if entry.anchor_at is not None and entry.next_track_at is not None:
                 candidate = Candidate(entry.video_id, entry.next_track_at)
                 hours.setdefault((hour_of_week(entry.anchor_at), False), []).append(candidate)
         report = RosterMovesReport()
         for hour_gone in sorted(hours):
-            self._repack(hour_gone, hours[hour_gone], report)
+            self._repack(hour_gone, hours[hour_gone], report, read)
         if report.lost is not None:
             raise report.lost
         if report.problems:
@@ -168,10 +174,16 @@ class RosterMoves:
             hours.setdefault((chunk.hour_of_week, chunk.gone), []).append(chunk)
         return sorted(hour for hour, chunks in hours.items() if underfilled_chunks(chunks, []))
 
-    def _repack(self, hour_gone: Hour, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
+    def _repack(
+        self,
+        hour_gone: Hour,
+        candidates: Sequence[Candidate],
+        report: RosterMovesReport,
+        read: Mapping[str, WatchlistEntry] = MappingProxyType({}),
+    ) -> None:
         """One hour of the week, or a problem in the report where that fails, in which case nothing of it is written."""
         try:
-            self._repack_hour(hour_gone, candidates, report)
+            self._repack_hour(hour_gone, candidates, report, read)
         except DatabaseUnavailableError as error:
             self.watchlist.now()  # raises where the database is gone altogether: no other hour would fare better
             log.warning("%s could not be repacked: %s", _named(hour_gone), error.message)
@@ -182,8 +194,17 @@ class RosterMoves:
             log.debug("Where it was raised", exc_info=True)
             report.add_problem(f"{_named(hour_gone)} could not be repacked: {type(error).__name__}: {error}")
 
-    def _repack_hour(self, hour_gone: Hour, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
-        """One hour of the week: candidates join, underfilled chunks are merged, a video in two chunks leaves one."""
+    def _repack_hour(
+        self,
+        hour_gone: Hour,
+        candidates: Sequence[Candidate],
+        report: RosterMovesReport,
+        read: Mapping[str, WatchlistEntry],
+    ) -> None:
+        """One hour of the week: candidates join, underfilled chunks are merged, a video in two chunks leaves one.
+
+        `read`: those of the candidates that have just had their first reading.
+        """
         hour, gone = hour_gone
         roster = self.watchlist.roster
         with self.watchlist.transaction(within=_LONGEST_TRANSACTION):
@@ -203,6 +224,8 @@ class RosterMoves:
             roster.retire(replaced, self.now)
             plans = plan_chunks(hour, joining, replaced)
             made = [self._insert(each, hour_gone, stayed, replaced) for each in plans]
+            first = (read[each.video_id] for each in joining if each.version is None and each.video_id in read)
+            self.watchlist.coverage.add(count_first_readings(first))
         report.moved += len(taken) + sum(1 for each in joining if each.version is None)
         report.gone += len(taken) if gone else 0
         report.chunks += len(plans)

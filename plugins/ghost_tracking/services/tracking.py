@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.batches import Batch
+from ghost_tracking.core.coverage import count_chunk
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.promotion import PromotionRule
 from ghost_tracking.core.roster import Chunk, ChunkRead, RosterOutcome, apply_chunk_results, as_of_chunk, plan_read
@@ -256,9 +257,12 @@ class _Chunks:
         return _points(answer)
 
     def reschedule(self, answer: Result) -> None:
-        del answer
         gone = [id_ for each in self.reads for id_ in each.unseen]
-        self.claim.reschedule(self.outcome.chunks, self.outcome.entries, gone=gone)
+        slots = {
+            after.name: count_chunk(each, after, answer.found, answer.missing)
+            for each, after in zip(self.reads, self.outcome.chunks, strict=True)
+        }
+        self.claim.reschedule(self.outcome.chunks, self.outcome.entries, gone, slots)
 
     def finish(self) -> None:
         # afterwards, since it is only a help: what was not remembered starts over

@@ -77,6 +77,7 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
         if not dry_run:
             forgotten = watchlist.quota.forget_old()
             watchlist.watermarks.forget_old_gaps()
+            watchlist.coverage.forget_old()
         watched = watchlist.status.count()
     if report.unwatched:
         log.warning(

@@ -6,11 +6,13 @@ import json
 import threading
 import time
 import tomllib
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,17 +24,19 @@ from airflow.sdk import Connection
 
 from connections import CANARY
 from ghost_tracking.core.absence import Absence, AvailabilityEvent
+from ghost_tracking.core.coverage import count_first_readings
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.core.schedule import WatchlistEntry, after_reading, entry_of_discovery
 from ghost_tracking.core.tiers import Tier, next_slot
+from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import DatabaseUnavailableError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.page import coverage, curves, movers, overview, runs, video
 from ghost_tracking.page.context import PageContext, ttl_cached
-from ghost_tracking.page.coverage import age_of
 from ghost_tracking.page.health import Standing, health
 from ghost_tracking.page.messages import user_message
+from ghost_tracking.postgres.database import Database
 from ghost_tracking.settings import Settings
 from page_client import PASSWORD, WELL, forget, healthy, plain, token
 
@@ -159,7 +163,8 @@ def test_a_database_without_tables_is_no_riddle(
 
 
 def test_a_vault_that_is_not_there_is_named(signed_in: Any, connections: Path) -> None:
-    for path in ("overview", "movers", "coverage", "video?v=abc", "find?q=cat", "series.csv?v=abc"):
+    assert signed_in.get("data/coverage").status_code == 200  # it needs none
+    for path in ("overview", "movers", "video?v=abc", "find?q=cat", "series.csv?v=abc"):
         found = signed_in.get(f"data/{path}")
         assert found.status_code == 503
         assert f"The vault's root {connections} (connection 'ghost_vault') is not there" in found.json()["error"]
@@ -421,7 +426,6 @@ def test_slots_are_those_of_the_schedule() -> None:
         at = next_slot(published, at)[1]
         slots.append(int((at - published).total_seconds()))
     numbers = np.arange(1, len(slots) + 1)
-    assert age_of(numbers).tolist() == slots
     assert curves.slots_by(np.array(slots)).tolist() == numbers.tolist()
     assert curves.slots_by(np.array(slots) - 1).tolist() == (numbers - 1).tolist()
 
@@ -537,29 +541,38 @@ def test_who_came_back_and_who_vanished(context: PageContext, sql: psycopg.Conne
 # Coverage
 
 
+def read_by_claims(context: PageContext, published: datetime, ages: Iterable[timedelta]) -> None:
+    """One video, found at the first of these ages and claimed when it has each of the others."""
+    first, *later = ages
+
+    def at(age: timedelta) -> Reading:
+        return Reading("abc", published + age, 1, None, None, published)
+
+    entry = entry_of_discovery(at(first))
+    context.watchlist.coverage.add(count_first_readings([entry]))
+    context.watchlist.entries.add(entry)
+    for age in later:
+        with context.watchlist.entries.claim_videos(["abc"]) as claim:
+            claim.reschedule([after_reading(claim.entries[0], at(age))])
+
+
 def test_every_slot_that_was_served_is_counted_in_its_hour(context: PageContext) -> None:
     published = NOW - 30 * HOUR
-    follow(context, "abc", published, 1)
+    read_by_claims(context, published, [timedelta(minutes=20), *(hour * HOUR for hour in range(1, 25))])
     found = plain(coverage.coverage(context, "2"))
     tiers = {each["tier"]: each for each in found["tiers"]}
     assert sum(tiers["HOURLY"]["served"]) == sum(tiers["HOURLY"]["expected"]) == 24
     assert sum(tiers["DAILY"]["expected"]) == 0
-    first = found["starts"].index(int((published + HOUR).timestamp()) // 3600 * 3600)
-    assert tiers["HOURLY"]["served"][first] == 1
+    first = int((published + HOUR).timestamp()) // 3600 * 3600
+    assert tiers["HOURLY"]["served"][found["starts"].index(first)] == 1
     assert found["worst"] == []
-    assert found["since"] == int((published + timedelta(minutes=20)).timestamp())  # nobody looked before
+    assert found["since"] == first  # nothing was promised before
     assert plain(coverage.coverage(context, "1"))["since"] is None
 
 
 def test_a_hole_is_seen_by_hour_and_tier(context: PageContext) -> None:
     published = NOW - 30 * HOUR
-    served = [*range(1, 8), *range(12, 25)]
-    context.vault.append_metrics(
-        [
-            {"video_id": "abc", "timestamp": published + hour * HOUR, "views": 1, "published_at": published}
-            for hour in served
-        ]
-    )
+    read_by_claims(context, published, (hour * HOUR for hour in (*range(1, 8), *range(12, 25))))
     found = plain(coverage.coverage(context, "2"))
     hourly = found["tiers"][0]
     missing = [expected - got for expected, got in zip(hourly["expected"], hourly["served"], strict=True)]
@@ -571,17 +584,41 @@ def test_a_hole_is_seen_by_hour_and_tier(context: PageContext) -> None:
 
 
 def test_what_is_overdue_is_missing_too(context: PageContext) -> None:
-    due = NOW - 3 * HOUR - timedelta(minutes=1)
+    anchor = NOW - 10 * HOUR - timedelta(minutes=20)
     context.watchlist.add_to_watchlist(
         [
-            WatchlistEntry("late", Tier.HOURLY, None, due),
-            WatchlistEntry("gone", Tier.HOURLY, None, due, absence=Absence(1, due, None)),
+            WatchlistEntry("late", Tier.HOURLY, NOW - 3.5 * HOUR, anchor + 7 * HOUR, anchor_at=anchor),
+            WatchlistEntry("fresh", Tier.HOURLY, NOW - HOUR, NOW - timedelta(minutes=14), anchor_at=NOW - 2.2 * HOUR),
+            WatchlistEntry("never", Tier.HOURLY, None, NOW - 5 * HOUR),
+            WatchlistEntry("gone", Tier.HOURLY, None, NOW - 3 * HOUR, absence=Absence(1, NOW, None)),
         ]
     )
     found = plain(coverage.coverage(context, "1"))
     hourly = found["tiers"][0]
     assert hourly["served"] == [0] * 24
-    assert sum(hourly["expected"]) in {3, 4}
+    starts = [int((anchor + age * HOUR).timestamp()) // 3600 * 3600 for age in (7, 8, 9, 10)]
+    starts.append(int((NOW - 5 * HOUR).timestamp()) // 3600 * 3600)
+    missed = {start: count for start, count in zip(found["starts"], hourly["expected"], strict=True) if count}
+    assert missed == Counter(starts)
+    assert found["since"] is None
+
+
+def test_coverage_reads_no_point(context: PageContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor anything else of the vault, however old it is: five queries of three tables."""
+    read_by_claims(context, NOW - 30 * HOUR, (hour * HOUR for hour in range(1, 25)))
+    asked = []
+    run = Database.run
+
+    def counting(self: Database, query: str, **parameters: Any) -> Any:
+        asked.append(query)
+        return run(self, query, **parameters)
+
+    monkeypatch.setattr(Database, "run", counting)
+    without_vault = replace(context, vault=SimpleNamespace(get_conn=lambda: "none"))  # type: ignore[arg-type]
+    assert sum(plain(coverage.coverage(without_vault, "7"))["tiers"][0]["served"]) == 24
+    assert sorted(asked) == [
+        *("coverage_begins", "coverage_hours", "coverage_overdue_chunks", "coverage_overdue_rows", "database_now"),
+    ]
 
 
 # What Airflow knows of the runs

@@ -36,7 +36,7 @@ export async function showCoverage({ asked, ask }) {
     h(
       "p",
       { class: "note" },
-      "A slot counts in the hour in which it lies, whenever it was served: a late reading fills its hole. Each reading serves the last slot before it. Slots between two readings of a video were missed, and so were past slots of videos that are overdue. Coverage cannot see slots of videos that were not read in this period and are not due now. It counts premieres from their publication.",
+      "A slot counts in the hour in which it lies, whenever it was served: a late reading fills its hole. Each reading serves the last slot before it. Slots between two readings of a video were missed, and so were past slots of videos that are overdue. A video that YouTube does not have at the moment, or that has not started, has no slots.",
     ),
     h("p", { class: "note" }, `As of ${time(found.now)} UTC. All times are UTC.`),
   ];
@@ -47,7 +47,7 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 function sentence({ tiers, days, since }) {
   const expected = sum(tiers.flatMap((tier) => tier.expected));
   const served = sum(tiers.flatMap((tier) => tier.served));
-  const range = since ? `since the first reading, ${time(since)} UTC,` : `of the last ${DAYS[days].replace("a ", "")}`;
+  const range = since ? `since the first slot, ${time(since)} UTC,` : `of the last ${DAYS[days].replace("a ", "")}`;
   if (!expected)
     return since ? `No slot lay ${range.slice(0, -1)}` : `No slot lay in the last ${DAYS[days].replace("a ", "")}`;
   if (served === expected)

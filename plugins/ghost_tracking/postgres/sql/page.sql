@@ -100,19 +100,3 @@ LIMIT %(limit)s;
 -- name: page_siblings
 -- Videos of these channels that `videos` still has.
 SELECT channel_id, id AS video_id, published_at FROM videos WHERE channel_id = ANY(%(channel_ids)s::text[]);
-
--- name: page_overdue
--- Videos whose slot lies in [since, until) and was not served yet, by tier and hour. From the indexes
--- on next_track_at.
-SELECT tier, date_trunc('hour', next_track_at, 'UTC') AS hour, sum(videos)::bigint AS videos
-FROM (
-    SELECT tracking_tier AS tier, next_track_at, 1 AS videos
-    FROM watchlist
-    WHERE tracking_tier IN ('HOURLY', 'DAILY', 'WEEKLY') AND first_missed_at IS NULL
-      AND next_track_at >= %(since)s::timestamptz AND next_track_at < %(until)s::timestamptz
-    UNION ALL
-    SELECT 'WEEKLY', next_track_at, videos
-    FROM roster
-    WHERE NOT gone AND next_track_at >= %(since)s::timestamptz AND next_track_at < %(until)s::timestamptz
-) AS waiting
-GROUP BY 1, 2;

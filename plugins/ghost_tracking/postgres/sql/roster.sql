@@ -23,7 +23,7 @@ FOR UPDATE SKIP LOCKED;
 
 -- name: roster_reschedule
 -- What a claim writes back of its chunks. One that somebody else has read or touched since stays as it is; within
--- the claim's own lock that cannot happen.
+-- the claim's own lock that cannot happen. Returns which were written.
 UPDATE roster AS r
 SET removed_positions = u.removed_positions::smallint[], cursor = u.cursor, last_tracked_at = u.last_tracked_at,
     next_track_at = u.next_track_at, outage_since = u.outage_since, deferred_until = u.deferred_until
@@ -32,7 +32,8 @@ FROM unnest(
     %(next_track_at)s::timestamptz[], %(outage_since)s::timestamptz[], %(deferred_until)s::timestamptz[],
     %(claimed_version)s::text[]
 ) AS u (chunk, removed_positions, cursor, last_tracked_at, next_track_at, outage_since, deferred_until, claimed_version)
-WHERE r.chunk = u.chunk AND r.xmin::text = u.claimed_version;
+WHERE r.chunk = u.chunk AND r.xmin::text = u.claimed_version
+RETURNING r.chunk;
 
 -- name: roster_enter_hour
 -- One process at a time puts an hour of the week in order; the lock goes with the transaction.

@@ -126,6 +126,7 @@ WHERE w.video_id = u.video_id;
 -- name: reschedule
 -- What a claim writes back: schedule, anchor and absence of many videos in one statement. Rows that somebody else
 -- has tracked or rescheduled since they were claimed stay as they are; within the claim's own lock that cannot happen.
+-- Returns which were written.
 UPDATE watchlist AS w
 SET tracking_tier = u.tracking_tier, last_tracked_at = u.last_tracked_at, next_track_at = u.next_track_at,
     anchor_at = u.anchor_at, awaits_start = u.awaits_start,
@@ -146,4 +147,5 @@ FROM unnest(
 )
 WHERE w.video_id = u.video_id
   AND w.last_tracked_at IS NOT DISTINCT FROM u.claimed_last
-  AND w.next_track_at = u.claimed_next;
+  AND w.next_track_at = u.claimed_next
+RETURNING w.video_id;

@@ -1,0 +1,61 @@
+"""The coverage ledger: how many slots of every hour and tier were served, and how many were passed over."""
+
+from datetime import datetime
+
+from ghost_tracking.core.coverage import KEPT, HourOfTier, OverdueSlots, SlotCounts
+from ghost_tracking.core.tiers import Tier
+from ghost_tracking.postgres.database import Database
+
+
+class CoverageLedger:
+    """The table `coverage`, three rows an hour at most, kept for 400 days: some 29,000 rows, about 3 MB.
+
+    Whoever writes back what readings have made of the schedule adds to it in the same transaction, as the last thing:
+    its rows are everybody's, and locked until the end. Times are aware, UTC.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, counts: SlotCounts) -> None:
+        """Add what was served and missed to what is there; hours older than the ledger keeps are left out.
+
+        Locks its rows in their order, so that two who add wait for each other instead of for ever.
+        """
+        rows = list(counts)
+        if rows:
+            names = ("hour", "tier", "served", "missed")
+            columns = {name: [getattr(row, name) for row in rows] for name in names}
+            self._database.change("add_coverage", **columns, keep=KEPT)
+
+    def begins_at(self) -> datetime | None:
+        """The first hour of which the ledger knows anything."""
+        first: datetime | None = self._database.value("coverage_begins")
+        return first
+
+    def hours(self, start: datetime, end: datetime) -> list[HourOfTier]:
+        """What is known of the hours in [start, end), by hour and tier."""
+        rows = self._database.run("coverage_hours", start=start, end=end)
+        return [HourOfTier(row["hour"], Tier(row["tier"]), row["served"], row["missed"]) for row in rows]
+
+    def overdue(self, until: datetime) -> list[OverdueSlots]:
+        """Slots up to `until` that nobody has served or passed over yet; those of many videos together.
+
+        Reads the rows and chunks that are due. Locks nothing.
+        """
+        return [
+            OverdueSlots(
+                row["hour"],
+                Tier(row["tier"]) if row["tier"] else None,
+                row["first_slot"],
+                row["last_slot"],
+                row["on_the_hour"],
+                row["videos"],
+            )
+            for query in ("coverage_overdue_rows", "coverage_overdue_chunks")
+            for row in self._database.run(query, until=until)
+        ]
+
+    def forget_old(self, *, now: datetime | None = None) -> int:
+        """Drop hours older than 400 days before `now` (None: the database's clock); returns how many rows went."""
+        return self._database.change("coverage_forget", keep=KEPT, now=now)
