@@ -86,7 +86,6 @@ def _measure(context: PageContext, root: Path, start: datetime) -> list[list[str
         lambda: overview.overview(context, runs.DAGS, True),
         REPEAT,
         overview.overview,
-        overview._hours,
         overview._vault,
     )
     again = _samples(lambda: overview.overview(context, runs.DAGS, True), REPEAT, overview.overview)

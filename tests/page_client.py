@@ -87,7 +87,7 @@ def connections(ghost_postgres: Connection, tmp_path: Path, monkeypatch: pytest.
 
 
 def forget() -> None:
-    for each in (overview.overview, overview._hours, overview._vault, video.newest, movers._movers, coverage._coverage):
+    for each in (overview.overview, overview._vault, video.newest, movers._movers, coverage._coverage):
         each.cache_clear()
 
 

@@ -132,10 +132,14 @@ class DiskUsage:
 
 @dataclass(frozen=True, slots=True)
 class VaultSize:
-    """Bytes by layer; `root` is None for somebody who may not know where the vault is."""
+    """Bytes by layer; `root` is None for somebody who may not know where the vault is.
+
+    `measured_at`: when the layers were counted that the janitor counts once a night; None: with this answer.
+    """
 
     bytes: dict[str, int]
     total: int
+    measured_at: int | None
     points: int
     bytes_a_point: float | None
     newest_point: int | None

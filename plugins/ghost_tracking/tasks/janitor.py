@@ -240,6 +240,8 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
         )
         for sentence in (*report.lost, *report.problems):
             log.error(sentence)
+    if not dry_run:
+        vault.measure()
     found = vault.verify(start=since)
     hours, periods = pluralize(found.hours, "hour"), pluralize(found.periods, "period")
     message = f"{repaired}Compared {pluralize(found.points, 'point')} of {hours} and {periods} of the history"

@@ -6,11 +6,11 @@ merged once more, which changes nothing. A month is rewritten by each publicatio
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -26,7 +26,7 @@ from ghost_tracking.errors import (
 )
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.kit.manifests import edit
+from ghost_tracking.vault.kit.manifests import Count, edit
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
 from ghost_tracking.vault.reports import AvailabilityReport, ExpireReport
 from ghost_tracking.vault.scan import ScanFilter
@@ -46,6 +46,13 @@ SCHEMA: Final = pa.schema(
     ]
 )
 """`state` is gone or returned. The times of an `AvailabilityEvent`."""
+
+
+class EventCount(NamedTuple):
+    """How many events a file of so many bytes has."""
+
+    bytes: Count
+    events: Count
 
 
 class Availability:
@@ -137,25 +144,42 @@ def read(
     return frame
 
 
-def survey(storage: Storage) -> dict[str, Any]:
-    """What names and footers tell: `files`, `events`, `bytes`, `staged_parts`, and `unreadable` (a list)."""
-    found = {"files": 0, "events": 0, "bytes": 0, "staged_parts": len(_parts(storage).listed())}
+def survey(storage: Storage, known: Mapping[str, EventCount]) -> dict[str, Any]:
+    """What names and sizes tell: `files`, `events`, `bytes`, `staged_parts`, `unreadable` (a list); see `counted`."""
+    found, unreadable = counted(storage, known)
+    return {
+        "files": len(found),
+        "events": sum(each.events for each in found.values()),
+        "bytes": sum(each.bytes for each in found.values()),
+        "staged_parts": len(_parts(storage).listed()),
+        "unreadable": unreadable,
+    }
+
+
+def counted(storage: Storage, known: Mapping[str, EventCount]) -> tuple[dict[str, EventCount], list[str]]:
+    """How many events each month's file has, by its key, and a sentence for each that cannot be read.
+
+    Those of `known` that still have their size are taken from there; of any other the footer is read.
+    """
+    sizes = dict(storage.walk(layout.AVAILABILITY))
+    found: dict[str, EventCount] = {}
     unreadable = []
-    for month in _published_months(storage):
-        key = layout.availability(month)
+    for key in (key for key in map(layout.availability, _months_of(sizes)) if key in sizes):
+        count = known.get(key)
+        if count is not None and count.bytes == sizes[key]:
+            found[key] = count
+            continue
         try:
             with parquet.wrap_read_errors(key), storage.open(key) as file:
                 rows = parquet.rows_of(file, parquet.AVAILABILITY)
-                found["bytes"] += file.seek(0, 2)
-            found["files"] += 1
-            found["events"] += rows
+                found[key] = EventCount(file.seek(0, 2), rows)
         except FileNotFoundError:
             continue
         except (UnreadableFileError, FileChangedError) as error:
             unreadable.append(error.message)
         except OSError as error:
             unreadable.append(f"{key}: {error}")
-    return {**found, "unreadable": unreadable}
+    return found, unreadable
 
 
 def verify(storage: Storage) -> list[str]:
@@ -236,9 +260,17 @@ def _staged(storage: Storage) -> Iterator[pa.Table]:
             yield parts.load(key)
 
 
+def _months_of(keys: Iterable[str]) -> list[Period]:
+    return _of_folders(sorted({key.split("/")[1] for key in keys if key.count("/") == 2}))
+
+
 def _published_months(storage: Storage) -> list[Period]:
+    return _of_folders(storage.children(layout.AVAILABILITY))
+
+
+def _of_folders(names: Iterable[str]) -> list[Period]:
     months = []
-    for name in storage.children(layout.AVAILABILITY):
+    for name in names:
         with suppress(ValueError):
             month = Period.parse(name.removeprefix("month="))
             months += [month] if month.path == name else []

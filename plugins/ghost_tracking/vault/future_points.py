@@ -5,7 +5,7 @@ Hours that have not begun are found by their names; a point later than now withi
 
 import datetime as dt
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import CLOCK_SKEW, is_future
@@ -33,11 +33,13 @@ def compacted(manifest: HistoryManifest, now: dt.datetime) -> list[Partition]:
     return [hour for hour, _ in manifest.hours_between(now + CLOCK_SKEW, None) if is_future(hour.starts_at, now)]
 
 
-def problems(storage: Storage, manifest: HistoryManifest, now: dt.datetime) -> Iterator[str]:
-    """A sentence for each layer that has points of the future."""
+def problems(
+    published: Iterable[Partition], staged: Iterable[Partition], manifest: HistoryManifest, now: dt.datetime
+) -> Iterator[str]:
+    """A sentence for each layer that has points of the future; hours that have a published file, or staged parts."""
     found = {
-        layout.METRICS: published(storage, now),
-        layout.PARTS: staged(storage, now),
+        layout.METRICS: sorted(hour for hour in published if is_future(hour.starts_at, now)),
+        layout.PARTS: sorted(hour for hour in staged if is_future(hour.starts_at, now)),
         layout.HISTORY: compacted(manifest, now),
     }
     for layer, hours in found.items():

@@ -15,6 +15,8 @@ _staging/videos/<name>.part                      staged metadata, kept until it 
 _staging/availability/<name>.part                staged events of it, kept until they are published
 _staging/quarantine/…                            what could not be read
 _staging/locks/  _staging/tmp/
+prepared/hours.json                              how many points the hours hold that were published last
+prepared/sizes.json                              bytes by layer, as the janitor measured them last
 _vault.json                                      which vault this is
 _schedule.json                                   the sync token that it shares with the database
 let_go.parquet                                   videos that are paused, stopped or forgotten, as the database has them
@@ -38,6 +40,9 @@ SOURCES: Final = "sources"
 AVAILABILITY: Final = "availability"
 IMPORT_QUEUE: Final = "import_queue"
 IMPORT_QUEUE_MANIFEST: Final = f"{IMPORT_QUEUE}/manifest.json"
+PREPARED: Final = "prepared"
+HOUR_COUNTS: Final = f"{PREPARED}/hours.json"
+SIZES: Final = f"{PREPARED}/sizes.json"
 STAGING: Final = "_staging"
 PARTS: Final = f"{STAGING}/parts"
 STAGED_VIDEOS: Final = f"{STAGING}/videos"

@@ -46,6 +46,28 @@ def staged_hours(storage: Storage) -> list[Partition]:
     return hours
 
 
+def published_sizes(storage: Storage, date: dt.date | None = None) -> dict[Partition, int]:
+    """The size in bytes of the published file of each hour of a date (None: of all), in order; one flat listing."""
+    folder = layout.METRICS if date is None else f"{layout.METRICS}/date={date.isoformat()}"
+    found: dict[Partition, int] = {}
+    for key, size in storage.walk(folder):
+        _, _, place = key.partition("/")
+        path, _, name = place.rpartition("/")
+        if name == layout.STATS and (hour := _partition(path)) is not None:
+            found[hour] = size
+    return dict(sorted(found.items()))
+
+
+def staged_names(storage: Storage) -> dict[Partition, list[str]]:
+    """The names of the staged parts of each hour that has any, in the order of merging; one flat listing."""
+    found: dict[Partition, list[str]] = {}
+    for key, _ in storage.walk(layout.PARTS):
+        path, _, name = key.removeprefix(f"{layout.PARTS}/").rpartition("/")
+        if name.endswith(layout.PART_SUFFIX) and (hour := _partition(path)) is not None:
+            found.setdefault(hour, []).append(name)
+    return {hour: sorted(names) for hour, names in sorted(found.items())}
+
+
 def part_names(storage: Storage, partition: Partition) -> list[str]:
     """The names of an hour's staged parts, in the order in which they are merged."""
     return staging.part_names(storage, layout.parts(partition))

@@ -35,8 +35,9 @@ from ghost_tracking.vault.history.manifest import load, mark_stale
 from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE
 from ghost_tracking.vault.kit.manifests import retry_overtaken
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
-from ghost_tracking.vault.listing import part_names, staged_hours
+from ghost_tracking.vault.listing import part_names, published_sizes, staged_hours, staged_names
 from ghost_tracking.vault.points import files, tables
+from ghost_tracking.vault.points.counts import HourCount, HourCounts, note_counts
 from ghost_tracking.vault.reports import PublishReport, SealReport, StagedPart
 from ghost_tracking.vault.storage import Storage, Version
 
@@ -81,6 +82,7 @@ class Publisher:
     def __init__(self, storage: Storage, lock_timeout: float) -> None:
         self._storage = storage
         self._lock_timeout = lock_timeout
+        self._written: dict[Partition, HourCount] = {}
 
     def stage(self, points: Sequence[MetricPoint]) -> list[StagedPart]:
         """Write one durable part for each hour that `points` touch; BadPointsError, before that, for the future's."""
@@ -102,7 +104,7 @@ class Publisher:
 
     def publish(self, partitions: Collection[Partition] | None) -> PublishReport:
         """Merge what is staged and not published yet, in `partitions` or (None) anywhere."""
-        hours = staged_hours(self._storage) if partitions is None else sorted(set(partitions))
+        hours = self._perhaps_lacking() if partitions is None else sorted(set(partitions))
         now = datetime.now(UTC)
         begun = [hour for hour in hours if not is_future(hour.starts_at, now)]
         pending = [hour for hour in begun if self._lacks_parts(hour)]
@@ -149,7 +151,10 @@ class Publisher:
     def _each_alone(self, hours: Collection[Partition], work: _Work) -> PublishReport:
         """Do `work` on each hour under its lock; all waiting together takes at most the lock timeout."""
         deadline = time.monotonic() + self._lock_timeout
-        return PublishReport.combined([self._alone(hour, work, deadline) for hour in hours])
+        report = PublishReport.combined([self._alone(hour, work, deadline) for hour in hours])
+        note_counts(self._storage, self._written)
+        self._written = {}
+        return report
 
     def _alone(self, partition: Partition, work: _Work, deadline: float) -> PublishReport:
         """An hour that is held, or cannot be worked on, is reported and does not stop the others."""
@@ -163,6 +168,19 @@ class Publisher:
             problem = f"{partition} could not be published, its parts stay staged: {error}"
             log.error(problem)
             return PublishReport(failed=(partition,), problems=(problem,))
+
+    def _perhaps_lacking(self) -> list[Partition]:
+        """The hours with parts, but those of which it is noted that their files, as they are now, have just these.
+
+        Parts stay until the night, and so do most of their hours as they are: a few listings tell that, and not a
+        footer of each.
+        """
+        names = staged_names(self._storage)
+        counts = HourCounts.of(self._storage)[0] if names else HourCounts()
+        dates = sorted({hour.date for hour in names})
+        sizes = {hour: size for date in dates for hour, size in published_sizes(self._storage, date).items()}
+        known = {hour: counts.count(hour, sizes[hour]) for hour in names if hour in sizes}
+        return [hour for hour in names if (count := known.get(hour)) is None or not count.has_merged(names[hour])]
 
     def _lacks_parts(self, partition: Partition) -> bool:
         """Whether there are parts that the published file does not list; reads its footer only, and no lock."""
@@ -217,6 +235,7 @@ class Publisher:
     ) -> PublishReport:
         found = self._with_broken(partition, published, found, rebuilt_rows=added)
         self._storage.replace(layout.stats(partition), data, expecting=published.version)
+        self._written[partition] = HourCount.of(files.read_footer(data), len(data))
         return replace(found, written=(partition,), points_added=added, parts_merged=merged, bytes=len(data))
 
     def _read_published(self, partition: Partition) -> _Published:

@@ -289,13 +289,13 @@ def test_the_overview_counts_what_is_there(context: PageContext, sql: psycopg.Co
 
 def test_points_an_hour_are_those_of_the_vault_whatever_their_layer(context: PageContext) -> None:
     follow(context, "young", NOW - 5 * DAY, lambda hours: int(100 * hours))
-    before = plain(overview.points_by_hour(context, NOW, 14))
+    before = plain(overview.points_by_hour(context.vault.stats, NOW, 14))
     context.vault.seal(NOW)
     context.vault.compact(NOW, months=False, keep_hours=False)
     context.vault.append_metrics(
         [{"video_id": "late", "timestamp": (NOW - 3 * DAY).isoformat(), "views": 1}]  # into an hour that was dropped
     )
-    after = plain(overview.points_by_hour(context, NOW, 14))
+    after = plain(overview.points_by_hour(context.vault.stats, NOW, 14))
     hour = int((NOW - 3 * DAY).timestamp()) // 3600 * 3600
     place = after["starts"].index(hour)
     assert after["points"][place] == before["points"][place] + 1

@@ -43,6 +43,7 @@ export function vault({ vault: found, now }) {
     roster: "roster",
     availability: "availability",
     import_queue: "import queue",
+    prepared: "prepared figures",
     staged: "staged",
   };
   const rows = Object.entries(found.bytes).filter(([, size]) => size);
@@ -68,6 +69,8 @@ export function vault({ vault: found, now }) {
       ],
       rows,
     ),
+    found.measured_at &&
+      h("p", { class: "soft small" }, `titles, roster and availability as of ${away(found.measured_at, now)}`),
     found.root && h("p", { class: "note id" }, found.root),
   );
 }

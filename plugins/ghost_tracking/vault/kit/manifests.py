@@ -64,6 +64,13 @@ class Manifest(BaseModel):
         return self.model_dump_json(exclude_defaults=True).encode()
 
 
+def size_problem(key: str, wanted: int, found: int | None) -> str | None:
+    """A sentence where a file that a manifest names has not the size in bytes that it says; None: it is not there."""
+    if found is None:
+        return f"{key} is missing, though the manifest names it"
+    return None if found == wanted else f"{key} has {found:,} bytes where the manifest says {wanted:,}"
+
+
 def retry_overtaken(work: Callable[[], Result], *, also: type[Exception] = FileChangedError) -> Result:
     """Do `work`, and again when somebody else has replaced the file that it builds on; FileChangedError at last.
 

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, TypeVar
 
 import pyarrow as pa
@@ -11,80 +12,98 @@ import pyarrow.compute as pc
 
 from ghost_tracking.core.arguments import ids_of, require_moment, require_span
 from ghost_tracking.core.partitions import Partition
-from ghost_tracking.errors import FileChangedError
+from ghost_tracking.core.points import is_future
+from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.manifest import current
-from ghost_tracking.vault.kit.caches import VersionCache
-from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
-from ghost_tracking.vault.maintenance.verify import newest_point
+from ghost_tracking.vault.history.manifest import HistoryManifest, current
+from ghost_tracking.vault.maintenance import sizes
+from ghost_tracking.vault.maintenance.live import LiveHours
+from ghost_tracking.vault.maintenance.newest import newest, newest_of_file, newest_point
+from ghost_tracking.vault.maintenance.sizes import LAYERS
 from ghost_tracking.vault.metadata import files as archived
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest
-from ghost_tracking.vault.points import files
-from ghost_tracking.vault.points.files import Footer
 from ghost_tracking.vault.roster_files import ChunkFiles
 from ghost_tracking.vault.storage import Storage
-
-LAYERS: Final = {
-    "hours": layout.METRICS,
-    "history": layout.HISTORY,
-    "metadata": layout.VIDEOS,
-    "roster": layout.ROSTER,
-    "availability": layout.AVAILABILITY,
-    "import_queue": layout.IMPORT_QUEUE,
-    "staged": "_staging",
-}
-"""The folders of a vault by what is kept there."""
 
 TITLE: Final = ("video_id", "title", "channel_id", "channel_title", "published_at", "duration_seconds")
 """What is shown of a video's metadata."""
 
 Result = TypeVar("Result")
 
-_FOOTERS: Final = VersionCache[Footer](most=20_000)
 _ATTEMPTS: Final = 3
 _SIBLING: Final = ["channel_id", "video_id", "published_at"]
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Bytes by layer (the names of `LAYERS`), points, each counted once, and how many files were set aside."""
+    """Bytes by layer (the names of `LAYERS`), points, each counted once, and how many files were set aside.
+
+    `measured_at`: when the layers that are measured once a night were counted; None: now.
+    """
 
     bytes: dict[str, int]
     points: int
     quarantined: int
+    measured_at: dt.datetime | None = None
 
 
 class Stats:
-    """Counts on one storage; nothing reads points."""
+    """Counts on one storage, as it was when the first of them was asked for; nothing reads points.
+
+    What the verbs of one object ask of the storage does not depend on the vault's age, all together some 15 requests
+    to an object store: the manifest of the history, the dates, the hours of those that are not compacted, the parts.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
+    @cached_property
+    def _manifest(self) -> HistoryManifest:
+        return current(self._storage)[0]
+
+    @cached_property
+    def _live(self) -> LiveHours:
+        return LiveHours(self._storage, self._manifest)
+
     def points_by_hour(self, start: dt.datetime | None = None, end: dt.datetime | None = None) -> dict[Partition, int]:
         """Published points of each hour that meets [start, end), None being open; hours without points are absent.
 
-        Of compacted days from the manifest, else from the footers of the hours. UnreadableFileError, naming the file.
+        Of compacted days from the manifest, else from the footers of the hours, or what was noted of them.
+        UnreadableFileError, naming the file.
         """
         require_span(start, end)
-        manifest, _ = current(self._storage)
-        stale = {Partition.parse(path) for path in manifest.stale}
-        stale |= {hour for hour in staged_hours(self._storage) if part_names(self._storage, hour)}
-        found = dict(manifest.hours_between(start, end))
-        for hour in hours_between(self._storage, start, end):
-            if (not manifest.holds(hour.date) or hour in stale) and (footer := self._footer(hour)) and footer.rows:
-                found[hour] = manifest.points(hour, footer.rows, changed=True)
-        return found
+        live = {hour: points for hour, points in self._live.points(start, end).items() if points}
+        return dict(self._manifest.hours_between(start, end)) | live
 
     def newest_point(self, before: dt.datetime) -> dt.datetime | None:
         """The newest point up to `before` (aware), whichever layer it lies in; None: there is none."""
         require_moment("before", before)
+        for hour in sorted(self._live.sizes, reverse=True):
+            with suppress(UnreadableFileError):
+                count = None if is_future(hour.starts_at, before) else self._live.count(hour)
+                if count and (found := newest_of_file(self._storage, hour, count.newest_at, before)) is not None:
+                    return newest(self._storage, self._manifest, (hour, count.rows, found), before)
         return newest_point(self._storage, before)
 
     def size(self) -> Size:
-        """How heavy the vault is; lists every file once."""
-        sizes = {name: sum(size for _, size in self._storage.walk(folder)) for name, folder in LAYERS.items()}
-        points = sum(self.points_by_hour().values())
-        return Size(sizes, points, sum(1 for _ in self._storage.walk(layout.QUARANTINE)))
+        """How heavy the vault is: layers that change all day as they are now, the others as of `measured_at`."""
+        staged = dict(self._storage.walk(layout.STAGING))
+        measured = sizes.sizes(self._storage)
+        of_hours = sizes.bytes_of_compacted_hours(self._manifest) + sum(self._live.sizes.values())
+        live = {"hours": of_hours, "history": sizes.bytes_of_history(self._manifest), "staged": sum(staged.values())}
+        return Size(
+            {name: live[name] if name in live else measured.bytes.get(name, 0) for name in LAYERS},
+            self._points(),
+            sum(1 for key in staged if key.startswith(f"{layout.QUARANTINE}/")),
+            measured.at,
+        )
+
+    def _points(self) -> int:
+        points = sum(sum(day.rows) for day in self._manifest.days.values())
+        for hour, found in self._live.points(None, None).items():
+            known = self._manifest.checksum(hour)
+            points += found - (0 if known is None else known.rows)
+        return points
 
     def titles(self, video_ids: Collection[str]) -> dict[str, dict[str, Any]]:
         """What the archive has of these videos, by id: the columns `TITLE`. Staged metadata is left out."""
@@ -127,16 +146,3 @@ class Stats:
                         rows = file.read_row_group(number, columns=_SIBLING).filter(held)
                         found += zip(*(rows[name].to_pylist() for name in _SIBLING), strict=True)
         return found
-
-    def _footer(self, hour: Partition) -> Footer | None:
-        """An hour's footer, parsed once for each version of its file; None where there is no file."""
-        key = layout.stats(hour)
-        version = self._storage.version(key)
-        if version is None:
-            return None
-        try:
-            return _FOOTERS.get(self._storage, key, version, lambda: (files.footer_at(self._storage, key)[0], version))[
-                0
-            ]
-        except FileNotFoundError:
-            return None

@@ -9,6 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit.manifests import size_problem
 from ghost_tracking.vault.metadata import files
 from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest
 from ghost_tracking.vault.metadata.writing import staged_parts
@@ -18,18 +20,23 @@ _SHOWN: Final = 3
 
 
 def survey(storage: Storage) -> dict[str, Any]:
-    """What the manifest tells: `videos`, `files`, `bytes`; `staged_parts`; `unreadable` files with the reason."""
+    """What the manifest tells: `videos`, `files`, `bytes`; `staged_parts`; `unreadable` files with the reason.
+
+    No file is opened: the one listing tells which are there, and how large they are.
+    """
     staged = len(staged_parts(storage).listed())
     try:
         manifest, _ = ArchiveManifest.of(storage)
     except UnreadableFileError as error:
         return {"videos": 0, "files": 0, "bytes": 0, "staged_parts": staged, "unreadable": [error.message]}
+    there = dict(storage.walk(layout.VIDEOS)) if manifest.files else {}
+    problems = (size_problem(file.key, file.bytes, there.get(file.key)) for file in manifest.files)
     return {
         "videos": sum(file.videos for file in manifest.files),
         "files": len(manifest.files),
         "bytes": sum(file.bytes for file in manifest.files),
         "staged_parts": staged,
-        "unreadable": [problem for file in manifest.files if (problem := _problem_of(storage, file))],
+        "unreadable": [problem for problem in problems if problem],
     }
 
 
@@ -43,19 +50,19 @@ def verify(storage: Storage) -> list[str]:
         manifest, _ = ArchiveManifest.of(storage)
     except UnreadableFileError as error:
         return [error.message]
-    problems = {file.key: _problem_of(storage, file, thoroughly=True) for file in manifest.files}
+    problems = {file.key: problem_of(storage, file) for file in manifest.files}
     sound = [file for file in manifest.files if not problems[file.key]]
     return [problem for problem in problems.values() if problem] + list(_twice(storage, sound))
 
 
-def _problem_of(storage: Storage, file: ArchivedFile, *, thoroughly: bool = False) -> str | None:
-    """What is wrong with one file, by its footer or by all of it."""
+def problem_of(storage: Storage, file: ArchivedFile) -> str | None:
+    """What is wrong with one file, told by all of it, a row group at a time; raises OSError."""
     try:
         with files.opened(storage, file.key) as opened:
             found = opened.metadata.num_rows
             if found != file.videos:
                 return f"{file.key} has {found:,} videos where the manifest says {file.videos:,}"
-            if thoroughly and not _is_sorted(files.groups(opened)):
+            if not _is_sorted(files.groups(opened)):
                 return f"{file.key} is not sorted by video_id, or has a video twice"
     except UnreadableFileError as error:
         return error.message

@@ -75,7 +75,7 @@ class ObjectStorage:
 
     def exists(self) -> bool:
         """Whether the bucket can be listed; ConfigurationError says why not. A prefix without objects is there."""
-        next(self._bucket.listing(self._prefix), None)
+        next(self._bucket.listing(self._prefix, "/"), None)  # a few folders, and not a thousand names
         return True
 
     def read(self, key: str, *, last: int | None = None) -> Blob:

@@ -1,0 +1,215 @@
+"""Buckets in memory that count what is asked of them, and in them vaults as old as is wanted, by their names.
+
+What an object store charges for is requests, and how many a verb sends depends on names, sizes and manifests, hardly on
+what is in the files. So years of a vault are made of a few files that stand under many names. `tests/integration/vault/
+test_requests.py` holds that a real server is sent the same requests.
+"""
+
+import uuid
+from bisect import bisect_left, insort
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from hashlib import blake2b
+
+from ghost_tracking.core.partitions import Partition, Period
+from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.errors import FileChangedError
+from ghost_tracking.vault import Vault, layout
+from ghost_tracking.vault.availability import SCHEMA as EVENTS
+from ghost_tracking.vault.history.days import CompactedDay
+from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
+from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.digests import digest_of
+from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, archived
+from ghost_tracking.vault.points import files, tables
+from ghost_tracking.vault.storage.base import Blob, Version
+from ghost_tracking.vault.storage.bucket import ANY
+from ghost_tracking.vault.storage.object_store import ObjectStorage
+
+PAGE = 1000
+"""Names that a request for a listing gives, as S3 and Google have it."""
+FILES_A_MONTH = 8
+METADATA_FILES_A_YEAR = 220
+CHUNKS_A_YEAR = 7_300
+OPEN_HOURS = 28
+"""The janitor runs in the fourth hour of a day, and compacts the day before."""
+_DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+class CountingBucket:
+    """See `Bucket`: conditional writes as S3 has them, and each request counted under its name in S3."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self._objects: dict[str, tuple[bytes, str]] = {}
+        self._names: list[str] = []
+
+    @contextmanager
+    def counted(self) -> Iterator[Counter[str]]:
+        """Count the requests of the block alone."""
+        before = self.requests.copy()
+        found: Counter[str] = Counter()
+        yield found
+        found.update(self.requests - before)
+
+    def get(self, name: str, *, span: str | None = None, version: Version = ANY) -> Blob:
+        """An object, or a part of it."""
+        self.requests["GET"] += 1
+        data, present = self._object(name)
+        if version is not ANY and version != present:
+            raise FileChangedError(f"{name} was replaced", key=name)
+        if span is None:
+            return Blob(data, len(data), present)
+        first, _, last = span.partition("-")
+        part = data[int(first) : int(last) + 1 if last else None] if first else data[-int(last) :]
+        return Blob(part, len(data), present)
+
+    def put(self, name: str, data: bytes, *, expecting: Version | None) -> None:
+        """Write an object if it is of this version."""
+        self.requests["PUT"] += 1
+        present = self._objects.get(name, (b"", None))[1]
+        if expecting is not ANY and expecting != present:
+            raise FileChangedError(f"{name} was replaced", key=name)
+        self.place(name, data)
+
+    def place(self, name: str, data: bytes) -> None:
+        """Write an object without a request."""
+        if name not in self._objects:
+            insort(self._names, name)
+        self._objects[name] = data, uuid.uuid4().hex
+
+    def fill(self, names: Iterable[str], data: bytes) -> None:
+        """Write the same bytes under many names, without requests."""
+        self._objects |= dict.fromkeys(names, (data, "1"))
+        self._names = sorted(self._objects)
+
+    def version(self, name: str) -> Version | None:
+        """The present version."""
+        self.requests["HEAD"] += 1
+        return self._objects.get(name, (b"", None))[1]
+
+    def listing(self, prefix: str, delimiter: str = "") -> Iterator[tuple[str, int]]:
+        """Names in pages of a thousand, each a request."""
+        self.requests["LIST"] += 1
+        given, last = 0, None
+        place = bisect_left(self._names, prefix)
+        while place < len(self._names) and (name := self._names[place]).startswith(prefix):
+            place += 1
+            behind = name[len(prefix) :]
+            is_folder = bool(delimiter) and delimiter in behind
+            folder = f"{prefix}{behind.partition(delimiter)[0]}{delimiter}" if is_folder else ""
+            found = (folder, 0) if is_folder else (name, len(self._objects[name][0]))
+            if found[0] != last:
+                if given and given % PAGE == 0:
+                    self.requests["LIST"] += 1
+                given, last = given + 1, found[0]
+                yield found
+            if is_folder:
+                place = bisect_left(self._names, f"{folder[:-1]}{chr(ord(delimiter) + 1)}", lo=place)
+
+    def copy(self, name: str, to: str) -> None:
+        """Copy an object."""
+        self.requests["COPY"] += 1
+        self.place(to, self._object(name)[0])
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects, a thousand a request."""
+        chosen = list(names)
+        self.requests["DELETE"] += -(-len(chosen) // PAGE)
+        for name in chosen:
+            if self._objects.pop(name, None) is not None:
+                del self._names[bisect_left(self._names, name)]
+
+    def delete_version(self, name: str, version: Version) -> None:
+        """Delete an object if it is of this version."""
+        self.requests["DELETE"] += 1
+        if self._object(name)[1] != version:
+            raise FileChangedError(f"{name} was replaced", key=name)
+        del self._objects[name]
+        del self._names[bisect_left(self._names, name)]
+
+    def _object(self, name: str) -> tuple[bytes, str]:
+        try:
+            return self._objects[name]
+        except KeyError:
+            raise FileNotFoundError(name) from None
+
+
+def vault_on(bucket: CountingBucket) -> Vault:
+    """A vault in a bucket."""
+    vault = Vault("s3://counted/", lock_timeout=1.0)
+    storage = ObjectStorage(bucket, f"s3://counted-{id(bucket)}", "", layout.SCRATCH)
+    vault._location.__dict__["storage"] = storage
+    return vault
+
+
+def aged_vault(bucket: CountingBucket, years: float, now: datetime, *, parts_an_hour: int = 46) -> Vault:
+    """A vault with the names of so many years up to `now`, as it is before a run of the janitor: all hours kept, days
+    compacted and months closed but the last `OPEN_HOURS`, and each of those with its parts, all of them published.
+    """
+    vault = vault_on(bucket)
+    vault.identity(create=True)
+    begin = Partition.of(now - (OPEN_HOURS - 1) * _HOUR)
+    dates = [begin.date - (number + 1) * _DAY for number in range(round(years * 365))][::-1]
+    _published_days(bucket, dates, now)
+    _published_since(bucket, begin, parts_an_hour)
+    _archived_files(bucket, round(years * METADATA_FILES_A_YEAR), now)
+    months = sorted({Period.month(date) for date in dates})
+    bucket.fill(map(layout.availability, months), parquet.encode(EVENTS.empty_table(), parquet.EVENTS))
+    chunks = round(years * CHUNKS_A_YEAR)
+    bucket.fill((layout.chunk(f"{begin.date}-{number:06}") for number in range(chunks)), b"x")
+    vault.measure()
+    return vault
+
+
+def _published_days(bucket: CountingBucket, dates: list[date], now: datetime) -> None:
+    data = _hour_file(Partition.of(now))
+    bucket.fill((layout.stats(Partition(date, hour)) for date in dates for hour in range(24)), data)
+    day = CompactedDay(rows=(1,) * 24, hash="0" * 16 * 24, bytes=(len(data),) * 24, file_hash=digest_of(data) * 24)
+    month = Period.month(now.date())
+    periods = {Period.day(date) if month.first <= date <= month.last else Period.month(date) for date in dates}
+    names = [
+        (period, layout.history(period, f"20260101T000000-{_hex(period.name)}-{number:03}"))
+        for period in sorted(periods)
+        for number in range(FILES_A_MONTH if period.is_month else 1)
+    ]
+    bucket.fill((path for _, path in names), b"history")
+    named = tuple(
+        HistoryFile(path=path, period=period.name, points=1, bytes=7, first="a", last="z", hash=digest_of(b"history"))
+        for period, path in names
+    )
+    manifest = HistoryManifest(files=named, days={date.isoformat(): day for date in dates})
+    bucket.place(layout.HISTORY_MANIFEST, manifest.encoded())
+
+
+def _published_since(bucket: CountingBucket, begin: Partition, parts_an_hour: int) -> None:
+    for number in range(OPEN_HOURS):
+        hour = Partition.of(begin.starts_at + number * _HOUR)
+        part = files.encode_part(_points(hour))
+        for each in range(parts_an_hour):
+            name = f"{hour.starts_at:%Y%m%dT%H%M%S}{each:06}-{_hex(hour.path)}.part"
+            bucket.place(layout.part(hour, name), part)
+    vault_on(bucket).publish()
+
+
+def _archived_files(bucket: CountingBucket, number: int, now: datetime) -> None:
+    named = tuple(
+        ArchivedFile(name=f"20260101T{each:012}-{_hex(str(each))}.parquet", videos=1, bytes=7, oldest=now)
+        for each in range(number)
+    )
+    bucket.fill((archived(file.name) for file in named), b"archive")
+    bucket.place(layout.VIDEOS_MANIFEST, ArchiveManifest(files=named).encoded())
+
+
+def _points(hour: Partition) -> "tables.pa.Table":
+    return tables.table_of([MetricPoint("9LfmrkyP81M", hour.starts_at, 1, 1, 1, None)])
+
+
+def _hour_file(hour: Partition) -> bytes:
+    return files.encode_sealed(_points(hour), [])
+
+
+def _hex(text: str) -> str:
+    return blake2b(text.encode(), digest_size=6).hexdigest()
