@@ -26,6 +26,7 @@ from ghost_tracking.vault.history.files import HistoryReader, HistoryWriter
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.parquet import Bounds
 from ghost_tracking.vault.metadata import files as archive_files
+from ghost_tracking.vault.metadata import words
 from ghost_tracking.vault.metadata.rows import SCHEMA as ARCHIVE_SCHEMA
 from ghost_tracking.vault.metadata.rows import table_of as archive_rows
 from ghost_tracking.vault.points import files
@@ -72,7 +73,7 @@ def written(make: Callable[[LocalStorage], Any], use: Callable[[Any], Any]) -> b
 def archive_bytes() -> bytes:
     draft = archive_files.Draft()
     draft.write(archive_rows([{"video_id": VIDEO, "title": "A title", "tags": ["a", "b"], "discovered_at": TEN}], TEN))
-    return bytes(draft.finish().to_pybytes())
+    return draft.finish()
 
 
 def memory() -> SourceMemory:
@@ -90,6 +91,17 @@ def table_bytes(table: pa.Table) -> bytes:
 def read_archive(vault: ParquetVaultHook) -> list[pa.Table]:
     with archive_files.opened(vault._storage, LAYERS["archive"].key) as file:
         return list(archive_files.groups(file))
+
+
+def words_bytes() -> bytes:
+    return words.encode(archive_rows([{"video_id": VIDEO, "title": "A title", "published_at": TEN}], TEN))
+
+
+def read_words(vault: ParquetVaultHook) -> None:
+    with words.opened(vault._storage, LAYERS["words"].key) as index:
+        index.rows_between("a", "b")
+        index.published()
+        index.may_hold(words.digests_of(pa.array([VIDEO])))
 
 
 def read_hour(vault: ParquetVaultHook) -> None:
@@ -132,6 +144,9 @@ LAYERS: dict[str, Layer] = {
         "videos/20260115T000000000001-0123456789ab.parquet",
         read_archive,
         archive_bytes,
+    ),
+    "words": Layer(
+        words.SCHEMA, parquet.WORDS, "videos/words/20260115T000000000001-0123456789ab.parquet", read_words, words_bytes
     ),
     "roster": Layer(
         roster_files.SCHEMA,

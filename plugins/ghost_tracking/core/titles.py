@@ -1,7 +1,9 @@
 """Titles as they are searched: words in one spelling, whatever script, case, width or accent they are written in."""
 
+import hashlib
 import re
 import unicodedata
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +23,9 @@ SHORTEST_WORD: Final = 2
 
 _RUN = re.compile(f"[{_WITHOUT_BLANKS}]+|[{_SYMBOLS}]+")
 
+LAST_CHARACTER: Final = chr(0x10FFFF)
+"""Comes after every character that a searchable title can have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -38,6 +43,23 @@ class Word:
     def whole(self) -> str:
         """What a searchable title contains that has it as a word of its own."""
         return f" {self.text} "
+
+    @property
+    def spans(self) -> list[tuple[str, str]]:
+        """From which term to which, both included: a title with the word has a term of each of these spans."""
+        if self.anywhere and len(self.text) > 1:
+            return [(pair, pair) for pair in dict.fromkeys(_pairs(self.text)[:-1])]
+        return [(self.text, self.text + LAST_CHARACTER)]
+
+    @property
+    def is_told_by_terms(self) -> bool:
+        """Whether each title that has a term of every span has the word; else the title has to be looked at."""
+        return not self.anywhere or len(self.text) <= 2
+
+    @property
+    def whole_term(self) -> str:
+        """The term of the titles that have it as a word of its own."""
+        return _whole_run(self.text) if self.anywhere else self.text
 
 
 def searchable(title: str | None) -> str:
@@ -65,6 +87,37 @@ def words_of(query: str) -> tuple[Word, ...]:
     telling = [word for word in found if word.anywhere or len(word.text) >= SHORTEST_WORD]
     longest = sorted(telling, key=lambda word: -len(word.text))[:MOST_WORDS]
     return tuple(word for word in telling if word in longest)
+
+
+def terms_of(word: str) -> list[str]:
+    """What an index of titles has of one word of a searchable title.
+
+    A word is a term. In scripts without blanks it is found in the middle too, so each two characters that follow one
+    another are a term, and so are the last one alone and a digest of all.
+    """
+    if word.isascii():
+        return [word]
+    runs = _RUN.findall(word)
+    terms = [pair for run in runs for pair in _pairs(run)]
+    return [*terms, _whole_run(word) if runs == [word] else word]
+
+
+def channel_term(channel_id: str) -> str:
+    """The term of the titles of a channel: no word's, and seldom another channel's."""
+    return f"\x01{_digest(channel_id)}"
+
+
+def _whole_run(run: str) -> str:
+    return f"\x02{_digest(run)}"
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[start : start + 2] for start in range(len(run))]
+
+
+def _digest(text: str) -> str:
+    """48 bits, in a form that sorted terms share the beginning of: a stranger among a million is met once in 10⁸."""
+    return urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=6).digest()).decode()
 
 
 class _Spelling(dict[int, str | int | None]):

@@ -4,6 +4,7 @@ metrics/date=2026-01-15/hour=10/stats.parquet    what readers see, and nothing e
 history/manifest.json                            which hours are compacted into which of these files:
 history/day=…/<name>.parquet  history/month=…/…
 videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
+videos/words/<name>.parquet                      the words of the titles in the file of the same name
 roster/<name>.parquet                            ids of settled videos, a chunk each
 roster/promotion/<name>.parquet                  how fast their views grew
 sources/<name>.parquet                           what the listing of each source named when it was read last
@@ -34,6 +35,7 @@ HISTORY: Final = "history"
 HISTORY_MANIFEST: Final = f"{HISTORY}/manifest.json"
 VIDEOS: Final = "videos"
 VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
+WORDS: Final = f"{VIDEOS}/words"
 ROSTER: Final = "roster"
 PROMOTION: Final = "roster/promotion"
 SOURCES: Final = "sources"

@@ -43,6 +43,8 @@ HISTORY: Final = Bounds(32_000_000, 4096 * _MIB, 1 << 17, 64 * _MIB, 1 << 20)
 """Up to 24 million points in segments; row groups have some 10,000 points, or one segment."""
 ARCHIVE: Final = Bounds(20_000_000, 16_384 * _MIB, 1 << 16, 512 * _MIB, 1 << 22)
 """Read by row groups, of up to 8,192 videos with some 10 kB each."""
+WORDS: Final = Bounds(40_000_000, 4096 * _MIB, 1 << 13, 256 * _MIB, 1 << 25)
+"""Of the titles of an archived file, read by row groups: up to 4,096 words, or one that all titles have."""
 STAGED_VIDEOS: Final = Bounds(1_000_000, 1024 * _MIB, 1 << 16, 512 * _MIB, 1 << 22)
 """What one task has found: read whole."""
 ROSTER: Final = Bounds(100_000, 16 * _MIB, 100_000, 16 * _MIB)
@@ -89,6 +91,15 @@ TRENDS: Final[Options] = LISTED | {"compression_level": 9}
 CHUNK: Final[Options] = PART | {"column_encoding": {"number": "DELTA_BINARY_PACKED", "other": "PLAIN"}}
 SMALL: Final[Options] = _EVERY
 """Whatever the columns, for what is small or was written otherwise before."""
+
+
+# The words are sorted and share their beginnings; numbers of rows are small steps, gathered by place.
+WORDS_OPTIONS: Final[Options] = _EVERY | {
+    "compression_level": 9,
+    "use_dictionary": False,
+    "write_statistics": ["word"],
+    "column_encoding": {"word": "DELTA_BYTE_ARRAY", "rows.list.element": "BYTE_STREAM_SPLIT"},
+}
 
 
 def videos_options(schema: pa.Schema) -> Options:

@@ -22,7 +22,7 @@ from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.metadata import Archive
-from ghost_tracking.vault.metadata.manifest import ArchiveManifest
+from ghost_tracking.vault.metadata.manifest import ArchiveManifest, is_words, words_of
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.roster_files import ChunkFiles
@@ -285,12 +285,12 @@ class StagedMetadata(Layer):
 
 
 class Metadata(Layer):
-    """The archive."""
+    """The archive. A file's index has no ids, and goes with the file that it is of."""
 
     name = "metadata"
 
     def keys(self) -> list[str]:
-        return sorted(unnamed(self._storage, layout.VIDEOS, ()))
+        return [key for key in sorted(unnamed(self._storage, layout.VIDEOS, ())) if not is_words(key)]
 
     def remove(self, key: str) -> None:
         name = key.removeprefix(f"{layout.VIDEOS}/")
@@ -299,6 +299,7 @@ class Metadata(Layer):
             return
         with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
             if name not in {file.name for file in ArchiveManifest.of(self._storage)[0].files}:
+                _delete_leftover(self._storage, words_of(name))
                 _delete_leftover(self._storage, key)
 
 

@@ -4,8 +4,9 @@
 proves it; `rows` has the one schema, `files` knows Parquet, `manifest` which files there are.
 """
 
-from ghost_tracking.vault.metadata.scan import find_videos, ids_of_channels, read_videos
+from ghost_tracking.vault.metadata.scan import read_videos
+from ghost_tracking.vault.metadata.search import find_videos, ids_of_channels, rows_of_channels
 from ghost_tracking.vault.metadata.verify import survey, verify
 from ghost_tracking.vault.metadata.writing import Archive
 
-__all__ = ["Archive", "find_videos", "ids_of_channels", "read_videos", "survey", "verify"]
+__all__ = ["Archive", "find_videos", "ids_of_channels", "read_videos", "rows_of_channels", "survey", "verify"]

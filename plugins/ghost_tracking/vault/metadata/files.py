@@ -3,54 +3,103 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.metadata.manifest import ArchivedFile, IndexFile, archived, digest, month_bit
 from ghost_tracking.vault.metadata.rows import SCHEMA
+from ghost_tracking.vault.metadata.words import encode as encode_words
 from ghost_tracking.vault.storage import Storage
 
 ROW_GROUP: Final = 8 * 1024
 """Rows: one video is found by reading the ids of one group, 90 kB, and itself with the rest of it, 3 MB."""
 
 
+_DESCRIBED: Final = ("video_id", "channel_id", "published_at", "search", "discovered_at", "archived_at")
+"""The columns that tell what the manifest says of a file, and its index."""
+
+
 class Draft:
-    """A file in the making: takes rows in the order of their ids, and becomes bytes."""
+    """A file in the making: takes rows in the order of their ids, and becomes bytes.
+
+    Holds the file's bytes and the columns that its index needs: some 64 MB and 150 bytes a video.
+    """
 
     def __init__(self) -> None:
-        self.videos = 0
-        self.oldest: datetime | None = None
         self._sink = pa.BufferOutputStream()
         self._waiting: list[pa.Table] = []
+        self._written: list[pa.Table] = []
         self._writer = pq.ParquetWriter(self._sink, SCHEMA, **parquet.videos_options(SCHEMA))
+
+    @property
+    def videos(self) -> int:
+        """How many it has."""
+        return sum(each.num_rows for each in self._written)
 
     def write(self, table: pa.Table) -> None:
         """Take more rows, whose ids follow those before; SchemaDriftError for other columns."""
         parquet.require_schema(table.schema, SCHEMA)
         if not table.num_rows:
             return
-        self.videos += table.num_rows
-        oldest = pc.min(discovery(table)).as_py()
-        self.oldest = oldest if self.oldest is None else min(self.oldest, oldest)
+        self._written.append(table.select(_DESCRIBED))
         self._waiting.append(table)
         waiting = sum(each.num_rows for each in self._waiting)
         if waiting >= ROW_GROUP:
             self._flush(waiting - waiting % ROW_GROUP)
 
-    def finish(self) -> pa.Buffer:
+    def finish(self) -> bytes:
         """The whole file."""
         self._flush(sum(each.num_rows for each in self._waiting))
         self._writer.close()
-        return self._sink.getvalue()
+        return bytes(self._sink.getvalue().to_pybytes())
+
+    def described(self, name: str, data: bytes) -> tuple[ArchivedFile, bytes]:
+        """What the manifest says of the file `data`, which has at least one row, and its index."""
+        return described(name, data, pa.concat_tables(self._written))
 
     def _flush(self, rows: int) -> None:
         table = pa.concat_tables([SCHEMA.empty_table(), *self._waiting])
         self._waiting = [table.slice(rows)]
         self._writer.write_table(table.slice(0, rows).cast(SCHEMA), row_group_size=ROW_GROUP)
+
+
+def described(name: str, data: bytes, rows: pa.Table | None = None) -> tuple[ArchivedFile, bytes]:
+    """What the manifest says of the file `data`, and its index; bound on memory as `words.encode`.
+
+    `rows` are those of the file, where the caller has them; else they are read, and that raises as `decode`.
+    """
+    if rows is None:
+        with parquet.wrap_read_errors(archived(name)):
+            file = parquet.opened(pa.BufferReader(data), SCHEMA, parquet.ARCHIVE)
+            rows = pa.concat_tables(groups(file, _DESCRIBED))
+    words = encode_words(rows)
+    discovered, published = pc.min_max(discovery(rows)).as_py(), pc.min_max(rows["published_at"]).as_py()
+    return ArchivedFile(
+        name=name,
+        videos=rows.num_rows,
+        bytes=len(data),
+        oldest=discovered["min"],
+        newest=discovered["max"],
+        hash=digest(data),
+        published=(published["min"], published["max"]),
+        undated=rows["published_at"].null_count,
+        months=_months(rows["published_at"]),
+        words=IndexFile(bytes=len(words), hash=digest(words)),
+    ), words
+
+
+def _months(times: pa.ChunkedArray) -> str:
+    months = np.unique(times.drop_null().cast(pa.int64()).to_numpy().astype("datetime64[us]").astype("datetime64[M]"))
+    bits = 0
+    for month in months.astype("datetime64[D]").astype(object):
+        bits |= month_bit(datetime(month.year, month.month, 1, tzinfo=UTC))
+    return f"{bits:x}"
 
 
 def discovery(table: pa.Table) -> pa.ChunkedArray:

@@ -1,10 +1,12 @@
 """The archive's manifest: which files hold the metadata, and which of them are due to become one."""
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
 from itertools import accumulate, groupby
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
@@ -20,8 +22,32 @@ _FANOUT: Final = 4
 until its file is full, and there are at most three files a class beside the full ones."""
 
 
+_MOST_AT_A_TIME: Final = 64
+"""Files that become one; so many are open together."""
+_FIRST_YEAR: Final = 2005
+"""That of YouTube's first video, from which months are counted."""
+
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+"""What `digest` gives of a file's bytes."""
+
+
+class IndexFile(BaseModel):
+    """The index of the words of an archived file's titles, which has the file's name: see `words`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bytes: Count
+    hash: Digest
+
+
 class ArchivedFile(BaseModel):
-    """A file of the archive. `oldest`: the earliest discovery in it, or time of archiving where that is unknown."""
+    """A file of the archive.
+
+    `oldest` and `newest`: the earliest and the latest discovery in it, or time of archiving where that is unknown.
+    `published`: the least and the greatest publish time, None where no video has one; `undated`: how many have none;
+    `months`: those in which any was published, by `month_bit`. `words`: its index, where there is one. What is None
+    as a whole is not known: the file was written before it was noted.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,11 +55,32 @@ class ArchivedFile(BaseModel):
     videos: Count
     bytes: Count
     oldest: AwareDatetime
+    newest: AwareDatetime | None = None
+    hash: Digest | None = None
+    published: tuple[AwareDatetime | None, AwareDatetime | None] | None = None
+    undated: Count = 0
+    months: Annotated[str, Field(pattern="^[0-9a-f]{1,300}$")] | None = None
+    words: IndexFile | None = None
 
     @property
     def key(self) -> str:
         """Where it stands in the vault."""
         return archived(self.name)
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """Where its index stands, if there is one, and where it stands itself: to be deleted in this order."""
+        return words_of(self.name), self.key
+
+    def may_hold(self, published_at: datetime | None) -> bool:
+        """Whether it may have a video of this publish time (aware; None: unknown), give or take a month.
+
+        YouTube tells another one after a premiere, or when a private video becomes public.
+        """
+        if published_at is None or self.months is None or self.undated:
+            return True
+        bit = month_bit(published_at)
+        return bool(int(self.months, 16) & (bit | bit << 1 | bit >> 1))
 
 
 class ArchiveManifest(Manifest):
@@ -58,18 +105,48 @@ class ArchiveManifest(Manifest):
         kept = [file for file in self.files if file.name not in without]
         return self.model_copy(update={"files": (*kept, *added)})
 
+    def with_described(self, file: ArchivedFile) -> Self:
+        """One that says this of the file of that name, in its place; the same where it does not name it."""
+        return self.model_copy(update={"files": tuple(file if each.name == file.name else each for each in self.files)})
+
+    @property
+    def keys(self) -> set[str]:
+        """Where everything stands that it names."""
+        return {key for file in self.files for key in (file.keys if file.words else (file.key,))}
+
     def mergeable(self) -> tuple[ArchivedFile, ...]:
         """Files that are due to become one, of about the same size; none where all is well."""
         for _, group in groupby(sorted(self.files, key=_size_class), key=_size_class):
             files = list(group)
             if len(files) >= _FANOUT and files[0].bytes < LARGEST // 2:
-                return tuple(_that_fit(files))
+                return tuple(_that_fit(files[:_MOST_AT_A_TIME]))
         return ()
 
 
 def archived(name: str) -> str:
     """Where a file of the archive stands."""
     return f"{layout.VIDEOS}/{name}"
+
+
+def words_of(name: str) -> str:
+    """Where the index of a file of the archive stands."""
+    return f"{layout.WORDS}/{name}"
+
+
+def is_words(key: str) -> bool:
+    """Whether an index stands there."""
+    return key.startswith(f"{layout.WORDS}/")
+
+
+def digest(data: bytes) -> str:
+    """What tells two files' bytes apart: BLAKE2b of 64 bits, in hexadecimal."""
+    return blake2b(data, digest_size=8).hexdigest()
+
+
+def month_bit(moment: datetime) -> int:
+    """The bit of a month of UTC, one more each month from that of January 2005 on; earlier ones have this one's."""
+    there = moment.astimezone(UTC)
+    return 1 << min(max(0, (there.year - _FIRST_YEAR) * 12 + there.month - 1), 1199)
 
 
 def missing_file(error: Exception) -> UnreadableFileError:

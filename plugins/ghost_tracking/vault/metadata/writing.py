@@ -10,20 +10,21 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ghost_tracking.core.videos import Video
-from ghost_tracking.errors import FileChangedError
+from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit.leftovers import sweep
 from ghost_tracking.vault.kit.manifests import retry_overtaken
 from ghost_tracking.vault.kit.names import new_name
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
 from ghost_tracking.vault.metadata import files
-from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, archived, missing_file
+from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, missing_file, words_of
 from ghost_tracking.vault.metadata.rows import (
     DATABASE,
     GIVEN,
@@ -42,6 +43,9 @@ log = logging.getLogger(__name__)
 
 _ROUND_BYTES: Final = 64 * 2**20
 """Of staged metadata in memory at a time: some 60,000 videos with long descriptions."""
+
+INDEXED_A_NIGHT: Final = 40
+"""Files from before there was an index that get one in a run of the janitor: a second or two each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,7 @@ class Archive:
         rows = [row_of(video, discovered_at) for video in videos]
         draft = files.Draft()
         draft.write(newest_of_each(table_of(rows, datetime.now(UTC))))
-        return staged_parts(self._storage).stage(draft.finish().to_pybytes())
+        return staged_parts(self._storage).stage(draft.finish())
 
     def merge_staged(self, *, dry_run: bool = False) -> ArchiveReport:
         """Bring all staged metadata into the archive, and delete its parts; with `dry_run` only tell."""
@@ -77,10 +81,43 @@ class Archive:
             return self._merge_staged(dry_run=True)
         with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
             report = self._merge_staged(dry_run=False)
+            self._index(INDEXED_A_NIGHT)
             manifest, version = ArchiveManifest.of(self._storage)
             if version is not None:  # else nothing tells what is a leftover
-                sweep(self._storage, layout.VIDEOS, {file.key for file in manifest.files})
+                sweep(self._storage, layout.VIDEOS, manifest.keys)
         return report
+
+    def index(self, most: int, *, also: Collection[str] = ()) -> int:
+        """Make the index of up to `most` files that have none, the newest first, and of those named; how many it made.
+
+        Holds one file at a time, 64 MB, and what its index takes. Raises as `Vault.archive_videos`.
+        """
+        with self._storage.lock(layout.VIDEOS_LOCK, self._lock_timeout):
+            return self._index(most, also)
+
+    def _index(self, most: int, also: Collection[str] = ()) -> int:
+        held = ArchiveManifest.of(self._storage)[0].files
+        lacking = [file for file in reversed(held) if file.words is None]
+        return sum(map(self._indexed, [*(file for file in held if file.name in also), *lacking[:most]]))
+
+    def _indexed(self, file: ArchivedFile) -> bool:
+        """Make a file's index; whether that was done. A broken file is for others to report."""
+        try:
+            described, words = files.described(file.name, self._storage.read(file.key).data)
+        except (FileNotFoundError, UnreadableFileError) as error:  # merged meanwhile, and so it has one
+            log.warning("No index of %s is made: %s", file.key, error)
+            return False
+        described = described.model_copy(update={"hash": file.hash or described.hash})
+        self._storage.put(words_of(file.name), words)
+        return retry_overtaken(partial(self._renote, described))
+
+    def _renote(self, described: ArchivedFile) -> bool:
+        """Have the manifest say this of a file, if it still names it."""
+        manifest, version = ArchiveManifest.of(self._storage)
+        changed = manifest.with_described(described)
+        if changed != manifest:
+            changed.replace(self._storage, layout.VIDEOS_MANIFEST, expecting=version)
+        return described in changed.files
 
     def take(self, rows: Sequence[Mapping[str, Any]], *, dry_run: bool = False) -> ArchiveReport:
         """Hold exactly these rows of the database, durably, before it returns; with `dry_run` only tell."""
@@ -228,12 +265,13 @@ class Archive:
         draft = files.Draft()
         for table in tables:
             draft.write(table)
-        if draft.oldest is None:
+        if not draft.videos:
             return []
-        data = draft.finish().to_pybytes()
-        name = new_name(layout.SUFFIX)
-        self._storage.put(archived(name), data)
-        return [ArchivedFile(name=name, videos=draft.videos, bytes=len(data), oldest=draft.oldest)]
+        data = draft.finish()
+        file, words = draft.described(new_name(layout.SUFFIX), data)
+        self._storage.put(file.key, data)
+        self._storage.put(words_of(file.name), words)  # never without the file, so that a sweep finds both
+        return [file]
 
     def _switch(
         self,
@@ -248,7 +286,7 @@ class Archive:
         """
         changed = manifest.with_files(added, {file.name for file in retired})
         changed.replace(self._storage, layout.VIDEOS_MANIFEST, expecting=version)
-        self._storage.delete(file.key for file in retired)
+        self._storage.delete(key for file in retired for key in file.keys)
 
 
 def staged_parts(storage: Storage) -> StagedParts:
