@@ -28,8 +28,9 @@ from benchmarks.screen import Screen, Tell
 from ghost_tracking.core.partitions import Period
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.files import HistoryReader, HistoryWriter
+from ghost_tracking.vault.history.files import HistoryWriter
 from ghost_tracking.vault.history.manifest import load
+from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.storage import LocalStorage
 

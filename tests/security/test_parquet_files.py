@@ -22,7 +22,8 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import availability, import_queue, layout, promotion, roster_files
 from ghost_tracking.vault import source_memory as sources
 from ghost_tracking.vault.history.encoding import HISTORY_SCHEMA
-from ghost_tracking.vault.history.files import HistoryReader, HistoryWriter
+from ghost_tracking.vault.history.files import HistoryWriter
+from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.parquet import Bounds
 from ghost_tracking.vault.metadata import files as archive_files
@@ -126,7 +127,7 @@ def read_history(vault: ParquetVaultHook) -> None:
     reader.check()
     reader.rows_of([VIDEO])
     list(reader.batches(1 << 19))
-    reader.lasts()
+    list(reader.lasts_between())
 
 
 LAYERS: dict[str, Layer] = {

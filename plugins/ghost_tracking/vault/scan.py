@@ -24,8 +24,9 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import COLUMNS
 from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.files import HistoryReader, files_of_videos, points_of
+from ghost_tracking.vault.history.files import files_of_videos, points_of
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current
+from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.storage import Storage
@@ -241,12 +242,12 @@ def _from_history(storage: Storage, scan_filter: ScanFilter, hours: Set[Partitio
     """The history's points, by the present manifest, from the files that may have any of these hours (None: any)."""
     if hours is not None and not hours:
         return
-    keys = [each.path for each in _history(storage, scan_filter, hours)]
+    files_there = _history(storage, scan_filter, hours)
     if scan_filter.video_ids is not None:
-        yield tables.within(points_of(storage, keys, scan_filter.video_ids), scan_filter.start, scan_filter.end)
+        yield tables.within(points_of(storage, files_there, scan_filter.video_ids), scan_filter.start, scan_filter.end)
         return
-    for key in keys:
-        for table in HistoryReader(storage, key).batches(_BATCH):
+    for each in files_there:
+        for table in HistoryReader.of(storage, each).batches(_BATCH):
             yield tables.within(table, scan_filter.start, scan_filter.end)
 
 
@@ -257,7 +258,7 @@ def _history(storage: Storage, scan_filter: ScanFilter, hours: Set[Partition] | 
         having = {manifest.period_of(date) for date in {hour.date for hour in hours}}
         periods = [each for each in periods if each in having]
     found = [each for period in periods for each in manifest.files_of(period)]
-    return found if scan_filter.video_ids is None else list(files_of_videos(found, scan_filter.video_ids))
+    return found if scan_filter.video_ids is None else files_of_videos(found, scan_filter.video_ids)
 
 
 def _hour(storage: Storage, hour: Partition, scan_filter: ScanFilter) -> tuple[int | None, pa.Table]:

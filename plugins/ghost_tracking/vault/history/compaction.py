@@ -24,12 +24,12 @@ from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.days import HourFile
 from ghost_tracking.vault.history.files import (
     MOST_POINTS_A_FILE,
-    HistoryReader,
     HistoryWriter,
     beyond_history,
     checksums_of,
 )
 from ghost_tracking.vault.history.manifest import HistoryManifest, load
+from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.kit.digests import digest_of
 from ghost_tracking.vault.kit.leftovers import LEFTOVER_AGE, sweep
 from ghost_tracking.vault.listing import part_names, published_dates, published_hours, staged_hours

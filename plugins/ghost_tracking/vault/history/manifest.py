@@ -44,8 +44,8 @@ def _hour(path: str) -> str:
 class HistoryFile(BaseModel):
     """A file of the points of a period, of the videos from `first` to `last`; its points and its size in bytes.
 
-    `hash` is the digest of its bytes (`digest_of`), `index` where its index of row groups stands in it: offset and
-    length in bytes, None where it has none.
+    `hash` is the digest of its bytes (`digest_of`), `index` where the directory of its index stands in it
+    (`history.index`): offset and length in bytes, None in a file of few row groups, which has none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,12 +1,47 @@
 """What was parsed of small files, kept in a process for as long as the file stays as it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+
+from cachetools import LRUCache
 
 from ghost_tracking.vault.storage import Storage, Version
 
 Value = TypeVar("Value")
+
+_OVERHEAD: Final = 600
+"""Bytes that an entry takes beside its value: its key, its places in the dictionaries."""
+
+
+class ByteCache:
+    """Values of any kind that never change, each of a stated size; the least recently used go beyond `most_bytes`."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._known: LRUCache[Hashable, tuple[Any, int]] = LRUCache(most_bytes, getsizeof=lambda entry: entry[1])
+        self._lock = Lock()
+
+    @property
+    def bytes(self) -> int:
+        """What is kept now."""
+        return int(self._known.currsize)
+
+    def get(self, key: Hashable) -> tuple[Any] | None:
+        """The value kept under a key, alone in a tuple; None where there is none."""
+        with self._lock:
+            found = self._known.get(key)
+        return None if found is None else (found[0],)
+
+    def keep(self, key: Hashable, value: Any, size: int) -> None:
+        """Keep a value of so many bytes; one that is larger than the cache is not kept."""
+        with self._lock:
+            if size + _OVERHEAD <= self._known.maxsize:
+                self._known[key] = value, size + _OVERHEAD
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            self._known.clear()
 
 
 class VersionCache(Generic[Value]):

@@ -165,7 +165,8 @@ def wrap_read_errors(key: str, *also: type[Exception]) -> Iterator[None]:
     try:
         yield
     except UnreadableFileError as error:
-        raise error if error.facts.get("key") else type(error)(f"{key} has {error.message}", key=key) from error
+        verb = "is" if error.message.startswith("not ") else "has"
+        raise error if error.facts.get("key") else type(error)(f"{key} {verb} {error.message}", key=key) from error
     except (pa.ArrowException, OSError, ValueError, OverflowError, *also) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise

@@ -18,8 +18,9 @@ from ghost_tracking.core.arguments import ids_of
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import BadInputError, FileChangedError
 from ghost_tracking.vault import scan
-from ghost_tracking.vault.history.files import HistoryReader, files_of_videos, latest_of
-from ghost_tracking.vault.history.manifest import HistoryManifest, current
+from ghost_tracking.vault.history.files import files_of_videos, latest_of
+from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current
+from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.latest.merging import Stream, newest, newest_of, within
 from ghost_tracking.vault.latest.runs import SortedRuns
 from ghost_tracking.vault.points import tables
@@ -112,14 +113,14 @@ def _of_history(
     for period in periods:
         files = sorted(manifest.files_of(period), key=lambda each: (each.period, each.first))
         for _, same in groupby(files, key=lambda each: each.period):
-            met = [each.path for each in same if each.last >= first and (end is None or each.first < end)]
+            met = [each for each in same if each.last >= first and (end is None or each.first < end)]
             streams += [_chained(storage, met, first, end)] if met else []
     return streams
 
 
-def _chained(storage: Storage, keys: Sequence[str], first: str, end: str | None) -> Stream:
-    for key in keys:
-        yield from HistoryReader(storage, key).lasts_between(first, end)
+def _chained(storage: Storage, files: Sequence[HistoryFile], first: str, end: str | None) -> Stream:
+    for each in files:
+        yield from HistoryReader.of(storage, each).lasts_between(first, end)
 
 
 def _hours(storage: Storage, first: str, end: str | None) -> Stream:
@@ -143,7 +144,7 @@ def _looked_up(storage: Storage, ids: Sequence[str]) -> pa.Table:
         tables_of = [scan.points_of_hour_file(storage, hour, wanted) for hour in hours.get(each, ())]
         if isinstance(each, Period):
             near = files_of_videos(manifest.files_of(each), wanted)
-            tables_of = [*(latest_of(storage, [file.path], videos) for file, videos in near.items()), *tables_of]
+            tables_of = [latest_of(storage, near, wanted), *tables_of]
         found += tables_of
         left.difference_update(*(table["video_id"].to_pylist() for table in tables_of))
     if current(storage)[1] != version:

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.history.files import HistoryReader, HistoryWriter, checksums_of
+from ghost_tracking.vault.history.files import HistoryWriter, checksums_of
 from ghost_tracking.vault.history.manifest import load
+from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.import_queue import ImportQueue
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed

@@ -19,6 +19,7 @@ from ghost_tracking.vault import future_points, layout
 from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.files import checksums_of, points_of_hour
 from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_stale
+from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.listing import hours_between, part_names, published_hours
 from ghost_tracking.vault.maintenance.verify import read_hour
 from ghost_tracking.vault.points import files, tables
@@ -136,9 +137,12 @@ class Repairer:
     def _mend_period(self, period: Period) -> RepairReport:
         """A history with a broken file, or other points than the manifest says, is rebuilt from files and hours."""
         manifest, _ = load(self._storage)
-        names = [each.path for each in manifest.files_of(period)]
+        named = manifest.files_of(period)
+        names = [each.path for each in named]
         wanted = manifest.checksums(period)
         try:
+            for each in named:
+                HistoryReader.of(self._storage, each).check()
             if checksums_of(self._storage, names) == wanted:
                 return RepairReport()
         except (UnreadableFileError, FileNotFoundError) as error:

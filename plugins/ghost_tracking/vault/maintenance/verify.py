@@ -13,6 +13,7 @@ from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import availability, future_points, layout, metadata
 from ghost_tracking.vault.history.files import beyond_history, checksums_of
 from ghost_tracking.vault.history.manifest import HistoryManifest
+from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed
 from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.listing import hours_between, part_names
@@ -107,9 +108,10 @@ def _lacking(storage: Storage, manifest: HistoryManifest, hour: Partition) -> in
 
 
 def _verify_period(storage: Storage, manifest: HistoryManifest, period: Period) -> VerifyReport:
-    names = [each.path for each in manifest.files_of(period)]
+    named = manifest.files_of(period)
     found: dict[Partition, Checksum] = {}
-    problem = _problem(lambda: found.update(checksums_of(storage, names, _BATCH)))
+    problem = _problem(lambda: found.update(checksums_of(storage, (each.path for each in named), _BATCH)))
+    problem = problem or next(filter(None, (_problem(HistoryReader.of(storage, each).check) for each in named)), None)
     if problem:
         return VerifyReport(problems=(problem,))
     wanted = manifest.checksums(period)

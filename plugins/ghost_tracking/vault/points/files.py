@@ -25,6 +25,7 @@ from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import COLUMNS
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.kit.footers import footer_length
 from ghost_tracking.vault.points.tables import BROKEN, KEY, SCHEMA, checked, require_hour, sort
 from ghost_tracking.vault.storage import Storage
 
@@ -166,16 +167,6 @@ def footer_at(storage: Storage, key: str) -> tuple[Footer, int]:
     while footer_length(blob.data) > len(blob.data) < blob.size:
         blob = storage.read(key, last=footer_length(blob.data))
     return read_footer(blob.data), blob.size
-
-
-def footer_length(data: bytes) -> int:
-    """How many bytes at the end of a file make its footer, told by the last eight."""
-    if data[-4:] != b"PAR1":
-        raise UnreadableFileError("not an intact Parquet file: its end is missing")
-    length = int.from_bytes(data[-8:-4], "little") + 8
-    if length > parquet.MOST_FOOTER_BYTES:
-        raise UnreadableFileError(f"a footer of {length:,} bytes, where {parquet.MOST_FOOTER_BYTES:,} are the most")
-    return length
 
 
 def _of_groups(file: pq.ParquetFile, groups: Sequence[int], columns: Sequence[str]) -> pa.Table:

@@ -66,6 +66,13 @@ class Storage(Protocol):
     def read(self, key: str, *, last: int | None = None) -> Blob:
         """One version of `key`, whole or its `last` bytes; FileNotFoundError when it is not there."""
 
+    def read_span(self, key: str, start: int, length: int) -> bytes:
+        """`length` bytes of `key` from `start` on, or what there is of them; FileNotFoundError when it is not there.
+
+        For files that are never replaced, such as those that a manifest names: two spans may be of two versions. One
+        request, and nothing stays open.
+        """
+
     def open(self, key: str) -> BinaryIO:
         """`key` for reading here and there; FileNotFoundError when it is not there.
 

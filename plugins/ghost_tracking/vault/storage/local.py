@@ -102,6 +102,12 @@ class LocalStorage:
                 file.seek(-last, os.SEEK_END)
             return Blob(file.read(), status.st_size, _version(status))
 
+    def read_span(self, key: str, start: int, length: int) -> bytes:
+        """`length` bytes of `key` from `start` on, or what there is of them; FileNotFoundError when it is not there."""
+        with self.open(key) as file:
+            file.seek(start)
+            return file.read(max(0, length))
+
     def open(self, key: str) -> BinaryIO:
         """`key` for reading; a file that is replaced or deleted stays whole for who has it open."""
         try:

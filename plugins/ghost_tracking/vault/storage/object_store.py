@@ -82,6 +82,13 @@ class ObjectStorage:
         """One version of `key`, whole or its `last` bytes; FileNotFoundError when it is not there."""
         return self._bucket.get(self._name(key), span=None if last is None else f"-{last}")
 
+    def read_span(self, key: str, start: int, length: int) -> bytes:
+        """`length` bytes of `key` from `start` on, or what there is of them; FileNotFoundError when it is not there."""
+        if length <= 0:
+            return b""
+        blob = self._bucket.get(self._name(key), span=f"{start}-{start + length - 1}")
+        return blob.data if start < blob.size else b""  # a store answers with all of it where the span lies behind
+
     def open(self, key: str) -> BinaryIO:
         """`key` for reading here and there; FileChangedError when it is replaced or deleted before all is read.
 
