@@ -5,9 +5,10 @@ Fetches, every five minutes, the counts of all due videos from YouTube and appen
 
 `plan` counts the due videos, compares them with the quota, and divides them into batches. Each `track` instance claims
 a batch, asks YouTube, stages the points and reschedules the videos; the name of the instance says what it did.
-`publish` merges the staged points into `metrics/date=…/hour=…/stats.parquet`. If any of these tasks fails, the run is
-red; its unread videos stay due, and the next run reads them. When nothing is due, `track` is skipped and `summary`
-says so.
+`publish` merges the staged points into `metrics/date=…/hour=…/stats.parquet`, and prepares the movers that the page in
+Airflow's navigation shows; if it cannot prepare them, its log says why, and the page shows the earlier ones. If any of
+these tasks fails, the run is red; its unread videos stay due, and the next run reads them. When nothing is due, `track`
+is skipped and `summary` says so.
 
 The form of a manual run can name videos to read now, or limit the run to some tiers and a number of videos.
 
@@ -94,10 +95,10 @@ def ghost_tracker():
 
     @task(trigger_rule="all_done", multiple_outputs=False, outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
-        """Merge the staged points into the vault."""
+        """Merge the staged points into the vault, and prepare what the page shows."""
         from ghost_tracking.tasks import publishing
 
-        report = publishing.publish()
+        report = publishing.publish(prepares=True)
         get_current_context()["outlet_events"][_METRICS].extra = publishing.event(report)
         return report
 

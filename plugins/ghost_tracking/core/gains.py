@@ -10,6 +10,12 @@ from typing import Final
 
 from ghost_tracking.core.videos import Reading
 
+WINDOWS: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+"""What movers are prepared for."""
+
+GRACE: Final = timedelta(minutes=10)
+"""Slots an hour apart are read a few minutes more than that apart."""
+
 NEW_SHARE: Final = 0.7
 """How much of an estimate is the last interval; the rest is the estimate before. Replays of months did well with it."""
 
@@ -31,7 +37,6 @@ class Interval:
     until: datetime
     before: int
     after: int
-    published_at: datetime | None = None
 
     @property
     def gain(self) -> int:
@@ -47,6 +52,11 @@ class Interval:
         return self.gain * (window / max(window, self.length))
 
 
+def longest(window: timedelta) -> timedelta:
+    """The longest interval that tells what was gained in a window: it may begin a window's length before it."""
+    return 2 * window + GRACE
+
+
 def interval_to(reading: Reading, views: int | None, since: datetime | None) -> Interval | None:
     """The interval that a reading ends, after a count of `views` at `since` (aware).
 
@@ -54,7 +64,7 @@ def interval_to(reading: Reading, views: int | None, since: datetime | None) -> 
     """
     if views is None or since is None or reading.views is None or reading.observed_at <= since:
         return None
-    return Interval(reading.video_id, since, reading.observed_at, views, reading.views, reading.published_at)
+    return Interval(reading.video_id, since, reading.observed_at, views, reading.views)
 
 
 def estimate(interval: Interval | None, before: float | None) -> float | None:

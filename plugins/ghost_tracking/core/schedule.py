@@ -24,8 +24,8 @@ class WatchlistEntry:
     """A row of `watchlist`; times are aware. `anchor_at` is None until a publish time is known.
 
     `promoted_until`: a settled video whose views grow again is DAILY until then. `deferred_until`: due, but not to be
-    claimed before. `views`: the count of the reading at `last_tracked_at`; None where it is hidden, or was not kept.
-    `gain_per_hour`: the estimate of `core.gains`, in views.
+    claimed before. `views`: the newest count, that of the reading at `last_tracked_at` unless it was hidden; None where
+    none is known. `gain_per_hour`: the estimate of `core.gains`, in views.
     """
 
     video_id: str
@@ -73,13 +73,16 @@ def after_reading(entry: WatchlistEntry, reading: Reading) -> WatchlistEntry:
         anchor_at=anchor,
         awaits_start=reading.awaits_start,
         promoted_until=_still_promoted(entry, reading.observed_at),
-        views=reading.views,
+        views=entry.views if reading.views is None else reading.views,
         gain_per_hour=estimate(interval_of(entry, reading), entry.gain_per_hour),
     )
 
 
 def interval_of(entry: WatchlistEntry, reading: Reading) -> Interval | None:
-    """What the video gained since its row's last reading; None where either has no count."""
+    """What the video gained since its row's last reading; None where no count is known of either.
+
+    Where that reading hid its count, the one before it is taken, and the interval is too short.
+    """
     return interval_to(reading, entry.views, entry.last_tracked_at)
 
 

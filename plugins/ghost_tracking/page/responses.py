@@ -359,12 +359,16 @@ class VanishedVideo(Video):
 
 @dataclass(frozen=True, slots=True)
 class Movers:
-    """What grows fastest over a window, what came back to life, what vanished."""
+    """What grows fastest over a window, what came back to life, what vanished: as of when it was prepared."""
 
     now: int
+    as_of: int | None
+    is_late: bool
+    since: int | None
     window: str
     seconds: int
-    videos: int
+    readings: int
+    missed: int | None
     movers: list[Mover]
     promoted: list[PromotedVideo]
     vanished: list[VanishedVideo]

@@ -169,7 +169,14 @@ class Roster:
             (
                 row["hour_of_week"],
                 row["gone"],
-                Candidate(row["video_id"], row["next_track_at"], row["row_version"], row["anchored"]),
+                Candidate(
+                    row["video_id"],
+                    row["next_track_at"],
+                    row["row_version"],
+                    row["anchored"],
+                    row["views"],
+                    row["last_tracked_at"],
+                ),
             )
             for row in self._database.run("roster_candidates", before=before, gone_before=gone_before, limit=limit)
         ]

@@ -118,7 +118,9 @@ class RosterMoves:
             if just_read:
                 read[entry.video_id] = entry
             if entry.anchor_at is not None and entry.next_track_at is not None:
-                candidate = Candidate(entry.video_id, entry.next_track_at)
+                candidate = Candidate(
+                    entry.video_id, entry.next_track_at, views=entry.views, last_tracked_at=entry.last_tracked_at
+                )
                 hours.setdefault((hour_of_week(entry.anchor_at), False), []).append(candidate)
         report = RosterMovesReport()
         for hour_gone in sorted(hours):
@@ -231,8 +233,13 @@ class RosterMoves:
         report.chunks += len(plans)
         report.retired += len(replaced)
         report.doubles += doubles
+        counts = {
+            each.video_id: (each.views, each.last_tracked_at)
+            for each in joining
+            if each.views is not None and each.last_tracked_at is not None
+        }
         for name, ids in made:
-            self.vault.roster.carry(name, ids, [chunk.name for chunk in replaced])
+            self.vault.roster.carry(name, ids, [chunk.name for chunk in replaced], counts)
 
     def _insert(
         self, each: ChunkPlan, hour_gone: Hour, stayed: Collection[str], replaced: Mapping[Chunk, Any]

@@ -6,6 +6,7 @@ videos that a form names is in the classes below it: whom they ask about, and wh
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -16,10 +17,11 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.batches import Batch
 from ghost_tracking.core.coverage import count_chunk
+from ghost_tracking.core.gains import Interval
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.promotion import PromotionRule
 from ghost_tracking.core.roster import Chunk, ChunkRead, RosterOutcome, apply_chunk_results, as_of_chunk, plan_read
-from ghost_tracking.core.schedule import Outcome, WatchlistEntry, apply_results, keeping_slot
+from ghost_tracking.core.schedule import Outcome, WatchlistEntry, apply_results, interval_of, keeping_slot
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.postgres.roster import ChunkClaim
@@ -31,6 +33,8 @@ from ghost_tracking.youtube import BatchResult, YouTubeClient
 
 if TYPE_CHECKING:
     from ghost_tracking.vault.promotion import TrendState
+
+log = logging.getLogger(__name__)
 
 Claimed = TypeVar("Claimed")
 Result = BatchResult[Reading]
@@ -88,6 +92,7 @@ class Tracking:
             # the vault first, the schedule second: a crash in between costs a second observation, never a lost one
             vault.stage(work.points(answer))
             vault.stage_availability(work.events)
+            _stage_gains(work.intervals(answer), vault)
             work.reschedule(answer)
         work.finish()
         return done
@@ -118,6 +123,9 @@ class _Work(Protocol):
     @property
     def events(self) -> Sequence[AvailabilityEvent]:
         """Who is gone or back."""
+
+    def intervals(self, answer: Result) -> Sequence[Interval]:
+        """What was gained since the readings before."""
 
     def reschedule(self, answer: Result) -> None:
         """Hand the claim what its rows have become."""
@@ -157,6 +165,11 @@ class _OfWatchlist:
 
     def points(self, answer: Result) -> list[MetricPoint]:
         return _points(answer, self.entries)
+
+    def intervals(self, answer: Result) -> list[Interval]:
+        found = ((entry, answer.found.get(video_id)) for video_id, entry in self.entries.items())
+        intervals = (interval_of(entry, reading) for entry, reading in found if reading is not None)
+        return [each for each in intervals if each is not None]
 
     def finish(self) -> None:
         pass
@@ -228,6 +241,7 @@ class _Chunks:
         self.reads = self._reads(claim.chunks, most)
         self.outcome: RosterOutcome
         self.memories: dict[str, TrendState] = {}
+        self.gained: list[Interval] = []
 
     @property
     def events(self) -> Sequence[AvailabilityEvent]:
@@ -256,6 +270,10 @@ class _Chunks:
     def points(self, answer: Result) -> list[MetricPoint]:
         return _points(answer)
 
+    def intervals(self, answer: Result) -> list[Interval]:
+        del answer
+        return self.gained
+
     def reschedule(self, answer: Result) -> None:
         gone = [id_ for each in self.reads for id_ in each.unseen]
         slots = {
@@ -270,14 +288,19 @@ class _Chunks:
             self.vault.roster.remember(name, memory)
 
     def _compare(self, answer: Result) -> dict[str, datetime]:
-        """Until when the videos stay promoted that these reads promote; `memories` gets what to remember."""
+        """Until when the videos stay promoted that these reads promote.
+
+        `memories` gets what to remember, `gained` what the videos gained since they were read before.
+        """
         rule = promotion_rule(self.tracking.settings)
         promoted: dict[str, datetime] = {}
         for each in self.reads:
-            if rule is not None and not each.chunk.gone:
+            if not each.chunk.gone:
                 name = each.chunk.name
-                ids, self.memories[name] = self.vault.roster.compare(name, each.ids, answer.found, rule)
-                promoted |= dict.fromkeys(ids, self.tracking.present + rule.lasts)
+                ids, self.memories[name], gained = self.vault.roster.compare(name, each.ids, answer.found, rule)
+                self.gained += gained
+                if rule is not None:
+                    promoted |= dict.fromkeys(ids, self.tracking.present + rule.lasts)
         return promoted
 
     def _reads(self, chunks: Iterable[Chunk], most: int) -> list[ChunkRead]:
@@ -303,6 +326,14 @@ def _points(answer: Result, entries: Mapping[str, WatchlistEntry] = MappingProxy
         known = reading.published_at or (entry.anchor_at if entry and not entry.awaits_start else None)
         points.append(replace(reading.point, published_at=known))
     return points
+
+
+def _stage_gains(intervals: Sequence[Interval], vault: Vault) -> None:
+    """Stage what the movers are made of. Where that fails, they may lack some of it, and nothing else is lost."""
+    try:
+        vault.prepared.stage_gains(intervals)
+    except OSError as error:
+        log.error("What the batch gained could not be staged, so movers may be incomplete for a while: %s", error)
 
 
 def promotion_rule(settings: Settings) -> PromotionRule | None:

@@ -10,6 +10,7 @@ from ghost_tracking.errors import PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services.deployment import ready
+from ghost_tracking.services.movers import prepare
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks import metrics
 from ghost_tracking.tasks.body import task_body
@@ -19,16 +20,19 @@ log = logging.getLogger(__name__)
 
 
 @task_body
-def publish() -> dict[str, Any]:
+def publish(*, prepares: bool = False) -> dict[str, Any]:
     """Merge into the vault whatever is staged, also what an earlier run left.
 
-    What another publisher is just writing stays staged for the next run, and is no failure. Raises after everything
-    that could be published is: TransientError for hours that could not be written, PermanentError for broken files.
+    With `prepares`, prepare what the page shows then; what is wrong with that is logged and in the report, and fails
+    nothing. What another publisher is just writing stays staged for the next run, and is no failure. Raises after
+    everything that could be published is: TransientError for hours that could not be written, PermanentError for broken
+    files.
     """
     vault = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds))
     with WatchlistHook() as watchlist:
         ready(watchlist, vault)
-    report = vault.publish()
+        report = vault.publish()
+        prepared = prepare(watchlist, vault) if prepares else None
     lineage = get_hook_lineage_collector()
     for partition in report.written:
         lineage.add_output_asset(context=vault, uri=vault.uri_of(partition))
@@ -45,7 +49,7 @@ def publish() -> dict[str, Any]:
         )
     if report.quarantined or report.rebuilt:
         raise PermanentError(f"the vault has broken files, set aside: {'; '.join(report.problems[:3])}")
-    return report.as_dict()
+    return report.as_dict() | ({} if prepared is None else {"prepared": prepared.as_dict()})
 
 
 def event(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,17 @@ sources/<name>.parquet                           what the listing of each source
 availability/month=…/availability.parquet        since when videos are gone, or back
 import_queue/manifest.json                       lists of videos that somebody brought, until they are imported:
 import_queue/<name>.parquet
+prepared/hours.json                              how many points the hours hold that were published last
+prepared/sizes.json                              bytes by layer, as the janitor measured them last
+prepared/gains/<date>T<hour>.parquet             the largest gains of each hour of the last days
+prepared/gains.json                              since when they are kept
+prepared/movers-<window>.json  prepared/changes.json   what the page shows, as of the moment that each names
 _staging/parts/date=…/hour=…/<name>.part         staged points, kept until their hour is sealed
 _staging/videos/<name>.part                      staged metadata, kept until it is archived
 _staging/availability/<name>.part                staged events of it, kept until they are published
+_staging/gains/<name>.part                       what batches have gained, kept until it is in the gains of its hour
 _staging/quarantine/…                            what could not be read
 _staging/locks/  _staging/tmp/
-prepared/hours.json                              how many points the hours hold that were published last
-prepared/sizes.json                              bytes by layer, as the janitor measured them last
 _vault.json                                      which vault this is
 _schedule.json                                   the sync token that it shares with the database
 let_go.parquet                                   videos that are paused, stopped or forgotten, as the database has them
@@ -45,15 +49,20 @@ IMPORT_QUEUE_MANIFEST: Final = f"{IMPORT_QUEUE}/manifest.json"
 PREPARED: Final = "prepared"
 HOUR_COUNTS: Final = f"{PREPARED}/hours.json"
 SIZES: Final = f"{PREPARED}/sizes.json"
+GAINS: Final = f"{PREPARED}/gains"
+GAINS_STATE: Final = f"{PREPARED}/gains.json"
+CHANGES: Final = f"{PREPARED}/changes.json"
 STAGING: Final = "_staging"
 PARTS: Final = f"{STAGING}/parts"
 STAGED_VIDEOS: Final = f"{STAGING}/videos"
 STAGED_AVAILABILITY: Final = f"{STAGING}/availability"
+STAGED_GAINS: Final = f"{STAGING}/gains"
 QUARANTINE: Final = f"{STAGING}/quarantine"
 LOCKS: Final = f"{STAGING}/locks"
 HISTORY_LOCK: Final = f"{LOCKS}/history.lock"
 VIDEOS_LOCK: Final = f"{LOCKS}/videos.lock"
 IMPORT_QUEUE_LOCK: Final = f"{LOCKS}/import_queue.lock"
+GAINS_LOCK: Final = f"{LOCKS}/gains.lock"
 SCRATCH: Final = "_staging/tmp"
 SCHEDULE: Final = "_schedule.json"
 IDENTITY: Final = "_vault.json"
@@ -88,6 +97,16 @@ def promotion(chunk: str) -> str:
 def source(name: str) -> str:
     """What is remembered of the listing of a source."""
     return f"{SOURCES}/{name}{SUFFIX}"
+
+
+def gains(partition: Partition) -> str:
+    """The largest gains of the intervals that ended in an hour."""
+    return f"{GAINS}/{partition.date.isoformat()}T{partition.hour:02d}{SUFFIX}"
+
+
+def movers(window: str) -> str:
+    """The movers of a window, as a page shows them."""
+    return f"{PREPARED}/movers-{window}.json"
 
 
 def availability(month: Period) -> str:

@@ -1,17 +1,20 @@
 """The rule of promotion (`core.promotion`) for all videos of a roster chunk at once, and what it remembers of them.
 
-A small file beside each chunk, by the positions of its ids, rewritten with each read. It is made of what the vault
-has anyway, so nobody minds when it is lost: after two more readings it is as it was.
+A small file beside each chunk, by the positions of its ids, rewritten with each read, also where nothing is promoted:
+it tells what the videos gain, too. It is made of what the vault has anyway, so nobody minds when it is lost: after two
+more readings it is as it was.
 """
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from ghost_tracking.core.gains import Interval, interval_to
 from ghost_tracking.core.promotion import FALLEN_FOR, SHORTEST, PromotionRule
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import UnreadableFileError
@@ -85,9 +88,20 @@ def remembered(storage: Storage) -> list[str]:
     return [name.removesuffix(layout.SUFFIX) for name in storage.children(layout.PROMOTION)]
 
 
-def carried(ids: Sequence[str], before: Iterable[tuple[Sequence[str], TrendState | None]]) -> TrendState:
-    """What is known of the videos of a new chunk that takes the place of others, each with its ids and its memory."""
+def carried(
+    ids: Sequence[str],
+    before: Iterable[tuple[Sequence[str], TrendState | None]],
+    counts: Mapping[str, tuple[int, datetime]],
+) -> TrendState:
+    """What is known of the videos of a new chunk that takes the place of others, each with its ids and its memory.
+
+    Of those that come from the watchlist the last `counts` are known, and when (aware) they were read.
+    """
     together = TrendState.empty(len(ids))
+    for position, video_id in enumerate(ids):
+        if video_id in counts:
+            views, read_at = counts[video_id]
+            together.views[position], together.seconds[position] = views, int(read_at.timestamp())
     places = {video_id: position for position, video_id in enumerate(ids)}
     for old_ids, memory in before:
         if memory is None:
@@ -107,6 +121,17 @@ def counted(ids: Sequence[str], found: Mapping[str, Reading]) -> tuple[Numbers, 
         if reading is not None and reading.views is not None:
             views[position], seconds[position] = reading.views, int(reading.observed_at.timestamp())
     return views, seconds
+
+
+def intervals(ids: Sequence[str], memory: TrendState, found: Mapping[str, Reading]) -> list[Interval]:
+    """What these videos gained since the highest count that is remembered of each."""
+    known = zip(ids, memory.views.tolist(), memory.seconds.tolist(), strict=True)
+    ended = (
+        interval_to(found[video_id], views, datetime.fromtimestamp(seconds, UTC))
+        for video_id, views, seconds in known
+        if views != UNKNOWN and video_id in found
+    )
+    return [each for each in ended if each is not None]
 
 
 def after(memory: TrendState | None, views: Numbers, seconds: Numbers) -> TrendState:

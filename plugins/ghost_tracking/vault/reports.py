@@ -142,6 +142,20 @@ class AvailabilityReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class GainsReport(Report):
+    """What a publication of gains did.
+
+    `parts_merged` staged parts are in the files of their `hours`, and are gone. `quarantined` are paths relative to the
+    root of parts and files that could not be read, `problems` sentences about them and what could not be written.
+    """
+
+    hours: tuple[Partition, ...] = ()
+    parts_merged: int = 0
+    quarantined: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ListReport(Report):
     """What a list that was brought to the import queue had: so many different `ids`, of which `new` ones the list of
     this `name` did not have yet. `duplicates` are lines with an id of an earlier one, `bad` lines had no video; the

@@ -7,12 +7,14 @@ delta encoding stores in 54 bits. An id that is no 64 bits is kept as text.
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from datetime import date
+from datetime import date, datetime
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from ghost_tracking.core.gains import Interval
 from ghost_tracking.core.promotion import PromotionRule
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import UnreadableFileError
@@ -86,29 +88,41 @@ class ChunkFiles:
         self._storage.delete([layout.chunk(name) for name in names])
         promotion.forget(self._storage, names)
 
-    # What is remembered of a chunk's videos, to tell which of them to promote
+    # What is remembered of a chunk's videos, to tell which of them to promote, and what they gain
 
     def compare(
-        self, name: str, ids: Sequence[str], found: Mapping[str, Reading], rule: PromotionRule
-    ) -> tuple[list[str], promotion.TrendState]:
-        """Those of a chunk's `ids` that these readings promote, and what to remember of all once that is written."""
+        self, name: str, ids: Sequence[str], found: Mapping[str, Reading], rule: PromotionRule | None
+    ) -> tuple[list[str], promotion.TrendState, list[Interval]]:
+        """Those of a chunk's `ids` that these readings promote, what to remember of all once that is written, and what
+        each gained since the reading that is remembered of it.
+        """
         before = promotion.load(self._storage, name, len(ids))
         views, seconds = promotion.counted(ids, found)
         promoted = [ids[position] for position in promotion.promoted(before, views, seconds, rule)]
-        return promoted, promotion.after(before, views, seconds)
+        gained = promotion.intervals(ids, before, found) if before is not None else []
+        return promoted, promotion.after(before, views, seconds), gained
 
     def remember(self, name: str, memory: promotion.TrendState) -> None:
         """Keep this for the next read of a chunk."""
         promotion.save(self._storage, name, memory)
 
-    def carry(self, name: str, ids: Sequence[str], replaced: Iterable[str]) -> None:
-        """Remember of a new chunk's videos what was remembered of them in the chunks that it replaces."""
+    def carry(
+        self,
+        name: str,
+        ids: Sequence[str],
+        replaced: Iterable[str],
+        counts: Mapping[str, tuple[int, datetime]] = MappingProxyType({}),
+    ) -> None:
+        """Remember of a new chunk's videos what was remembered of them in the chunks that it replaces.
+
+        Of the others their last `counts` are remembered, and when (aware) they were read.
+        """
         before = []
         for old in replaced:
             old_ids = self.read(old)
             before.append((old_ids, promotion.load(self._storage, old, len(old_ids))))
-        if any(memory is not None for _, memory in before):
-            promotion.save(self._storage, name, promotion.carried(ids, before))
+        if counts or any(memory is not None for _, memory in before):
+            promotion.save(self._storage, name, promotion.carried(ids, before, counts))
 
 
 def _with_neighbours(ids: Sequence[str], forgotten: Set[str]) -> list[str]:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ghost_tracking.vault.maintenance.forgetting import Progress
     from ghost_tracking.vault.maintenance.stats import Stats
     from ghost_tracking.vault.metadata import Archive
+    from ghost_tracking.vault.prepared.layer import Prepared
     from ghost_tracking.vault.publishing import Publisher
     from ghost_tracking.vault.roster_files import ChunkFiles
     from ghost_tracking.vault.source_memory import SourceMemories
@@ -107,6 +108,13 @@ class Vault:
         from ghost_tracking.vault.source_memory import SourceMemories
 
         return SourceMemories(self._location.writable())
+
+    @property
+    def prepared(self) -> "Prepared":
+        """What runs prepare for the page: the largest gains of each hour, movers, who came back or vanished."""
+        from ghost_tracking.vault.prepared.layer import Prepared
+
+        return Prepared(self._location, self.lock_timeout)
 
     @property
     def stats(self) -> "Stats":

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from airflow.sdk import ObjectStoragePath
 
+from ghost_tracking.core.gains import Interval
 from ghost_tracking.core.promotion import PromotionRule
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -92,11 +93,24 @@ def test_a_new_chunk_takes_over_what_is_known() -> None:
         return promotion.TrendState(np.array(views), np.array(views) * 10, np.array(views) * 100)
 
     carried = promotion.carried(
-        ["a", "b", "c", "d"], [(["b", "x", "a"], memory(1, 2, 3)), (["c"], None), (["y"], memory(4))]
+        ["a", "b", "c", "d"], [(["b", "x", "a"], memory(1, 2, 3)), (["c"], None), (["y"], memory(4))], {}
     )
     assert carried.views.tolist() == [3, 1, promotion.UNKNOWN, promotion.UNKNOWN]
     assert carried.seconds.tolist() == [30, 10, promotion.UNKNOWN, promotion.UNKNOWN]
     assert carried.gain_a_day.tolist() == [300, 100, promotion.UNKNOWN, promotion.UNKNOWN]
+
+
+def test_a_chunk_begins_with_the_last_counts_of_the_watchlist() -> None:
+    read_at = datetime(2026, 1, 1, tzinfo=UTC)
+    old = promotion.TrendState(np.array([7]), np.array([70]), np.array([700]))
+    carried = promotion.carried(["a", "b", "c"], [(["b"], old)], {"a": (5, read_at), "b": (6, read_at)})
+    # what a chunk knows of how a video grew stays with its count
+    assert carried.views.tolist() == [5, 7, promotion.UNKNOWN]
+    assert carried.seconds.tolist() == [int(read_at.timestamp()), 70, promotion.UNKNOWN]
+    assert carried.gain_a_day.tolist() == [promotion.UNKNOWN, 700, promotion.UNKNOWN]
+    later = read_at + timedelta(days=7)
+    found = {"a": Reading("a", later, 12, None, None, None), "c": Reading("c", later, 9, None, None, None)}
+    assert promotion.intervals(["a", "b", "c"], carried, found) == [Interval("a", read_at, later, 5, 12)]
 
 
 def test_what_is_broken_is_no_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -19,8 +19,24 @@ export async function showMovers({ asked, ask }) {
       choice("By", "by", ORDERS, order, { window }),
     ),
     h("div", { class: "grid" }, fastest(found, order), promoted(found), vanished(found)),
-    h("p", { class: "note" }, `As of ${time(found.now)} UTC; updated every five minutes.`),
+    h("p", { class: "note" }, moment(found)),
+    found.since === null
+      ? null
+      : h("p", { class: "note" }, `Gains are known since ${time(found.since)} UTC only; earlier ones are missing.`),
+    found.missed
+      ? h(
+          "p",
+          { class: "note" },
+          `Videos that gained up to ${number(found.missed)} views may be missing from the list.`,
+        )
+      : null,
   ];
+}
+
+function moment({ as_of: prepared, is_late: late, window }) {
+  if (prepared === null) return "Not prepared yet: the next run of ghost_tracker does that after publishing.";
+  const often = window === "hour" ? "by every run of ghost_tracker" : "once an hour by ghost_tracker";
+  return `As of ${time(prepared)} UTC; prepared ${often}${late ? ". That is late: check the log of its task publish." : "."}`;
 }
 
 function choice(name, parameter, options, chosen, others) {
@@ -52,7 +68,7 @@ function fastest(found, order) {
   if (order === "times") rows = rows.filter((row) => row.times !== null).sort((one, other) => other.times - one.times);
   const columns = [
     { name: "Video", cell: title },
-    { name: "Age", number: true, cell: (row) => (row.published_at ? span(found.now - row.published_at) : "–") },
+    { name: "Age", number: true, cell: (row) => (row.published_at ? span(row.until - row.published_at) : "–") },
     { name: "Views", number: true, cell: (row) => number(row.last_count) },
     { name: `Gained in ${WINDOWS[window]}`, number: true, cell: (row) => h("b", null, gain(row.gain)) },
     {
@@ -84,7 +100,7 @@ function fastest(found, order) {
     },
   ];
   return panel(
-    `The fastest of ${some(found.videos, "video")} that ${found.videos === 1 ? "was" : "were"} read`,
+    `The fastest among ${some(found.readings, "reading")}`,
     null,
     h("span", { class: "soft small" }, order === "gain" ? "by views gained" : "by times the channel's median"),
     h(

@@ -53,6 +53,8 @@ IMPORT_QUEUE: Final = Bounds(200_000, 512 * _MIB, 200_000, 512 * _MIB)
 """50,000 ids, or 100,000 bad lines of up to 500 characters each with its reason."""
 AVAILABILITY: Final = Bounds(10_000_000, 1024 * _MIB, 1 << 20, 256 * _MIB)
 """The events of a month, or of a task."""
+GAINS: Final = Bounds(100_000, 64 * _MIB, 100_000, 64 * _MIB)
+"""The largest gains of a batch, or of an hour: some thousands."""
 SOURCE: Final = Bounds(1_000_000, 256 * _MIB, 1 << 20, 256 * _MIB)
 """What one listing has named."""
 ANY_LAYER: Final = Bounds(32_000_000, 16_384 * _MIB, 1 << 20, 512 * _MIB, 1 << 22)
@@ -88,6 +90,14 @@ IDS: Final[Options] = _EVERY | {"use_dictionary": ["reason"]}
 LISTED: Final[Options] = _EVERY | {"use_dictionary": False, "write_statistics": False}
 # Most bytes of a count are zero: 3 bytes a video instead of 24.
 TRENDS: Final[Options] = LISTED | {"compression_level": 9}
+# Few rows, read whole; counts and times are close to one another.
+HOUR_OF_GAINS: Final[Options] = LISTED | {
+    "compression_level": 9,
+    "column_encoding": {
+        "video_id": "DELTA_BYTE_ARRAY",
+        **dict.fromkeys(("since", "until", "before", "after"), "DELTA_BINARY_PACKED"),
+    },
+}
 CHUNK: Final[Options] = PART | {"column_encoding": {"number": "DELTA_BINARY_PACKED", "other": "PLAIN"}}
 SMALL: Final[Options] = _EVERY
 """Whatever the columns, for what is small or was written otherwise before."""

@@ -182,8 +182,8 @@ def _watchlist() -> None:
             SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)
     """)
     op.execute("""
-        COMMENT ON COLUMN watchlist.views IS 'The count of the reading at last_tracked_at; null where it was hidden, '
-            'or is not known.'
+        COMMENT ON COLUMN watchlist.views IS 'The newest count: of the reading at last_tracked_at unless that hid it; '
+            'null where none is known.'
     """)
     op.execute("""
         COMMENT ON COLUMN watchlist.gain_per_hour IS 'Views gained an hour, as its readings tell: 0.7 of the last '
