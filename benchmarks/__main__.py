@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from benchmarks import archive, claims, footprint, load, metadata, page, series, tracker, vault, youtube
+from benchmarks import archive, claims, footprint, load, metadata, page, policy, series, tracker, vault, youtube
 from benchmarks.screen import Screen, describe_machine
 from local_stack.signals import EndingSignals, StopRequested
 
@@ -26,9 +26,10 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "footprint": footprint.bench,
     "metadata": metadata.bench,
     "load": load.bench,
+    "policy": policy.bench,
 }
-ON_REQUEST = {"month", "page", "footprint", "tracker-large", "metadata"}
-"""Take a quarter of an hour or more: run only when they are named."""
+ON_REQUEST = {"month", "page", "footprint", "tracker-large", "metadata", "policy"}
+"""Take many minutes: run only when they are named."""
 
 
 def main(arguments: list[str] | None = None) -> int:

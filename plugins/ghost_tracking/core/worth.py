@@ -59,8 +59,8 @@ class Shares:
     """
 
     views: float = 0.2
-    percent: float = 0.4
-    in_turn: float = 0.4
+    percent: float = 0.3
+    in_turn: float = 0.5
 
     def __post_init__(self) -> None:
         together = self.views + self.percent + self.in_turn
@@ -200,6 +200,15 @@ class ReadingRule:
 
     def _within(self, hours: float) -> timedelta:
         return timedelta(hours=hours) if hours < self.longest_wait / _HOUR else self.longest_wait
+
+
+def waited_for_tier(waited: timedelta | None, tier: Tier) -> bool:
+    """Whether a due video is considered where due videos compete: a tier's interval after its last reading, not sooner.
+
+    A video that was read late, or has come to a slower tier, would else compete again at its next slot with those that
+    keep to theirs, mostly younger ones, whose curves suffer most. `LATE` is allowed for.
+    """
+    return waited is None or waited + LATE >= tier.interval
 
 
 def _part(whole: float, parts: float) -> float:

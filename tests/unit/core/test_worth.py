@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghost_tracking.core.tiers import Tier, next_slot, tier_at
-from ghost_tracking.core.worth import LATE, LONGEST_WAIT, UNSEEN, Known, ReadingRule, Shares, Sums
+from ghost_tracking.core.worth import LATE, LONGEST_WAIT, UNSEEN, Known, ReadingRule, Shares, Sums, waited_for_tier
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
@@ -40,14 +40,14 @@ def test_shares_make_one_together(shares: tuple[float, float, float]) -> None:
 
 
 def test_the_index_is_the_formula() -> None:
-    # 20 readings an hour, of which .2·2/800, .4·√(4/110)/30 and .4/1000 an hour are this video's, for 12 hours
-    expected = 12 * 20 * (0.2 * 2 / 800 + 0.4 * math.sqrt(4 / 110) / 30 + 0.4 / 1_000)
+    # 20 readings an hour, of which .2·2/800, .3·√(4/110)/30 and .5/1000 an hour are this video's, for 12 hours
+    expected = 12 * 20 * (0.2 * 2 / 800 + 0.3 * math.sqrt(4 / 110) / 30 + 0.5 / 1_000)
     assert RULE.index(video(100, 4.0), 12 * HOUR) == pytest.approx(expected)
 
 
 def test_a_video_that_stood_still_may_have_gained_half_a_view_since() -> None:
     assert RULE.index(video(gain=0), 8 * HOUR) == pytest.approx(RULE.index(video(gain=UNSEEN / 8), 8 * HOUR))
-    assert RULE.index(video(gain=0), 8 * HOUR) > ReadingRule(SUMS, 20, Shares(0, 0, 1)).index(video(), 8 * HOUR) * 0.4
+    assert RULE.index(video(gain=0), 8 * HOUR) > ReadingRule(SUMS, 20, Shares(0, 0, 1)).index(video(), 8 * HOUR) * 0.5
 
 
 def test_what_moves_comes_first() -> None:
@@ -101,8 +101,8 @@ def test_a_second_reading_comes_at_the_next_slot_of_the_tier() -> None:
 
 def test_a_video_that_hides_its_views_waits_for_its_turn() -> None:
     hidden = Known(None, None, Tier.HOURLY)
-    assert RULE.index(hidden, HOUR) == pytest.approx(20 * 0.4 / 1_000)
-    assert RULE.own_interval(hidden) == pytest.approx(HOUR * 1_000 / 20 / 0.4, abs=timedelta(seconds=1))
+    assert RULE.index(hidden, HOUR) == pytest.approx(20 * 0.5 / 1_000)
+    assert RULE.own_interval(hidden) == pytest.approx(HOUR * 1_000 / 20 / 0.5, abs=timedelta(seconds=1))
     assert ReadingRule(SUMS, 20, Shares(0.5, 0.5, 0)).own_interval(hidden) == LONGEST_WAIT
 
 
@@ -152,6 +152,14 @@ def test_a_reading_that_came_late_does_not_lose_the_next_slot() -> None:
     assert rule.next_worth(hourly, BORN, read_at, read_at) == (Tier.HOURLY, BORN + 4 * HOUR)
     assert rule.is_worth(hourly, HOUR - LATE)
     assert not rule.is_worth(hourly, HOUR - 2 * LATE)
+
+
+def test_where_due_videos_compete_a_late_reading_counts_for_a_whole_interval() -> None:
+    assert waited_for_tier(None, Tier.WEEKLY)
+    assert waited_for_tier(DAY, Tier.DAILY)
+    assert waited_for_tier(DAY - LATE, Tier.DAILY)
+    assert not waited_for_tier(DAY - 2 * LATE, Tier.DAILY)
+    assert not waited_for_tier(6 * DAY, Tier.WEEKLY)
 
 
 def test_what_stands_still_is_read_ever_less_often_and_is_seen_when_it_rises() -> None:
