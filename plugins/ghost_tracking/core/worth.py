@@ -183,8 +183,8 @@ class ReadingRule:
         moving = _part(1.0, by_root * math.sqrt(known.gain) + in_turn)
         # still: hours s with by_root·√(UNSEEN·s) + in_turn·s = 1, a quadratic equation of √s
         half = by_root * math.sqrt(UNSEEN) / 2
-        still = _part(1.0, half + math.sqrt(half * half + in_turn)) ** 2
-        return self._within(min(moving, still))
+        still = _part(1.0, half + math.sqrt(half * half + in_turn))
+        return self._within(min(moving, still * still))
 
     def next_worth(
         self, known: Known, anchor: datetime, read_at: datetime, after: datetime, slowest: Tier = Tier.WEEKLY

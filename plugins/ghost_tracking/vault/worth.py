@@ -52,7 +52,7 @@ def own_interval(rule: ReadingRule, views: Floats, gain: Floats, tier_hours: Flo
     by_gain, by_relative, in_turn = rule.weights
     longest = rule.longest_wait.total_seconds() / 3600
     told = ~(np.isnan(views) | np.isnan(gain))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         by_root = np.where(told, by_gain + by_relative / np.sqrt(views + SMALLEST_COUNT), 0.0)
         moving = 1 / (by_root * np.sqrt(np.where(told, gain, 0.0)) + in_turn)
         half = by_root * np.sqrt(UNSEEN) / 2

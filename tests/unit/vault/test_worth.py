@@ -32,7 +32,7 @@ videos = st.lists(
 )
 rules = st.builds(
     ReadingRule,
-    st.builds(Sums, st.integers(0, 10**8), st.floats(0, 1e9), st.floats(0, 1e7)),
+    st.builds(Sums, st.integers(0, 10**8), st.floats(0, 1e9), st.floats(0, 1e7)) | st.just(Sums(10**300, 1e300, 1e300)),
     st.sampled_from([0.0, 0.01, 1.0, 250.0, 1e6, math.inf]),
     st.sampled_from([Shares(), Shares(1, 0, 0), Shares(0, 0, 1), Shares(0, 0.5, 0.5)]),
 )
