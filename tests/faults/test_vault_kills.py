@@ -260,6 +260,8 @@ CASES = {
     "forget in hours": forgetting(sealed, keep=True),
     "forget in hours and history": forgetting(compacted, keep=True),
     "forget in the history": forgetting(compacted_only, keep=False),
+    "verify a share": Case(compacted, lambda vault: vault.verify_share(LATER), PUBLISHED),
+    "measure": Case(compacted, lambda vault: vault.measure(), PUBLISHED),
     "repair a broken manifest": Case(
         break_manifest, lambda vault: vault.repair(), PUBLISHED, keep_hours=False, broken=True
     ),
@@ -449,6 +451,7 @@ def assert_sound(root: Path) -> None:
     assert vault.verify().problems == ()
     health = vault.health_check()
     assert (health["ok"], health["unreadable"]) == (True, [])
+    assert health["points"] == vault.stats.size().points == len(vault.read_metrics())
 
 
 def finish(root: Path, *, keep_hours: bool) -> dict[str, Any]:

@@ -19,7 +19,10 @@ def add_vault_commands(commands: Commands) -> None:
     text = "report the state of the vault: layers, freshness, staged points, unreadable files"
     add_command(commands, "health", _health, text)
     verify = add_command(commands, "verify", _verify, "read and compare every point in every layer")
-    verify.add_argument("--days", type=_days, help="only this number of recent days")
+    which = verify.add_mutually_exclusive_group()
+    which.add_argument("--days", type=_days, help="only this number of recent days")
+    text = "only the last two days and the files not proven for longest, as the janitor does every night"
+    which.add_argument("--share", action="store_true", help=text)
     text = "publish staged points, quarantine damaged files, and rebuild them from another layer"
     add_command(commands, "repair", _repair, text)
     text = "rewrite the hours that are over, sorted and small, and delete their parts"
@@ -59,8 +62,9 @@ def _health(vault: Vault, _: argparse.Namespace) -> int:
 
 
 def _verify(vault: Vault, options: argparse.Namespace) -> int:
-    since = None if options.days is None else datetime.now(UTC) - timedelta(days=options.days)
-    found = vault.verify(start=since)
+    now = datetime.now(UTC)
+    since = None if options.days is None else now - timedelta(days=options.days)
+    found = vault.verify_share(now) if options.share else vault.verify(start=since)
     print_json(found.as_dict())
     return 1 if found.problems else 0
 

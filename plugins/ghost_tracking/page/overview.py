@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
 from ghost_tracking.core import sync
@@ -175,6 +175,7 @@ def _vault(context: PageContext, hour: datetime) -> tuple[VaultSize, PointsByHou
         bytes=size.bytes,
         total=sum(size.bytes.values()),
         measured_at=seconds_of(size.measured_at),
+        proven_since=_midnight(stats.proven_since()),
         points=size.points,
         bytes_a_point=round(of_points / size.points, 1) if size.points else None,
         newest_point=seconds_of(newest),
@@ -182,6 +183,11 @@ def _vault(context: PageContext, hour: datetime) -> tuple[VaultSize, PointsByHou
         root=None,
     )
     return shown, points_by_hour(stats, hour, DAYS_SHOWN)
+
+
+def _midnight(date: date | None) -> int | None:
+    """The beginning of a day in UTC."""
+    return None if date is None else seconds_of(datetime.combine(date, time(), UTC))
 
 
 def _dag(dag: runs.Dag) -> DagRuns:

@@ -17,6 +17,7 @@ from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks.body import task_body
 from ghost_tracking.vault.metadata_reports import ArchiveReport
+from ghost_tracking.vault.reports import VerifyReport
 from ghost_tracking.wording import pluralize
 
 log = logging.getLogger(__name__)
@@ -244,15 +245,15 @@ def expire(*, dry_run: bool) -> dict[str, Any]:
 
 @task_body
 def check(*, dry_run: bool, what: str) -> dict[str, Any]:
-    """Compare the vault's layers: the last two days (`recent`), or `everything`, also after a `repair`.
+    """Prove the last two days and the files whose turn it is (`recent`), or `everything`, also after a `repair`.
 
-    PermanentError for everything that is not as it should be.
+    Measures the layers for the page as well. PermanentError for everything that is not as it should be.
     """
     vault, now = _vault_now(dry_run=dry_run)
-    since, repaired = None, ""
-    if what == "recent":
-        since = now - timedelta(days=2)
-    elif what == "repair" and not dry_run:
+    repaired = ""
+    if not dry_run:
+        vault.measure()
+    if what == "repair" and not dry_run:
         report = vault.repair()
         repaired = (
             f"Restored {pluralize(len(report.restored), 'hour')} and {pluralize(len(report.recompacted), 'period')}, "
@@ -260,17 +261,30 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
         )
         for sentence in (*report.lost, *report.problems):
             log.error(sentence)
-    if not dry_run:
-        vault.measure()
-    found = vault.verify(start=since)
+    found = _verified(vault, now, dry_run=dry_run, what=what)
     hours, periods = pluralize(found.hours, "hour"), pluralize(found.periods, "period")
-    message = f"{repaired}Compared {pluralize(found.points, 'point')} of {hours} and {periods} of the history"
+    message = (
+        f"{repaired}Compared {pluralize(found.points, 'point')} of {hours} and {periods} of the history; "
+        f"{pluralize(found.files, 'file')} of {pluralize(found.bytes, 'byte')} proven to be as written"
+    )
     if found.problems:
         raise PermanentError(
             f"{message}: {pluralize(len(found.problems), 'problem')}, which a run with the check 'repair' fixes as far "
             f"as any layer has the points: {'; '.join(found.problems[:3])}"
         )
-    return _said(message) | found.as_dict()
+    since = vault.proven_since()
+    proven = "not every file has been proven yet" if since is None else f"every file was proven since {since}"
+    return _said(f"{message}; {proven}") | found.as_dict() | {"proven_since": since and since.isoformat()}
+
+
+def _verified(vault: ParquetVaultHook, now: datetime, *, dry_run: bool, what: str) -> VerifyReport:
+    """What verifying found; what it has proven is noted, but for a dry run, which only looks at the last two days."""
+    if what == "recent":
+        return vault.verify(start=now - timedelta(days=2)) if dry_run else vault.verify_share(now)
+    found = vault.verify()
+    if not (found.problems or dry_run):
+        vault.note_verified(now)
+    return found
 
 
 def summary(archived: Mapping[str, Any], *others: Mapping[str, Any]) -> dict[str, Any]:

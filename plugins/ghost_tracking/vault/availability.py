@@ -87,7 +87,7 @@ class Availability:
     def expire(self, cutoff: datetime, *, dry_run: bool) -> ExpireReport:
         """Delete the months that ended by `cutoff`, or only count their events."""
         report = ExpireReport()
-        for month in [month for month in _published_months(self._storage) if month.ends_at <= cutoff]:
+        for month in [month for month in published_months(self._storage) if month.ends_at <= cutoff]:
             key = layout.availability(month)
             events = _count(self._storage, key)
             try:
@@ -138,7 +138,7 @@ def read(
     scan_filter = ScanFilter.checked(start, end, video_ids)
     # Staged ones first: what is published meanwhile is then found in its month.
     found = [_asked_for(table, scan_filter) for table in _staged(storage)]
-    months = [month for month in _published_months(storage) if month.meets(start, end)]
+    months = [month for month in published_months(storage) if month.meets(start, end)]
     published = [_asked_for(_published(storage, month)[0], scan_filter) for month in months]
     frame: pd.DataFrame = _merged([*published, *found]).to_pandas()
     return frame
@@ -164,7 +164,7 @@ def counted(storage: Storage, known: Mapping[str, EventCount]) -> tuple[dict[str
     sizes = dict(storage.walk(layout.AVAILABILITY))
     found: dict[str, EventCount] = {}
     unreadable = []
-    for key in (key for key in map(layout.availability, _months_of(sizes)) if key in sizes):
+    for key in (key for key in map(layout.availability, months_of(sizes)) if key in sizes):
         count = known.get(key)
         if count is not None and count.bytes == sizes[key]:
             found[key] = count
@@ -184,19 +184,20 @@ def counted(storage: Storage, known: Mapping[str, EventCount]) -> tuple[dict[str
 
 def verify(storage: Storage) -> list[str]:
     """Read every published event; a sentence for each file that is not as it should be."""
-    problems = []
-    for month in _published_months(storage):
-        try:
-            table, _ = _published(storage, month)
-        except UnreadableFileError as error:
-            problems.append(error.message)
-        except OSError as error:
-            problems.append(f"{layout.availability(month)}: {error}")
-        else:
-            if not table.equals(_merged([table])):
-                key = layout.availability(month)
-                problems.append(f"{key} is not sorted by video_id and time, or has an event twice")
-    return problems
+    return [problem for month in published_months(storage) if (problem := problem_of(storage, month))]
+
+
+def problem_of(storage: Storage, month: Period) -> str | None:
+    """What is wrong with a month's file, told by all of it; None where there is no file."""
+    try:
+        table, _ = _published(storage, month)
+    except UnreadableFileError as error:
+        return error.message
+    except OSError as error:
+        return f"{layout.availability(month)}: {error}"
+    if table.equals(_merged([table])):
+        return None
+    return f"{layout.availability(month)} is not sorted by video_id and time, or has an event twice"
 
 
 def _table_of(events: Sequence[AvailabilityEvent]) -> pa.Table:
@@ -260,11 +261,13 @@ def _staged(storage: Storage) -> Iterator[pa.Table]:
             yield parts.load(key)
 
 
-def _months_of(keys: Iterable[str]) -> list[Period]:
+def months_of(keys: Iterable[str]) -> list[Period]:
+    """The months that these files are of, in order."""
     return _of_folders(sorted({key.split("/")[1] for key in keys if key.count("/") == 2}))
 
 
-def _published_months(storage: Storage) -> list[Period]:
+def published_months(storage: Storage) -> list[Period]:
+    """The months that have a folder."""
     return _of_folders(storage.children(layout.AVAILABILITY))
 
 

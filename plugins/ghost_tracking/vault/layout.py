@@ -22,6 +22,7 @@ _staging/availability/<name>.part                staged events of it, kept until
 _staging/gains/<name>.part                       what batches have gained, kept until it is in the gains of its hour
 _staging/quarantine/…                            what could not be read
 _staging/locks/  _staging/tmp/
+_verified.json                                   when each file was proven last
 _vault.json                                      which vault this is
 _schedule.json                                   the sync token that it shares with the database
 let_go.parquet                                   videos that are paused, stopped or forgotten, as the database has them
@@ -66,6 +67,7 @@ GAINS_LOCK: Final = f"{LOCKS}/gains.lock"
 SCRATCH: Final = "_staging/tmp"
 SCHEDULE: Final = "_schedule.json"
 IDENTITY: Final = "_vault.json"
+VERIFIED: Final = "_verified.json"
 RETENTION: Final = "_retention.json"
 LET_GO: Final = "let_go.parquet"
 LET_GO_LOCK: Final = f"{LOCKS}/let_go.lock"

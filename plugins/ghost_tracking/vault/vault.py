@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from ghost_tracking.core.absence import AvailabilityEvent
@@ -232,6 +232,32 @@ class Vault:
         from ghost_tracking.vault.maintenance import verify as checking
 
         return checking.verify(self._location.readable(), start, end)
+
+    def verify_share(self, now: datetime) -> VerifyReport:
+        """Prove the hours of the last two days, and of all else the files that have not been proven for longest.
+
+        A twenty-eighth of the vault's bytes, so that within 28 nights everything is proven; a file that still has the
+        bytes that were written is proven without being decoded. `now`: aware, as `seal` has it. Names and sizes of all
+        files are compared too: a request to an object store for each thousand. Holds a file of an hour, or 64 MB of
+        another, and opens one at a time.
+        """
+        from ghost_tracking.vault.maintenance import rotation
+
+        require_past("now", now, datetime.now(UTC))
+        return rotation.verify_share(self._location.writable(), now)
+
+    def note_verified(self, now: datetime) -> None:
+        """Note for `verify_share` that everything was proven by now (aware): after a `verify` that found no problem."""
+        from ghost_tracking.vault.maintenance import rotation
+
+        require_past("now", now, datetime.now(UTC))
+        rotation.note_everything(self._location.writable(), now)
+
+    def proven_since(self) -> date | None:
+        """The day (UTC) since which every file was proven by `verify_share`; None: not everything was, or could be."""
+        from ghost_tracking.vault.maintenance.rotation import Proofs
+
+        return Proofs.of(self._location.readable()).since
 
     def measure(self) -> None:
         """Count the bytes of the layers whose sizes no run keeps up to date, for `stats.size`.
@@ -492,7 +518,8 @@ class Vault:
         """How the vault is, in plain values, from the names and sizes of its files, as one listing has them.
 
         `ok`, `writable` (tried by writing), `problem` (a sentence why it cannot be written, or about points of the
-        future, or None), `root`, `newest_point` (ISO 8601, UTC,
+        future, or None), `root`, `proven_since` (the day since which every file was proven by `verify_share`, or None),
+        `newest_point` (ISO 8601, UTC,
         or None), `points` and `partitions` (each counted once), `bytes` (of all layers), `layers` (by layer `files`,
         `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, history of `days` and of `months`, `videos`,
         `availability`), `staged_parts` (not yet published), `staged_hours` (which hours they are of), `staged_videos`
@@ -505,6 +532,7 @@ class Vault:
         that does not tell, `verify` does. Five years in an object store take some 90 requests, of which 44 list
         `metrics/`.
         """
+        from ghost_tracking.vault.maintenance.rotation import Proofs
         from ghost_tracking.vault.maintenance.survey import survey
 
         problem = None
@@ -516,11 +544,13 @@ class Vault:
             problem = error.message
         found = survey(self._storage)
         problems = [*filter(None, [problem]), *found.pop("future")]
+        since = Proofs.of(self._storage).since
         return {
             "ok": not problems and not found["unreadable"],
             "writable": problem is None,
             "problem": "; ".join(problems) or None,
             "root": self.root,
+            "proven_since": None if since is None else since.isoformat(),
             **found,
         }
 

@@ -493,6 +493,7 @@ def test_health_of_a_good_vault(three_hours: ParquetVaultHook, root: Path) -> No
         "writable": True,
         "problem": None,
         "root": str(root),
+        "proven_since": None,
         "newest_point": "2026-01-15T12:30:00+00:00",
         "partitions": 3,
         "points": 12,

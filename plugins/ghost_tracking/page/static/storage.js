@@ -1,7 +1,7 @@
 // How much SQL and the vault take.
 
 import { h, panel, table } from "./dom.js";
-import { away, bytes, percent, short } from "./format.js";
+import { away, bytes, percent, short, span } from "./format.js";
 import { measure } from "./measure.js";
 
 export function diskUsage({ disk_usage: found }) {
@@ -69,6 +69,8 @@ export function vault({ vault: found, now }) {
       ],
       rows,
     ),
+    found.proven_since &&
+      h("p", { class: "soft small" }, `every file was proven within the last ${span(now - found.proven_since)}`),
     found.measured_at &&
       h("p", { class: "soft small" }, `titles, roster and availability as of ${away(found.measured_at, now)}`),
     found.root && h("p", { class: "note id" }, found.root),

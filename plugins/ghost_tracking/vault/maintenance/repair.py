@@ -21,7 +21,7 @@ from ghost_tracking.vault.history.files import checksums_of, points_of_hour
 from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_stale
 from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.listing import hours_between, part_names, published_hours
-from ghost_tracking.vault.maintenance.verify import read_hour
+from ghost_tracking.vault.maintenance.verify import problem_of_bytes, read_hour
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.publishing import Publisher
@@ -143,7 +143,7 @@ class Repairer:
         try:
             for each in named:
                 HistoryReader.of(self._storage, each).check()
-            if checksums_of(self._storage, names) == wanted:
+            if checksums_of(self._storage, names) == wanted and not self._differing(manifest, period):
                 return RepairReport()
         except (UnreadableFileError, FileNotFoundError) as error:
             log.error("The history of %s is broken: %s", period, error)
@@ -158,6 +158,10 @@ class Repairer:
                 lost=(f"{before - after:,} of {before:,} points of {period} are in no layer any more",)
             )
         return report
+
+    def _differing(self, manifest: HistoryManifest, period: Period) -> list[str]:
+        """What is wrong with files that can be read, but have other bytes than were written."""
+        return [problem for each in manifest.files_of(period) if (problem := problem_of_bytes(self._storage, each))]
 
     def _sound_hours(self, date: dt.date) -> list[Partition]:
         sound = []

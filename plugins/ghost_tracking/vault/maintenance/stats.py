@@ -19,6 +19,7 @@ from ghost_tracking.vault.history.manifest import HistoryManifest, current
 from ghost_tracking.vault.maintenance import sizes
 from ghost_tracking.vault.maintenance.live import LiveHours
 from ghost_tracking.vault.maintenance.newest import newest, newest_of_file, newest_point
+from ghost_tracking.vault.maintenance.rotation import Proofs
 from ghost_tracking.vault.maintenance.sizes import LAYERS
 from ghost_tracking.vault.metadata import files as archived
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest
@@ -84,6 +85,10 @@ class Stats:
                 if count and (found := newest_of_file(self._storage, hour, count.newest_at, before)) is not None:
                     return newest(self._storage, self._manifest, (hour, count.rows, found), before)
         return newest_point(self._storage, before)
+
+    def proven_since(self) -> dt.date | None:
+        """The day (UTC) since which every file was proven; None: not everything was, or could be."""
+        return Proofs.of(self._storage).since
 
     def size(self) -> Size:
         """How heavy the vault is: layers that change all day as they are now, the others as of `measured_at`."""

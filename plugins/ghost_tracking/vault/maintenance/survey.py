@@ -64,7 +64,8 @@ def survey(storage: Storage) -> dict[str, Any]:
     live = LiveHours(storage, manifest)
     sizes = published_sizes(storage)
     hours = _hours(storage, manifest, live, sizes)
-    days, months = _history(storage, manifest, unreadable)
+    days, months = _history(manifest)
+    unreadable += history_problems(storage, manifest)
     videos, events = metadata.survey(storage), availability.survey(storage, known_sizes(storage).events)
     points = _points(manifest, hours.counts, live.changed)
     layers = (hours.open, hours.sealed, days, months)
@@ -213,16 +214,20 @@ def _newest(
     return newest(storage, manifest, None, now)
 
 
-def _history(storage: Storage, manifest: HistoryManifest, unreadable: list[str]) -> tuple[_Layer, _Layer]:
-    """The files of days and of months; a sentence for each that is not there, or of another size."""
-    days, months = _Layer(), _Layer()
+def history_problems(storage: Storage, manifest: HistoryManifest) -> list[str]:
+    """A sentence for each file of the history that is not there, or of another size than the manifest says."""
     there = dict(storage.walk(layout.HISTORY)) if manifest.files else {}
-    problems: dict[str, str] = {}
-    for each in manifest.files:
-        (months if Period.parse(each.period).is_month else days).add(each.points, each.bytes)
-        if problem := size_problem(each.path, each.bytes, there.get(each.path)):
-            problems[each.path] = problem
+    found = {each.path: size_problem(each.path, each.bytes, there.get(each.path)) for each in manifest.files}
+    problems = {path: problem for path, problem in found.items() if problem}
     if problems:  # a compaction may have taken files out of the manifest, and deleted them, in between
         named = {each.path for each in manifest_or_none(storage, []).files}
-        unreadable += [problem for path, problem in problems.items() if path in named]
+        problems = {path: problem for path, problem in problems.items() if path in named}
+    return list(problems.values())
+
+
+def _history(manifest: HistoryManifest) -> tuple[_Layer, _Layer]:
+    """The files of days and of months."""
+    days, months = _Layer(), _Layer()
+    for each in manifest.files:
+        (months if Period.parse(each.period).is_month else days).add(each.points, each.bytes)
     return days, months

@@ -12,8 +12,9 @@ from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import availability, future_points, layout, metadata
 from ghost_tracking.vault.history.files import beyond_history, checksums_of
-from ghost_tracking.vault.history.manifest import HistoryManifest
+from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.history.reader import HistoryReader
+from ghost_tracking.vault.kit.digests import NO_DIGEST, digest_of_file
 from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed
 from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.listing import hours_between, part_names
@@ -39,14 +40,14 @@ def verify(storage: Storage, start: dt.datetime | None = None, end: dt.datetime 
     manifest = manifest_or_none(storage, unreadable)
     report = VerifyReport(problems=tuple(unreadable))
     for hour in hours_between(storage, start, end):
-        report += _verify_hour(storage, manifest, hour)
+        report += verify_hour(storage, manifest, hour)
     for period in manifest.periods_between(start, end):
         log.info("Verifying the history of %s", period)
-        report += _verify_period(storage, manifest, period)
+        report += verify_period(storage, manifest, period)
     others = (
-        *_ahead(storage, manifest),
+        *ahead(storage, manifest),
         *foreign(storage),
-        *_orphans(storage, manifest),
+        *orphans(storage, manifest),
         *metadata.verify(storage),
         *availability.verify(storage),
     )
@@ -62,7 +63,7 @@ def read_hour(storage: Storage, hour: Partition) -> pa.Table:
         raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
 
 
-def _ahead(storage: Storage, manifest: HistoryManifest) -> Iterator[str]:
+def ahead(storage: Storage, manifest: HistoryManifest) -> Iterator[str]:
     """A sentence for each layer that has points of the future."""
     now = dt.datetime.now(dt.UTC)
     return future_points.problems(
@@ -70,7 +71,8 @@ def _ahead(storage: Storage, manifest: HistoryManifest) -> Iterator[str]:
     )
 
 
-def _problem(check: Callable[[], object]) -> str | None:
+def problem_in(check: Callable[[], object]) -> str | None:
+    """What keeps `check` from reading, as a sentence that names the file; None where nothing does."""
     try:
         check()
     except (UnreadableFileError, FileChangedError) as error:
@@ -80,9 +82,10 @@ def _problem(check: Callable[[], object]) -> str | None:
     return None
 
 
-def _verify_hour(storage: Storage, manifest: HistoryManifest, hour: Partition) -> VerifyReport:
+def verify_hour(storage: Storage, manifest: HistoryManifest, hour: Partition) -> VerifyReport:
+    """Read an hour's file, and compare it with its history where it is compacted; nothing where there is no file."""
     found: list[Checksum] = []
-    problem = _problem(lambda: found.append(tables.checksums(read_hour(storage, hour)).get(hour, Checksum(0, 0))))
+    problem = problem_in(lambda: found.append(tables.checksums(read_hour(storage, hour)).get(hour, Checksum(0, 0))))
     if not found:
         gone = storage.version(layout.stats(hour)) is None
         return VerifyReport() if gone else VerifyReport(problems=(problem or "",))
@@ -103,24 +106,45 @@ def _verify_hour(storage: Storage, manifest: HistoryManifest, hour: Partition) -
 def _lacking(storage: Storage, manifest: HistoryManifest, hour: Partition) -> int:
     """How many points of an hour's file its history lacks; what cannot be read is told of elsewhere."""
     found: list[int] = []
-    _problem(lambda: found.append(beyond_history(storage, manifest, hour, read_hour(storage, hour)).num_rows))
+    problem_in(lambda: found.append(beyond_history(storage, manifest, hour, read_hour(storage, hour)).num_rows))
     return found[0] if found else 0
 
 
-def _verify_period(storage: Storage, manifest: HistoryManifest, period: Period) -> VerifyReport:
+def verify_period(storage: Storage, manifest: HistoryManifest, period: Period) -> VerifyReport:
+    """Read all of a period's history, half a million points at a time, and compare it with the manifest."""
     named = manifest.files_of(period)
     found: dict[Partition, Checksum] = {}
-    problem = _problem(lambda: found.update(checksums_of(storage, (each.path for each in named), _BATCH)))
-    problem = problem or next(filter(None, (_problem(HistoryReader.of(storage, each).check) for each in named)), None)
+    problem = problem_in(lambda: found.update(checksums_of(storage, (each.path for each in named), _BATCH)))
+    problem = problem or next(filter(None, (problem_in(HistoryReader.of(storage, each).check) for each in named)), None)
     if problem:
         return VerifyReport(problems=(problem,))
     wanted = manifest.checksums(period)
     differing = sorted(hour for hour in wanted.keys() | found.keys() if wanted.get(hour) != found.get(hour))
     problems = tuple(f"the history of {period} differs from the manifest in {hour}" for hour in differing[:3])
+    problems += tuple(filter(None, (problem_of_bytes(storage, each) for each in named)))
     return VerifyReport(periods=1, points=sum(each.rows for each in found.values()), problems=problems)
 
 
-def _orphans(storage: Storage, manifest: HistoryManifest) -> Iterator[str]:
+def problem_of_bytes(storage: Storage, each: HistoryFile) -> str | None:
+    """A sentence for a file of the history that has other bytes than were written; None where nobody noted them."""
+    return None if each.hash == NO_DIGEST else problem_of_digest(storage, each.path, each.hash)
+
+
+def problem_of_digest(storage: Storage, key: str, digest: str) -> str | None:
+    """A sentence where the bytes of a file have another digest; reads all of it, and holds 32 MiB."""
+    found: list[str] = []
+
+    def read() -> None:
+        with storage.open(key) as file:
+            found.append(digest_of_file(file))
+
+    problem = problem_in(read)
+    if problem is None and found[0] != digest:
+        problem = f"{key} is not as it was written: repair the vault to have it made again"
+    return problem
+
+
+def orphans(storage: Storage, manifest: HistoryManifest) -> Iterator[str]:
     """A sentence for each file of the history that no manifest names, and that no compaction is about to name."""
     for key in unnamed(storage, layout.HISTORY, {each.path for each in manifest.files}):
         if is_leftover(key):

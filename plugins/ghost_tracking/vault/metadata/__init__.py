@@ -6,7 +6,16 @@ proves it; `rows` has the one schema, `files` knows Parquet, `manifest` which fi
 
 from ghost_tracking.vault.metadata.scan import read_videos
 from ghost_tracking.vault.metadata.search import find_videos, ids_of_channels, rows_of_channels
-from ghost_tracking.vault.metadata.verify import survey, verify
+from ghost_tracking.vault.metadata.verify import problem_of, survey, verify
 from ghost_tracking.vault.metadata.writing import Archive
 
-__all__ = ["Archive", "find_videos", "ids_of_channels", "read_videos", "rows_of_channels", "survey", "verify"]
+__all__ = [
+    "Archive",
+    "find_videos",
+    "ids_of_channels",
+    "problem_of",
+    "read_videos",
+    "rows_of_channels",
+    "survey",
+    "verify",
+]

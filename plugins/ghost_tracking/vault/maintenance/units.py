@@ -1,0 +1,132 @@
+"""What a vault consists of when it is proven bit by bit: days of published files, and the files that manifests name.
+
+A file that still has the bytes that were written is proven without being decoded: when they were written, what is in
+them was compared with what they were made of. Of any other, all of it is read and compared.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from ghost_tracking.core.partitions import Partition, Period
+from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.vault import availability, layout, metadata
+from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
+from ghost_tracking.vault.kit.digests import NO_DIGEST, digest_of
+from ghost_tracking.vault.kit.names import named_at
+from ghost_tracking.vault.maintenance.verify import problem_of_bytes, problem_of_digest, verify_hour, verify_period
+from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, words_of
+from ghost_tracking.vault.reports import VerifyReport
+from ghost_tracking.vault.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What is proven at once: its name, its bytes, the day on which whoever wrote it proved it (None: nobody did).
+
+    `prove` reads all of it, and holds one file of an hour, of metadata or of events at a time, or 32 MiB.
+    """
+
+    name: str
+    bytes: int
+    born: dt.date | None
+    prove: Callable[[], VerifyReport]
+
+
+def units_of(storage: Storage, manifest: HistoryManifest, sizes: Mapping[Partition, int]) -> list[Unit]:
+    """All of a vault, of whose published files the sizes are known; lists availability, and opens no file."""
+    return [
+        *_days(storage, manifest, sizes),
+        *_history(storage, manifest),
+        *_archive(storage),
+        *_availability(storage),
+    ]
+
+
+def day_name(date: dt.date) -> str:
+    """The name of the unit of a date's published files."""
+    return f"{layout.METRICS}/date={date.isoformat()}"
+
+
+def prove_hour(storage: Storage, manifest: HistoryManifest, hour: Partition) -> VerifyReport:
+    """Prove an hour's file: that it is the one that was compacted, or else as `verify_hour` does."""
+    known = manifest.file_of(hour)
+    if known is not None:
+        try:
+            data = storage.read(layout.stats(hour)).data
+        except FileNotFoundError:
+            return VerifyReport()
+        except (UnreadableFileError, OSError):
+            return verify_hour(storage, manifest, hour)
+        if digest_of(data) == known.digest:
+            return VerifyReport(files=1, bytes=len(data))
+    return verify_hour(storage, manifest, hour)
+
+
+def _days(storage: Storage, manifest: HistoryManifest, sizes: Mapping[Partition, int]) -> Iterator[Unit]:
+    by_date: dict[dt.date, list[Partition]] = {}
+    for hour in sizes:
+        by_date.setdefault(hour.date, []).append(hour)
+    for date, hours in by_date.items():
+        size = sum(sizes[hour] for hour in hours)
+        yield Unit(day_name(date), size, None, partial(_prove_hours, storage, manifest, hours))
+
+
+def _prove_hours(storage: Storage, manifest: HistoryManifest, hours: list[Partition]) -> VerifyReport:
+    return VerifyReport.combined([prove_hour(storage, manifest, hour) for hour in hours])
+
+
+def _history(storage: Storage, manifest: HistoryManifest) -> Iterator[Unit]:
+    """The files of the history, each read back by whoever wrote it; by periods those of which nothing was noted."""
+    for period in manifest.periods:
+        named = manifest.files_of(period)
+        if any(each.hash == NO_DIGEST for each in named):
+            name = f"{layout.HISTORY}/{period.path}"
+            size = sum(each.bytes for each in named)
+            yield Unit(name, size, None, partial(verify_period, storage, manifest, period))
+        else:
+            for each in named:
+                yield Unit(each.path, each.bytes, _named_on(each.path), partial(_prove_bytes, storage, each))
+
+
+def _prove_bytes(storage: Storage, each: HistoryFile) -> VerifyReport:
+    problem = problem_of_bytes(storage, each)
+    return VerifyReport(problems=(problem,)) if problem else VerifyReport(files=1, bytes=each.bytes)
+
+
+def _named_on(key: str) -> dt.date | None:
+    at = named_at(key)
+    return None if at is None else at.date()
+
+
+def _archive(storage: Storage) -> Iterator[Unit]:
+    """The files of metadata, each with its index."""
+    try:
+        manifest, _ = ArchiveManifest.of(storage)
+    except UnreadableFileError:
+        return  # the survey has said so
+    for file in manifest.files:
+        size = file.bytes + (0 if file.words is None else file.words.bytes)
+        yield Unit(file.key, size, None, partial(_prove_archived, storage, file, size))
+
+
+def _prove_archived(storage: Storage, file: ArchivedFile, size: int) -> VerifyReport:
+    problem = None
+    if file.hash is None or problem_of_digest(storage, file.key, file.hash):
+        problem = metadata.problem_of(storage, file)
+    if file.words is not None:
+        problem = problem or problem_of_digest(storage, words_of(file.name), file.words.hash)
+    return VerifyReport(problems=(problem,)) if problem else VerifyReport(files=1, bytes=size)
+
+
+def _availability(storage: Storage) -> Iterator[Unit]:
+    sizes = dict(storage.walk(layout.AVAILABILITY))
+    for month in availability.months_of(sizes):
+        size = sizes.get(layout.availability(month), 0)
+        yield Unit(layout.availability(month), size, None, partial(_prove_month, storage, month, size))
+
+
+def _prove_month(storage: Storage, month: Period, size: int) -> VerifyReport:
+    problem = availability.problem_of(storage, month)
+    return VerifyReport(problems=(problem,)) if problem else VerifyReport(files=1, bytes=size)
