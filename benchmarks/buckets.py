@@ -10,8 +10,11 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
+
+import numpy as np
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import MetricPoint
@@ -19,6 +22,7 @@ from ghost_tracking.errors import FileChangedError
 from ghost_tracking.vault import Vault, layout
 from ghost_tracking.vault.availability import SCHEMA as EVENTS
 from ghost_tracking.vault.history.days import CompactedDay
+from ghost_tracking.vault.history.files import HistoryWriter
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.digests import digest_of
@@ -35,6 +39,8 @@ METADATA_FILES_A_YEAR = 220
 CHUNKS_A_YEAR = 7_300
 OPEN_HOURS = 28
 """The janitor runs in the fourth hour of a day, and compacts the day before."""
+HISTORY_VIDEOS = 700
+_POINTS_A_VIDEO = 500
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 
 
@@ -90,11 +96,11 @@ class CountingBucket:
         self.requests["HEAD"] += 1
         return self._objects.get(name, (b"", None))[1]
 
-    def listing(self, prefix: str, delimiter: str = "") -> Iterator[tuple[str, int]]:
+    def listing(self, prefix: str, delimiter: str = "", after: str = "") -> Iterator[tuple[str, int]]:
         """Names in pages of a thousand, each a request."""
         self.requests["LIST"] += 1
         given, last = 0, None
-        place = bisect_left(self._names, prefix)
+        place = bisect_left(self._names, max(prefix, after))
         while place < len(self._names) and (name := self._names[place]).startswith(prefix):
             place += 1
             behind = name[len(prefix) :]
@@ -175,13 +181,36 @@ def _published_days(bucket: CountingBucket, dates: list[date], now: datetime) ->
         for period in sorted(periods)
         for number in range(FILES_A_MONTH if period.is_month else 1)
     ]
-    bucket.fill((path for _, path in names), b"history")
-    named = tuple(
-        HistoryFile(path=path, period=period.name, points=1, bytes=7, first="a", last="z", hash=digest_of(b"history"))
-        for period, path in names
-    )
+    file, content = _history_file()
+    bucket.fill((path for _, path in names), content)
+    named = tuple(_named(file, period, path) for period, path in names)
     manifest = HistoryManifest(files=named, days={date.isoformat(): day for date in dates})
     bucket.place(layout.HISTORY_MANIFEST, manifest.encoded())
+
+
+@lru_cache(maxsize=1)
+def _history_file() -> tuple[HistoryFile, bytes]:
+    """A file of so many row groups that it has an index."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    ids = np.repeat([f"9Lfmrky{number:04}" for number in range(HISTORY_VIDEOS)], _POINTS_A_VIDEO)
+    seconds = np.tile(np.arange(_POINTS_A_VIDEO) * 60 * 1_000_000, HISTORY_VIDEOS) + int(start.timestamp()) * 1_000_000
+    times = tables.pa.array(seconds).cast(tables.SCHEMA.field("timestamp").type)
+    counts = tables.pa.array(np.arange(len(ids)))
+    bucket = CountingBucket()
+    storage = ObjectStorage(bucket, "s3://made", "", layout.SCRATCH)
+    writer = HistoryWriter(storage, Period.month(start.date()))
+    columns = [tables.pa.array(ids), times, counts, counts, counts, tables.pa.nulls(len(ids), times.type)]
+    writer.write(tables.pa.table(columns, schema=tables.SCHEMA))
+    (file,) = writer.close()
+    return file, storage.read(file.path).data
+
+
+def _named(file: HistoryFile, period: Period, path: str) -> HistoryFile:
+    """The file under another name; the first of a period has the videos, the others would have later ones."""
+    number = int(path.removesuffix(layout.SUFFIX).rpartition("-")[2])
+    borders = (file.first, file.last) if not number else (f"a{number}", f"a{number}z")
+    update = {"path": path, "period": period.name, "first": borders[0], "last": borders[1]}
+    return file.model_copy(update=update)
 
 
 def _published_since(bucket: CountingBucket, begin: Partition, parts_an_hour: int) -> None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from ghost_tracking.core.partitions import Partition, Period
@@ -13,22 +13,31 @@ from ghost_tracking.vault.storage import Storage
 log = logging.getLogger(__name__)
 
 
-def published_dates(storage: Storage) -> list[dt.date]:
-    """The dates that have a folder under `metrics/`, in order; names that are no date are passed over."""
-    found = (_partition(f"{name}/hour=00") for name in storage.children(layout.METRICS))
+def published_dates(storage: Storage, spans: Sequence[tuple[dt.date, dt.date]] | None = None) -> list[dt.date]:
+    """The dates that have a folder under `metrics/`, in order; names that are no date are passed over.
+
+    With `spans`, those alone that lie from the first to the last date of one of them: the names of other dates are not
+    looked at, and of an object store not fetched.
+    """
+    if spans is None:
+        names = storage.children(layout.METRICS)
+    else:
+        names = storage.children_between(layout.METRICS, [(_folder(first), _folder(last)) for first, last in spans])
+    found = (_partition(f"{name}/hour=00") for name in names)
     return [partition.date for partition in found if partition is not None]
 
 
 def published_hours(storage: Storage, date: dt.date) -> list[Partition]:
     """The hours of a date that have a folder under `metrics/`, in order."""
-    folder = f"date={date.isoformat()}"
+    folder = _folder(date)
     found = (_partition(f"{folder}/{name}") for name in storage.children(f"{layout.METRICS}/{folder}"))
     return [partition for partition in found if partition is not None]
 
 
 def hours_between(storage: Storage, start: dt.datetime | None, end: dt.datetime | None) -> Iterator[Partition]:
     """The hours under `metrics/` that meet [start, end), in order."""
-    for date in published_dates(storage):
+    last = dt.date.max if end is None else end.astimezone(dt.UTC).date()
+    for date in published_dates(storage, [(dt.date.min if start is None else start.astimezone(dt.UTC).date(), last)]):
         if Period.day(date).meets(start, end):
             yield from (hour for hour in published_hours(storage, date) if hour.meets(start, end))
 
@@ -71,6 +80,10 @@ def staged_names(storage: Storage) -> dict[Partition, list[str]]:
 def part_names(storage: Storage, partition: Partition) -> list[str]:
     """The names of an hour's staged parts, in the order in which they are merged."""
     return staging.part_names(storage, layout.parts(partition))
+
+
+def _folder(date: dt.date) -> str:
+    return f"date={date.isoformat()}"
 
 
 @lru_cache(maxsize=1 << 14)  # every reading meets the same names again

@@ -191,7 +191,7 @@ def _by_video(
     """Compacted days from the history, other days from their hours; of compacted days the hours that may have more."""
     start, end = scan_filter.start, scan_filter.end
     hours = set(changed)
-    for date in published_dates(storage):
+    for date in published_dates(storage, manifest.other_dates_between(start, end)):
         if not manifest.holds(date) and Period.day(date).meets(start, end):
             hours |= {hour for hour in published_hours(storage, date) if hour.meets(start, end)}
     return ScanPlan(tuple(sorted(hours)), None, changed)

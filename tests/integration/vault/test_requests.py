@@ -5,9 +5,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from benchmarks.buckets import OPEN_HOURS, CountingBucket, aged_vault
+from benchmarks.buckets import HISTORY_VIDEOS, OPEN_HOURS, CountingBucket, aged_vault
 
 from ghost_tracking.vault import Vault
+from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.maintenance.survey import MOST_OPENED
 
 DAY = timedelta(days=1)
@@ -58,6 +59,20 @@ def test_a_health_check_sends_at_most_a_hundred_requests(aged: dict[int, tuple[C
     assert health["unreadable"] == []
     assert health["partitions"] == 5 * 365 * 24 + OPEN_HOURS
     assert health["layers"]["videos"]["files"] == 1_100
+
+
+def test_a_history_asks_three_times_a_file_and_then_no_more(aged: dict[int, tuple[CountingBucket, Vault]]) -> None:
+    video = f"9Lfmrky{HISTORY_VIDEOS // 2:04}"
+    files = {years: len({each.period for each in load(vault._storage)[0].files}) for years, (_, vault) in aged.items()}
+    assert files[5] - files[1] == 4 * 12
+    first, fifth = requests_of(aged, lambda vault: vault.read_history(video))
+    assert fifth["GET"] - first["GET"] == 3 * (files[5] - files[1])  # directory, block, row group
+    assert fifth["LIST"] - first["LIST"] == 0
+    again = requests_of(aged, lambda vault: vault.read_history(video))
+    assert again[0] == again[1]
+    assert again[1]["GET"] == fifth["GET"] - 3 * files[5]
+    other = requests_of(aged, lambda vault: vault.read_history(f"9Lfmrky{HISTORY_VIDEOS // 2 + 40:04}"))
+    assert other[1]["GET"] <= again[1]["GET"] + 2 * files[5]  # the directories are kept
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.encoding import HISTORY_SCHEMA, LATEST, decode, encode, last_points
 from ghost_tracking.vault.history.index import indexed
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
-from ghost_tracking.vault.history.reader import ROW_GROUP, HistoryReader
+from ghost_tracking.vault.history.reader import KEPT, ROW_GROUP, TABLE_BYTES, HistoryReader
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.digests import digest_of
 from ghost_tracking.vault.points import tables
@@ -36,6 +36,8 @@ _FEW: Final = 4
 """Files that are read sooner one by one than threads are started."""
 
 _THREADS: Final = 4
+_KEY_BYTES: Final = 130
+"""Of a file's name, which may outlive the manifest that it came from."""
 _HOURS_BATCH: Final = 1 << 19
 _CHECKED: Final = 64 * 1024
 _NONE: Final = Checksum(0, 0)
@@ -130,8 +132,21 @@ class HistoryWriter:
 def points_of(storage: Storage, files: Iterable[HistoryFile], video_ids: Sequence[str]) -> pa.Table:
     """The points of these videos in these files, file by file; raises as `HistoryReader`.
 
-    Opens up to four files at a time.
+    Opens up to four files at a time. What many files have of one video is kept, until others take the place of these.
     """
+    files = tuple(files)
+    if len(video_ids) != 1 or len(files) <= _FEW:
+        return _read_points(storage, files, video_ids)
+    place, keys = (storage.place, "points", video_ids[0]), tuple(each.path for each in files)
+    kept = KEPT.get(place)
+    if kept is not None and kept[0][0] == keys:
+        return kept[0][1]
+    points = _read_points(storage, files, video_ids)
+    KEPT.keep(place, (keys, points), points.nbytes + TABLE_BYTES + _KEY_BYTES * len(keys))
+    return points
+
+
+def _read_points(storage: Storage, files: Sequence[HistoryFile], video_ids: Sequence[str]) -> pa.Table:
     readers = [HistoryReader.of(storage, each) for each in files]
     unread = sum(not all(map(each.is_kept, video_ids)) for each in readers)
     if unread <= _FEW:

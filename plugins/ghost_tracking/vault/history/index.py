@@ -22,10 +22,10 @@ import itertools
 import json
 import logging
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -77,8 +77,7 @@ class Block:
         return b"\n".join([line.encode(), b"".join(self.groups)])
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a block stands, how long it is when uncompressed, its checksum, and how many row groups it tells of."""
 
     offset: int
@@ -104,20 +103,14 @@ class Directory:
         if zlib.crc32(data[_CRC_BYTES:]) != int.from_bytes(data[:_CRC_BYTES], "little"):
             raise ValueError("a directory that does not match its checksum")
         found = json.loads(data[_CRC_BYTES:])
-        blocks = found["blocks"]
-        return cls(
-            bytes.fromhex(found["head"]),
-            bytes.fromhex(found["tail"]),
-            _texts(each[0] for each in blocks),
-            _texts(each[1] for each in blocks),
-            [Place(*_numbers(each[2:])) for each in blocks],
-        )
+        firsts, lasts, *columns = zip(*found["blocks"], strict=True)
+        places = list(map(Place._make, zip(*map(_numbers, columns), strict=True)))
+        return cls(bytes.fromhex(found["head"]), bytes.fromhex(found["tail"]), _texts(firsts), _texts(lasts), places)
 
     def encoded(self) -> bytes:
         """Its bytes."""
         blocks = [
-            [first, last, *astuple(place)]
-            for first, last, place in zip(self.firsts, self.lasts, self.places, strict=True)
+            [first, last, *place] for first, last, place in zip(self.firsts, self.lasts, self.places, strict=True)
         ]
         text = json.dumps(
             {"head": self.head.hex(), "tail": self.tail.hex(), "blocks": blocks}, separators=(",", ":")
@@ -230,18 +223,16 @@ def _blocks(metadata: pq.FileMetaData, split: footers.SplitFooter) -> Iterator[B
         yield Block(firsts[chosen], lasts[chosen], rows, split.groups[chosen])
 
 
-def _texts(values: Iterable[Any]) -> list[str]:
-    found = list(values)
-    if not all(isinstance(each, str) for each in found):
+def _texts(values: Sequence[Any]) -> list[str]:
+    if {*map(type, values)} != {str}:
         raise ValueError("an id that is no text")
-    return found
+    return [*values]
 
 
-def _numbers(values: Iterable[Any]) -> list[int]:
-    found = list(values)
-    if not all(isinstance(each, int) and each >= 0 for each in found):
+def _numbers(values: Sequence[Any]) -> list[int]:
+    if {*map(type, values)} != {int} or min(values) < 0:
         raise ValueError("a number that is none")
-    return found
+    return [*values]
 
 
 def _require_size(length: Any) -> None:

@@ -26,6 +26,9 @@ from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.points.tables import Checksum, checksums
 from ghost_tracking.vault.storage import Storage, Version
 
+_DAY: Final = dt.timedelta(days=1)
+_MOST_SPANS: Final = 4
+"""Each costs a request on an object store, where a listing of 1,000 names is one too."""
 _NAME: Final = re.compile(r"\d{8}T\d{6}-[0-9a-f]{12}-\d{3,6}\.parquet", re.ASCII)
 
 
@@ -133,6 +136,31 @@ class HistoryManifest(Manifest):
     def dates(self) -> Sequence[dt.date]:
         """The compacted dates, in order."""
         return tuple(sorted(map(dt.date.fromisoformat, self.days)))
+
+    def other_dates_between(self, start: dt.datetime | None, end: dt.datetime | None) -> list[tuple[dt.date, dt.date]]:
+        """Spans of dates, each from its first to its last, that have all dates of [start, end) that are not compacted.
+
+        Few of them, whatever the age: what comes before, what comes after, and gaps. Of more than `_MOST_SPANS` the
+        later ones are one, which has compacted dates as well.
+        """
+        begins = dt.date.min if start is None else start.astimezone(dt.UTC).date()
+        ends = dt.date.max if end is None else end.astimezone(dt.UTC).date()
+        return [
+            (max(first, begins), min(last, ends))
+            for first, last in self._other_dates
+            if first <= ends and last >= begins
+        ]
+
+    @cached_property
+    def _other_dates(self) -> Sequence[tuple[dt.date, dt.date]]:
+        spans, begins = list[tuple[dt.date, dt.date]](), dt.date.min
+        for date in self.dates:
+            if begins < date:
+                spans.append((begins, date - _DAY))
+            begins = date + _DAY
+        spans.append((begins, dt.date.max))
+        few, many = spans[: _MOST_SPANS - 1], spans[_MOST_SPANS - 1 :]
+        return (*few, (many[0][0], many[-1][1])) if many else few
 
     def dates_between(self, start: dt.datetime | None, end: dt.datetime | None) -> Sequence[dt.date]:
         """The compacted dates that meet [start, end) (aware), None being open, in order."""

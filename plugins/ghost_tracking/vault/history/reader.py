@@ -11,7 +11,7 @@ blocks and footers as bytes, and the segments of single videos. Files never chan
 import bisect
 import io
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Self, cast
@@ -41,7 +41,7 @@ ROW_GROUP: Final = 10 * 1024
 _FEW: Final = 32
 """Of so many videos at once the segments are kept: more are a scan, which would drive everything else out."""
 
-_TABLE_BYTES: Final = 10_000
+TABLE_BYTES: Final = 10_000
 """What a table of `HISTORY_SCHEMA` takes beside the bytes of its values, measured."""
 
 _FOREIGN: Final = (AttributeError, ArithmeticError, TypeError, MemoryError)
@@ -65,7 +65,7 @@ _SPAN: Final = 16 * 2**20
 _END: Final = 64 * 1024
 """The end of a file without an index, which has its footer."""
 
-_CACHE: Final = ByteCache(CACHE_BYTES)
+KEPT: Final = ByteCache(CACHE_BYTES)
 
 _Choose = Callable[[Sequence[str], Sequence[str]], Sequence[int]]
 """Takes the first and the last ids of row groups or blocks in order; the numbers of those to be read, in order."""
@@ -121,21 +121,21 @@ class HistoryReader:
         ids = sorted(set(video_ids))
         schema = _schema_of(columns)
         if len(ids) > _FEW:
-            return pa.concat_tables([schema.empty_table(), *self._found(ids, columns)])
-        known = {each: _CACHE.get((*self._place, "rows", each)) for each in ids}
+            return _together_as(schema, self._found(ids, columns))
+        known = {each: KEPT.get((*self._place, "rows", each)) for each in ids}
         missing = [each for each, kept in known.items() if kept is None]
         found: dict[str, pa.Table | None] = {each: kept[0] for each, kept in known.items() if kept is not None}
         if missing:
-            rows = pa.concat_tables([schema.empty_table(), *self._found(missing, columns)])
-            found |= {each: _rows_of_one(rows, each) for each in missing}
+            rows = _together_as(schema, self._found(missing, columns))
+            found |= {each: _rows_of_one(rows, each, alone=len(missing) == 1) for each in missing}
             if columns is None:
                 self._keep({each: found[each] for each in missing})
-        chosen = [rows.select(schema.names) for rows in map(found.__getitem__, ids) if rows is not None]
-        return pa.concat_tables([schema.empty_table(), *chosen])
+        chosen = [rows for rows in map(found.__getitem__, ids) if rows is not None]
+        return _together_as(schema, (rows if columns is None else rows.select(columns) for rows in chosen))
 
     def is_kept(self, video_id: str) -> bool:
         """Whether `rows_of` answers for this video without reading."""
-        return _CACHE.get((*self._place, "rows", video_id)) is not None
+        return KEPT.get((*self._place, "rows", video_id)) is not None
 
     def batches(self, points: int) -> Iterator[pa.Table]:
         """All points by key, in tables of about this many; a video's may go on in the next one."""
@@ -165,8 +165,8 @@ class HistoryReader:
 
     def _keep(self, found: Mapping[str, pa.Table | None]) -> None:
         for each, rows in found.items():
-            size = 0 if rows is None else rows.nbytes + _TABLE_BYTES
-            _CACHE.keep((*self._place, "rows", each), rows, size)
+            size = 0 if rows is None else rows.nbytes + TABLE_BYTES
+            KEPT.keep((*self._place, "rows", each), rows, size)
 
     def _chosen(self, choose: _Choose) -> Iterator[_Groups]:
         """The row groups that `choose` takes by their borders: first of blocks, and then of each block's groups."""
@@ -234,7 +234,7 @@ class HistoryReader:
 
     def _footer_bytes(self) -> bytes:
         key = (*self._place, "footer")
-        if (kept := _CACHE.get(key)) is not None:
+        if (kept := KEPT.get(key)) is not None:
             return cast("bytes", kept[0])
         blob = self._storage.read(self._key, last=_END)
         length = footers.footer_length(blob.data)
@@ -242,15 +242,15 @@ class HistoryReader:
             blob = self._storage.read(self._key, last=length)
         footer = blob.data[-length : -footers.END]
         if len(footer) <= _END:  # one that is larger would be in the place of thousands of blocks
-            _CACHE.keep(key, footer, len(footer))
+            KEPT.keep(key, footer, len(footer))
         return footer
 
     def _kept_span(self, start: int, length: int) -> bytes:
         key = (*self._place, start, length)
-        if (kept := _CACHE.get(key)) is not None:
+        if (kept := KEPT.get(key)) is not None:
             return cast("bytes", kept[0])
         data = self._storage.read_span(self._key, start, length)
-        _CACHE.keep(key, data, len(data))
+        KEPT.keep(key, data, len(data))
         return data
 
     def _span(self, start: int, length: int) -> bytes:
@@ -337,6 +337,11 @@ def _together(metadata: pq.FileMetaData, numbers: Sequence[int], most: int, most
         yield chosen
 
 
+def _together_as(schema: pa.Schema, found: Iterable[pa.Table]) -> pa.Table:
+    tables = [*found]
+    return tables[0] if len(tables) == 1 else pa.concat_tables([schema.empty_table(), *tables])
+
+
 def _schema_of(columns: Sequence[str] | None) -> pa.Schema:
     return pa.schema([HISTORY_SCHEMA.field(name) for name in columns or HISTORY_SCHEMA.names])
 
@@ -346,9 +351,12 @@ def _all_holding(ids: Sequence[str], firsts: Sequence[str], lasts: Sequence[str]
     return sorted({number for each in ids for number in holding(each, firsts, lasts)})
 
 
-def _rows_of_one(rows: pa.Table, video_id: str) -> pa.Table | None:
-    """A copy of the rows of one video, which does not keep its row group's alive; None where there are none."""
-    places = np.flatnonzero(pc.equal(rows["video_id"], video_id).to_numpy())
+def _rows_of_one(rows: pa.Table, video_id: str, *, alone: bool) -> pa.Table | None:
+    """A copy of the rows of one video, which does not keep its row group's alive; None where there are none.
+
+    `alone`: there are no others'.
+    """
+    places = np.arange(len(rows)) if alone else np.flatnonzero(pc.equal(rows["video_id"], video_id).to_numpy())
     return rows.take(pa.array(places)) if len(places) else None
 
 

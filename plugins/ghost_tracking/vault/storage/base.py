@@ -1,6 +1,6 @@
 """The operations that the vault is made of, in the words of an object store: keys, versions, a conditional replace."""
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -86,6 +86,12 @@ class Storage(Protocol):
 
     def children(self, folder: str) -> list[str]:
         """The names right below `folder`, sorted; none when it is not there."""
+
+    def children_between(self, folder: str, spans: Sequence[tuple[str, str]]) -> list[str]:
+        """Those of the `children` that lie in one of these spans, from the first name to the last one.
+
+        Of an object store no more is listed than the spans have, with a request for each that begins no page before.
+        """
 
     def walk(self, folder: str) -> Iterator[tuple[str, int]]:
         """The key of every file below `folder`, however deep, with its size in bytes; in no promised order."""

@@ -27,8 +27,11 @@ class Bucket(Protocol):
     def version(self, name: str) -> Version | None:
         """The present version of an object; None when it is not there."""
 
-    def listing(self, prefix: str, delimiter: str = "") -> Iterator[tuple[str, int]]:
-        """The names that start with `prefix` and their sizes; those alike up to a delimiter behind it, once, as 0."""
+    def listing(self, prefix: str, delimiter: str = "", after: str = "") -> Iterator[tuple[str, int]]:
+        """The names that start with `prefix` and their sizes; those alike up to a delimiter behind it, once, as 0.
+
+        Page by page as they are taken, from the names on that sort behind `after`.
+        """
 
     def copy(self, name: str, to: str) -> None:
         """Copy an object within the bucket, over whatever stands there; FileNotFoundError when it is not there."""

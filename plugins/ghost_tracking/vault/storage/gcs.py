@@ -80,7 +80,7 @@ class GoogleBucket:
         except FileNotFoundError:
             return None
 
-    def listing(self, prefix: str, delimiter: str = "") -> Iterator[tuple[str, int]]:
+    def listing(self, prefix: str, delimiter: str = "", after: str = "") -> Iterator[tuple[str, int]]:
         page: dict[str, Any] = {"nextPageToken": None}
         while "nextPageToken" in page:
             page = self._in_bucket(
@@ -88,6 +88,7 @@ class GoogleBucket:
                 _OBJECTS,
                 prefix=prefix,
                 delimiter=delimiter or None,
+                startOffset=after or None,
                 pageToken=page["nextPageToken"],
                 fields="nextPageToken,prefixes,items(name,size)",
                 json_out=True,

@@ -128,6 +128,14 @@ class LocalStorage:
         """The names right below `folder`, sorted; none when it is not there."""
         return sorted(self._listed(folder, _name))
 
+    def children_between(self, folder: str, spans: Sequence[tuple[str, str]]) -> list[str]:
+        """Those of the `children` that lie in one of these spans. All names are read, and no more of the others."""
+
+        def read(entry: "os.DirEntry[str]") -> str | None:
+            return _name(entry) if any(first <= entry.name <= last for first, last in spans) else None
+
+        return sorted(self._listed(folder, read))
+
     def walk(self, folder: str) -> Iterator[tuple[str, int]]:
         """The key of every file below `folder` with its size; what goes while we walk is passed over."""
         for entry in self._listed(folder, _sized):

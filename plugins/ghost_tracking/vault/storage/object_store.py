@@ -9,8 +9,9 @@ replacement of that file then has to read.
 
 import io
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any, BinaryIO, Final, cast
 
 from ghost_tracking.errors import ConfigurationError, FileChangedError
@@ -102,10 +103,22 @@ class ObjectStorage:
 
     def children(self, folder: str) -> list[str]:
         """The names right below `folder`, sorted; none when there is nothing below it."""
+        return sorted(self._children(folder, ""))
+
+    def children_between(self, folder: str, spans: Sequence[tuple[str, str]]) -> list[str]:
+        """Those of the `children` that lie in one of these spans: a request for each, or for 1,000 of its names."""
+        found: set[str] = set()
+        for first, last in spans:
+            found.update(takewhile(lambda name: name <= last, self._children(folder, first)))  # noqa: B023 - used at once
+        return sorted(found)
+
+    def _children(self, folder: str, first: str) -> Iterator[str]:
+        """The names right below `folder` from this one on, in order."""
         prefix = self._below(folder)
-        names = (name.removeprefix(prefix).rstrip("/") for name, _ in self._bucket.listing(prefix, "/"))
+        after = f"{prefix}{first}" if first else ""
+        names = (name.removeprefix(prefix).rstrip("/") for name, _ in self._bucket.listing(prefix, "/", after))
         # an object may have the prefix itself as its name, to look like a folder
-        return sorted(name for name in names if is_key(name))
+        return (name for name in names if is_key(name) and name >= first)
 
     def walk(self, folder: str) -> Iterator[tuple[str, int]]:
         """The key of every file below `folder` with its size."""

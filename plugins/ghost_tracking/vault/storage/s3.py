@@ -100,7 +100,7 @@ class S3Bucket:
         except FileNotFoundError:
             return None
 
-    def listing(self, prefix: str, delimiter: str = "") -> Iterator[tuple[str, int]]:
+    def listing(self, prefix: str, delimiter: str = "", after: str = "") -> Iterator[tuple[str, int]]:
         page: dict[str, Any] = {}
         while True:
             page = self._call(
@@ -108,6 +108,7 @@ class S3Bucket:
                 prefix,
                 Prefix=prefix,
                 **({"Delimiter": delimiter} if delimiter else {}),
+                **({"StartAfter": after} if after and not page else {}),
                 **({"ContinuationToken": page["NextContinuationToken"]} if page else {}),
             )
             yield from ((folder["Prefix"], 0) for folder in page.get("CommonPrefixes", ()))

@@ -106,7 +106,7 @@ def file(storage: Counting) -> HistoryFile:
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> None:
-    reader._CACHE.clear()
+    reader.KEPT.clear()
 
 
 def by_footer(storage: LocalStorage, file: HistoryFile) -> HistoryReader:
@@ -277,7 +277,7 @@ def test_a_damaged_index_is_named_and_the_footer_answers(storage: Counting, tmp_
     wanted = {video: by_footer(storage, whole).rows_of([video]) for video in ("v0001", MANY, "v0999")}
     lasts = pa.concat_tables(by_footer(storage, whole).lasts_between())
     for place in [*range(begins, ends, 101), whole.index[0], ends - 1]:
-        reader._CACHE.clear()
+        reader.KEPT.clear()
         storage.put(whole.path, good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
         damaged = HistoryReader.of(storage, whole)
         for video, segments in wanted.items():
@@ -355,7 +355,19 @@ def test_damaged_pages_are_no_matter_of_the_index(storage: Counting) -> None:
         HistoryReader.of(storage, made).rows_of(["v0800"])
 
 
-# The cache
+# What is kept
+
+
+def test_the_history_of_a_video_is_kept_whole_until_its_files_change(storage: Counting) -> None:
+    named = [write(storage, points().slice(0, 60))[0] for _ in range(6)]
+    first = points_of(storage, named, ["v0003"])
+    with storage.noting() as asked:
+        assert points_of(storage, named, ["v0003"]) is first
+        fewer = points_of(storage, named[:5], ["v0003"])
+    assert asked == []
+    assert fewer.num_rows * 6 == first.num_rows * 5 > 0
+    assert points_of(storage, named[:5], ["v0003"]) is fewer
+    assert points_of(storage, named, ["v0003", "v0004"]).num_rows > first.num_rows
 
 
 def test_a_cache_holds_so_many_bytes_and_the_least_used_go() -> None:
@@ -378,7 +390,7 @@ def test_what_is_kept_stays_within_its_bytes(
     storage: Counting, file: HistoryFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small: Any = ByteCache(200_000)
-    monkeypatch.setattr(reader, "_CACHE", small)
+    monkeypatch.setattr(reader, "KEPT", small)
     for number in range(1000):
         HistoryReader.of(storage, file).rows_of([f"v{number:04}"])
         assert small.bytes <= 200_000

@@ -47,6 +47,23 @@ def storage(vault_root: Path | ObjectStoragePath) -> Storage:
     return LocalStorage(vault_root, layout.SCRATCH)
 
 
+def test_children_between_names(storage: Storage) -> None:
+    names = [f"date=2026-{month:02}-{day:02}" for month in (1, 2, 3) for day in range(1, 29)]
+    for name in names:
+        storage.put(f"metrics/{name}/hour=00/stats.parquet", b"x")
+    storage.put("metrics/a-note.txt", b"x")
+    storage.put("metrics/zzz.txt", b"x")
+    for spans in (
+        [],
+        [("", "~")],
+        [("date=0001-01-01", "date=2025-12-31")],
+        [("date=0001-01-01", "date=2026-01-01"), ("date=2026-02-28", "date=2026-03-02"), ("date=2026-03-28", "date=9")],
+    ):
+        wanted = [name for name in storage.children("metrics") if any(first <= name <= last for first, last in spans)]
+        assert storage.children_between("metrics", spans) == wanted
+    assert storage.children_between("nothing", [("", "~")]) == []
+
+
 @pytest.fixture
 def vault(s3_root: ObjectStoragePath) -> ParquetVaultHook:
     return ParquetVaultHook(root=s3_root)
