@@ -226,6 +226,7 @@ class Simulation:
             self.journal.done.update(gone=done.newly_gone, returned=done.returned, promoted=len(done.promoted))
             self.journal.done["faults"] += done.is_fault
         self.vault.publish({Partition.of(now)})
+        self.vault.prepared.publish_gains(now)
 
     def _clean(self, now: datetime) -> None:
         """A run of the janitor."""

@@ -386,13 +386,14 @@ def test_times_can_be_told_from_what_is_shown(lone: Callable[..., Page]) -> None
     }
     mover |= {"since": 0, "until": 80_000, "published_at": HOURS[0]}
     mover |= {"own": 31_824, "median": 2_448, "ages": [82_800, 169_200], "siblings": 12}
-    found = {"now": HOURS[9], "window": "day", "seconds": 86_400, "videos": 1, "promoted": [], "vanished": []}
+    found = {"now": HOURS[9], "window": "day", "seconds": 86_400, "promoted": [], "vanished": []}
+    found |= {"as_of": HOURS[9], "is_late": False, "since": None, "readings": 1, "missed": 0}
     page = lone("?page=movers", movers=found | {"movers": [mover | {"times": 13.0}]})
     row = page.get_by_role("row").filter(has_text="Cats").inner_text()
     assert "13 ×" in row
     assert "+31,824 ÷ +2,448" in row
     assert "23 h to 47 h old" in row
-    assert page.get_by_role("heading", name="The fastest of 1 video that was read").is_visible()
+    assert page.get_by_role("heading", name="The fastest among 1 reading").is_visible()
 
 
 PAGES = {

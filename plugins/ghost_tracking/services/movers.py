@@ -24,7 +24,7 @@ from ghost_tracking.errors import GhostTrackingError, UnreadableFileError
 from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.channels import Channels, is_outdated
 from ghost_tracking.vault import Vault
-from ghost_tracking.vault.prepared import QUICKLY
+from ghost_tracking.vault.prepared import QUICKLY, REBUILT_FROM
 from ghost_tracking.vault.prepared.figures import (
     MOST_SHOWN,
     PreparedChanges,
@@ -88,13 +88,18 @@ def prepare(watchlist: Schedule, vault: Vault) -> MoversReport:
     try:
         now = watchlist.now()
         report.problems += vault.prepared.publish_gains(now).problems
-        if vault.prepared.gains_begin_late(now) and vault.prepared.points_to_rebuild(now) <= QUICKLY:
+        if vault.prepared.gains_begin_late(now) and _points(vault, now) <= QUICKLY:
             points = vault.prepared.rebuild_gains(now)
             log.info("Made the gains of the last days from %s points", f"{points:,}")
     except (GhostTrackingError, OSError) as error:
         report.add_problem(f"the gains of the last readings were not merged: {error}")
         return report
     return MoversPreparation(watchlist, vault, now).prepare_due(report)
+
+
+def _points(vault: Vault, now: datetime) -> int:
+    """How many points the gains would be made of; opens no more than the footers of hours that are not compacted."""
+    return sum(vault.stats.points_by_hour(now - REBUILT_FROM, now).values())
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault.import_queue import ImportQueue
 from ghost_tracking.vault.kit.manifests import retry_overtaken
 from ghost_tracking.vault.maintenance.layers import LAYERS, Layer, Wanted
+from ghost_tracking.vault.maintenance.prepared_layers import PREPARED_LAYERS
 from ghost_tracking.vault.reports import ForgetReport, LayerReport
 from ghost_tracking.vault.storage import Storage
 
@@ -41,7 +42,8 @@ def forget(
     some 65,000 points at a time. Raises PartitionBusyError where somebody else seals or compacts.
     """
     wanted = Wanted(video_ids)
-    layers = [kind(storage, wanted, lock_timeout, since) for kind in LAYERS if since is None or kind.may_get_more]
+    kinds = [kind for kind in (*LAYERS, *PREPARED_LAYERS) if since is None or kind.may_get_more]
+    layers = [kind(storage, wanted, lock_timeout, since) for kind in kinds]
     report = ForgetReport(tuple(_look(layer, dry_run=dry_run, progress=progress) for layer in layers))
     if not dry_run:
         ImportQueue(storage, lock_timeout).drop_empty()

@@ -24,6 +24,7 @@ from ghost_tracking.vault.listing import hours_between, part_names, published_ho
 from ghost_tracking.vault.maintenance.verify import problem_of_bytes, read_hour
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Checksum
+from ghost_tracking.vault.prepared import upkeep
 from ghost_tracking.vault.publishing import Publisher
 from ghost_tracking.vault.reports import RepairReport
 from ghost_tracking.vault.storage import Storage
@@ -56,7 +57,7 @@ class Repairer:
             report += self._mend_period(period)
         for hour in list(hours_between(self._storage, None, None)):
             report += self._mend_hour(hour)
-        return report
+        return report + upkeep.repair(self._storage, self._lock_timeout, now)
 
     def _mend_manifest(self) -> RepairReport:
         """A damaged manifest is rebuilt from all files of the history that there are."""

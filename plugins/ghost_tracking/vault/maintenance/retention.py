@@ -16,6 +16,7 @@ from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.kit.manifests import Manifest
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.points import files
+from ghost_tracking.vault.prepared import upkeep
 from ghost_tracking.vault.reports import ExpireReport
 from ghost_tracking.vault.storage import Storage
 
@@ -28,7 +29,7 @@ def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: 
     """Delete the hours that ended by `cutoff`, or only count them. The caller holds `layout.HISTORY_LOCK`.
 
     Staged parts go first, so that no publication brings back an hour that has gone; hourly files then, the history
-    after them. Of availability whole months go.
+    after them. Of availability whole months go, of gains whole hours, and figures that are as old.
     """
     report = ExpireReport()
     parts = [
@@ -44,6 +45,8 @@ def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: 
     for hour in [hour for hour in hours_between(storage, None, cutoff) if hour.ends_at <= cutoff]:
         report += _expire_hour(storage, hour, lock_timeout, dry_run=dry_run)
     report += _expire_history(storage, cutoff, dry_run=dry_run)
+    if not dry_run:
+        upkeep.expire(storage, lock_timeout, cutoff)
     return report + Availability(storage, lock_timeout).expire(cutoff, dry_run=dry_run)
 
 

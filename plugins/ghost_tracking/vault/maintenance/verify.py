@@ -21,6 +21,7 @@ from ghost_tracking.vault.listing import hours_between, part_names
 from ghost_tracking.vault.maintenance.survey import foreign, manifest_or_none
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Checksum
+from ghost_tracking.vault.prepared import upkeep
 from ghost_tracking.vault.reports import VerifyReport
 from ghost_tracking.vault.storage import Storage
 
@@ -50,6 +51,7 @@ def verify(storage: Storage, start: dt.datetime | None = None, end: dt.datetime 
         *orphans(storage, manifest),
         *metadata.verify(storage),
         *availability.verify(storage),
+        *upkeep.verify(storage),
     )
     return report + VerifyReport(problems=others)
 

@@ -4,7 +4,10 @@
 All of it can be made again from the points, as `rebuild` does for the gains: losing it loses no observation.
 """
 
+from datetime import timedelta
 from typing import Final
 
+REBUILT_FROM: Final = timedelta(days=16)
+"""The gains of eight days are made from the points of so many, since an interval may be a week long."""
 QUICKLY: Final = 5_000_000
 """Points of which the gains of the last days are made within some ten seconds."""

@@ -136,7 +136,7 @@ def put_changes(storage: Storage, found: PreparedChanges) -> None:
     storage.put(layout.CHANGES, found.encoded())
 
 
-def keys() -> Iterator[tuple[str, type[Figures]]]:
+def kinds() -> Iterator[tuple[str, type[Figures]]]:
     """Every file of figures that there may be, and what is in it."""
     yield from ((layout.movers(window), PreparedMovers) for window in WINDOWS)
     yield layout.CHANGES, PreparedChanges
@@ -144,7 +144,7 @@ def keys() -> Iterator[tuple[str, type[Figures]]]:
 
 def problems(storage: Storage) -> Iterator[str]:
     """Read every file; a sentence for each that is broken. The next run of the tracker makes it again."""
-    for key, kind in keys():
+    for key, kind in kinds():
         try:
             kind.load(storage, key)
         except UnreadableFileError as error:
@@ -153,7 +153,7 @@ def problems(storage: Storage) -> Iterator[str]:
 
 def expire(storage: Storage, cutoff: datetime) -> int:
     """Delete the files that are as of `cutoff` (aware) or earlier, and so of points that go; how many."""
-    old = [key for key, kind in keys() if _is_of_before(storage, key, kind, cutoff)]
+    old = [key for key, kind in kinds() if _is_of_before(storage, key, kind, cutoff)]
     storage.delete(old)
     return len(old)
 
@@ -168,7 +168,7 @@ def _is_of_before(storage: Storage, key: str, kind: type[Figures], cutoff: datet
 
 def without(storage: Storage, key: str, wanted: Callable[[object], bool]) -> None:
     """Take videos out of a file of figures; whom else it names stays."""
-    kind = dict(keys())[key]
+    kind = dict(kinds())[key]
     before, version = kind.load(storage, key)
     left = {
         name: tuple(map(partial(_without_siblings, wanted=wanted), (e for e in rows if not wanted(e.video_id))))

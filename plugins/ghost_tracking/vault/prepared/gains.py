@@ -177,6 +177,18 @@ class Gains:
 
         self._edit(hour, made)
 
+    def forget(self, hour: Partition, left_of: Callable[[pa.Table], pa.Table]) -> None:
+        """Keep of an hour what `left_of` leaves of its intervals; raises as `put_hour`, and UnreadableFileError."""
+        key = layout.gains(hour)
+        with self._storage.lock(layout.GAINS_LOCK, self._lock_timeout):
+            edit(
+                self._storage,
+                key,
+                partial(self._load, hour),
+                lambda before: HourGains(left_of(before.table), before.notes),
+                gain_files.encode_hour,
+            )
+
     def _still_staged(self, names: Sequence[str]) -> tuple[str, ...]:
         """Of merged parts those that whoever merged them has not deleted yet."""
         return tuple(name for name in names if self._storage.version(f"{layout.STAGED_GAINS}/{name}") is not None)
@@ -243,14 +255,19 @@ class Gains:
         )
 
     def lost_hours(self) -> list[Partition]:
-        """The hours whose file was broken and began again, or is broken; raises OSError."""
-        return [hour for hour in self.hours() if self._is_lost(hour)]
+        """The hours whose file is broken, or was and began again; raises OSError."""
+        return [hour for hour in self.hours() if self._is_lost(hour) is not False]
 
-    def _is_lost(self, hour: Partition) -> bool:
+    def broken_hours(self) -> list[Partition]:
+        """The hours whose file is broken; raises OSError."""
+        return [hour for hour in self.hours() if self._is_lost(hour) is None]
+
+    def _is_lost(self, hour: Partition) -> bool | None:
+        """Whether an hour began again; None where its file is broken."""
         try:
             return self._load(hour)[0].notes.lost
         except UnreadableFileError:
-            return True
+            return None
 
     def expire(self, cutoff: datetime) -> int:
         """Delete the files of hours that ended by `cutoff` (aware), and how many; parts merge into no older hour."""

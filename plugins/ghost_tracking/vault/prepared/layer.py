@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 
 from ghost_tracking.core.gains import WINDOWS, Interval
 from ghost_tracking.vault.location import VaultLocation
-from ghost_tracking.vault.maintenance.stats import Stats
 from ghost_tracking.vault.prepared import figures
 from ghost_tracking.vault.prepared.figures import PreparedChanges, PreparedMovers
-from ghost_tracking.vault.prepared.gains import KEPT_FOR, Gains, WindowGains
-from ghost_tracking.vault.prepared.rebuild import LOOK_BACK, Progress, rebuild
+from ghost_tracking.vault.prepared.gains import Gains, WindowGains
+from ghost_tracking.vault.prepared.rebuild import Progress, rebuild
 from ghost_tracking.vault.reports import GainsReport
 
 
@@ -41,12 +40,8 @@ class Prepared:
         """How many hours' gains are broken, or were, which `rebuild_gains` mends. Reads all of their files."""
         return len(self._reading.lost_hours())
 
-    def points_to_rebuild(self, now: datetime) -> int:
-        """About how many points `rebuild_gains` would read; opens the footers of hours that are not compacted."""
-        return sum(Stats(self._location.readable()).points_by_hour(now - KEPT_FOR - LOOK_BACK, now).values())
-
     def rebuild_gains(self, now: datetime, progress: Progress | None = None) -> int:
-        """Make the gains of the last days from the points, of which it returns the number; see `rebuild`."""
+        """Make the gains of the last days from the points of `REBUILT_FROM`, and how many those were; see `rebuild`."""
         return rebuild(self._location.writable(), self._lock_timeout, now, progress)
 
     def movers(self, window: str) -> PreparedMovers:

@@ -6,7 +6,7 @@ more than `LOOK_BACK` before the first hour that is kept is not found: it is lon
 
 import logging
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
@@ -21,14 +21,14 @@ from ghost_tracking.vault.history.manifest import HistoryManifest, current
 from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.listing import hours_between
 from ghost_tracking.vault.points import files, tables
-from ghost_tracking.vault.prepared import ranking
+from ghost_tracking.vault.prepared import REBUILT_FROM, ranking
 from ghost_tracking.vault.prepared.gains import KEPT_FOR, MOST_KEPT, Gains
 from ghost_tracking.vault.prepared.ranking import NOTHING, SCHEMA, PerWindow
 from ghost_tracking.vault.storage import Storage
 
 log = logging.getLogger(__name__)
 
-LOOK_BACK: Final = timedelta(days=8)
+LOOK_BACK: Final = REBUILT_FROM - KEPT_FOR
 """Before the first hour: a weekly interval, and what a reading may be late."""
 
 Progress = Callable[[int], None]

@@ -12,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghost_tracking.core.absence import AvailabilityEvent
+from ghost_tracking.core.gains import Interval
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout, promotion, roster_files
+from ghost_tracking.vault.prepared.figures import PreparedMover, PreparedMovers
 from ghost_tracking.vault.promotion import TrendState
 from vault_contents import assert_holds, expected, rows
 
@@ -89,7 +91,21 @@ def fill_others(vault: ParquetVaultHook) -> str:
     vault.import_queue.submit([*ALL, f"see {GONE[1]}!", "nothing here"], "mine")
     vault.import_queue.submit(GONE, "theirs")
     vault.source_memory.save("channel:UC1", SourceMemory(LATER, dict.fromkeys(ALL)))
+    fill_prepared(vault)
     return chunk
+
+
+def fill_prepared(vault: ParquetVaultHook) -> None:
+    """Gains of an hour, staged ones, and movers that are compared with each other."""
+    gained = [Interval(each, START, START + HOUR, 1, 9) for each in ALL]
+    vault.prepared.stage_gains(gained)
+    vault.prepared.publish_gains(START + HOUR)
+    vault.prepared.stage_gains(gained)
+    seconds = {name: int(START.timestamp()) for name in ("since", "until")}
+    movers = [
+        PreparedMover(video_id=each, gain=8, first_count=1, last_count=9, channel=tuple(ALL), **seconds) for each in ALL
+    ]
+    vault.prepared.put_movers("day", PreparedMovers(as_of=START + HOUR, movers=tuple(movers)))
 
 
 def set_aside(vault: ParquetVaultHook, table: pa.Table) -> str:
@@ -118,6 +134,9 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
         "lists": 5,
         "sources": 2,
         "quarantine": 2,
+        "staged gains": 2,
+        "gains": 2,
+        "figures": 2 + 5 * 2,
     }
     seen: list[tuple[str, int, int]] = []
     done = vault.forget(GONE, dry_run=False, progress=lambda *told: seen.append(told))
@@ -140,6 +159,10 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
     assert vault.forget(GONE).rows == 0
 
     assert set(vault.read_availability()["video_id"]) == set(STAY)
+    shown = vault.prepared.movers("day").movers
+    assert [each.video_id for each in shown] == STAY
+    assert {each.channel for each in shown} == {tuple(STAY)}
+    assert vault.prepared.gains(DAY, START + HOUR).ids.to_pylist() == STAY
     assert set(vault.read_videos([*ALL, "dddddddddd0"])["video_id"]) == {*STAY, "dddddddddd0"}
     assert vault.archive_videos().problems == ()
     ids = vault.roster.read(chunk)
