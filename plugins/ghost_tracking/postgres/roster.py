@@ -103,9 +103,13 @@ class Roster:
                 videos -= max(1, chunks[-1].waiting)
         return chunks
 
+    def enter_hour(self, hour_of_week: int, *, gone: bool) -> None:
+        """Be the one who changes which chunks an hour of the week has, until the transaction ends; waits for others."""
+        self._database.run("roster_enter_hour", hour_of_week=hour_of_week, gone=gone)
+
     def lock_hour(self, hour_of_week: int, *, gone: bool) -> list[Chunk]:
         """The chunks of one hour of the week; locked until the transaction ends. Waits for who holds any of them."""
-        self._database.run("roster_enter_hour", hour_of_week=hour_of_week, gone=gone)
+        self.enter_hour(hour_of_week, gone=gone)
         return [_chunk(row) for row in self._database.run("roster_lock_hour", hour_of_week=hour_of_week, gone=gone)]
 
     def reschedule(self, changes: Sequence[tuple[Chunk, Chunk]]) -> set[str]:

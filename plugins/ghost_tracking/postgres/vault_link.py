@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ghost_tracking.core.sync import SyncToken
+from ghost_tracking.core.sync import RebuildProgress, SyncToken
 from ghost_tracking.postgres.database import Database
 
 
@@ -15,7 +15,7 @@ class OwnVault:
 
 
 class VaultLink:
-    """The tables `vault_identity` and `sync_token`, a row each."""
+    """The tables `vault_identity`, `sync_token` and `rebuild_progress`, a row each."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -45,3 +45,23 @@ class VaultLink:
     def set_sync_token(self, token: SyncToken) -> None:
         """Share a new token with the vault, which has it already."""
         self._database.change("set_sync_token", token=token.token, made_at=token.at)
+
+    def rebuild_progress(self) -> RebuildProgress | None:
+        """How far a comparison with the vault is that is not over; None where there is none."""
+        rows = self._database.run("rebuild_progress")
+        return RebuildProgress(**rows[0]) if rows else None
+
+    def set_rebuild_progress(self, progress: RebuildProgress) -> None:
+        """Remember how far the comparison is."""
+        self._database.change(
+            "set_rebuild_progress",
+            begun_at=progress.begun_at,
+            vault_token=progress.vault_token,
+            done_before=progress.done_before,
+            compared=progress.compared,
+            restored=progress.restored,
+        )
+
+    def end_rebuild(self) -> None:
+        """The comparison is over."""
+        self._database.change("end_rebuild")

@@ -6,7 +6,7 @@ before its end it has written files that no row names, which are swept.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -131,6 +131,14 @@ class RosterMoves:
             raise RosterMoveError("; ".join(report.problems[:3]))
         return report.moved
 
+    def add_unknown(self, hour: int, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
+        """Put settled videos that have no place onto new chunks of an hour of the week, without looking into others.
+
+        For a rebuild, which knows that they are nowhere. One that gets another place at the same moment has two until
+        its hour is put in order next. What fails is in the report, and nothing of it is written.
+        """
+        self._guarded((hour, False), report, lambda: self._add_unknown(hour, candidates, report))
+
     def at_publish_hour(self, published: Mapping[str, datetime]) -> set[str]:
         """Those of these videos that the roster has in the hour of the week of their publish time (aware).
 
@@ -184,8 +192,11 @@ class RosterMoves:
         read: Mapping[str, WatchlistEntry] = MappingProxyType({}),
     ) -> None:
         """One hour of the week, or a problem in the report where that fails, in which case nothing of it is written."""
+        self._guarded(hour_gone, report, lambda: self._repack_hour(hour_gone, candidates, report, read))
+
+    def _guarded(self, hour_gone: Hour, report: RosterMovesReport, work: Callable[[], None]) -> None:
         try:
-            self._repack_hour(hour_gone, candidates, report, read)
+            work()
         except DatabaseUnavailableError as error:
             self.watchlist.now()  # raises where the database is gone altogether: no other hour would fare better
             log.warning("%s could not be repacked: %s", _named(hour_gone), error.message)
@@ -195,6 +206,17 @@ class RosterMoves:
         except Exception as error:  # whatever it is, it is of this hour, and whoever has asked for this raises it
             log.debug("Where it was raised", exc_info=True)
             report.add_problem(f"{_named(hour_gone)} could not be repacked: {type(error).__name__}: {error}")
+
+    def _add_unknown(self, hour: int, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
+        with self.watchlist.transaction(within=_LONGEST_TRANSACTION):
+            self.watchlist.roster.enter_hour(hour, gone=False)
+            let_go = self.watchlist.let_go.among([each.video_id for each in candidates])
+            joining = [each for each in candidates if each.video_id not in let_go]
+            plans = plan_chunks(hour, joining, {})
+            for each in plans:
+                self._insert(each, (hour, False), (), {})
+        report.moved += len(joining)
+        report.chunks += len(plans)
 
     def _repack_hour(
         self,

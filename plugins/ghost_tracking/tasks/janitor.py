@@ -12,6 +12,7 @@ from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services import letting_go
 from ghost_tracking.services.deployment import adopt, ready, ready_to_look
 from ghost_tracking.services.letting_go import LettingGo
+from ghost_tracking.services.rebuild import RebuildReport
 from ghost_tracking.services.recovery import ScheduleReconciler
 from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.settings import read_settings
@@ -138,16 +139,19 @@ def move_to_roster(*, dry_run: bool, vault: str | None = None) -> dict[str, Any]
         f"{pluralize(report.deleted, 'old file')} deleted"
     )
     if restored is not None:
-        back = pluralize(restored, "video is", "videos are")
-        message = f"The database was older than the vault: {back} back on the schedule. {message}"
+        back = pluralize(restored.restored, "video is", "videos are")
+        message = (
+            f"The database was older than the vault: of {pluralize(restored.compared, 'video')} there, {back} back on "
+            f"the schedule. {message}"
+        )
     problems += [problem for problem in report.problems if problem not in problems]
     if problems:
         raise PermanentError(f"{message}; {pluralize(len(problems), 'problem')}: {'; '.join(problems[:3])}")
-    return _said(message) | report.as_dict() | {"restored": restored}
+    return _said(message) | report.as_dict() | {"restored": restored and restored.restored}
 
 
-def _reconcile(reconciler: ScheduleReconciler) -> int | None:
-    """How many videos were put back on the schedule; None where database and vault belong together."""
+def _reconcile(reconciler: ScheduleReconciler) -> RebuildReport | None:
+    """What was put back on the schedule; None where database and vault belong together."""
     if reconciler.in_sync():
         return None
     log.warning(

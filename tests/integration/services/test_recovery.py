@@ -69,7 +69,7 @@ def test_what_was_found_since_the_backup_goes_back_on_the_schedule(
     sql.execute(f"INSERT INTO roster ({columns}) SELECT {columns} FROM backup.roster")
     sql.execute("INSERT INTO sync_token SELECT * FROM backup.sync_token")
     assert not ScheduleReconciler(watchlist, vault, NOW).in_sync()
-    assert ScheduleReconciler(watchlist, vault, NOW).reconcile() == 2
+    assert ScheduleReconciler(watchlist, vault, NOW).reconcile().restored == 2
     RosterMoves(watchlist, vault, NOW).move_settled()
     assert schedule(watchlist, vault, sql) == before == ["new", "old", "settled", "young"]
     assert ScheduleReconciler(watchlist, vault, NOW).in_sync()
@@ -93,9 +93,9 @@ def test_a_backup_from_before_a_list_is_told_from_the_database_after_it(
     with WatchlistHook() as watchlist:
         reconciler = ScheduleReconciler(watchlist, vault, watchlist.now())
         assert not reconciler.in_sync()
-        assert reconciler.reconcile() == 4
+        assert reconciler.reconcile().restored == 4
         assert schedule(watchlist, vault, sql) == sorted(ids)
-        assert reconciler.reconcile() == 0
+        assert reconciler.reconcile().restored == 0
 
 
 def test_what_is_staged_only_goes_back_on_the_schedule_too(watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
@@ -103,7 +103,7 @@ def test_what_is_staged_only_goes_back_on_the_schedule_too(watchlist: WatchlistH
     assert ScheduleReconciler(watchlist, vault, NOW - DAY).in_sync()
     vault.set_sync_token(SyncToken("another", NOW))
     vault.stage([MetricPoint("staged", NOW - timedelta(hours=1), 1, None, None, NOW - 2 * DAY)])
-    assert ScheduleReconciler(watchlist, vault, NOW).reconcile() == 1
+    assert ScheduleReconciler(watchlist, vault, NOW).reconcile().restored == 1
     assert watchlist.entries.known(["staged"]) == {"staged"}
 
 
@@ -126,7 +126,7 @@ def test_a_premiere_that_went_back_by_its_publish_time_is_not_there_twice(
     sql.execute("TRUNCATE watchlist, videos, roster, retired_chunks, sync_token")
     vault = ParquetVaultHook()
     with WatchlistHook() as watchlist:
-        assert ScheduleReconciler(watchlist, vault, watchlist.now()).reconcile() == len(premieres)
+        assert ScheduleReconciler(watchlist, vault, watchlist.now()).reconcile().restored == len(premieres)
         deployment.hunt({"videos": premieres})
         RosterMoves(watchlist, vault, watchlist.now()).move_settled()
         assert schedule(watchlist, vault, sql) == sorted(premieres)
@@ -142,7 +142,7 @@ def test_a_lost_database_is_made_anew_of_the_vault(
     vault.compact(NOW)
     sql.execute(f"TRUNCATE {TABLES}")
     assert not ScheduleReconciler(watchlist, vault, NOW).in_sync()
-    assert ScheduleReconciler(watchlist, vault, NOW).reconcile() == 4
+    assert ScheduleReconciler(watchlist, vault, NOW).reconcile().restored == 4
     assert schedule(watchlist, vault, sql) == ["a", "b", "c", "d"]
     assert sql.execute("SELECT anchor_at FROM watchlist WHERE video_id = 'c'").fetchone() == (
         NOW - DAY - timedelta(hours=1),

@@ -1,4 +1,4 @@
--- The vault that this database belongs to, and the sync token that both share.
+-- The vault that this database belongs to, the sync token that both share, and how far a comparison of both is.
 
 -- name: own_vault
 -- The vault that this database belongs to; no row before the first.
@@ -25,3 +25,19 @@ SELECT token, made_at FROM sync_token;
 -- Share a new token with the vault.
 INSERT INTO sync_token (token, made_at) VALUES (%(token)s, %(made_at)s)
 ON CONFLICT (singleton) DO UPDATE SET token = excluded.token, made_at = excluded.made_at;
+
+-- name: rebuild_progress
+-- How far the comparison of the schedule with the vault is; no row where none is under way.
+SELECT begun_at, vault_token, done_before, compared, restored FROM rebuild_progress;
+
+-- name: set_rebuild_progress
+-- Remember how far it is.
+INSERT INTO rebuild_progress AS p (begun_at, vault_token, done_before, compared, restored)
+VALUES (%(begun_at)s, %(vault_token)s, %(done_before)s, %(compared)s, %(restored)s)
+ON CONFLICT (singleton) DO UPDATE
+SET begun_at = excluded.begun_at, vault_token = excluded.vault_token, done_before = excluded.done_before,
+    compared = excluded.compared, restored = excluded.restored, updated_at = now();
+
+-- name: end_rebuild
+-- It is over.
+DELETE FROM rebuild_progress;

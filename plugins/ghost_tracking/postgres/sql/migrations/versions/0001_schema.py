@@ -389,6 +389,22 @@ def _vault() -> None:
         COMMENT ON TABLE sync_token IS 'What the vault''s _schedule.json says too, unless this database was restored '
             'from a backup: then the janitor puts back what the vault has seen since.'
     """)
+    op.execute("""
+        CREATE TABLE rebuild_progress (
+            singleton BOOLEAN DEFAULT TRUE CONSTRAINT rebuild_progress_pkey PRIMARY KEY
+                CONSTRAINT rebuild_progress_one_row CHECK (singleton),
+            begun_at TIMESTAMPTZ NOT NULL,
+            vault_token TEXT,
+            done_before TEXT NOT NULL,
+            compared BIGINT NOT NULL,
+            restored BIGINT NOT NULL,
+            updated_at TIMESTAMPTZ NOT NULL DEFAULT now()
+        )
+    """)
+    op.execute("""
+        COMMENT ON TABLE rebuild_progress IS 'How far the janitor is that compares the schedule with the vault, after '
+            'a backup was restored or the database was lost: all ids before done_before are compared. Empty else.'
+    """)
 
 
 def _let_go() -> None:
