@@ -51,6 +51,10 @@ def _budget(world: World, share: float) -> Callable[[int], float]:
     return lambda now: float(hourly[now // world.hours])
 
 
+def _tiers(_: World) -> Policy:
+    return Tiers()
+
+
 def _short(share: float, world: World) -> Policy:
     return ShortTiers(_budget(world, share), Shares())
 
@@ -85,7 +89,7 @@ IN_YEARS = (
         lambda world: Adaptive(_settled_budget(world), Shares()),
         (1.01, 1 / 3, 0.75, 1 / 3, 0.9, 1.05, np.inf),
     ),
-    Replayed("every weekly slot, four times the readings", lambda _: Tiers()),
+    Replayed("every weekly slot, four times the readings", _tiers),
 )
 
 
@@ -103,35 +107,25 @@ def bench(screen: Screen) -> None:
         f"wrong in per cent, {shares.in_turn:g} in turn; {len(SEEDS)} seeds, medians; ratios, lower is better"
     )
     with screen.busy("replays") as tell:
-        found = dict(_measured(tell))
-    for title, (policies, ratios) in found.items():
-        screen.table([title, *NAMES, ""], [row for policy in policies for row in _rows(policy, ratios[policy.name])])
+        for title, policies, found in _measured(tell):
+            screen.table([title, *NAMES, ""], [row for each in policies for row in _rows(each, found[each.name])])
     if not RECORDED.is_file():
         screen.note(f"recorded series: not measured, {RECORDED} is missing")
 
 
-def _measured(tell: Tell) -> Iterator[tuple[str, tuple[Sequence[Replayed], Ratios]]]:
-    yield "sixty days", (IN_DAYS, ratios(worlds.days, Tiers(), IN_DAYS, tell))
+def _measured(tell: Tell) -> Iterator[tuple[str, Sequence[Replayed], Ratios]]:
+    yield "sixty days", IN_DAYS, ratios(worlds.days, _tiers, IN_DAYS, tell)
+    in_years = ratios(worlds.years, lambda world: Stretched(_settled_budget(world)), IN_YEARS, tell, settled=True)
+    yield "three years, a quarter of weekly, against stretched", IN_YEARS, in_years
     other = [Replayed(each.name, each.make) for each in IN_DAYS]
-    yield "another sixty days", (other, ratios(worlds.wide, Tiers(), other, tell))
+    yield "another sixty days", other, ratios(worlds.wide, _tiers, other, tell)
     if RECORDED.is_file():
-        yield "recorded series", (other, ratios(partial(worlds.recorded, file=RECORDED), Tiers(), other, tell))
-    yield "three years, a quarter of weekly, against stretched", (IN_YEARS, _ratios_of_years(tell))
-
-
-def _ratios_of_years(tell: Tell) -> Ratios:
-    return ratios(
-        worlds.years,
-        lambda world: Stretched(_settled_budget(world)),
-        IN_YEARS,
-        tell,
-        settled=True,
-    )
+        yield "recorded series", other, ratios(partial(worlds.recorded, file=RECORDED), _tiers, other, tell)
 
 
 def ratios(
     make: Callable[[int], World],
-    against: Policy | Callable[[World], Policy],
+    against: Callable[[World], Policy],
     policies: Sequence[Replayed],
     tell: Tell,
     *,
@@ -144,7 +138,7 @@ def ratios(
         world = make(seed)
         since = world.steps - YEARS_ERRORS_OF if settled else 0
         run = partial(_figures, world, settled=settled, since=since)
-        baseline = run(against if isinstance(against, Tiers) else against(world))
+        baseline = run(against(world))
         for each in policies:
             tell(f"seed {seed}: {each.name}")
             found[each.name].append(tuple(np.divide(run(each.make(world)), baseline)))

@@ -58,9 +58,9 @@ class Shares:
     everybody alike. The defaults come from replays: see `docs/benchmarks.md`, policy.
     """
 
-    views: float = 0.2
-    percent: float = 0.3
-    in_turn: float = 0.5
+    views: float = 0.17
+    percent: float = 0.25
+    in_turn: float = 0.58
 
     def __post_init__(self) -> None:
         together = self.views + self.percent + self.in_turn

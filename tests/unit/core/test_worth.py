@@ -14,7 +14,7 @@ from ghost_tracking.core.worth import LATE, LONGEST_WAIT, UNSEEN, Known, Reading
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 SUMS = Sums(videos=1_000, root_gains=800.0, root_relative=30.0)
-RULE = ReadingRule(SUMS, readings_an_hour=20)
+RULE = ReadingRule(SUMS, 20, Shares(0.2, 0.3, 0.5))
 WHOLE = ReadingRule(SUMS, readings_an_hour=math.inf)
 
 known_videos = st.builds(
