@@ -1,6 +1,7 @@
 """Ninety days of 43 million points: what they weigh, and how long one video's history and everybody's latest take.
 
-And, as a benchmark of its own (`month`), compacting a month of 100 million points: how long, and in how much memory.
+And, as a benchmark of its own (`month`), compacting a month of 100 million points, once and after all of its hours got
+late points, repairing it and splitting it: how long, and in how much memory.
 """
 
 import json
@@ -26,6 +27,7 @@ from benchmarks.parts import folder
 from benchmarks.population import START, Population
 from benchmarks.screen import Screen, Tell
 from ghost_tracking.core.partitions import Period
+from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.files import HistoryWriter
@@ -237,17 +239,26 @@ def _times_faster(slow: Samples, quick: Samples) -> str:
 
 
 def bench_month(screen: Screen) -> None:
-    """Compact a month of 100 million points from days; against reading and writing its points once."""
+    """Compact a month of 100 million points from days; against reading and writing its points once.
+
+    Then compact it again with a late point in each hour, rebuild it with a broken file, and let 9 of its days expire.
+    """
     crowds = MONTH_POINTS // (PER_HOUR * 24 * 30)
     with folder() as root, screen.busy(f"a month of {MONTH_POINTS:,} points") as tell:
         made = _write_big_hours(root, crowds + 1, tell)
         tell("compacting to days")
         days = in_a_process(compact, root, START + timedelta(days=31, hours=1), False)
-        shutil.rmtree(root / "metrics")
         tell("reading and writing it once")
         once = in_a_process(_copy, root)
         tell("compacting to a month")
         month = in_a_process(compact, root, START + timedelta(days=32))
+        tell("a late point in each hour")
+        _add_late(root)
+        late = in_a_process(compact, root, START + timedelta(days=32))
+        tell("repairing it")
+        repair = in_a_process(_repair, root)
+        tell("letting 9 days expire, and then another one")
+        split, day = (in_a_process(_expire, root, START + timedelta(days=days, hours=3)) for days in (9, 10))
     if not made == days["points"] == once["points"] == month["points"]:
         raise RuntimeError("points were lost on the way")
     screen.table(
@@ -258,6 +269,10 @@ def bench_month(screen: Screen) -> None:
                 ("reading and writing it once", once, ""),
                 ("compacting its days into a month", month, figure(month["bytes"] / made)),
                 ("compacting its hours into days", days, ""),
+                ("compacting it with all its hours, each with a late point", late, figure(late["bytes"] / made)),
+                ("repairing it, one of its files broken", repair, ""),
+                ("letting 9 days of it expire, which splits it", split, ""),
+                ("letting another day expire", day, ""),
             ]
         ],
     )
@@ -266,7 +281,8 @@ def bench_month(screen: Screen) -> None:
         f"compacting a month takes {figure(ratio)} times as long as reading and writing it once (at most {MOST_TIMES}: "
         f"{_holds(ratio <= MOST_TIMES)}), and {figure(busier)} times the processor's time"
     )
-    screen.note(f"at most {MOST_MB:,} MB of memory: {_holds(month['memory'] <= MOST_MB)}")
+    most = max(each["memory"] for each in (days, month, late, repair, split, day))
+    screen.note(f"at most {MOST_MB:,} MB of memory: {_holds(most <= MOST_MB)}")
     screen.note(f"{psutil.virtual_memory().total / 2**30:.0f} GB of memory were there")
 
 
@@ -283,6 +299,33 @@ def _write_big_hours(root: Path, crowds: int, tell: Tell) -> int:
         path.write_bytes(files.encode_sealed(table, []))
         points += table.num_rows
     return points
+
+
+def _add_late(root: Path) -> None:
+    vault = ParquetVaultHook(root=root)
+    hours = [START + timedelta(hours=number, seconds=1) for number in range(31 * 24)]
+    vault.stage([MetricPoint("late_video_", hour, 1, None, None, None) for hour in hours])
+    vault.seal(START + timedelta(days=32))
+
+
+def _repair(root: Path) -> dict[str, Any]:
+    """Break a byte of a file of the month, and have it rebuilt from the others and the hours."""
+    vault = ParquetVaultHook(root=root)
+    broken = Path(vault.history_files()[-1])
+    data = bytearray(broken.read_bytes())
+    data[len(data) // 3] ^= 1
+    broken.write_bytes(data)
+    report = vault.repair()
+    if report.lost or report.problems or not report.recompacted:
+        raise RuntimeError(f"not repaired: {report}")
+    return {}
+
+
+def _expire(root: Path, cutoff: datetime) -> dict[str, Any]:
+    report = ParquetVaultHook(root=root).expire(cutoff, dry_run=False)
+    if report.problems:
+        raise RuntimeError(f"not expired: {report}")
+    return {}
 
 
 def _copy(root: Path) -> dict[str, Any]:

@@ -45,6 +45,7 @@ START = datetime(2026, 1, 31, 22, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 LATER = datetime(2026, 3, 5, tzinfo=UTC)
 CUTOFF = START + HOUR
+EARLY_CUTOFF = START - 29 * HOUR
 IDS = ["-a", "AAAAAAAAAAA", "zz"]
 FORGOTTEN = "AAAAAAAAAAA"
 CHUNK = ["aaaaaaaaaa0", "bbbbbbbbbb0", "cccccccccc0", "dddddddddd0"]
@@ -64,6 +65,7 @@ def points(first: int, hours: int, ids: Iterable[str] = IDS, minute: int = 0) ->
 PUBLISHED = points(0, 3)
 FRESH = points(1, 2, ["new", "zz"], minute=30)
 LATE = points(1, 2, ["late"], minute=40)
+EARLY = points(-30, 3)
 
 
 # What is done, and in which vault
@@ -211,6 +213,23 @@ def expiry(before: Callable[[ParquetVaultHook], None], *, keep: bool) -> Case:
     )
 
 
+def splitting(*, keep: bool) -> Case:
+    """January has points of two days; a part of the first one goes."""
+
+    def prepare(vault: ParquetVaultHook) -> None:
+        vault.stage(EARLY)
+        (compacted if keep else compacted_only)(vault)
+
+    gone = tuple(each for each in EARLY if each.timestamp < EARLY_CUTOFF)
+    return Case(
+        prepare,
+        lambda vault: vault.expire(EARLY_CUTOFF, dry_run=False),
+        [*PUBLISHED, *EARLY],
+        gone=gone,
+        keep_hours=keep,
+    )
+
+
 def forgetting(before: Callable[[ParquetVaultHook], None], *, keep: bool) -> Case:
     """With staged points of two videos, one of which goes."""
 
@@ -257,6 +276,8 @@ CASES = {
     "expire hours": expiry(sealed, keep=True),
     "expire hours and history": expiry(compacted, keep=True),
     "expire history": expiry(compacted_only, keep=False),
+    "expire a part of a month in days": splitting(keep=True),
+    "expire a part of a month that is in the history alone": splitting(keep=False),
     "forget in hours": forgetting(sealed, keep=True),
     "forget in hours and history": forgetting(compacted, keep=True),
     "forget in the history": forgetting(compacted_only, keep=False),

@@ -184,7 +184,8 @@ class Vault:
 
         Seal before: a day with staged parts is not compacted. Compacted hours that got late points are compacted again.
         Hourly files stay, unless `keep_hours` is False: then those go whose every point is proven to be in the history.
-        Every file is read back before the manifest names it. Takes about 1 GB of memory at most, whatever the size.
+        Every file is read back before the manifest names it. Takes at most 2 GB of memory, whatever a period holds and
+        however much of it came late, 256 descriptors, and some 20 bytes a point of hours in a temporary file.
         What fails is in the report and stays as it is. Raises PartitionBusyError when another process seals or
         compacts, BadInputError for a `now` that is naive or lies in the future.
         """
@@ -199,9 +200,11 @@ class Vault:
     def expire(self, cutoff: datetime, *, dry_run: bool = True) -> ExpireReport:
         """Delete the points of all hours that ended by `cutoff` (aware), from every layer; `dry_run` only counts.
 
-        Metadata has a verb of its own, `expire_videos`. Raises BadInputError, before anything is touched, for a cutoff
-        that is naive or less than a day before this machine's time, PartitionBusyError when another process seals or
-        compacts.
+        Metadata has a verb of its own, `expire_videos`. History files of past periods go unread. The month that the
+        cutoff enters is split into its days once, and of the day that it enters the rest is written again. Takes at
+        most 2 GB of memory, and some 20 bytes a point of that month in a temporary file.
+        Raises BadInputError, before anything is touched, for a cutoff that is naive or less than a day before this
+        machine's time, PartitionBusyError when another process seals or compacts.
         """
         from ghost_tracking.vault.maintenance import retention
 
@@ -291,7 +294,8 @@ class Vault:
     def repair(self) -> RepairReport:
         """Publish what was left staged; set aside what is broken and rebuild it from the layer that has it.
 
-        Raises PartitionBusyError when another process seals or compacts.
+        Reads everything, an hour or a batch at a time; memory and temporary space as `compact` takes. Raises
+        PartitionBusyError when another process seals or compacts.
         """
         from ghost_tracking.vault.maintenance.repair import Repairer
 

@@ -39,7 +39,7 @@ class CompactedDay(BaseModel):
     """Of each of the 24 hours of a day: how many points of it are in the history, and the sum of their hashes.
 
     `bytes` and `file_hash` are the size and the digest (`digest_of`) of the hour's file under `metrics/` as it was when
-    the hour was compacted, zeros where there was none: a file that still has this digest has the same points.
+    the hour was compacted, zeros where there was none with all its points: a file that still has this digest has them.
     `compacted_only` are the hours whose file was given up: one that stands there all the same is not whole.
     """
 

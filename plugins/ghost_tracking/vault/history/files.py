@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from more_itertools import chunked
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.vault import layout
@@ -39,6 +40,8 @@ _THREADS: Final = 4
 _KEY_BYTES: Final = 130
 """Of a file's name, which may outlive the manifest that it came from."""
 _HOURS_BATCH: Final = 1 << 19
+_IDS_AT_A_TIME: Final = 4096
+"""Videos that are looked up together where there may be any number: some 20 MB of a month's segments a file."""
 _CHECKED: Final = 64 * 1024
 _NONE: Final = Checksum(0, 0)
 
@@ -177,19 +180,30 @@ def points_of_hour(storage: Storage, manifest: HistoryManifest, hour: Partition)
 
 
 def beyond_history(storage: Storage, manifest: HistoryManifest, hour: Partition, points: pa.Table) -> pa.Table:
-    """Those of an hour's points that the history lacks, sorted by key; raises as `HistoryReader`."""
+    """Those of an hour's points that the history lacks, sorted by key; raises as `HistoryReader`.
+
+    Beside the hour, the segments of `_IDS_AT_A_TIME` videos are held.
+    """
+    of_date = manifest.files_of_date(hour.date)
     ids = sorted(set(points["video_id"].to_pylist()))
-    return tables.without(tables.sort(points), points_of(storage, manifest.files_of_date(hour.date), ids))
+    known = (tables.of_hours(points_of(storage, of_date, some), [hour]) for some in chunked(ids, _IDS_AT_A_TIME))
+    return tables.without(tables.sort(points), tables.concat(known))
 
 
 def newest_of_hour(storage: Storage, manifest: HistoryManifest, hour: Partition, until: datetime) -> datetime | None:
     """The newest point up to `until` (aware), which is of this hour, the last one that has begun by then.
 
-    Only the last points of segments are read, unless later hours have points. Raises as `HistoryReader`.
+    Only the last points of segments are read, some of them at a time, unless later hours have points. Raises as
+    `HistoryReader`.
     """
-    lasts = latest_of(storage, manifest.files_of_date(hour.date), None)
-    ahead = pc.any(pc.greater(lasts["timestamp"], pa.scalar(until, lasts["timestamp"].type))).as_py()
-    return tables.newest(points_of_hour(storage, manifest, hour) if ahead else lasts, until)
+    found: datetime | None = None
+    for each in manifest.files_of_date(hour.date):
+        for lasts in HistoryReader.of(storage, each).lasts_between():
+            newest = pc.max(lasts["timestamp"]).as_py()
+            found = newest if found is None else max(found, newest or found)
+    if found is not None and found > until:
+        return tables.newest(points_of_hour(storage, manifest, hour), until)
+    return found
 
 
 def latest_of(storage: Storage, files: Iterable[HistoryFile], video_ids: Sequence[str] | None) -> pa.Table:

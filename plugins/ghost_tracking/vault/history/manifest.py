@@ -330,6 +330,21 @@ class HistoryManifest(Manifest):
         known = {hour: each for hour, each in (hour_files or {}).items() if made.holds(hour.date)}
         return made.with_hour_files(known)
 
+    def without(self, periods: Collection[Period]) -> Self:
+        """The same without these periods: neither their files, nor their dates, nor stale hours of them."""
+        gone = {each for period in periods for each in self.files_of(period)}
+        dates = {date.isoformat() for period in periods for date in period.dates}
+        stale = {hour.path for period in periods for hour in self.stale_hours(period)}
+        return self._with(
+            files=tuple(each for each in self.files if each not in gone),
+            days={name: day for name, day in self.days.items() if name not in dates},
+            stale=tuple(path for path in self.stale if path not in stale),
+        )
+
+    def with_expired_before(self, moment: dt.datetime) -> Self:
+        """The same where all points before this moment (aware) have expired; never earlier than before."""
+        return self._with(expired_before=moment if self.expired_before is None else max(moment, self.expired_before))
+
     def _with_days(self, days: Mapping[dt.date, CompactedDay]) -> Self:
         return self._with(days=self.days | {date.isoformat(): day for date, day in days.items()})
 

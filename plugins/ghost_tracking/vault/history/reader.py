@@ -112,6 +112,14 @@ class HistoryReader:
                 if told != (firsts, lasts):
                     raise UnreadableFileError("an index of other row groups than its footer tells of")
 
+    def borders(self) -> tuple[str, str]:
+        """The first and the last video of the file."""
+        with parquet.wrap_read_errors(self._key, *_FOREIGN), self._storage.open(self._key) as file:
+            firsts, lasts = borders(self._opened(file).metadata)
+            if not firsts:
+                raise UnreadableFileError("no row groups")
+            return firsts[0], lasts[-1]
+
     def rows_of(self, video_ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """The segments of these videos, by video and time; of `columns`, `video_id` among them (None: of all).
 

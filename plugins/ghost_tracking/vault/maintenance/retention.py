@@ -12,7 +12,7 @@ from ghost_tracking.errors import FileChangedError, PartitionBusyError, Unreadab
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.availability import Availability
 from ghost_tracking.vault.history.compaction import Compactor
-from ghost_tracking.vault.history.manifest import load
+from ghost_tracking.vault.history.manifest import HistoryManifest, load
 from ghost_tracking.vault.kit.manifests import Manifest
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.points import files
@@ -87,22 +87,23 @@ def _expire_hour(storage: Storage, hour: Partition, lock_timeout: float, *, dry_
 
 
 def _expire_history(storage: Storage, cutoff: datetime, *, dry_run: bool) -> ExpireReport:
-    manifest, _ = load(storage)
-    report = ExpireReport()
-    for period in manifest.periods:
-        old = [each.rows for hour, each in manifest.checksums(period).items() if hour.ends_at <= cutoff]
-        if not old:
-            continue
-        if not dry_run:
-            try:
-                Compactor(storage).forget(period, lambda hour: hour.ends_at <= cutoff)
-            except (UnreadableFileError, FileChangedError, OSError) as error:
-                problem = f"the history of {period} keeps points past their age: {error}"
-                log.error(problem)
-                report += ExpireReport(problems=(problem,))
-                continue
-        report += ExpireReport(history_points=sum(old))
-    return report
+    before = Partition.of(cutoff).starts_at
+    old = _points_before(load(storage)[0], before)
+    if dry_run:
+        return ExpireReport(history_points=old)
+    problems = []
+    try:
+        Compactor(storage).expire(before)
+    except (UnreadableFileError, FileChangedError, OSError) as error:
+        problem = f"the history keeps points past their age: {error}"
+        log.error(problem)
+        problems = [problem]
+    left = _points_before(load(storage)[0], before)
+    return ExpireReport(history_points=old - left, problems=tuple(problems))
+
+
+def _points_before(manifest: HistoryManifest, moment: datetime) -> int:
+    return sum(rows for _, rows in manifest.hours_between(None, moment))
 
 
 def _set_aside(storage: Storage, cutoff: datetime) -> Iterator[str]:

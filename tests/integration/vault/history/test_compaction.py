@@ -2,8 +2,10 @@
 
 import itertools
 import random
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,15 @@ from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout, scan
 from ghost_tracking.vault.history import encoding
+from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.days import HourFile
+from ghost_tracking.vault.history.files import HistoryWriter
 from ghost_tracking.vault.history.manifest import load
+from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.kit.digests import digest_of
-from ghost_tracking.vault.points import tables
+from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.storage import LocalStorage
+from ghost_tracking.vault.vault import SEAL_MARGIN as MARGIN
 from s3_server import folder_only
 from vault_contents import assert_holds, expected, rows
 
@@ -293,6 +299,23 @@ def test_patterns_over_the_root_never_count_a_point_twice(vault: ParquetVaultHoo
         assert pl.scan_parquet(root / pattern).select(pl.len()).collect().item() == len(points) + 1
 
 
+def test_of_a_file_with_a_part_of_its_hour_no_digest_is_kept(vault: ParquetVaultHook) -> None:
+    points = fill(vault)
+    vault.seal(LATER)
+    vault.compact(LATER)
+    storage, hour = vault._storage, Partition.of(START + HOUR)
+    storage.delete([layout.stats(hour)])
+    late = point("late", hour.starts_at)
+    vault.stage([late])
+    vault.seal(LATER)
+    manifest = load(storage)[0]
+    names = [each.path for each in manifest.files_of_date(hour.date)]
+    Compactor(storage).rebuild(manifest.period_of(hour.date), names, [hour, Partition.of(START)])
+    manifest = load(storage)[0]
+    assert (manifest.file_of(hour), manifest.file_of(Partition.of(START)) is None) == (None, False)
+    assert_holds(vault, [*points, late])
+
+
 # Damage
 
 
@@ -412,6 +435,87 @@ def test_expiry_deletes_from_every_layer_after_a_dry_run(vault: ParquetVaultHook
     assert list(root.rglob("*.parquet")) == []
 
 
+# In rounds
+
+
+@pytest.mark.parametrize("keep_hours", [True, False])
+def test_in_rounds_the_same_is_compacted_as_at_once(
+    tmp_path: Path, keep_hours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With runs of a few points, few of which are merged at once: days, months, late hours, and a rebuilt period."""
+    monkeypatch.setattr("ghost_tracking.vault.history.files.ROW_GROUP", 20)
+    storages = []
+    for name, compactor in (("at once", Compactor), ("in rounds", partial(Compactor, most_points_a_run=20, fan_in=3))):
+        vault = ParquetVaultHook(root=tmp_path / name)
+        storage = vault._storage
+        storages.append(storage)
+        points = fill(vault, hours=60)
+        vault.seal(LATER)
+        for months in (False, True):
+            assert not compactor(storage, 100).compact(LATER, MARGIN, months=months, keep_hours=keep_hours).problems
+            assert_holds(vault, points)
+        late = [point("late", START + hour * HOUR + timedelta(minutes=9)) for hour in range(40)]
+        vault.stage([*late, *(point(video_id, START + timedelta(minutes=7)) for video_id in IDS)])
+        vault.seal(LATER)
+        report = compactor(storage, 100).compact(LATER, MARGIN, months=True, keep_hours=keep_hours)
+        assert [each.name for each in report.compacted] == ["2026-01", "2026-02"]
+        for period in load(storage)[0].periods:
+            names = [each.path for each in load(storage)[0].files_of(period)]
+            hours = [hour for hour in period.hours if storage.version(layout.stats(hour)) is not None]
+            assert not compactor(storage, 100).rebuild(period, names, hours).problems
+        assert vault.verify().problems == ()
+    first, second = (load(storage)[0] for storage in storages)
+    for period in first.periods:
+        assert first.checksums(period) == second.checksums(period)
+    assert sum(each.rows for period in first.periods for each in first.checksums(period).values()) == 360 + 40 + 6
+    assert len(first.files) >= 4
+    assert [(each.period, each.first, each.last, each.hash) for each in first.files] == [
+        (each.period, each.first, each.last, each.hash) for each in second.files
+    ]
+
+
+@folder_only("files are counted as they are opened")
+@pytest.mark.parametrize("hours", [48, 240])
+def test_compacting_holds_few_files_open_whatever_came_late(
+    root: Path, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted: hours that are held in bytes, files of the history that are open, and sources that are merged."""
+    monkeypatch.setattr("ghost_tracking.vault.history.files.ROW_GROUP", 20)
+    vault = ParquetVaultHook(root=root)
+    storage = vault._storage
+    first = START + 2 * DAY
+    vault.stage([point(each, first + hour * HOUR) for hour in range(hours) for each in IDS])
+    vault.seal(LATER)
+    Compactor(storage, 2 * len(IDS)).compact(LATER, MARGIN, months=True, keep_hours=True)
+    assert len(load(storage)[0].files) >= 3
+    vault.stage([point("late", first + hour * HOUR) for hour in range(hours)])
+    vault.seal(LATER)
+    held, most = Counter[str](), Counter[str]()
+
+    def counting(kind: str, work: Callable[..., Iterator[pa.Table]]) -> Callable[..., Iterator[pa.Table]]:
+        def counted(*arguments: Any, **named: Any) -> Iterator[pa.Table]:
+            held[kind] += 1
+            most[kind] = max(most[kind], held[kind])
+            yield from work(*arguments, **named)
+            held[kind] -= 1
+
+        return counted
+
+    merge_sorted = tables.merge_sorted
+
+    def merging(sources: list[Iterator[pa.Table]]) -> Iterator[pa.Table]:
+        most["sources"] = max(most["sources"], len(sources))
+        return merge_sorted(sources)
+
+    monkeypatch.setattr(tables, "merge_sorted", merging)
+    monkeypatch.setattr(HistoryReader, "batches", counting("files", HistoryReader.batches))
+    monkeypatch.setattr(files, "sorted_chunks", counting("hours", files.sorted_chunks))
+    compactor = Compactor(storage, 2 * len(IDS), most_points_a_run=5 * len(IDS), fan_in=4)
+    report = compactor.compact(LATER, MARGIN, months=True, keep_hours=True)
+    assert [each.name for each in report.compacted] == ["2026-02"]
+    assert most == {"files": 1, "hours": 1, "sources": 4}
+
+
 # What the manifest remembers of files
 
 
@@ -439,3 +543,85 @@ def test_the_manifest_has_the_digests_of_all_files(vault: ParquetVaultHook, root
     assert {hour for hour in hours if after.file_of(hour) != before[hour]} == {Partition.of(late.timestamp)}
     data = storage.read(layout.stats(Partition.of(late.timestamp))).data
     assert after.file_of(Partition.of(late.timestamp)) == HourFile(len(data), digest_of(data))
+
+
+@folder_only("files are counted as they are read")
+def test_a_rolling_retention_splits_a_month_once_and_then_lets_days_go(
+    vault: ParquetVaultHook, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted in points that are read of the history and written to it, a night."""
+    monkeypatch.setattr("ghost_tracking.vault.history.files.ROW_GROUP", 200)
+    first = datetime(2026, 1, 1, tzinfo=UTC)
+    points = [point(each, first + hour * HOUR) for hour in range(0, 60 * 24, 8) for each in IDS]
+    vault.stage(points)
+    vault.seal(LATER)
+    vault.compact(LATER, most_points_a_file=3 * len(IDS))
+    a_day = 3 * len(IDS)
+    seen = Counter[str]()
+    batches, write = HistoryReader.batches, HistoryWriter.write
+
+    def reading(reader: HistoryReader, size: int) -> Iterator[pa.Table]:
+        for table in batches(reader, size):
+            seen["read"] += table.num_rows
+            yield table
+
+    def writing(writer: HistoryWriter, table: pa.Table) -> None:
+        seen["written"] += table.num_rows
+        write(writer, table)
+
+    monkeypatch.setattr(HistoryReader, "batches", reading)
+    monkeypatch.setattr(HistoryWriter, "write", writing)
+    nights = []
+    for night in range(34):
+        cutoff = first + 3 * DAY + HOUR / 2 + 5 * HOUR + night * DAY
+        seen.clear()
+        report = vault.expire(cutoff, dry_run=False)
+        nights.append(dict(seen))
+        manifest = load(vault._storage)[0]
+        before = cutoff - HOUR / 2
+        assert manifest.expired_before == before
+        assert not list(manifest.hours_between(None, before))
+        assert report.history_points == report.points == (3 * a_day + len(IDS) if not night else a_day)
+        assert vault.compact(LATER).compacted == ()
+        if night in {0, 1, 29, 33}:
+            assert_holds(vault, [each for each in points if each.timestamp >= before])
+            assert vault.verify().problems == ()
+    # January has 28 days left, and then February: its first day is cut in the night after its last
+    wholes = [number for number, each in enumerate(nights) if each["written"] > a_day]
+    assert wholes == [0, 28]
+    assert nights[0]["written"] == 28 * a_day - len(IDS)
+    assert max(each["read"] for number, each in enumerate(nights) if number not in wholes) <= 2 * a_day
+    assert [each.name for each in load(vault._storage)[0].periods][:2] == ["2026-02-06", "2026-02-07"]
+
+
+def test_periods_that_have_expired_go_unread(vault: ParquetVaultHook, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = fill(vault)
+    vault.seal(LATER)
+    vault.compact(LATER)
+    monkeypatch.setattr(HistoryReader, "batches", None)
+    report = vault.expire(datetime(2026, 2, 1, tzinfo=UTC), dry_run=False)
+    assert report.problems == ()
+    monkeypatch.undo()
+    assert [each.name for each in load(vault._storage)[0].periods] == ["2026-02"]
+    assert_holds(vault, [each for each in points if each.timestamp.month == 2])
+    earlier = vault.expire(datetime(2026, 1, 31, tzinfo=UTC), dry_run=False)
+    assert earlier.history_points == 0
+    assert load(vault._storage)[0].expired_before == datetime(2026, 2, 1, tzinfo=UTC)
+
+
+@folder_only("the file is changed in place")
+def test_a_month_that_cannot_be_split_is_reported_and_kept(vault: ParquetVaultHook, root: Path) -> None:
+    fill(vault)
+    vault.seal(LATER)
+    vault.compact(LATER)
+    name = next(each for each in vault.history_files() if "2026-01" in each)
+    whole = Path(name).read_bytes()
+    Path(name).write_bytes(whole[:60] + bytes([whole[60] ^ 1]) + whole[61:])
+    cutoff = START + 2 * HOUR
+    report = vault.expire(cutoff, dry_run=False)
+    assert "the history keeps points past their age" in report.problems[0]
+    assert report.history_points == 0
+    Path(name).write_bytes(whole)
+    report = vault.expire(cutoff, dry_run=False)
+    assert (report.problems, report.history_points) == ((), 2 * len(IDS))
+    assert vault.verify().problems == ()
