@@ -1,6 +1,6 @@
 """A video: found by id, URL or words of its title; its readings, its place in the schedule, what happened to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -53,6 +53,9 @@ MEANINGS: Final = (
 )
 """When YouTube changed the meaning of a view: the day, a word, a sentence, and whether it was of Shorts only."""
 
+KnownVideos = Collection[str] | Mapping[str, datetime | None]
+"""Ids of videos; as a mapping with their publish times (aware; None: unknown)."""
+
 
 def find(context: PageContext, query: str) -> Found:
     """The video that the query names, where it is known, else `hits` by words of titles, the best first."""
@@ -79,7 +82,7 @@ def newest(context: PageContext) -> Newest:
     for tier in Tier:
         if len(rows) < NEWEST_SHOWN:  # but for promoted ones, a tier's videos are older than those of the one before
             rows += context.watchlist.page.newest(tier, NEWEST_SHOWN - len(rows))
-    known = titles(context, [row.video_id for row in rows])
+    known = titles(context, {row.video_id: row.anchor_at for row in rows})
     unknown = [video_fields({"video_id": row.video_id, "published_at": row.anchor_at}) for row in rows]
     return Newest([Video(**known.get(row["video_id"], row)) for row in unknown])
 
@@ -89,7 +92,7 @@ def videos(context: PageContext, video_ids: Sequence[str], now: datetime | None 
     wanted = checked(video_ids)
     present = now or datetime.now(UTC)
     points = _points(context, wanted)
-    metadata = _metadata(context, wanted)
+    metadata = _metadata(context, {video_id: published_at(points[video_id]) for video_id in wanted})
     events = context.vault.read_availability(wanted)
     entries = context.watchlist.page.entries(wanted)
     found = []
@@ -149,8 +152,11 @@ def checked(video_ids: Sequence[str]) -> list[str]:
     return wanted
 
 
-def titles(context: PageContext, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The fields of these videos that are shown, by id; those without metadata are absent."""
+def titles(context: PageContext, video_ids: KnownVideos) -> dict[str, dict[str, Any]]:
+    """The fields of these videos that are shown, by id; those without metadata are absent.
+
+    Given with their publish times, few of the archive's files are opened.
+    """
     return {video_id: video_fields(row) for video_id, row in _metadata(context, video_ids).items()}
 
 
@@ -162,7 +168,7 @@ def _named(query: str) -> str | None:
 
 
 def _is_known(context: PageContext, video_id: str) -> bool:
-    if context.watchlist.entries.known([video_id]) or _metadata(context, [video_id]):
+    if context.watchlist.entries.known([video_id]) or context.watchlist.page.metadata([video_id]):
         return True
     return len(context.vault.read_latest([video_id])) > 0
 
@@ -171,10 +177,11 @@ def _escaped(word: str) -> str:
     return word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
-def _metadata(context: PageContext, video_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _metadata(context: PageContext, video_ids: KnownVideos) -> dict[str, dict[str, Any]]:
     """From the database while it is there, else from the vault."""
-    found = {each.video_id: asdict(each) for each in context.watchlist.page.metadata(video_ids)}
-    lacking = [video_id for video_id in video_ids if video_id not in found]
+    known = video_ids if isinstance(video_ids, Mapping) else dict.fromkeys(video_ids)
+    found = {each.video_id: asdict(each) for each in context.watchlist.page.metadata(list(known))}
+    lacking = {video_id: at for video_id, at in known.items() if video_id not in found}
     return context.vault.stats.titles(lacking) | found
 
 

@@ -277,12 +277,14 @@ class RepairReport(Report):
     """What a repair did.
 
     `restored` hours were rewritten from the history, `recompacted` periods again from hours and what is left of the
-    history; broken files are set aside as `quarantined`. `lost` are sentences about points that no layer has any more.
+    history; `reindexed` are indexes of titles that were made again; broken files are set aside as `quarantined`. `lost`
+    are sentences about points that no layer has any more.
     """
 
     published: PublishReport = field(default_factory=PublishReport)
     restored: tuple[Partition, ...] = ()
     recompacted: tuple[Period, ...] = ()
+    reindexed: tuple[str, ...] = ()
     quarantined: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()

@@ -443,11 +443,12 @@ class Vault:
         require_cutoff(cutoff, datetime.now(UTC))
         return self._archive(write=not dry_run).expire(cutoff, dry_run=dry_run)
 
-    def read_videos(self, video_ids: str | Collection[str]) -> "pd.DataFrame":
+    def read_videos(self, video_ids: str | Collection[str] | Mapping[str, datetime | None]) -> "pd.DataFrame":
         """The metadata of these videos, one row each, sorted by video_id; those that are not known are absent.
 
-        Archived and staged ones. Columns as `archive_videos` takes them; tags are arrays, times UTC. Raises
-        `UnreadableFileError` with the name of a broken file.
+        Archived and staged ones. Columns as `archive_videos` takes them; tags are arrays, times UTC. Given as a mapping
+        to their publish times (aware; None: unknown), a video is looked for only among those published about then: a
+        few files instead of all. Opens up to 16 at a time. Raises `UnreadableFileError` with the name of a broken file.
         """
         from ghost_tracking.vault import metadata
 
@@ -458,7 +459,8 @@ class Vault:
 
         The longest eight words count, of those of two letters or more. Case, accents, width and punctuation do not
         matter. A word matches at the beginning of words of a title; in scripts that put no blanks between words
-        (Chinese, Japanese, Thai …) anywhere. Titles that have it as a whole word come first, and then newer videos.
+        (Chinese, Japanese, Thai …) anywhere. Titles that have it as a whole word come first, and then newer videos, by
+        the second. Opens the index of each file of the archive at the worst, up to 16 at a time, the newest first.
         Columns: video_id, title, channel_title, published_at, duration_seconds, channel_id, category_id. What was
         discovered since the janitor's last run is not found yet.
         Raises `BadInputError` where there is no word, `UnreadableFileError` with the name of a broken file.
@@ -470,6 +472,7 @@ class Vault:
     def ids_of_channels(self, channel_ids: Collection[str]) -> set[str]:
         """The ids of all videos of these channels whose metadata is archived or staged.
 
+        Opens the index of each file of the archive, up to 16 at a time, and the files that have some.
         Raises `UnreadableFileError` with the name of a broken file.
         """
         from ghost_tracking.vault import metadata

@@ -228,7 +228,7 @@ def test_only_some_movers_are_compared_in_a_run_and_the_others_in_the_next(
 ) -> None:
     readings = world(3, 40)
     tracked(there, readings)
-    archived(there, list(readings), channel_id="UC1", published_at=NOW - 40 * DAY)
+    archived(there, list(readings), channel_id="UC1", published_at=NOW - 20 * DAY)
     hurried = MoversPreparation(watchlist, there, NOW, dict.fromkeys(WINDOWS, 0.0))
     before = PreparedMovers()
     looked_at = []

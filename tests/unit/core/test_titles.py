@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connections import recorded
-from ghost_tracking.core.titles import Word, searchable, words_of
+from ghost_tracking.core.titles import Word, channel_term, searchable, terms_of, words_of
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,26 @@ def test_recorded_titles_are_found_by_their_words() -> None:
         words = words_of(f"«{title.casefold()}»")
         assert words, title
         assert all(word.whole in searchable(title) for word in words), title
+
+
+syllables = [*"aébcー日本カガไ🔥😱한1 -", "ab", "ม่", "हि", "\u200b"]
+of_syllables = st.lists(st.sampled_from(syllables), max_size=12).map("".join)
+
+
+@given(of_syllables | st.text(), of_syllables)
+@example("日本日", "日本")
+@example("日", "日本")
+def test_terms_tell_which_titles_have_a_word(title: str, query: str) -> None:
+    found = searchable(title)
+    terms = {term for word in found.split() for term in terms_of(word)}
+    for word in (*words_of(query), *words_of(title)):
+        told = all(any(first <= term <= last for term in terms) for first, last in word.spans)
+        assert told >= (word.needle in found)
+        assert not word.is_told_by_terms or told == (word.needle in found)
+        assert (word.whole_term in terms) == (word.whole in found)
+
+
+def test_a_channel_is_no_word() -> None:
+    assert not channel_term("UC1").isprintable()
+    assert channel_term("UC1") != channel_term("UC2")
+    assert channel_term("東京") not in terms_of("東京")

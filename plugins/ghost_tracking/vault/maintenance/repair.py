@@ -15,7 +15,7 @@ from ghost_tracking.errors import (
     SchemaDriftError,
     UnreadableFileError,
 )
-from ghost_tracking.vault import future_points, layout
+from ghost_tracking.vault import future_points, layout, metadata
 from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.files import checksums_of, points_of_hour
 from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_stale
@@ -57,6 +57,7 @@ class Repairer:
             report += self._mend_period(period)
         for hour in list(hours_between(self._storage, None, None)):
             report += self._mend_hour(hour)
+        report += RepairReport(reindexed=tuple(metadata.mend_words(self._storage, self._lock_timeout)))
         return report + upkeep.repair(self._storage, self._lock_timeout, now)
 
     def _mend_manifest(self) -> RepairReport:

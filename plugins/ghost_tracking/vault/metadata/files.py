@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -133,13 +133,31 @@ def rows_of(file: pq.ParquetFile, video_ids: Sequence[str], columns: Sequence[st
     """The rows of these videos, which are sorted, by reading the row groups that may hold them."""
     found = [pa.schema([SCHEMA.field(name) for name in columns]).empty_table()]
     for number in range(file.num_row_groups):
-        wanted = _within(file.metadata.row_group(number), video_ids)
+        wanted = _within(_statistics(file, number), video_ids)
         if not wanted:
             continue
         held = pc.is_in(file.read_row_group(number, columns=["video_id"])["video_id"], pa.array(wanted, pa.string()))
         if pc.any(held).as_py():
             found.append(file.read_row_group(number, columns=columns).filter(held))
     return pa.concat_tables(found).select(columns)
+
+
+def first_ids(file: pq.ParquetFile) -> list[str]:
+    """The least id of each row group, as the footer tells."""
+    return [str(found.min) for number in range(file.num_row_groups) if (found := _statistics(file, number)) is not None]
+
+
+def ids_between(file: pq.ParquetFile, first: str, end: str | None) -> pa.ChunkedArray:
+    """The ids in [first, end), None being open, by reading the row groups that may hold them."""
+    found = pa.chunked_array([], pa.string())
+    for number in range(file.num_row_groups):
+        span = _statistics(file, number)
+        if span is None or (span.max >= first and (end is None or span.min < end)):
+            ids = file.read_row_group(number, columns=["video_id"])["video_id"]
+            within = pc.greater_equal(ids, first)
+            within = within if end is None else pc.and_(within, pc.less(ids, end))
+            found = pa.chunked_array([*found.chunks, *ids.filter(within).chunks], pa.string())
+    return found
 
 
 def merged(streams: Iterable[Iterable[pa.Table]]) -> Iterator[pa.Table]:
@@ -163,9 +181,14 @@ def _next(tables: Iterator[pa.Table]) -> pa.Table | None:
     return next((table for table in tables if table.num_rows), None)
 
 
-def _within(group: pq.RowGroupMetaData, video_ids: Sequence[str]) -> Sequence[str]:
+def _statistics(file: pq.ParquetFile, number: int) -> Any:
+    """The least and the greatest id of a row group; None where the footer does not tell."""
+    statistics = file.metadata.row_group(number).column(SCHEMA.names.index("video_id")).statistics
+    return statistics if statistics is not None and statistics.has_min_max else None
+
+
+def _within(span: Any, video_ids: Sequence[str]) -> Sequence[str]:
     """Those of the sorted ids that lie between the least and the greatest of a row group."""
-    statistics = group.column(SCHEMA.names.index("video_id")).statistics
-    if statistics is None or not statistics.has_min_max:
+    if span is None:
         return video_ids
-    return video_ids[bisect_left(video_ids, statistics.min) : bisect_right(video_ids, statistics.max)]
+    return video_ids[bisect_left(video_ids, span.min) : bisect_right(video_ids, span.max)]

@@ -1,8 +1,7 @@
 """Reading the archive: the metadata of given videos."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final, TypeVar
 
 import pandas as pd
@@ -11,6 +10,7 @@ import pyarrow as pa
 from ghost_tracking.core.arguments import ids_of
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault.metadata import files
+from ghost_tracking.vault.metadata.lookup import Published, found_in
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest, missing_file
 from ghost_tracking.vault.metadata.rows import GIVEN, SCHEMA, STAGED, newest_of_each, standing
 from ghost_tracking.vault.metadata.writing import staged_parts
@@ -21,12 +21,13 @@ _ATTEMPTS: Final = 10
 Result = TypeVar("Result")
 
 
-def read_videos(storage: Storage, video_ids: Collection[str]) -> pd.DataFrame:
-    """One row for each of these videos that is archived or staged, sorted by video_id."""
+def read_videos(storage: Storage, video_ids: Published) -> pd.DataFrame:
+    """One row for each of these videos that is archived or staged, sorted by video_id; opens as `rows_of_videos`."""
     wanted = ids_of(video_ids)
     # Staged ones first: what is merged meanwhile is then found in the archive.
     found = {row["video_id"]: row for row in _staged_rows(storage, wanted).to_pylist()}
-    archived = with_manifest(storage, partial(_archived_rows, storage, wanted))
+    known = video_ids if isinstance(video_ids, Mapping) else wanted
+    archived = rows_of_videos(storage, known, GIVEN)
     for row in archived.to_pylist():
         newer = found.get(row["video_id"])
         found[row["video_id"]] = (newer and standing(row, newer, STAGED)) or row
@@ -50,12 +51,18 @@ def with_manifest(storage: Storage, read: Callable[[ArchiveManifest], Result]) -
     return read(ArchiveManifest.of(storage)[0])
 
 
-def _archived_rows(storage: Storage, video_ids: Sequence[str], manifest: ArchiveManifest) -> pa.Table:
-    found = [pa.schema([SCHEMA.field(name) for name in GIVEN]).empty_table()]
-    for file in manifest.files:
-        with files.opened(storage, file.key) as opened:
-            found.append(files.rows_of(opened, video_ids, GIVEN))
-    return pa.concat_tables(found)
+def rows_of_videos(storage: Storage, known: Published, columns: Sequence[str]) -> pa.Table:
+    """These columns of the archived videos among these, in no promised order.
+
+    Where `known` gives publish times, only files that have videos of about that time are opened, up to 16 at a time.
+    """
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
+
+    def read(manifest: ArchiveManifest) -> pa.Table:
+        found = found_in(storage, manifest.files, known, columns, trusting=True)
+        return pa.concat_tables([schema.empty_table(), *(rows for _, rows in found)])
+
+    return with_manifest(storage, read)
 
 
 def _staged_rows(storage: Storage, video_ids: Sequence[str]) -> pa.Table:

@@ -5,16 +5,13 @@ older than all of these cannot change it, and are not opened. Where a file has n
 read instead.
 """
 
-import logging
-import os
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -24,9 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ghost_tracking.core.titles import Word, channel_term, words_of
-from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFileError
+from ghost_tracking.errors import BadInputError, UnreadableFileError
 from ghost_tracking.vault.metadata import files, title_scan, words
-from ghost_tracking.vault.metadata import manifest as manifests
+from ghost_tracking.vault.metadata.lookup import reading_threads
 from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest
 from ghost_tracking.vault.metadata.rows import SCHEMA
 from ghost_tracking.vault.metadata.scan import frame_of, with_manifest
@@ -35,18 +32,12 @@ from ghost_tracking.vault.metadata.words import Words
 from ghost_tracking.vault.metadata.writing import staged_parts
 from ghost_tracking.vault.storage import Storage
 
-log = logging.getLogger(__name__)
-
 FOUND: Final = ("video_id", "title", "channel_title", "published_at", "duration_seconds", "channel_id", "category_id")
 """The columns of what a search finds."""
 
 _LEAST_CHECKED: Final = 64
-_THREADS: Final = 4
-_REQUESTS: Final = 16
-"""At a time, of an object store: what takes time there is waiting. Also the most files that a search has open."""
 
 Numbers = npt.NDArray[Any]
-Result = TypeVar("Result")
 
 
 def find_videos(storage: Storage, query: str, limit: int) -> pd.DataFrame:
@@ -80,14 +71,14 @@ def rows_of_channels(storage: Storage, channel_ids: Collection[str], columns: Se
     wanted = sorted(set(channel_ids))
 
     def of_file(file: ArchivedFile) -> pa.Table | None:
-        rows = _by_index(storage, file, partial(_rows_of_channels, channel_ids=wanted))
+        rows = words.by_index(storage, file, partial(_rows_of_channels, channel_ids=wanted))
         if rows is not None and not len(rows):
             return None
         with files.opened(storage, file.key) as opened:
             return _of_channels(opened, wanted, columns, rows)
 
     def of_all(manifest: ArchiveManifest) -> pa.Table:
-        with _threads(storage) as pool:
+        with reading_threads(storage) as pool:
             found = [table for table in pool.map(of_file, manifest.files) if table is not None]
         return pa.concat_tables([pa.schema([SCHEMA.field(name) for name in columns]).empty_table(), *found])
 
@@ -120,7 +111,7 @@ class _Best:
 def _find(storage: Storage, wanted: Sequence[Word], limit: int, manifest: ArchiveManifest) -> pa.Table:
     best = _Best(limit)
     newest_first = sorted(manifest.files, key=lambda file: -_most(file, wanted))
-    with _threads(storage) as pool:
+    with reading_threads(storage) as pool:
         start, many = 0, 2
         while start < len(newest_first):
             wave = [
@@ -161,28 +152,11 @@ def _hits(storage: Storage, wanted: Sequence[Word], limit: int, floor: int | Non
         with files.opened(storage, file.key) as opened:
             return _checked(opened, wanted, hits.best(len(hits.ranks)), limit)
 
-    found = _by_index(storage, file, search)
+    found = words.by_index(storage, file, search)
     if found is not None:
         return found
     with files.opened(storage, file.key) as opened:
         return title_scan.hits(opened, wanted, limit)
-
-
-def _by_index(storage: Storage, file: ArchivedFile, read: Callable[[Words], Result]) -> Result | None:
-    """What is read by a file's index; None where it has none that can be read."""
-    if file.words is None:
-        return None
-    key = manifests.words_of(file.name)
-    try:
-        with words.opened(storage, key) as index:
-            if index.rows != file.videos:
-                raise UnreadableFileError(f"{key} is of {index.rows:,} videos, not of {file.videos:,}", key=key)
-            return read(index)
-    except (UnreadableFileError, FileChangedError, FileNotFoundError) as error:
-        if isinstance(error, UnreadableFileError) and error.facts.get("key") != key:
-            raise
-        log.warning("The titles of %s are read without their index: %s", file.key, error)
-        return None
 
 
 def _candidates(index: Words, wanted: Sequence[Word], *, whole_only: bool) -> Hits:
@@ -279,7 +253,3 @@ def _of_channels(
         if pc.any(held).as_py():
             found.append(file.read_row_group(number, columns=names).filter(held).select(list(columns)))
     return pa.concat_tables(found)
-
-
-def _threads(storage: Storage) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1) if storage.keeps_others_out else _REQUESTS)

@@ -9,10 +9,11 @@ before. Two words that no title has come first, in row groups of their own, with
 times (`PUBLISHED`), and what tells which videos are certainly not in the file (`IDS`).
 """
 
+import logging
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +22,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ghost_tracking.core.titles import channel_term, terms_of
-from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.metadata.manifest import ArchivedFile, words_of
 from ghost_tracking.vault.storage import Storage
 
+log = logging.getLogger(__name__)
+
 Numbers = npt.NDArray[Any]
+Result = TypeVar("Result")
 
 SCHEMA: Final = pa.schema(
     [
@@ -151,6 +156,25 @@ def opened(storage: Storage, key: str) -> Iterator[Words]:
     """An index for reading; UnreadableFileError with its name when it is damaged, FileNotFoundError when it is gone."""
     with parquet.wrap_read_errors(key, AttributeError, IndexError), storage.open(key) as handle:
         yield Words(parquet.opened(handle, SCHEMA, parquet.WORDS, pre_buffer=False))
+
+
+def by_index(storage: Storage, file: ArchivedFile, read: Callable[[Words], Result]) -> Result | None:
+    """What is read by an archived file's index; None where it has none that can be read, which is logged."""
+    if file.words is None:
+        return None
+    key = words_of(file.name)
+    try:
+        with opened(storage, key) as index:
+            if index.rows != file.videos:
+                raise UnreadableFileError(f"{key} is of {index.rows:,} videos, not of {file.videos:,}", key=key)
+            return read(index)
+    except (FileChangedError, FileNotFoundError) as error:
+        log.warning("%s is read without its index: %s", file.key, error)
+    except UnreadableFileError as error:
+        if error.facts.get("key") != key:
+            raise
+        log.warning("%s is read without its index: %s", file.key, error.message)
+    return None
 
 
 def digests_of(video_ids: pa.Array | pa.ChunkedArray) -> Numbers:

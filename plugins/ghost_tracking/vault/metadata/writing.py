@@ -24,6 +24,7 @@ from ghost_tracking.vault.kit.manifests import retry_overtaken
 from ghost_tracking.vault.kit.names import new_name
 from ghost_tracking.vault.kit.staging import StagedParts, Trouble
 from ghost_tracking.vault.metadata import files
+from ghost_tracking.vault.metadata.lookup import found_in
 from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, missing_file, words_of
 from ghost_tracking.vault.metadata.rows import (
     DATABASE,
@@ -186,13 +187,12 @@ class Archive:
 
     def _compared(self, manifest: ArchiveManifest, table: pa.Table, origin: Origin) -> _Change:
         """What of `table` the archive does not hold yet, or holds otherwise."""
-        ids = table["video_id"].to_pylist()
+        asked = dict(zip(*(table[name].to_pylist() for name in ("video_id", "published_at")), strict=True))
         known: set[str] = set()
         changed: list[dict[str, Any]] = []
         superseded: dict[str, list[str]] = {}
-        for file in manifest.files:
-            with files.opened(self._storage, file.key) as opened:
-                held = {row["video_id"]: row for row in files.rows_of(opened, ids, GIVEN).to_pylist()}
+        for file, rows in found_in(self._storage, manifest.files, asked, GIVEN, trusting=False):
+            held = {row["video_id"]: row for row in rows.to_pylist()}
             both = table.filter(pc.is_in(table["video_id"], pa.array(held, pa.string())))
             for row in both.select(GIVEN).to_pylist():
                 video_id = row["video_id"]
@@ -203,8 +203,8 @@ class Archive:
                     changed.append(stands)
                 known.add(video_id)
         new = table.filter(pc.invert(pc.is_in(table["video_id"], pa.array(known, pa.string()))))
-        rows = pa.concat_tables([new, table_of(changed, datetime.now(UTC))]).sort_by("video_id")
-        return _Change(rows, superseded, new.num_rows, len(changed), len(known) - len(changed))
+        standing_rows = pa.concat_tables([new, table_of(changed, datetime.now(UTC))]).sort_by("video_id")
+        return _Change(standing_rows, superseded, new.num_rows, len(changed), len(known) - len(changed))
 
     def _commit(self, planned: Callable[[ArchiveManifest], _Change]) -> tuple[_Change, int]:
         """Make a change durable, planned again when another writer was faster; what it was, and the bytes written."""

@@ -45,7 +45,7 @@ def storage(root: Path) -> LocalStorage:
 def reading_titles() -> Iterator[None]:
     """Without any index."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_by_index", lambda *_: None)
+        patch.setattr(words, "by_index", lambda *_: None)
         yield
 
 
