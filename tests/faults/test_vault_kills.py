@@ -32,6 +32,7 @@ from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import load
+from ghost_tracking.vault.latest.manifest import load as newest_points
 from ghost_tracking.vault.points import tables
 from ghost_tracking.vault.promotion import TrendState
 from ghost_tracking.vault.storage import LocalStorage
@@ -102,6 +103,25 @@ def compacted(vault: ParquetVaultHook) -> None:
 def compacted_only(vault: ParquetVaultHook) -> None:
     sealed(vault)
     vault.compact(LATER, keep_hours=False)
+
+
+def with_newest(vault: ParquetVaultHook) -> None:
+    compacted(vault)
+    assert vault.refresh_latest().shards == 1
+
+
+def behind(vault: ParquetVaultHook) -> None:
+    """Newest points that have not seen what came late."""
+    compacted_days(vault)
+    assert vault.refresh_latest().shards == 1
+    vault.stage(LATE)
+    seal_and_compact(vault)
+
+
+def break_newest(vault: ParquetVaultHook) -> None:
+    with_newest(vault)
+    for path in (Path(vault.get_conn().path) / layout.LATEST).glob("*.parquet"):
+        path.write_bytes(path.read_bytes()[:-100])
 
 
 def removed(vault: ParquetVaultHook) -> None:
@@ -283,6 +303,12 @@ CASES = {
     "forget in the history": forgetting(compacted_only, keep=False),
     "verify a share": Case(compacted, lambda vault: vault.verify_share(LATER), PUBLISHED),
     "measure": Case(compacted, lambda vault: vault.measure(), PUBLISHED),
+    "make the newest points": Case(compacted, lambda vault: vault.refresh_latest(most_videos_a_shard=3), PUBLISHED),
+    "refresh the newest points": Case(
+        behind, lambda vault: vault.refresh_latest(most_videos_a_shard=3), [*PUBLISHED, *LATE]
+    ),
+    "forget in the newest points": forgetting(with_newest, keep=True),
+    "repair the newest points": Case(break_newest, lambda vault: vault.repair(), PUBLISHED, broken=True),
     "repair a broken manifest": Case(
         break_manifest, lambda vault: vault.repair(), PUBLISHED, keep_hours=False, broken=True
     ),
@@ -456,7 +482,8 @@ def assert_readable(root: Path, case: Case) -> None:
 
 def shape(root: Path) -> dict[str, Any]:
     """What stands in a vault, but for names that are random."""
-    manifest, _ = load(LocalStorage(root, layout.SCRATCH))
+    storage = LocalStorage(root, layout.SCRATCH)
+    manifest, _ = load(storage)
     return {
         "metrics": sorted(str(path.relative_to(root)) for path in (root / layout.METRICS).rglob("*")),
         "parts": sorted({str(path.parent.relative_to(root)) for path in (root / layout.PARTS).rglob("*.part")}),
@@ -464,6 +491,7 @@ def shape(root: Path) -> dict[str, Any]:
         "history": [(each.period, each.points) for each in manifest.files],
         "days": manifest.days,
         "stale": manifest.stale,
+        "latest": [(each.first, each.end, each.videos) for each in newest_points(storage)[0].shards],
     }
 
 
@@ -483,6 +511,7 @@ def finish(root: Path, *, keep_hours: bool) -> dict[str, Any]:
     for _ in range(2):
         report = vault.compact(LATER, keep_hours=keep_hours)
         assert report.problems == ()
+        assert vault.refresh_latest().problems == ()
     assert report.compacted == ()
     assert_sound(root)
     return shape(root)

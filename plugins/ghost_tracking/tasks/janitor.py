@@ -181,7 +181,10 @@ def seal(*, dry_run: bool) -> dict[str, Any]:
 
 @task_body
 def compact(*, dry_run: bool) -> dict[str, Any]:
-    """Put closed days, and then months, into the history by video; TransientError for those that could not be."""
+    """Put closed days, and then months, into the history by video, and bring the newest points up to it.
+
+    TransientError for what could not be.
+    """
     if dry_run:
         return _said("Dry run: nothing was compacted")
     settings = read_settings()
@@ -194,9 +197,14 @@ def compact(*, dry_run: bool) -> dict[str, Any]:
         dropped = pluralize(report.hours_deleted, "hourly file was", "hourly files were")
         message += f"; {dropped} deleted, since the history has the points"
     message += rebuilt
-    if report.failed:
-        raise TransientError(f"{message}; {'; '.join(report.problems[:3])}")
-    return _said(message) | report.as_dict()
+    newest = vault.refresh_latest()
+    if newest.shards:
+        written = pluralize(newest.shards, "file")
+        message += f". Refreshed the newest points of {pluralize(newest.videos, 'video')}, in {written}"
+    problems = (*report.problems, *newest.problems)
+    if problems:
+        raise TransientError(f"{message}; {'; '.join(problems[:3])}")
+    return _said(message) | report.as_dict() | {"shards": newest.shards}
 
 
 def _rebuild_gains(vault: ParquetVaultHook, now: datetime) -> str:
@@ -261,7 +269,8 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
         report = vault.repair()
         repaired = (
             f"Restored {pluralize(len(report.restored), 'hour')} and {pluralize(len(report.recompacted), 'period')}, "
-            f"quarantined {pluralize(len(report.quarantined), 'file')}. "
+            f"quarantined {pluralize(len(report.quarantined), 'file')}, rewrote {pluralize(report.shards, 'file')} of "
+            "the newest points. "
         )
         for sentence in (*report.lost, *report.problems):
             log.error(sentence)

@@ -3,6 +3,7 @@
 metrics/date=2026-01-15/hour=10/stats.parquet    what readers see, and nothing else
 history/manifest.json                            which hours are compacted into which of these files:
 history/day=…/<name>.parquet  history/month=…/…
+latest/manifest.json  latest/<name>.parquet      the newest point of every video in them, by ranges of ids
 videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
 videos/words/<name>.parquet                      the words of the titles in the file of the same name
 roster/<name>.parquet                            ids of settled videos, a chunk each
@@ -38,6 +39,8 @@ from ghost_tracking.core.partitions import Partition, Period
 METRICS: Final = "metrics"
 HISTORY: Final = "history"
 HISTORY_MANIFEST: Final = f"{HISTORY}/manifest.json"
+LATEST: Final = "latest"
+LATEST_MANIFEST: Final = f"{LATEST}/manifest.json"
 VIDEOS: Final = "videos"
 VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
 WORDS: Final = f"{VIDEOS}/words"
@@ -84,6 +87,11 @@ def stats(partition: Partition) -> str:
 def history(period: Period, name: str) -> str:
     """A file of the points of a day or month."""
     return f"{HISTORY}/{period.path}/{name}{SUFFIX}"
+
+
+def latest(name: str) -> str:
+    """A file of the newest points of a range of ids."""
+    return f"{LATEST}/{name}"
 
 
 def chunk(name: str) -> str:

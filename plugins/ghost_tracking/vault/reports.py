@@ -121,6 +121,21 @@ class CompactReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class LatestReport(Report):
+    """What a refresh of the newest points did: so many `shards` were written, with `videos` in all and `bytes`.
+
+    What could not be written stays as it was, as `problems` (sentences for an operator) say. `leftovers_deleted` counts
+    files of refreshes that were killed.
+    """
+
+    shards: int = 0
+    videos: int = 0
+    bytes: int = 0
+    leftovers_deleted: int = 0
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class AvailabilityReport(Report):
     """What a publication of availability did.
 
@@ -277,14 +292,15 @@ class RepairReport(Report):
     """What a repair did.
 
     `restored` hours were rewritten from the history, `recompacted` periods again from hours and what is left of the
-    history; `reindexed` are indexes of titles that were made again; broken files are set aside as `quarantined`. `lost`
-    are sentences about points that no layer has any more.
+    history, `shards` of the newest points from the history; `reindexed` are indexes of titles that were made again;
+    broken files are set aside as `quarantined`. `lost` are sentences about points that no layer has any more.
     """
 
     published: PublishReport = field(default_factory=PublishReport)
     restored: tuple[Partition, ...] = ()
     recompacted: tuple[Period, ...] = ()
     reindexed: tuple[str, ...] = ()
+    shards: int = 0
     quarantined: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()

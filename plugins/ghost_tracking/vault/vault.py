@@ -22,6 +22,7 @@ from ghost_tracking.vault.reports import (
     CompactReport,
     ExpireReport,
     ForgetReport,
+    LatestReport,
     PublishReport,
     RepairReport,
     SealReport,
@@ -196,6 +197,24 @@ class Vault:
         compactor = Compactor(self._location.writable(), most_points_a_file or MOST_POINTS_A_FILE)
         with self._closed_hours():
             return compactor.compact(now, margin, months=months, keep_hours=keep_hours)
+
+    def refresh_latest(self, *, most_videos_a_shard: int | None = None) -> LatestReport:
+        """Keep `latest/`, the newest points of all videos in the history, close to it: call it after `compact`.
+
+        Shards are made for ids that are in none; of the others, one in thirty is written again, those that are furthest
+        behind first. So each is at most thirty calls behind. What a shard has not seen is read from the history by all
+        that ask for newest points, which are right at any time. Takes less than 1 GB of memory, whatever the size: a
+        shard of up to four million videos, and a few row groups of each file of the history that it has not seen. The
+        first time, all last points of the history are read; a run that is killed is gone on with.
+
+        What fails is in the report and stays as it is. Raises PartitionBusyError when another process seals or
+        compacts, UnreadableFileError for a damaged manifest.
+        """
+        from ghost_tracking.vault.latest.refreshing import MOST_VIDEOS, Refresher
+
+        refresher = Refresher(self._location.writable(), most_videos_a_shard or MOST_VIDEOS)
+        with self._closed_hours():
+            return refresher.refresh()
 
     def expire(self, cutoff: datetime, *, dry_run: bool = True) -> ExpireReport:
         """Delete the points of all hours that ended by `cutoff` (aware), from every layer; `dry_run` only counts.

@@ -20,7 +20,7 @@ from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.days import CompactedDay, HourFile
 from ghost_tracking.vault.kit.caches import VersionCache
-from ghost_tracking.vault.kit.digests import NO_DIGEST, Digest
+from ghost_tracking.vault.kit.digests import NO_DIGEST, Digest, digest_of
 from ghost_tracking.vault.kit.manifests import Count, Manifest, retry_overtaken
 from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.points.tables import Checksum, checksums
@@ -131,6 +131,18 @@ class HistoryManifest(Manifest):
     def _own_periods(self) -> frozenset[Period]:
         """The periods that files are of."""
         return frozenset(map(Period.parse, {each.period for each in self.files}))
+
+    def digest(self, period: Period) -> str:
+        """A digest of the points of a period, the same for the same points, in whichever files they are; "": none."""
+        if period not in self._digests:
+            days = {date: self.days.get(date.isoformat()) for date in period.dates}
+            found = [f"{date}{day.rows}{day.hash}" for date, day in days.items() if day is not None]
+            self._digests[period] = digest_of("".join(found).encode()) if found else ""
+        return self._digests[period]
+
+    @cached_property
+    def _digests(self) -> dict[Period, str]:
+        return {}
 
     @cached_property
     def dates(self) -> Sequence[dt.date]:

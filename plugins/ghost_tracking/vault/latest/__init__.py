@@ -1,5 +1,6 @@
 """The newest point of every video: read from whatever layers have points, in bounded memory.
 
-`reading` finds it, video by video or as one stream sorted by id; `merging` merges streams that are sorted by id, and
-`runs` makes sorted streams of the hours, which are sorted by time.
+`reading` gives it as one stream sorted by id, `lookup` for a few videos. The layer `latest/` has most of it: `manifest`
+says in which `shards`, and what these have seen of the history, `refreshing` writes them, `proof` compares them with
+the history. `merging` merges streams that are sorted by id, and `runs` makes such streams of the hours.
 """

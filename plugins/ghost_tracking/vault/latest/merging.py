@@ -95,6 +95,9 @@ def overlaid(base: Stream, updates: Stream) -> Stream:
     """
     update = _next(updates)
     for table in base:
+        if update is None:
+            yield table
+            continue
         rows = _Rows.of(table)
         while update is not None and len(rows):
             # as far as both are known

@@ -1,11 +1,14 @@
 """The newest points, as one stream sorted by id, or of given videos.
 
-What is compacted comes of the history, whose files are sorted by id and tell the last point of each segment without its
-others. Hours that are not compacted, or that may have more than the history, are read first, and judged by the history
-as it is then: a point leaves a file only when the manifest says that the history has it.
+The shards of `latest/` have seen most of the history. What they may not have seen comes of the history's own files,
+which are sorted by id as well and tell the last point of each segment without its others; so do all points of ids that
+no shard has. Hours that are not compacted, or that may have more than the history, are read first: a point leaves a
+file only when the manifest says that the history has it, and shards have nothing that the history had not.
+
+Points that have expired are left out, whichever files still have them.
 """
 
-import bisect
+import datetime as dt
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
@@ -15,14 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ghost_tracking.core.arguments import ids_of
-from ghost_tracking.core.partitions import Partition, Period
+from ghost_tracking.core.partitions import Period
 from ghost_tracking.errors import BadInputError, FileChangedError
 from ghost_tracking.vault import scan
-from ghost_tracking.vault.history.files import files_of_videos, latest_of
-from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current
+from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
+from ghost_tracking.vault.history.manifest import current as current_history
 from ghost_tracking.vault.history.reader import HistoryReader
-from ghost_tracking.vault.latest.merging import Stream, newest, newest_of, within
+from ghost_tracking.vault.latest.lookup import looked_up
+from ghost_tracking.vault.latest.manifest import Span, current
+from ghost_tracking.vault.latest.merging import Stream, newest, overlaid, within
 from ghost_tracking.vault.latest.runs import SortedRuns
+from ghost_tracking.vault.latest.shards import ShardReader
 from ghost_tracking.vault.points import tables
 from ghost_tracking.vault.storage import Storage
 
@@ -32,7 +38,7 @@ _FEW: Final = 2_000
 """Videos that are looked up one by one; of more, the layers are read from the first to the last."""
 _ATTEMPTS: Final = 20
 _ONE_RANGE: Final = 20_000_000
-"""Points of a history that is small enough to be one range."""
+"""Points of a history that is small enough to be one range, where there are no shards."""
 _FIRST_CHARACTERS: Final = sorted("-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz")
 
 
@@ -62,9 +68,34 @@ def read_table(storage: Storage, video_ids: Collection[str] | None) -> pa.Table:
 
 def id_ranges(storage: Storage) -> list[tuple[str, str | None]]:
     """See `Vault.id_ranges`."""
-    manifest, _ = current(storage)
-    borders = [] if sum(each.points for each in manifest.files) < _ONE_RANGE else _FIRST_CHARACTERS[1:]
-    return list(zip(["", *borders], [*borders, None], strict=True))
+    history, _ = current_history(storage)
+    small = sum(each.points for each in history.files) < _ONE_RANGE
+    found: list[tuple[str, str | None]] = []
+    for span in current(storage).spans():
+        inside = [] if small or span.shard else [each for each in _FIRST_CHARACTERS[1:] if _is_inside(each, span)]
+        found += zip([span.first, *inside], [*inside, span.end], strict=True)
+    return found
+
+
+def of_history(storage: Storage, history: HistoryManifest, span: Span) -> Stream:
+    """The newest points of a span in the history, those that have not expired, by id, each id once.
+
+    Holds a row group of the shard, and some of each file of a period that the shard lacks, at a time.
+    """
+    shard = span.shard
+    periods = history.periods if shard is None else shard.lacking(history)
+    updates = newest(_streams(storage, history, periods, span.first, span.end))
+    merged = updates if shard is None else overlaid(ShardReader(storage, shard).between(span.first, span.end), updates)
+    return alive(merged, history.expired_before)
+
+
+def alive(stream: Stream, expired_before: dt.datetime | None) -> Stream:
+    """The points of a stream that have not expired."""
+    if expired_before is None:
+        yield from stream
+        return
+    for table in stream:
+        yield tables.within(table, expired_before, None)
 
 
 def _require_range(first: str, end: str | None) -> None:
@@ -74,13 +105,17 @@ def _require_range(first: str, end: str | None) -> None:
         raise BadInputError(f"end {end!r:.40} lies before first {first!r:.40}: swap them")
 
 
+def _is_inside(border: str, span: Span) -> bool:
+    return span.first < border and (span.end is None or border < span.end)
+
+
 def _of_ids(storage: Storage, ids: Sequence[str]) -> Stream:
     if len(ids) > _FEW:
         wanted = pa.array(ids, pa.string())
         for table in _of_range(storage, ids[0], f"{ids[-1]}\0"):
             yield table.filter(pc.is_in(table["video_id"], wanted))
     elif ids:
-        yield scan.at_one_moment(lambda: _looked_up(storage, ids))
+        yield scan.at_one_moment(lambda: looked_up(storage, ids))
 
 
 def _of_range(storage: Storage, first: str, end: str | None) -> Stream:
@@ -101,17 +136,20 @@ def _of_range(storage: Storage, first: str, end: str | None) -> Stream:
 
 def _merged(storage: Storage, first: str, end: str | None) -> Stream:
     with closing(SortedRuns(_hours(storage, first, end))) as runs:
-        manifest, _ = current(storage)
-        yield from newest([*_of_history(storage, manifest, manifest.periods, first, end), *runs.streams()])
+        latest = current(storage)
+        # after the shards: what they include of another history, they lack of this one
+        history, _ = current_history(storage)
+        compacted = (table for span in latest.spans(first, end) for table in of_history(storage, history, span))
+        yield from overlaid(compacted, alive(newest(runs.streams()), history.expired_before))
 
 
-def _of_history(
-    storage: Storage, manifest: HistoryManifest, periods: Sequence[Period], first: str, end: str | None
+def _streams(
+    storage: Storage, history: HistoryManifest, periods: Sequence[Period], first: str, end: str | None
 ) -> list[Stream]:
-    """A stream for each of these periods."""
+    """A stream for each of these periods that has any of the ids."""
     streams: list[Stream] = []
     for period in periods:
-        files = sorted(manifest.files_of(period), key=lambda each: (each.period, each.first))
+        files = sorted(history.files_of(period), key=lambda each: (each.period, each.first))
         for _, same in groupby(files, key=lambda each: each.period):
             met = [each for each in same if each.last >= first and (end is None or each.first < end)]
             streams += [_chained(storage, met, first, end)] if met else []
@@ -127,32 +165,3 @@ def _hours(storage: Storage, first: str, end: str | None) -> Stream:
     """The points of the range in files of hours that may have what the history lacks, the newest hour first."""
     for hour in reversed(scan.hours_beside_history(storage)):
         yield within(scan.points_of_hour_file(storage, hour), first, end)
-
-
-def _looked_up(storage: Storage, ids: Sequence[str]) -> pa.Table:
-    """The newest points of a few videos, from the newest of the hours and periods that have each of them."""
-    manifest, version = current(storage)
-    periods = manifest.periods
-    hours: dict[Period | Partition, list[Partition]] = {}
-    for hour in scan.hours_beside_history(storage):
-        hours.setdefault(_period_of(hour, periods) or hour, []).append(hour)
-    left, found = set(ids), list[pa.Table]()
-    for each in sorted({*periods, *hours}, key=lambda each: each.starts_at, reverse=True):
-        if not left:
-            break
-        wanted = sorted(left)
-        tables_of = [scan.points_of_hour_file(storage, hour, wanted) for hour in hours.get(each, ())]
-        if isinstance(each, Period):
-            near = files_of_videos(manifest.files_of(each), wanted)
-            tables_of = [latest_of(storage, near, wanted), *tables_of]
-        found += tables_of
-        left.difference_update(*(table["video_id"].to_pylist() for table in tables_of))
-    if current(storage)[1] != version:
-        raise FileChangedError("the history was compacted again while the newest points were looked up")
-    return newest_of([tables.concat(found)])
-
-
-def _period_of(hour: Partition, periods: Sequence[Period]) -> Period | None:
-    """The period of the history in whose span an hour lies."""
-    place = bisect.bisect_right(periods, hour.date, key=lambda period: period.first)
-    return periods[place - 1] if place and hour in periods[place - 1] else None

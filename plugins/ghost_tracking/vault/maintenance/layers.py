@@ -21,6 +21,8 @@ from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.import_queue import ImportQueue
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed
+from ghost_tracking.vault.kit.names import named_at
+from ghost_tracking.vault.latest import refreshing
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.metadata import Archive
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest, is_words, words_of
@@ -220,8 +222,10 @@ class History(Layer):
                 written = writer.close()
                 _require_same(each.path, kept, checksums_of(self._storage, (file.path for file in written)))
             # when this fails, only a later sweep can tell that nobody names what was written
-            manifest.with_file(each, written, gone).replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
+            after = manifest.with_file(each, written, gone)
+            after.replace(self._storage, layout.HISTORY_MANIFEST, expecting=version)
             self._storage.delete([key])
+            refreshing.carry(self._storage, manifest, after, whole_hours=False)
 
     def _sorted_apart(
         self, key: str, kept: dict[Partition, Checksum], gone: dict[Partition, Checksum]
@@ -239,6 +243,20 @@ class History(Layer):
             return Period.parse(key.split("/")[1].partition("=")[2]).meets(self._since, None)
         except (ValueError, IndexError):
             return True
+
+
+class NewestPoints(Layer):
+    """Shards. After the history and the hours, of which they would be written again with the videos."""
+
+    name = "newest points"
+
+    def keys(self) -> list[str]:
+        keys = sorted(unnamed(self._storage, layout.LATEST, ()))
+        return [key for key in keys if self._since is None or (named_at(key) or self._since) >= self._since]
+
+    def remove(self, key: str) -> None:
+        with self._storage.lock(layout.HISTORY_LOCK, self._lock_timeout):
+            refreshing.without(self._storage, key, self._wanted.left_of)
 
 
 class StagedAvailability(Layer):
@@ -386,6 +404,7 @@ LAYERS: Final[tuple[type[Layer], ...]] = (
     StagedPoints,
     History,
     Hours,
+    NewestPoints,
     StagedAvailability,
     Availability,
     StagedMetadata,

@@ -20,6 +20,7 @@ from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.files import checksums_of, points_of_hour
 from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_stale
 from ghost_tracking.vault.history.reader import HistoryReader
+from ghost_tracking.vault.latest import proof
 from ghost_tracking.vault.listing import hours_between, part_names, published_hours
 from ghost_tracking.vault.maintenance.verify import problem_of_bytes, read_hour
 from ghost_tracking.vault.points import files, tables
@@ -58,6 +59,8 @@ class Repairer:
         for hour in list(hours_between(self._storage, None, None)):
             report += self._mend_hour(hour)
         report += RepairReport(reindexed=tuple(metadata.mend_words(self._storage, self._lock_timeout)))
+        newest = proof.mend(self._storage, now)
+        report += RepairReport(shards=newest.shards, problems=newest.problems)
         return report + upkeep.repair(self._storage, self._lock_timeout, now)
 
     def _mend_manifest(self) -> RepairReport:

@@ -14,6 +14,7 @@ from ghost_tracking.vault.availability import Availability
 from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.manifest import HistoryManifest, load
 from ghost_tracking.vault.kit.manifests import Manifest
+from ghost_tracking.vault.latest import refreshing
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.points import files
 from ghost_tracking.vault.prepared import upkeep
@@ -44,8 +45,10 @@ def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: 
         storage.delete([*parts, *aside])
     for hour in [hour for hour in hours_between(storage, None, cutoff) if hour.ends_at <= cutoff]:
         report += _expire_hour(storage, hour, lock_timeout, dry_run=dry_run)
+    before, _ = load(storage)
     report += _expire_history(storage, cutoff, dry_run=dry_run)
     if not dry_run:
+        refreshing.carry(storage, before, load(storage)[0], whole_hours=True)
         upkeep.expire(storage, lock_timeout, cutoff)
     return report + Availability(storage, lock_timeout).expire(cutoff, dry_run=dry_run)
 

@@ -17,6 +17,7 @@ from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.kit.digests import NO_DIGEST, digest_of_file
 from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed
 from ghost_tracking.vault.kit.names import named_at
+from ghost_tracking.vault.latest import proof
 from ghost_tracking.vault.listing import hours_between, part_names
 from ghost_tracking.vault.maintenance.survey import foreign, manifest_or_none
 from ghost_tracking.vault.points import files, tables
@@ -49,6 +50,7 @@ def verify(storage: Storage, start: dt.datetime | None = None, end: dt.datetime 
         *ahead(storage, manifest),
         *foreign(storage),
         *orphans(storage, manifest),
+        *proof.verify(storage, manifest, everything=start is None),
         *metadata.verify(storage),
         *availability.verify(storage),
         *upkeep.verify(storage),

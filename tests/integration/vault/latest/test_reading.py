@@ -2,72 +2,17 @@
 
 import random
 import shutil
-from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import BadInputError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.points import tables
-from ghost_tracking.vault.storage import LocalStorage
-from vault_contents import expected, rows
-
-START = datetime(2026, 1, 29, 22, tzinfo=UTC)
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-LATER = datetime(2026, 4, 5, tzinfo=UTC)
-IDS = ["-a", "AAAAAAAAAAA", "b_", "zz", "z-Z", "_x"]
-
-
-def points(hours: Iterable[int], ids: Iterable[str] = IDS, minute: int = 0) -> list[MetricPoint]:
-    return [
-        MetricPoint(each, START + hour * HOUR + timedelta(minutes=minute, seconds=second), 100 * hour, 1, None, START)
-        for hour in hours
-        for second, each in enumerate(ids)
-    ]
-
-
-def append(vault: ParquetVaultHook, found: list[MetricPoint]) -> list[MetricPoint]:
-    vault.stage(found)
-    assert vault.publish().complete
-    return found
-
-
-def newest(known: Iterable[MetricPoint], first: str = "", end: str | None = None) -> list[MetricPoint]:
-    best = {each.video_id: each for each in sorted(known, key=lambda each: each.timestamp)}
-    return [best[each] for each in sorted(best) if each >= first and (end is None or each < end)]
-
-
-def batches(vault: ParquetVaultHook, *args: Any, **chosen: Any) -> pa.Table:
-    return pa.Table.from_batches(list(vault.read_latest_batches(*args, **chosen)), tables.SCHEMA)
-
-
-def assert_newest(vault: ParquetVaultHook, known: list[MetricPoint]) -> None:
-    """Every way of asking for the newest points gives these, sorted and each once."""
-    wanted = newest(known)
-    found = batches(vault)
-    assert found["video_id"].to_pylist() == [each.video_id for each in wanted]
-    assert rows(found) == expected(wanted)
-    assert rows(vault.read_latest()) == expected(wanted)
-    ranges = vault.id_ranges()
-    assert ranges[0][0] == ""
-    assert ranges[-1][1] is None
-    assert [end for _, end in ranges[:-1]] == [first for first, _ in ranges[1:]]
-    by_range = pa.concat_tables(batches(vault, first=first, end=end) for first, end in ranges)
-    assert by_range.equals(found)
-    for first, end in [("", "A"), ("AAAAAAAAAAA", "AAAAAAAAAAA\0"), ("b", "z"), ("zz", None)]:
-        assert rows(batches(vault, first=first, end=end)) == expected(newest(known, first, end))
-    for some in (IDS[::2], [*IDS[1::2], "nobody"], ["nobody"], []):
-        of_some = expected(each for each in wanted if each.video_id in some)
-        assert rows(vault.read_latest(some)) == of_some
-        assert rows(batches(vault, some)) == of_some
+from newest_points import IDS, LATER, append, assert_newest, points
 
 
 @pytest.mark.parametrize("months", [False, True])
@@ -117,41 +62,10 @@ def test_an_empty_vault_has_no_newest_points(vault: ParquetVaultHook) -> None:
 # Bounds, by counting
 
 
-class Counting(LocalStorage):
-    """A folder that notes which files are read or opened."""
-
-    def __init__(self, root: Path) -> None:
-        super().__init__(root, layout.SCRATCH)
-        self.read_keys: set[str] = set()
-
-    def read(self, key: str, **how: Any) -> Any:
-        self.read_keys.add(key)
-        return super().read(key, **how)
-
-    def open(self, key: str) -> Any:
-        self.read_keys.add(key)
-        return super().open(key)
-
-    def of(self, layer: str) -> int:
-        """How many files of a layer were."""
-        return sum(1 for key in self.read_keys if key.startswith(layer) and "manifest" not in key)
-
-
-@pytest.fixture
-def counting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[ParquetVaultHook, Counting]]:
-    def opened() -> tuple[ParquetVaultHook, Counting]:
-        vault = ParquetVaultHook(root=tmp_path, lock_timeout=5)
-        storage = Counting(tmp_path)
-        monkeypatch.setattr(vault._location, "readable", lambda: storage)
-        return vault, storage
-
-    return opened
-
-
 def test_given_videos_are_not_looked_for_beyond_the_newest_that_has_them(
-    counting: Callable[[], tuple[ParquetVaultHook, Counting]],
+    counted: Callable[[], tuple[ParquetVaultHook, Any]],
 ) -> None:
-    vault, storage = counting()
+    vault, storage = counted()
     for day in range(5):
         append(vault, points([24 * day]))
     vault.seal(LATER)
@@ -187,7 +101,11 @@ def test_every_order_of_verbs_gives_the_newest_points(
             known += append(vault, points([dice.randrange(100)], dice.sample([*IDS, f"n{number}"], 2), 1 + number))
         elif verb == "seal":
             vault.seal(LATER)
+        elif verb == "refresh":
+            assert vault.refresh_latest(most_videos_a_shard=dice.choice([2, 3, 100])).problems == ()
         else:
             vault.compact(LATER, months=verb != "compact days", keep_hours=verb != "drop")
     assert_newest(vault, known)
+    vault.publish()
+    assert vault.verify().problems == ()
     shutil.rmtree(root)

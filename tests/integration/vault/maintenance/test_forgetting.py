@@ -62,6 +62,7 @@ def fill(vault: ParquetVaultHook) -> list[MetricPoint]:
     vault.publish()
     vault.seal(LATER)
     vault.compact(LATER)
+    vault.refresh_latest()
     late = points(3, 1, minute=30)
     vault.stage(late)
     vault.publish()
@@ -126,6 +127,7 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
         "staged points": 4,
         "hours": 2 * 44,
         "history": 2 * 40,
+        "newest points": 2,
         "staged availability": 2,
         "availability": 2,
         "staged metadata": 1,
