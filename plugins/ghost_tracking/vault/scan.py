@@ -12,7 +12,8 @@ the manifest says that the history has it: whatever is compacted or deleted mean
 
 import datetime as dt
 from collections.abc import Callable, Collection, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import pandas as pd
@@ -26,13 +27,15 @@ from ghost_tracking.errors import BadInputError, FileChangedError, UnreadableFil
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.files import files_of_videos, points_of
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest, current
-from ghost_tracking.vault.history.reader import HistoryReader
+from ghost_tracking.vault.history.reader import KEPT, TABLE_BYTES, HistoryReader
 from ghost_tracking.vault.listing import hours_between, part_names, published_dates, published_hours, staged_hours
 from ghost_tracking.vault.points import files, tables
-from ghost_tracking.vault.storage import Storage
+from ghost_tracking.vault.storage import Storage, Version
 
 _ATTEMPTS: Final = 50
 _BATCH: Final = 1 << 20
+_THREADS: Final = 4
+_NO_POINTS: Final = tables.SCHEMA.empty_table()
 _TIME: Final = tables.SCHEMA.field("timestamp").type
 _PANDAS: Final[dict[pa.DataType, Any]] = {
     pa.string(): pd.StringDtype(na_value=float("nan")),
@@ -81,6 +84,15 @@ class _Read:
 
     whole: set[Partition] = field(default_factory=set)
     apart: dict[Partition, pa.Table] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _OfHour:
+    """What was read of an hour's file: its version, how many points it has, and those that were asked for."""
+
+    version: Version
+    rows: int
+    points: pa.Table
 
 
 def chosen_columns(columns: Sequence[str] | None) -> list[str]:
@@ -227,10 +239,7 @@ def _points(storage: Storage, scan_filter: ScanFilter, plan: ScanPlan) -> Iterat
 
 def _from_hours(storage: Storage, scan_filter: ScanFilter, plan: ScanPlan, read: _Read) -> Iterator[pa.Table]:
     """The hours of a plan whose files are whole; `read` tells which, and has what the files of the others have."""
-    for hour in plan.hours:
-        rows, table = _hour(storage, hour, scan_filter)
-        # after the file: what has left it, or was never in it, is in the history of this manifest or of a later one
-        manifest, _ = current(storage)
+    for hour, (rows, table), manifest in _hours(storage, plan.hours, scan_filter):
         if rows is not None and hour not in plan.changed and manifest.is_whole(hour, rows):
             read.whole.add(hour)
             yield table
@@ -261,19 +270,56 @@ def _history(storage: Storage, scan_filter: ScanFilter, hours: Set[Partition] | 
     return found if scan_filter.video_ids is None else files_of_videos(found, scan_filter.video_ids)
 
 
+def _hours(
+    storage: Storage, hours: Sequence[Partition], scan_filter: ScanFilter
+) -> Iterator[tuple[Partition, tuple[int | None, pa.Table], HistoryManifest]]:
+    """What `_hour` says of each of these, and the manifest as it was after the file was read.
+
+    What has left a file, or was never in it, is in the history of this manifest or of a later one. Of one video, of
+    which there is little to hold, four files are read at a time, and the manifest is looked at once.
+    """
+    if scan_filter.video_ids is None or len(scan_filter.video_ids) > 1 or len(hours) < _THREADS:
+        yield from ((hour, _hour(storage, hour, scan_filter), current(storage)[0]) for hour in hours)
+        return
+    with ThreadPoolExecutor(_THREADS) as threads:
+        found = list(threads.map(lambda hour: _hour(storage, hour, scan_filter), hours))
+    manifest, _ = current(storage)
+    yield from ((hour, of_hour, manifest) for hour, of_hour in zip(hours, found, strict=True))
+
+
 def _hour(storage: Storage, hour: Partition, scan_filter: ScanFilter) -> tuple[int | None, pa.Table]:
     """How many points an hour's published file has (None: there is none), and those that are asked for."""
-    key = layout.stats(hour)
+    key, ids = layout.stats(hour), scan_filter.video_ids
     try:
-        data = storage.read(key).data
-        rows, table = files.read_footer(data).rows, files.read(data, COLUMNS, scan_filter.video_ids)
+        found = (
+            _kept_of_hour(storage, key, ids[0]) if ids is not None and len(ids) == 1 else _of_hour(storage, key, ids)
+        )
     except FileNotFoundError:
         return None, tables.concat([])
     except UnreadableFileError as error:
         raise type(error)(f"{key} cannot be read: {error.message}", key=key) from error
+    rows, table = found.rows, found.points
     start = scan_filter.start if scan_filter.start is not None and scan_filter.start > hour.starts_at else None
     end = scan_filter.end if scan_filter.end is not None and scan_filter.end < hour.ends_at else None
     return rows, tables.within(table, start, end)
+
+
+def _kept_of_hour(storage: Storage, key: str, video_id: str) -> _OfHour:
+    """What an hour's file has of one video, which is kept for as long as the file stays as it is."""
+    place = (storage.place, key, "hour", video_id)
+    kept: tuple[_OfHour] | None = KEPT.get(place)
+    if kept is not None and storage.version(key) == kept[0].version:
+        return kept[0]
+    found = _of_hour(storage, key, [video_id])
+    if not found.points.num_rows:
+        found = replace(found, points=_NO_POINTS)
+    KEPT.keep(place, found, TABLE_BYTES + found.points.nbytes if found.points.num_rows else 0)
+    return found
+
+
+def _of_hour(storage: Storage, key: str, video_ids: Sequence[str] | None) -> _OfHour:
+    blob = storage.read(key)
+    return _OfHour(blob.version, files.read_footer(blob.data).rows, files.read(blob.data, COLUMNS, video_ids))
 
 
 def _by_hour(table: pa.Table) -> pa.Table:

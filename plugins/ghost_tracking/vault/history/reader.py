@@ -41,7 +41,7 @@ ROW_GROUP: Final = 10 * 1024
 _FEW: Final = 32
 """Of so many videos at once the segments are kept: more are a scan, which would drive everything else out."""
 
-TABLE_BYTES: Final = 10_000
+TABLE_BYTES: Final = 16_000
 """What a table of `HISTORY_SCHEMA` takes beside the bytes of its values, measured."""
 
 _FOREIGN: Final = (AttributeError, ArithmeticError, TypeError, MemoryError)

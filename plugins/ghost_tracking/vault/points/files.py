@@ -35,6 +35,8 @@ MOST_ROW_GROUPS: Final = 64
 _PARTS_KEY = "ghost_tracking.parts"
 _SEALED_KEY = "ghost_tracking.sealed"
 _ROW_GROUP = 128 * 1024
+_SEALED_ROW_GROUP = 32 * 1024
+"""Sorted by id, so that one video's points are found by reading one of them: a quarter costs 1 % more bytes."""
 _TAIL: Final = 64 * 1024
 
 
@@ -61,7 +63,8 @@ def encode(table: pa.Table, parts: Collection[str]) -> bytes:
 
 def encode_sealed(table: pa.Table, parts: Collection[str]) -> bytes:
     """A sealed hour's file; the table is sorted by key."""
-    return _file(table, parquet.SEALED_HOUR, {_PARTS_KEY: json.dumps(sorted(parts)), _SEALED_KEY: "1"})
+    notes = {_PARTS_KEY: json.dumps(sorted(parts)), _SEALED_KEY: "1"}
+    return _file(table, parquet.SEALED_HOUR, notes, row_group_size=_SEALED_ROW_GROUP)
 
 
 def grow(data: bytes, fresh: pa.Table, parts: Collection[str]) -> bytes:
@@ -184,9 +187,11 @@ def _wrap_read_errors() -> Iterator[None]:
         raise UnreadableFileError(f"not an intact Parquet file: {str(error).partition(chr(10))[0][:200]}") from error
 
 
-def _file(table: pa.Table, options: parquet.Options, notes: Mapping[str, str]) -> bytes:
+def _file(
+    table: pa.Table, options: parquet.Options, notes: Mapping[str, str], row_group_size: int = _ROW_GROUP
+) -> bytes:
     _require_room(table.num_rows)
-    return parquet.encode(_whole(table), options, notes=notes, row_group_size=_ROW_GROUP)
+    return parquet.encode(_whole(table), options, notes=notes, row_group_size=row_group_size)
 
 
 def _require_room(rows: int) -> None:

@@ -370,6 +370,31 @@ def test_the_history_of_a_video_is_kept_whole_until_its_files_change(storage: Co
     assert points_of(storage, named, ["v0003", "v0004"]).num_rows > first.num_rows
 
 
+def test_hours_of_one_video_are_read_again_only_when_their_files_change(tmp_path: Path) -> None:
+    counting = Counting(tmp_path)
+    vault = ParquetVaultHook(root=tmp_path)
+    vault.identity(create=True)
+    vault._location.__dict__["storage"] = counting
+    hour = dt.timedelta(hours=1)
+    found = [MetricPoint(video, START + n * hour, n, None, 0, START) for n in range(6) for video in ("a", "b")]
+    vault.stage(found)
+    vault.publish()
+
+    def read(video: str) -> int:
+        with counting.noting() as asked:
+            history = vault.read_history(video)
+        assert rows(history) == expected(each for each in found if each.video_id == video)
+        return sum(key.endswith(layout.STATS) for key, _ in asked)
+
+    assert [read("a"), read("a"), read("b"), read("absent"), read("absent")] == [6, 0, 6, 6, 0]
+    found.append(MetricPoint("a", START + 4 * hour + dt.timedelta(minutes=5), 9, None, 0, START))
+    vault.stage(found[-1:])
+    vault.publish()
+    assert [read("a"), read("a"), read("absent")] == [1, 0, 1]
+    vault.seal(START + 4 * hour, dt.timedelta())
+    assert [read("a"), read("a")] == [4, 0]
+
+
 def test_a_cache_holds_so_many_bytes_and_the_least_used_go() -> None:
     cache = ByteCache(10_000)
     cache.keep("a", "first", 3_000)
