@@ -370,7 +370,12 @@ class Vault:
         return scan.read_batches(self._location.readable(), scan_filter, columns)
 
     def read_history(self, video_id: str, start: datetime | None = None, end: datetime | None = None) -> "pd.DataFrame":
-        """All published points of one video in [start, end), None being open, sorted by time; as `read_metrics`."""
+        """All published points of one video in [start, end), None being open, sorted by time; as `read_metrics`.
+
+        Reads a row group of each file of the history that has the video's ids, found by an index of some kilobytes, and
+        the files of the hours that are not compacted: up to four of either open at a time, and some 50 MB of memory in
+        the largest vault. What was read is kept in this process, up to 128 MB, and read again only where files changed.
+        """
         from ghost_tracking.vault import scan
 
         return scan.frame(scan.read_history(self._location.readable(), video_id, start, end))

@@ -2,10 +2,12 @@
 
 import datetime as dt
 import random
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import duckdb
@@ -368,6 +370,34 @@ def test_the_history_of_a_video_is_kept_whole_until_its_files_change(storage: Co
     assert fewer.num_rows * 6 == first.num_rows * 5 > 0
     assert points_of(storage, named[:5], ["v0003"]) is fewer
     assert points_of(storage, named, ["v0003", "v0004"]).num_rows > first.num_rows
+
+
+def test_many_files_are_read_four_at_a_time(tmp_path: Path) -> None:
+    """Open descriptors have a bound, whatever the number of files."""
+    open_now, most, lock = 0, 0, Lock()
+
+    class Watching(LocalStorage):
+        def read_span(self, key: str, start: int, length: int) -> bytes:
+            nonlocal open_now, most
+            with lock:
+                open_now += 1
+                most = max(most, open_now)
+            try:
+                time.sleep(0.002)  # so that threads meet
+                return super().read_span(key, start, length)
+            finally:
+                with lock:
+                    open_now -= 1
+
+    watching = Watching(tmp_path, layout.SCRATCH)
+    (made,) = write(watching, points())
+    named = [made]
+    for number in range(1, 40):
+        key = layout.history(MONTH, f"20260101T000000-0123456789ab-{number:03}")
+        (tmp_path / key).hardlink_to(tmp_path / made.path)
+        named.append(made.model_copy(update={"path": key}))
+    assert points_of(watching, named, ["v0003"]).num_rows
+    assert 2 <= most <= 4
 
 
 def test_hours_of_one_video_are_read_again_only_when_their_files_change(tmp_path: Path) -> None:
