@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from benchmarks import archive, claims, footprint, load, metadata, page, policy, series, tracker, vault, youtube
+from benchmarks import archive, claims, footprint, load, metadata, movers, page, policy, series, tracker, vault, youtube
 from benchmarks.screen import Screen, describe_machine
 from local_stack.signals import EndingSignals, StopRequested
 
@@ -23,12 +23,13 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "series": series.bench,
     "month": series.bench_month,
     "page": page.bench,
+    "movers": movers.bench,
     "footprint": footprint.bench,
     "metadata": metadata.bench,
     "load": load.bench,
     "policy": policy.bench,
 }
-ON_REQUEST = {"month", "page", "footprint", "tracker-large", "metadata", "policy"}
+ON_REQUEST = {"month", "movers", "page", "footprint", "tracker-large", "metadata", "policy"}
 """Take many minutes: run only when they are named."""
 
 

@@ -38,7 +38,7 @@ class Deployment:
         assert len(json.dumps(planned)) < 10_000
         self.labels = []
         reports = [tracker.track(batch, self.labels.append, form) for batch in planned["batches"]]
-        publishing.publish()
+        publishing.publish(prepares=True)
         return tracker.summary(planned["why"], reports)
 
     def points(self) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ghost_tracking.core.absence import AvailabilityEvent
+from ghost_tracking.core.gains import Interval
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.source_memory import SourceMemory
@@ -32,6 +33,7 @@ from ghost_tracking.vault.metadata.rows import SCHEMA as ARCHIVE_SCHEMA
 from ghost_tracking.vault.metadata.rows import table_of as archive_rows
 from ghost_tracking.vault.points import files
 from ghost_tracking.vault.points.tables import SCHEMA, table_of
+from ghost_tracking.vault.prepared import gain_files, ranking
 from ghost_tracking.vault.storage import LocalStorage
 
 TEN = dt.datetime(2026, 1, 15, 10, tzinfo=dt.UTC)
@@ -122,6 +124,11 @@ def read_source(vault: ParquetVaultHook) -> None:
         raise UnreadableFileError(LAYERS["source"].key)
 
 
+def gains_bytes() -> bytes:
+    interval = Interval(VIDEO, TEN - dt.timedelta(hours=1), TEN, 1, 2)
+    return gain_files.encode_hour(gain_files.HourGains(ranking.table_of([interval])))
+
+
 def read_history(vault: ParquetVaultHook) -> None:
     reader = HistoryReader(vault._storage, KEY)
     reader.check()
@@ -176,6 +183,13 @@ LAYERS: dict[str, Layer] = {
         layout.availability(Period.month(TEN.date())),
         lambda vault: vault.read_availability(),
         lambda: availability._encoded(availability._table_of([AvailabilityEvent(VIDEO, TEN, TEN)])),
+    ),
+    "gains": Layer(
+        ranking.SCHEMA,
+        parquet.GAINS,
+        layout.gains(AT_TEN),
+        lambda vault: vault.prepared.gains(dt.timedelta(days=1), TEN),
+        gains_bytes,
     ),
     "source": Layer(
         sources.SCHEMA,

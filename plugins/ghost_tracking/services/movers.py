@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from more_itertools import chunked
 
 from ghost_tracking.core.gains import GRACE, WINDOWS
-from ghost_tracking.errors import GhostTrackingError, UnreadableFileError
+from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.channels import Channels, is_outdated
 from ghost_tracking.vault import Vault
@@ -91,8 +91,9 @@ def prepare(watchlist: Schedule, vault: Vault) -> MoversReport:
         if vault.prepared.gains_begin_late(now) and _points(vault, now) <= QUICKLY:
             points = vault.prepared.rebuild_gains(now)
             log.info("Made the gains of the last days from %s points", f"{points:,}")
-    except (GhostTrackingError, OSError) as error:
-        report.add_problem(f"the gains of the last readings were not merged: {error}")
+    except Exception as error:  # whatever it is: the points are published, and no figure is worth a red run
+        log.debug("Where it was raised", exc_info=True)
+        report.add_problem(f"the gains of the last readings were not merged: {type(error).__name__}: {error}")
         return report
     return MoversPreparation(watchlist, vault, now).prepare_due(report)
 
@@ -122,8 +123,11 @@ class MoversPreparation:
             try:
                 if prepare():
                     report.prepared.append(name)
-            except (GhostTrackingError, OSError) as error:
-                report.add_problem(f"{name} could not be prepared, and what was before stays: {error}")
+            except Exception as error:  # as above
+                log.debug("Where it was raised", exc_info=True)
+                report.add_problem(
+                    f"{name} could not be prepared, and what was before stays: {type(error).__name__}: {error}"
+                )
         return report
 
     # Movers

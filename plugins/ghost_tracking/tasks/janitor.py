@@ -208,9 +208,10 @@ def compact(*, dry_run: bool) -> dict[str, Any]:
 
 
 def _rebuild_gains(vault: ParquetVaultHook, now: datetime) -> str:
-    """Make the gains of the last days from the points where the movers lack them: a sentence's end about it."""
-    if not (vault.prepared.gains_begin_late(now) or vault.prepared.lost_gains()):
-        return ""
+    """Make the gains of the last days from the points where the movers lack them: a sentence's end about it.
+
+    Where that fails, the compaction stays a success, and the next run tries again.
+    """
     told = 0
 
     def progress(points: int) -> None:
@@ -219,7 +220,13 @@ def _rebuild_gains(vault: ParquetVaultHook, now: datetime) -> str:
             told = points
             log.info("Making the gains of the last days: %s points read", f"{points:,}")
 
-    points = vault.prepared.rebuild_gains(now, progress)
+    try:
+        if not (vault.prepared.gains_begin_late(now) or vault.prepared.lost_gains()):
+            return ""
+        points = vault.prepared.rebuild_gains(now, progress)
+    except (GhostTrackingError, OSError) as error:
+        log.error("The gains that movers are made of could not be made: %s", error)
+        return f"; the gains that movers are made of could not be made: {error}"
     return f"; the gains of the last days, which movers are made of, come from {pluralize(points, 'point')} now"
 
 

@@ -458,6 +458,28 @@ def test_a_fault_that_is_over_after_an_hour_costs_nobody_a_week_nor_in_the_middl
     assert chunk.next_track_at > now + 6 * DAY
 
 
+def test_what_settled_videos_gain_is_told_from_their_last_count_on_the_watchlist_on(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
+) -> None:
+    alive = some_alive(server, 20)
+    anchor = now - WEEK - timedelta(hours=2)
+    watchlist.add_to_watchlist(
+        WatchlistEntry(video_id, Tier.WEEKLY, now - DAY, anchor + WEEK, anchor_at=anchor, views=0)
+        for video_id in alive[1:]
+    )
+    watchlist.add_to_watchlist(WatchlistEntry(alive[0], Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor))
+    RosterMoves(watchlist, vault, now).move_settled()
+    settings = Settings(promotion_factor=None)  # what is remembered of a chunk is not for promotion alone
+    done = Tracking(watchlist, settings, now).follow(Batch(Queue.ROSTER, 100), 100, youtube, vault)
+    vault.prepared.publish_gains(now)
+    gained = vault.prepared.gains(WEEK, now + timedelta(minutes=5))  # the answers are of this moment
+    views = {video_id: done.answer.found[video_id].views for video_id in alive[1:]}
+    assert dict(zip(gained.ids.to_pylist(), gained.sums.tolist(), strict=True)) == {
+        video_id: count for video_id, count in views.items() if count
+    }
+    assert gained.readings == sum(count is not None for count in views.values())
+
+
 def test_one_that_grows_again_is_read_daily_for_a_while(
     watchlist: WatchlistHook, vault: ParquetVaultHook, youtube: YouTubeHook, server: SimulatorServer, now: datetime
 ) -> None:

@@ -282,6 +282,25 @@ def tracked(deployment: Deployment) -> list[str]:
     return ids
 
 
+def test_a_run_prepares_the_movers_of_what_it_has_read(
+    deployment: Deployment, watchlist: WatchlistHook, sql: psycopg.Connection
+) -> None:
+    alive = deployment.alive(20)
+    watchlist.add_to_watchlist(alive)
+    deployment.track()
+    sql.execute("UPDATE watchlist SET next_track_at = now(), last_tracked_at = now() - INTERVAL '1 hour', views = 0")
+    deployment.track()
+    vault, now = ParquetVaultHook(root=deployment.vault), watchlist.now()
+    gained = vault.prepared.gains(timedelta(days=1), now)
+    counts = vault.read_latest(alive).set_index("video_id")["views"]
+    assert dict(zip(gained.ids.to_pylist(), gained.sums.tolist(), strict=True)) == counts[counts > 0].to_dict()
+    found = vault.prepared.movers("hour")
+    assert found.as_of is not None
+    assert now - found.as_of < timedelta(minutes=5)
+    assert found.readings == counts.notna().sum()
+    assert list(vault._storage.walk("_staging/gains")) == []
+
+
 def test_what_the_simulator_served_is_in_the_vault(
     deployment: Deployment, server: SimulatorServer, tracked: list[str], sql: psycopg.Connection
 ) -> None:

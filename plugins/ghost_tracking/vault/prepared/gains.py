@@ -46,6 +46,7 @@ KEPT_FOR: Final = timedelta(days=8)
 
 _PARTS_AT_A_TIME: Final = 64
 _MICROSECOND: Final = timedelta(microseconds=1)
+_LOST: Final = HourGains(notes=HourNotes(lost=True))
 
 
 class GainsState(Manifest):
@@ -189,6 +190,14 @@ class Gains:
                 gain_files.encode_hour,
             )
 
+    def begin_again(self, hour: Partition) -> str:
+        """Keep an hour's broken file aside, and put one in its place that says that it was lost; where it is."""
+        key = layout.gains(hour)
+        with self._storage.lock(layout.GAINS_LOCK, self._lock_timeout):
+            aside, version = copy_aside(self._storage, key)
+            self._storage.replace(key, gain_files.encode_hour(_LOST), expecting=version)
+        return aside
+
     def _still_staged(self, names: Sequence[str]) -> tuple[str, ...]:
         """Of merged parts those that whoever merged them has not deleted yet."""
         return tuple(name for name in names if self._storage.version(f"{layout.STAGED_GAINS}/{name}") is not None)
@@ -202,13 +211,14 @@ class Gains:
             try:
                 return self._load(hour)
             except UnreadableFileError as error:
-                aside = set_aside(self._storage, key)
+                # until it is replaced it stays, so that nobody takes its hour for one in which nothing was gained
+                aside, version = copy_aside(self._storage, key)
                 problem = (
                     f"{error.message}; it was set aside as {aside}: its hour's movers may lack some until a repair"
                 )
                 log.error(problem)
                 broken = GainsReport(quarantined=(aside,), problems=(problem,))
-                return HourGains(notes=HourNotes(lost=True)), None
+                return _LOST, version
 
         with self._storage.lock(layout.GAINS_LOCK, self._lock_timeout):
             edit(self._storage, key, load, change, gain_files.encode_hour)
@@ -298,11 +308,12 @@ class Gains:
         return StagedParts(self._storage, layout.STAGED_GAINS, gain_files.decode_part)
 
 
-def set_aside(storage: Storage, key: str) -> str:
-    """Move a broken file of this layer to the quarantine; where it is now."""
+def copy_aside(storage: Storage, key: str) -> tuple[str, Version | None]:
+    """Copy a broken file of this layer to the quarantine; where that is, and which version of the file it was."""
     aside = layout.quarantined(key, f"-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
-    storage.move(key, aside)
-    return aside
+    blob = storage.read(key)
+    storage.put(aside, blob.data)
+    return aside, blob.version
 
 
 def _since(moment: datetime) -> GainsState:

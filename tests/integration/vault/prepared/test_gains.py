@@ -1,6 +1,7 @@
 """The largest gains of each hour: what batches stage is merged once, stays small, and bounds what it leaves out."""
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from airflow.sdk import ObjectStoragePath
+from benchmarks.buckets import CountingBucket, vault_on
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -270,3 +272,24 @@ def test_the_schema_is_what_the_documentation_says(layer: Gains, storage: Storag
     layer.publish(NOW)
     table = pq.read_table(pa.BufferReader(storage.read(layout.gains(Partition.of(NOW))).data))
     assert table.schema.names == ["video_id", "since", "until", "before", "after"]
+
+
+def test_a_run_on_an_object_store_sends_few_requests_at_any_age() -> None:
+    bucket = CountingBucket()
+    vault = vault_on(bucket)
+    for hours in range(24 * 7, 0, -1):
+        vault.prepared.stage_gains([interval("a", NOW - hours * HOUR, 1)])
+    vault.prepared.publish_gains(NOW)
+    for _ in range(4):
+        vault.prepared.stage_gains([interval("a", NOW, 1)])
+    with bucket.counted() as requests:
+        vault.prepared.publish_gains(NOW)
+    assert requests == Counter(LIST=2, GET=1 + 4 + 1, PUT=1, DELETE=1)
+    for window, hours_read in ((HOURLY, 2), (DAILY, 25), (WEEKLY, 169)):
+        with bucket.counted() as requests:
+            vault.prepared.gains(window, NOW)
+        assert (requests["LIST"], requests["GET"]) == (2, hours_read + 1)  # one to see that the vault is there
+    with bucket.counted() as requests:  # what the page asks for
+        vault.prepared.movers("week")
+        vault.prepared.changes()
+    assert sum(requests.values()) <= 4
