@@ -66,11 +66,11 @@ class Channels:
 
 
 def is_outdated(mover: PreparedMover) -> bool:
-    """Whether a mover's comparison with its channel is of an age that it has left behind by more than a twentieth."""
+    """Whether a mover's comparison with its channel is of an age that it has left behind by more than a tenth."""
     if mover.comparison is None or mover.published_at is None:
         return mover.channel is None and mover.channel_id is not None and mover.published_at is not None
     before, age = mover.comparison.ages[1], mover.until - mover.published_at
-    return age - before > max(3_600, age // 20)
+    return age - before > max(3_600, age // 10)
 
 
 def _with_channel(mover: PreparedMover, videos: Iterable[tuple[int, str]]) -> PreparedMover:

@@ -48,13 +48,14 @@ CANDIDATES: Final = 120
 """Videos whose gain is read from the vault, of whom the fastest are shown."""
 COMPARED: Final = 40
 """Movers that are compared with their channels."""
-COMPARED_TOGETHER: Final = 4
+COMPARED_TOGETHER: Final = 10
+"""Movers whose channels' histories are read at once: each time the hours that are not compacted are looked through."""
 VANISHED_FOR: Final = timedelta(days=30)
 LOOKED_UP_AGAIN_AFTER: Final = timedelta(hours=6)
 """A video without a title: its metadata may have come."""
 EVERY: Final = {"hour": timedelta(0), "day": timedelta(hours=1), "week": timedelta(hours=1)}
 """How old the movers of a window are at least when they are prepared again."""
-SECONDS: Final = {"hour": 2.0, "day": 8.0, "week": 8.0}
+SECONDS: Final = {"hour": 0.5, "day": 4.0, "week": 4.0}
 """How long comparisons with channels may take in a run; what is left comes with the next."""
 
 _SCALE: Final = 1_000_000
