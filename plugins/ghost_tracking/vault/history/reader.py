@@ -158,12 +158,12 @@ class HistoryReader:
         """The last points of all segments of videos of [first, end), None being open, by video and time.
 
         In tables of one or some row groups, of some 4 MB when uncompressed. A video's segments may go on in the next
-        one. Reads what the index names and no more, and holds a table at a time.
+        one. Reads what the index names and no more, the row groups of a block at once; holds their bytes, some 1.5 MB
+        in the largest files, and a table.
         """
         for groups in self._chosen(partial(meeting, first, end)):
-            for numbers in _together(groups.metadata, groups.numbers, len(groups.numbers), _LASTS_AT_A_TIME):
-                for rows in self._read(_Groups(groups.metadata, numbers), LATEST):
-                    yield last_points(_between(rows, first, end))
+            for rows in self._read(groups, LATEST, _LASTS_AT_A_TIME):
+                yield last_points(_between(rows, first, end))
 
     def _found(self, ids: Sequence[str], columns: Sequence[str] | None) -> Iterator[pa.Table]:
         wanted = pa.array(ids, pa.string())
@@ -201,8 +201,10 @@ class HistoryReader:
             of_block = slice(start, start + directory.places[number].groups)
             return _Groups(metadata, [start + each for each in choose(firsts[of_block], lasts[of_block])])
 
-    def _read(self, groups: _Groups, columns: Sequence[str] | None) -> Iterator[pa.Table]:
-        """The rows of these row groups, some of them at a time."""
+    def _read(
+        self, groups: _Groups, columns: Sequence[str] | None, most_bytes: int = _BYTES_AT_A_TIME
+    ) -> Iterator[pa.Table]:
+        """The rows of these row groups, so many uncompressed bytes at a time, or one group."""
         last = max(map(HISTORY_SCHEMA.names.index, columns or HISTORY_SCHEMA.names))  # each has one leaf
         with parquet.wrap_read_errors(self._key, *_FOREIGN):
             for numbers, start, end in _runs(groups, last):
@@ -210,7 +212,8 @@ class HistoryReader:
                 known = pq.ParquetFile(
                     window, metadata=groups.metadata, page_checksum_verification=True, pre_buffer=False
                 )
-                yield known.read_row_groups(numbers, columns=columns, use_threads=len(numbers) > _FEW_GROUPS)
+                for some in _together(groups.metadata, numbers, len(numbers), most_bytes):
+                    yield known.read_row_groups(some, columns=columns, use_threads=len(some) > _FEW_GROUPS)
 
     def _directory(self) -> Directory | None:
         """The directory; None where the file has no intact index, and the footer has to do."""

@@ -234,7 +234,9 @@ def test_last_points_are_read_where_they_are_and_in_small_tables(
     assert 1 <= len(asked) <= 3
     assert sum(length for _, length in asked) < file.bytes / 40
     monkeypatch.setattr(reader, "_LASTS_AT_A_TIME", 1)
-    tables = list(HistoryReader.of(storage, file).lasts_between())
+    with storage.noting() as asked:
+        tables = list(HistoryReader.of(storage, file).lasts_between())
+    assert len(asked) <= 2 * (GROUPS // index.GROUPS_A_BLOCK + 2)  # a block of the index, and its row groups
     assert len(tables) > GROUPS
     assert max(each.num_rows for each in tables) <= A_GROUP
     assert all(each.schema == SCHEMA for each in tables)
