@@ -308,6 +308,7 @@ CASES = {
         behind, lambda vault: vault.refresh_latest(most_videos_a_shard=3), [*PUBLISHED, *LATE]
     ),
     "forget in the newest points": forgetting(with_newest, keep=True),
+    "expire the newest points": expiry(with_newest, keep=True),
     "repair the newest points": Case(break_newest, lambda vault: vault.repair(), PUBLISHED, broken=True),
     "repair a broken manifest": Case(
         break_manifest, lambda vault: vault.repair(), PUBLISHED, keep_hours=False, broken=True

@@ -402,8 +402,9 @@ class Vault:
         """The newest point of each of `video_ids` (None: of all) whose id lies in [first, end), None being open.
 
         Arrow batches of at most 131,072 rows, sorted by video_id, each video once, in `columns` (all six). Ids sort by
-        their bytes. Takes less than 1 GB of memory, however many videos there are, and some 60 bytes of temporary
-        files for each video of hours that are not compacted yet, where these have more than two million points.
+        their bytes. Takes less than 1 GB of memory, however many videos there are, and some 20 bytes of temporary
+        files for each point of hours that are not compacted yet, where these have more than two million. Has up to 80
+        files open.
 
         Each video's point is the newest one of the moment when its part of the ids was read. Where a file is compacted
         or expired meanwhile, what follows is read again. Raises BadInputError for an unknown column and for an `end`

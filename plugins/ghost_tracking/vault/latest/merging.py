@@ -14,7 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ghost_tracking.vault.points.tables import Numbers, numbers
+from ghost_tracking.vault.points.runs import Runs
+from ghost_tracking.vault.points.tables import SCHEMA, Numbers, numbers
 
 Stream = Iterator[pa.Table]
 _Ids = npt.NDArray[np.bytes_]
@@ -58,6 +59,9 @@ def newest(sources: Sequence[Stream]) -> Stream:
 
     Holds a table of each stream at a time, and what the streams have of one video.
     """
+    if len(sources) == 1:
+        yield from _newest_in(sources[0])
+        return
     heads: list[_Rows | None] = [None for _ in sources]
     waiting = set(range(len(sources)))
     starved = set(waiting)
@@ -82,9 +86,26 @@ def newest(sources: Sequence[Stream]) -> Stream:
         starved = {number for number in waiting if heads[number] is None or ends[number] == border}
 
 
+def _newest_in(source: Stream) -> Stream:
+    """The newest point of each video of one stream, whose tables are passed on as they are where nothing is double."""
+    held = _next(source)
+    while held is not None:
+        following = _next(source)
+        if following is not None and following.ids[0] == held.ids[-1]:
+            held = _joined([held, following])
+        else:
+            yield _newest_of(held).table
+            held = following
+
+
 def newest_of(tables: Sequence[pa.Table]) -> pa.Table:
     """The newest point of each video of several tables in any order, sorted by id; of equal times that of the first."""
-    return _newest_of(_joined([_Rows.of(table) for table in tables])).table
+    return _newest_of(_joined([_Rows.of(table) for table in tables])).table if tables else SCHEMA.empty_table()
+
+
+def runs() -> Runs:
+    """Sorts points that come in any order, and merges more streams than can be read at once, to the newest points."""
+    return Runs(sort_tables=newest_of, merge_sources=newest)
 
 
 def overlaid(base: Stream, updates: Stream) -> Stream:
@@ -145,6 +166,8 @@ def _through(rows: _Rows, border: Any) -> int:
 
 def _newest_of(rows: _Rows) -> _Rows:
     """The newest row of each id, sorted by id; of equal times the first."""
+    if bool(np.all(rows.ids[1:] > rows.ids[:-1])):
+        return rows
     order = np.argsort(rows.ids, kind="stable")  # quick where sorted ones stand one behind the other
     ids, moments = rows.ids[order], rows.moments[order]
     starts = np.flatnonzero(np.concatenate([[True], ids[1:] != ids[:-1]])) if len(ids) else np.empty(0, np.int64)

@@ -1,7 +1,7 @@
 """Proving the shards, and giving up those that are broken: all that they have is in the history too."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from ghost_tracking.core.partitions import Partition
@@ -81,16 +81,26 @@ def _is_broken(storage: Storage, history: HistoryManifest, shard: Shard, now: da
     return problem is not None
 
 
+def problem_of_bytes(storage: Storage, shard: Shard) -> str | None:
+    """As `problem_of`, with a sentence for what the storage raises."""
+    return _told(shard, lambda: problem_of(storage, shard))
+
+
 def _problem(storage: Storage, history: HistoryManifest, shard: Shard) -> str | None:
+    def compared() -> str | None:
+        other = f"{shard.key} has other points than the history: repair the vault, which makes it again"
+        return None if _agrees(storage, history, shard) else other
+
+    return problem_of_bytes(storage, shard) or _told(shard, compared)
+
+
+def _told(shard: Shard, look: Callable[[], str | None]) -> str | None:
     try:
-        problem = problem_of(storage, shard)
-        if problem is None and not _agrees(storage, history, shard):
-            problem = f"{shard.key} has other points than the history: repair the vault, which makes it again"
+        return look()
     except UnreadableFileError as error:
         return error.message
     except OSError as error:
         return f"{shard.key} cannot be compared now: {error}"
-    return problem
 
 
 def _agrees(storage: Storage, history: HistoryManifest, shard: Shard) -> bool:

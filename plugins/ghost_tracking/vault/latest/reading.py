@@ -10,7 +10,6 @@ Points that have expired are left out, whichever files still have them.
 
 import datetime as dt
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing
 from itertools import groupby
 from typing import Final
 
@@ -26,8 +25,7 @@ from ghost_tracking.vault.history.manifest import current as current_history
 from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.latest.lookup import looked_up
 from ghost_tracking.vault.latest.manifest import Span, current
-from ghost_tracking.vault.latest.merging import Stream, newest, overlaid, within
-from ghost_tracking.vault.latest.runs import SortedRuns
+from ghost_tracking.vault.latest.merging import Stream, overlaid, runs, within
 from ghost_tracking.vault.latest.shards import ShardReader
 from ghost_tracking.vault.points import tables
 from ghost_tracking.vault.storage import Storage
@@ -80,13 +78,16 @@ def id_ranges(storage: Storage) -> list[tuple[str, str | None]]:
 def of_history(storage: Storage, history: HistoryManifest, span: Span) -> Stream:
     """The newest points of a span in the history, those that have not expired, by id, each id once.
 
-    Holds a row group of the shard, and some of each file of a period that the shard lacks, at a time.
+    Holds a row group of the shard, and one or a few of each period that the shard lacks, at a time. Of more than 64
+    periods some are merged into temporary files first.
     """
     shard = span.shard
     periods = history.periods if shard is None else shard.lacking(history)
-    updates = newest(_streams(storage, history, periods, span.first, span.end))
-    merged = updates if shard is None else overlaid(ShardReader(storage, shard).between(span.first, span.end), updates)
-    return alive(merged, history.expired_before)
+    with runs() as several:
+        merged = several.merge(_streams(storage, history, periods, span.first, span.end))
+        if shard is not None:
+            merged = overlaid(ShardReader(storage, shard).between(span.first, span.end), merged)
+        yield from alive(merged, history.expired_before)
 
 
 def alive(stream: Stream, expired_before: dt.datetime | None) -> Stream:
@@ -135,12 +136,13 @@ def _of_range(storage: Storage, first: str, end: str | None) -> Stream:
 
 
 def _merged(storage: Storage, first: str, end: str | None) -> Stream:
-    with closing(SortedRuns(_hours(storage, first, end))) as runs:
+    with runs() as several:
+        hours = several.sort(_hours(storage, first, end))
         latest = current(storage)
         # after the shards: what they include of another history, they lack of this one
         history, _ = current_history(storage)
         compacted = (table for span in latest.spans(first, end) for table in of_history(storage, history, span))
-        yield from overlaid(compacted, alive(newest(runs.streams()), history.expired_before))
+        yield from overlaid(compacted, alive(several.merge(hours), history.expired_before))
 
 
 def _streams(

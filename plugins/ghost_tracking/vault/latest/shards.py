@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.kit.digests import digest_of
+from ghost_tracking.vault.kit.digests import digest_of, digest_of_file
 from ghost_tracking.vault.kit.names import new_name
 from ghost_tracking.vault.latest.manifest import Shard
 from ghost_tracking.vault.latest.merging import Stream, within
@@ -114,13 +114,14 @@ class ShardReader:
 def problem_of(storage: Storage, shard: Shard) -> str | None:
     """What is wrong with a shard's file, in a sentence; None where its bytes are as they were written.
 
-    Reads the file whole, some 60 MB, and decodes nothing. OSError when the storage fails.
+    Reads the file whole, some 60 MB, 32 MiB at a time, and decodes nothing. OSError when the storage fails.
     """
     try:
-        data = storage.read(shard.key).data
+        with storage.open(shard.key) as file:
+            found = digest_of_file(file)
     except FileNotFoundError:
         return f"{shard.key} is missing: repair the vault, which makes it from the history"
-    if len(data) != shard.bytes or digest_of(data) != shard.hash:
+    if found != shard.hash:
         return f"{shard.key} has other bytes than were written: repair the vault, which makes it from the history"
     return None
 

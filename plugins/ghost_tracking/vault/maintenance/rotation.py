@@ -16,6 +16,7 @@ from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import layout, metadata
 from ghost_tracking.vault.history.manifest import HistoryManifest
 from ghost_tracking.vault.kit.manifests import Manifest
+from ghost_tracking.vault.latest import proof as newest_points
 from ghost_tracking.vault.listing import published_sizes
 from ghost_tracking.vault.maintenance.survey import foreign, history_problems, manifest_or_none
 from ghost_tracking.vault.maintenance.units import Unit, day_name, prove_hour, units_of
@@ -150,6 +151,7 @@ def _problems_of_names(storage: Storage, manifest: HistoryManifest) -> Iterator[
     yield from ahead(storage, manifest)
     yield from foreign(storage)
     yield from orphans(storage, manifest)
+    yield from newest_points.verify(storage, manifest, everything=False)
 
 
 def _up_to(units: Sequence[Unit], most: int) -> Iterator[Unit]:

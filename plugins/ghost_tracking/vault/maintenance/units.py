@@ -15,6 +15,8 @@ from ghost_tracking.vault import availability, layout, metadata
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.kit.digests import NO_DIGEST, digest_of
 from ghost_tracking.vault.kit.names import named_at
+from ghost_tracking.vault.latest import proof
+from ghost_tracking.vault.latest.manifest import Shard, current
 from ghost_tracking.vault.maintenance.verify import problem_of_bytes, problem_of_digest, verify_hour, verify_period
 from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, words_of
 from ghost_tracking.vault.reports import VerifyReport
@@ -39,6 +41,7 @@ def units_of(storage: Storage, manifest: HistoryManifest, sizes: Mapping[Partiti
     return [
         *_days(storage, manifest, sizes),
         *_history(storage, manifest),
+        *_newest_points(storage),
         *_archive(storage),
         *_availability(storage),
     ]
@@ -98,6 +101,21 @@ def _prove_bytes(storage: Storage, each: HistoryFile) -> VerifyReport:
 def _named_on(key: str) -> dt.date | None:
     at = named_at(key)
     return None if at is None else at.date()
+
+
+def _newest_points(storage: Storage) -> Iterator[Unit]:
+    """The shards, which are written again within a month: so they are hardly ever due."""
+    try:
+        latest = current(storage)
+    except UnreadableFileError:
+        return  # the look at names has said so
+    for shard in latest.shards:
+        yield Unit(shard.key, shard.bytes, _named_on(shard.key), partial(_prove_shard, storage, shard))
+
+
+def _prove_shard(storage: Storage, shard: Shard) -> VerifyReport:
+    problem = proof.problem_of_bytes(storage, shard)
+    return VerifyReport(problems=(problem,)) if problem else VerifyReport(files=1, bytes=shard.bytes)
 
 
 def _archive(storage: Storage) -> Iterator[Unit]:

@@ -41,11 +41,23 @@ class Runs:
     They stand where TMPDIR says, else in /var/tmp, which is on a disk where /tmp may be in memory, else wherever
     temporary files stand. Some 20 bytes a point that is sorted, where not all fit into one run. An OSError says where
     there was no room.
+
+    :param sort_tables: makes a sorted run of tables in the place of `tables.merge`, to keep fewer rows than all keys
+    :param merge_sources: merges runs in the place of `tables.merge_sorted`, by the same rule
     """
 
-    def __init__(self, most_points: int = MOST_POINTS_A_RUN, fan_in: int = FAN_IN) -> None:
+    def __init__(
+        self,
+        most_points: int = MOST_POINTS_A_RUN,
+        fan_in: int = FAN_IN,
+        *,
+        sort_tables: Callable[[Sequence[pa.Table]], pa.Table] | None = None,
+        merge_sources: Callable[[Sequence[Source]], Source] | None = None,
+    ) -> None:
         self._most_points = most_points
         self._fan_in = fan_in
+        self._sort_tables = sort_tables or tables.merge
+        self._merge_sources = merge_sources or tables.merge_sorted
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
@@ -72,7 +84,7 @@ class Runs:
 
     def merge(self, sources: Sequence[Source]) -> Source:
         """The rows of all sources, each key once, that of the first source: as `tables.merge_sorted`."""
-        return tables.merge_sorted(self._few(sources))
+        return self._merge_sources(self._few(sources))
 
     def apart(self, points: Source, kind_of: Callable[[pa.Table], tables.Numbers]) -> dict[int, Source]:
         """The rows by their kinds, a number for each row of a table; those of one kind stay in their order.
@@ -97,11 +109,11 @@ class Runs:
         pending, count = list[pa.Table](), 0
         for table in points:
             if count and count + table.num_rows > self._most_points:
-                yield _Run(tables.merge(pending), is_last=False)
+                yield _Run(self._sort_tables(pending), is_last=False)
                 pending, count = [], 0
             pending.append(table)
             count += table.num_rows
-        yield _Run(tables.merge(pending), is_last=True)
+        yield _Run(self._sort_tables(pending), is_last=True)
 
     def _few(self, sources: Sequence[Source]) -> Sequence[Source]:
         """The same rows in the same order of sources, from so many that a merge can read them at once."""
@@ -111,7 +123,7 @@ class Runs:
             while left and len(left) + len(merged) > self._fan_in:
                 # no more than must be: each is written once more. Those at the end are runs, and smaller than files
                 count = min(self._fan_in, len(left) + len(merged) - self._fan_in + 1)
-                merged.insert(0, file.add(tables.merge_sorted(left[-count:])))
+                merged.insert(0, file.add(self._merge_sources(left[-count:])))
                 del left[-count:]
             sources = [*left, *merged]
         return sources

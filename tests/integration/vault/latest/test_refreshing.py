@@ -14,7 +14,7 @@ from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.latest.manifest import LatestManifest, Shard, load
 from ghost_tracking.vault.storage import LocalStorage, Storage
-from newest_points import IDS, LATER, append, assert_newest, newest, points
+from newest_points import HOUR, IDS, LATER, START, append, assert_newest, newest, points
 from s3_server import folder_only
 from vault_contents import expected, rows
 
@@ -209,6 +209,36 @@ def test_a_refresh_between_the_layers_brings_no_forgotten_video_back(
     monkeypatch.setattr(NewestPoints, "keys", lambda layer: (refreshed(vault, 100), keys(layer))[1])
     vault.forget(IDS[:2], dry_run=False)
     assert not set(vault.read_latest()["video_id"]) & set(IDS[:2])
+
+
+def test_expired_points_are_left_out_at_once_and_leave_the_shards_with_the_next_refresh(counted: Counted) -> None:
+    vault, storage = counted()
+    known = append(vault, points([0], IDS)) + append(vault, points([30, 900], IDS[:3]))
+    close(vault, keep_hours=False)
+    refreshed(vault, 100)
+    vault.expire(START + 20 * HOUR, dry_run=False)
+    left = [each for each in known if each.timestamp >= START + 20 * HOUR]
+    storage.read_keys.clear()
+    assert rows(vault.read_latest()) == expected(newest(left))
+    assert (storage.of(layout.LATEST), storage.of(layout.HISTORY)) == (1, 0)
+    assert rows(vault.read_latest(IDS)) == expected(newest(left))
+    assert shards_of(vault)[0].videos == len(IDS)
+    assert vault.verify().problems == ()
+    assert refreshed(vault, 100) == 1
+    assert shards_of(vault)[0].videos == 3
+    assert rows(vault.read_latest()) == expected(newest(left))
+    assert refreshed(vault, 100) == 0
+
+
+def test_no_more_files_are_open_than_are_merged_at_once(counted: Counted) -> None:
+    vault, storage = counted()
+    known = [each for day in range(90) for each in points([24 * day], [f"v{day:02d}", "all"])]
+    append(vault, known)
+    close(vault, months=False, keep_hours=False)
+    storage.most_open = 0
+    refreshed(vault, 20)
+    assert rows(vault.read_latest()) == expected(newest(known))
+    assert storage.most_open <= 64 + 1
 
 
 # What is broken

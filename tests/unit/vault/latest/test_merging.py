@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.vault.latest.merging import newest, newest_of, overlaid, within
-from ghost_tracking.vault.latest.runs import SortedRuns
 from ghost_tracking.vault.points import tables
+from ghost_tracking.vault.points.runs import Runs
 
 START = datetime(2026, 1, 31, 22, tzinfo=UTC)
 Point = tuple[str, int, int | None]
@@ -73,20 +73,17 @@ def test_updates_are_laid_over_what_is_there(
     assert rows_of(overlaid(chunked(below, size), chunked(above, other_size))) == oracle([below, above])
 
 
-@given(streams, st.integers(1, 10))
-def test_runs_of_any_size_give_the_same(sources: list[list[Point]], most: int) -> None:
-    runs = SortedRuns((table_of(source) for source in sources), most_points=most)
-    found = rows_of(newest(runs.streams()))
-    runs.close()
-    assert found == oracle(sources)
+@given(streams, st.integers(1, 10), st.integers(2, 4))
+def test_runs_of_any_size_give_the_same(sources: list[list[Point]], most: int, fan_in: int) -> None:
+    with Runs(most, fan_in, sort_tables=newest_of, merge_sources=newest) as runs:
+        assert rows_of(runs.merge(runs.sort(table_of(source) for source in sources))) == oracle(sources)
 
 
-def test_more_runs_than_files_that_may_be_open_are_merged() -> None:
-    rows = [(f"v{number:03d}", number % 3, number) for number in range(200)]
-    runs = SortedRuns(chunked(rows, 4), most_points=4)
-    assert len(runs.streams()) <= 17
-    assert rows_of(newest(runs.streams())) == rows
-    runs.close()
+@given(streams, st.integers(2, 4))
+def test_more_streams_than_are_read_at_once_give_the_same(sources: list[list[Point]], fan_in: int) -> None:
+    ordered = [by_id(source) for source in sources]
+    with Runs(fan_in=fan_in, sort_tables=newest_of, merge_sources=newest) as runs:
+        assert rows_of(runs.merge([chunked(source, 3) for source in ordered])) == oracle(ordered)
 
 
 def test_no_more_than_a_table_of_each_stream_is_held() -> None:
