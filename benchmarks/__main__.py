@@ -9,7 +9,22 @@ from datetime import UTC, datetime
 
 import structlog
 
-from benchmarks import archive, claims, footprint, load, metadata, movers, page, policy, series, tracker, vault, youtube
+from benchmarks import (
+    archive,
+    claims,
+    footprint,
+    load,
+    metadata,
+    movers,
+    page,
+    policy,
+    readers,
+    series,
+    tracker,
+    vault,
+    years,
+    youtube,
+)
 from benchmarks.screen import Screen, describe_machine
 from local_stack.signals import EndingSignals, StopRequested
 
@@ -28,8 +43,10 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "metadata": metadata.bench,
     "load": load.bench,
     "policy": policy.bench,
+    "readers": readers.bench,
+    "years": years.bench,
 }
-ON_REQUEST = {"month", "movers", "page", "footprint", "tracker-large", "metadata", "policy"}
+ON_REQUEST = {"month", "movers", "page", "footprint", "tracker-large", "metadata", "policy", "readers", "years"}
 """Take many minutes: run only when they are named."""
 
 

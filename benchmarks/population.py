@@ -48,7 +48,7 @@ class Population:
         dice = np.random.default_rng(self.seed)
         begin = int(self.start.timestamp())
         published = self._publish_times(dice, begin)
-        ids = _ids(dice, len(published))
+        ids = random_video_ids(dice, len(published))
         videos, slots = _readings(published, begin, begin + self.days * _DAY)
         moments = _stamps(dice, slots)
         order = np.lexsort((moments, videos))
@@ -79,7 +79,7 @@ class Population:
         return begin - _BEFORE * _DAY + dice.integers(0, (self.days + _BEFORE) * _DAY, count)
 
 
-def _ids(dice: np.random.Generator, count: int) -> pa.Array:
+def random_video_ids(dice: np.random.Generator, count: int) -> pa.Array:
     """Random ids that look like YouTube's; sorted, so that a video's number is its place among them."""
     drawn = _LETTERS[dice.integers(0, 64, (count, 11))]
     drawn[:, 10] = _LAST_LETTERS[dice.integers(0, 16, count)]

@@ -47,6 +47,11 @@ class S3Server:
             {"conn_type": "aws", "login": key or self.key, "password": secret or self.secret, "extra": extra}
         )
 
+    def requests(self) -> int:
+        """How many requests it has served."""
+        with urllib.request.urlopen(f"{self.endpoint}{FAULTS}", timeout=10) as answer:  # noqa: S310
+            return int(answer.read())
+
     def fail(self, *, times: int, how: str, method: str = "") -> None:
         """Let the next requests (of this method) fail: `how` is an HTTP status, `lost answer` or `cut answer`."""
         order = json.dumps({"times": times, "how": how, "method": method}).encode()
@@ -60,12 +65,12 @@ def folder_only(reason: str) -> pytest.MarkDecorator:
 
 
 @contextmanager
-def serving_s3(log: Path) -> Iterator[S3Server]:
-    """The server, for as long as the context lasts."""
+def serving_s3(log: Path, *, keys_a_page: int = 50) -> Iterator[S3Server]:
+    """The server, for as long as the context lasts; S3 itself has 1,000 keys on a page of a listing."""
     environment = {
         **os.environ,
         "INITIAL_NO_AUTH_ACTION_COUNT": "0",
-        "MOTO_S3_DEFAULT_MAX_KEYS": "50",
+        "MOTO_S3_DEFAULT_MAX_KEYS": str(keys_a_page),
         "PYTHONWARNINGS": "ignore",
     }
     with (
@@ -85,17 +90,22 @@ def serving_s3(log: Path) -> Iterator[S3Server]:
 
 
 class Faults:
-    """Lets requests fail as it was told to, and passes all others on."""
+    """Counts requests, lets some fail as it was told to, and passes all others on."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
         self._order: dict[str, Any] = {"times": 0}
+        self._served = 0
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == FAULTS and environ["REQUEST_METHOD"] == "GET":
+            start_response("200 OK", [])
+            return [str(self._served).encode()]
         if environ["PATH_INFO"] == FAULTS:
             self._order = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
             start_response("204 No Content", [])
             return []
+        self._served += 1
         if not self._order["times"] or self._order["method"] not in {"", environ["REQUEST_METHOD"]}:
             return self._app(environ, start_response)
         self._order["times"] -= 1

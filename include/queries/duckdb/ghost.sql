@@ -19,6 +19,14 @@
 --
 -- Times are UTC, and the session's time zone is set to it. Which files there are is looked up when this file is
 -- loaded: load it again to see newer ones, and when a query says that a file is gone. Everything it makes is temporary.
+--
+-- A vault of years has tens of thousands of hourly files, and looking them up takes seconds. Where you ask about recent
+-- hours and about single videos,
+--
+--     SET VARIABLE hours_since = DATE '2026-11-01';
+--
+-- before loading looks up those of this day and later ones alone; older points are found in the history. What stands in
+-- hourly files alone is found if it is younger than the oldest compacted day.
 
 SET TimeZone = 'UTC';
 SET VARIABLE ghost_root = rtrim(coalesce(getvariable('vault')::VARCHAR, 'vault'), '/');
@@ -74,6 +82,31 @@ CREATE OR REPLACE TEMP TABLE ghost_history AS
                  '[{"path": "VARCHAR", "period": "VARCHAR", "points": "BIGINT", "bytes": "BIGINT", "first": "VARCHAR",
                     "last": "VARCHAR"}]'), recursive := true));
 
+-- Hours with parts that are not proven to be in their published files; and the days of all hours that may have more than
+-- the history has.
+CREATE OR REPLACE TEMP TABLE ghost_staged AS
+    SELECT DISTINCT regexp_extract(file, 'date=[0-9-]{10}/hour=[0-9]{2}') AS name
+    FROM glob(getvariable('ghost_root') || '/_staging/parts/*/*/*') WHERE suffix(file, '.part') OR suffix(file, '.parquet');
+CREATE OR REPLACE TEMP TABLE ghost_changed_hours AS
+    SELECT unnest(from_json(coalesce(getvariable('ghost_history_manifest')::JSON -> 'stale', '[]'), '["VARCHAR"]')) AS name
+    UNION FROM ghost_staged;
+-- Where hourly files are looked up: everywhere; or on the days from `hours_since` on, and on older ones that the history
+-- does not have, or not all of.
+CREATE OR REPLACE TEMP TABLE ghost_days AS
+    SELECT unnest(json_keys(getvariable('ghost_history_manifest'), '$.days')) AS day;
+SET VARIABLE ghost_hour_globs = (
+    SELECT CASE WHEN getvariable('hours_since') IS NULL OR NOT EXISTS (FROM ghost_days)
+                THEN [getvariable('ghost_root') || '/metrics/*/*/stats.parquet']
+                ELSE list(getvariable('ghost_root') || '/metrics/date=' || day || '/*/stats.parquet') END
+    FROM (
+        SELECT strftime(unnest(generate_series(
+            least(getvariable('hours_since')::TIMESTAMP, (SELECT min(day)::TIMESTAMP FROM ghost_days)),
+            (now() + INTERVAL 1 DAY)::TIMESTAMP, INTERVAL 1 DAY)), '%Y-%m-%d') AS day
+        UNION SELECT name[6:15] FROM ghost_changed_hours
+    )
+    WHERE day >= strftime(getvariable('hours_since')::TIMESTAMP, '%Y-%m-%d')
+       OR day NOT IN (FROM ghost_days) OR day IN (SELECT name[6:15] FROM ghost_changed_hours));
+
 -- Every hour that the vault knows. `file`: under metrics/. `history_points`: so many of it are in the history; null for
 -- a day that is not compacted. `is_stale`: its file may have points that the history lacks. `is_compacted_only`: its file was given up.
 CREATE OR REPLACE TEMP TABLE ghost_known AS
@@ -86,15 +119,11 @@ CREATE OR REPLACE TEMP TABLE ghost_known AS
         FROM compacted, range(24) hours(hour)
     ), files AS (
         SELECT regexp_extract(file, 'date=[0-9-]{10}/hour=[0-9]{2}') AS name, any_value(file) AS file
-        FROM glob(getvariable('ghost_root') || '/metrics/*/*/stats.parquet') GROUP BY name
-    ), changed AS (
-        SELECT unnest(from_json(coalesce(getvariable('ghost_history_manifest')::JSON -> 'stale', '[]'), '["VARCHAR"]')) AS name
-        UNION SELECT regexp_extract(file, 'date=[0-9-]{10}/hour=[0-9]{2}')
-        FROM glob(getvariable('ghost_root') || '/_staging/parts/*/*/*') WHERE suffix(file, '.part') OR suffix(file, '.parquet')
+        FROM glob(getvariable('ghost_hour_globs')) GROUP BY name
     )
     SELECT name, strptime(name, 'date=%Y-%m-%d/hour=%H') AS starts, file, history_points,
-           history_points IS NOT NULL AND changed.name IS NOT NULL AS is_stale, coalesce(is_compacted_only, false) AS is_compacted_only
-    FROM (FROM compacted_hours FULL JOIN files USING (name)) AS hours LEFT JOIN changed USING (name)
+           history_points IS NOT NULL AND name IN (FROM ghost_changed_hours) AS is_stale, coalesce(is_compacted_only, false) AS is_compacted_only
+    FROM compacted_hours FULL JOIN files USING (name)
     WHERE name <> '';
 -- How many points the files have for which the history could stand: a footer each, a tenth of a millisecond.
 SET VARIABLE ghost_to_count = (

@@ -133,8 +133,8 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 class InDuckDB:
     """The recipes of `duckdb/`."""
 
-    def __init__(self, root: Path) -> None:
-        self._session = loaded(root)
+    def __init__(self, root: Path, hours_since: datetime | None = None) -> None:
+        self._session = loaded(root, hours_since)
         self._session.execute("SET TimeZone = 'America/Los_Angeles'")  # which is nothing to the recipes
 
     def __getattr__(self, recipe: str) -> Callable[..., list[Row]]:
@@ -165,9 +165,10 @@ def literal(value: Any) -> str:
     return "NULL" if value is None else str(value) if isinstance(value, int) else f"'{value}'"
 
 
-def loaded(root: Path) -> duckdb.DuckDBPyConnection:
+def loaded(root: Path, hours_since: datetime | None = None) -> duckdb.DuckDBPyConnection:
     session = duckdb.connect()
     session.execute("SET VARIABLE vault = $root", {"root": str(root)})
+    session.execute("SET VARIABLE hours_since = $day", {"day": None if hours_since is None else hours_since.date()})
     session.execute(GHOST)
     return session
 
@@ -314,6 +315,21 @@ def test_every_point_is_met_once(built: tuple[Path, Points], tool: Callable[[Pat
     for video, own in list(by_video(points).items())[::3]:
         assert ghost.history(video) == [row(each) for each in own]
     assert ghost.history("unknown") == []
+
+
+def test_duckdb_looks_up_the_latest_hours_alone_and_finds_the_others_in_the_history(built: tuple[Path, Points]) -> None:
+    root, points = built
+    ghost = InDuckDB(root, hours_since=MIDDLE)
+    oldest = min(ghost.ask("SELECT day::DATE FROM ghost_days"), default=(date.min,))[0]
+    found = ghost.points()
+    assert len(set(found)) == len(found)
+    assert {row(each) for each in points if each.timestamp.date() >= oldest} <= set(found) <= set(map(row, points))
+    for video in ("-young", "old", "v1"):
+        assert ghost.history(video) == [row(each) for each in by_video(points)[video]]
+    held = {day for (day,) in ghost.ask("SELECT day FROM ghost_days")}
+    changed = {day for (day,) in ghost.ask("SELECT name[6:15] FROM ghost_changed_hours")}
+    for (day,) in ghost.ask("SELECT DISTINCT name[6:15] FROM ghost_known WHERE file IS NOT NULL"):
+        assert day >= MIDDLE.date().isoformat() or day not in held or day in changed
 
 
 def test_duckdb_has_the_history_alone(built: tuple[Path, Points]) -> None:
