@@ -19,6 +19,7 @@ from benchmarks import (
     page,
     policy,
     readers,
+    search,
     series,
     tracker,
     vault,
@@ -44,9 +45,21 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "load": load.bench,
     "policy": policy.bench,
     "readers": readers.bench,
+    "titles": search.bench,
     "years": years.bench,
 }
-ON_REQUEST = {"month", "movers", "page", "footprint", "tracker-large", "metadata", "policy", "readers", "years"}
+ON_REQUEST = {
+    "month",
+    "movers",
+    "page",
+    "footprint",
+    "tracker-large",
+    "metadata",
+    "policy",
+    "readers",
+    "titles",
+    "years",
+}
 """Take many minutes: run only when they are named."""
 
 

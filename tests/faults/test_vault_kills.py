@@ -174,6 +174,8 @@ def archived(vault: ParquetVaultHook) -> None:
     for number in range(3):  # a fourth file makes the archive merge them
         vault.archive_videos([video(f"kept{number}", "Before"), video(f"old{number}", "Old", -100)])
     vault.stage_videos([found_video("staged", "Before"), found_video("kept1", "After")], START + DAY)
+    # an index that is missing: whatever is done, titles are found
+    min((Path(vault.get_conn().path) / layout.WORDS).iterdir()).unlink()
 
 
 def seal_and_compact(vault: ParquetVaultHook) -> None:
@@ -320,6 +322,7 @@ ARCHIVE_CASES: dict[str, Callable[[ParquetVaultHook], object]] = {
     "archive rows": take_rows,
     "expire videos": lambda vault: vault.expire_videos(START - DAY),
     "forget videos": lambda vault: vault.forget(["kept0", "old0", "staged"], dry_run=False),
+    "repair an index": lambda vault: vault.repair(),
 }
 LIST_CASES: dict[str, Callable[[ParquetVaultHook], object]] = {"forget in lists and chunks": forget_listed}
 

@@ -45,15 +45,14 @@ class Word:
         return f" {self.text} "
 
     @property
-    def spans(self) -> list[tuple[str, str]]:
-        """From which term to which, both included: a title with the word has a term of each of these spans."""
-        if self.anywhere and len(self.text) > 1:
-            return [(pair, pair) for pair in dict.fromkeys(_pairs(self.text)[:-1])]
-        return [(self.text, self.text + LAST_CHARACTER)]
+    def pairs(self) -> list[tuple[str, int]]:
+        """In scripts without blanks: terms that cover it, and how far each is from its beginning; one or more."""
+        places = dict.fromkeys([*range(0, len(self.text) - 1, 2), max(0, len(self.text) - 2)])
+        return [(self.text[place : place + 2], place) for place in places]
 
     @property
     def is_told_by_terms(self) -> bool:
-        """Whether each title that has a term of every span has the word; else the title has to be looked at."""
+        """Whether each title that has its terms has the word; else the title has to be looked at."""
         return not self.anywhere or len(self.text) <= 2
 
     @property
@@ -89,17 +88,24 @@ def words_of(query: str) -> tuple[Word, ...]:
     return tuple(word for word in telling if word in longest)
 
 
-def terms_of(word: str) -> list[str]:
-    """What an index of titles has of one word of a searchable title.
+def terms_of(word: str) -> list[tuple[str, int]]:
+    """What an index of titles has of one word of a searchable title; each term with its place in the word.
 
     A word is a term. In scripts without blanks it is found in the middle too, so each two characters that follow one
     another are a term, and so are the last one alone and a digest of all.
     """
     if word.isascii():
-        return [word]
+        return [(word, 0)]
     runs = _RUN.findall(word)
-    terms = [pair for run in runs for pair in _pairs(run)]
-    return [*terms, _whole_run(word) if runs == [word] else word]
+    pairs = [(run[place : place + 2], place) for run in runs for place in range(len(run))]
+    if not runs:
+        return [(word, 0)]
+    return [*pairs, (_whole_run(word), 0)] if runs == [word] else pairs
+
+
+def is_pair(term: str) -> bool:
+    """Whether a term is of a script without blanks, so that its place in the word counts."""
+    return _RUN.match(term) is not None
 
 
 def channel_term(channel_id: str) -> str:
@@ -109,10 +115,6 @@ def channel_term(channel_id: str) -> str:
 
 def _whole_run(run: str) -> str:
     return f"\x02{_digest(run)}"
-
-
-def _pairs(run: str) -> list[str]:
-    return [run[start : start + 2] for start in range(len(run))]
 
 
 def _digest(text: str) -> str:

@@ -5,9 +5,10 @@ them was compared with what they were made of. Of any other, all of it is read a
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
@@ -21,6 +22,10 @@ from ghost_tracking.vault.maintenance.verify import problem_of_bytes, problem_of
 from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, words_of
 from ghost_tracking.vault.reports import VerifyReport
 from ghost_tracking.vault.storage import Storage
+
+_SHARES: Final = 28
+"""Of all ids of the archive: so many that one is proven a night."""
+_ID_BYTES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,7 @@ def _prove_shard(storage: Storage, shard: Shard) -> VerifyReport:
 
 
 def _archive(storage: Storage) -> Iterator[Unit]:
-    """The files of metadata, each with its index."""
+    """The files of metadata, each with its index; and the ids in all of them, a share at a time."""
     try:
         manifest, _ = ArchiveManifest.of(storage)
     except UnreadableFileError:
@@ -127,6 +132,20 @@ def _archive(storage: Storage) -> Iterator[Unit]:
     for file in manifest.files:
         size = file.bytes + (0 if file.words is None else file.words.bytes)
         yield Unit(file.key, size, None, partial(_prove_archived, storage, file, size))
+
+    parts = min(_SHARES, len(manifest.files) - 1)
+    for part in range(parts):
+        size = sum(file.videos for file in manifest.files) * _ID_BYTES // parts
+        name = f"{layout.VIDEOS}/ids {part + 1} of {parts}"
+        yield Unit(name, size, None, partial(_prove_unique, storage, manifest.files, part, parts))
+
+
+def _prove_unique(storage: Storage, held: Sequence[ArchivedFile], part: int, parts: int) -> VerifyReport:
+    """That no video of a share of all ids is in two files; a file that is gone meanwhile was merged."""
+    try:
+        return VerifyReport(problems=tuple(metadata.duplicates(storage, held, part, parts)))
+    except (FileNotFoundError, UnreadableFileError):
+        return VerifyReport()  # what is broken or missing is told of by whoever proves that file
 
 
 def _prove_archived(storage: Storage, file: ArchivedFile, size: int) -> VerifyReport:

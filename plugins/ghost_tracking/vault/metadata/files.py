@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ghost_tracking.vault.kit import parquet
-from ghost_tracking.vault.metadata.manifest import ArchivedFile, IndexFile, archived, digest, month_bit
+from ghost_tracking.vault.kit.digests import digest_of
+from ghost_tracking.vault.metadata.manifest import ArchivedFile, IndexFile, archived, month_bit
 from ghost_tracking.vault.metadata.rows import SCHEMA
 from ghost_tracking.vault.metadata.words import encode as encode_words
 from ghost_tracking.vault.storage import Storage
@@ -86,11 +87,11 @@ def described(name: str, data: bytes, rows: pa.Table | None = None) -> tuple[Arc
         bytes=len(data),
         oldest=discovered["min"],
         newest=discovered["max"],
-        hash=digest(data),
+        hash=digest_of(data),
         published=(published["min"], published["max"]),
         undated=rows["published_at"].null_count,
         months=_months(rows["published_at"]),
-        words=IndexFile(bytes=len(words), hash=digest(words)),
+        words=IndexFile(bytes=len(words), hash=digest_of(words)),
     ), words
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
-from hashlib import blake2b
 from itertools import accumulate, groupby
 from typing import Annotated, Final, Self
 
@@ -10,6 +9,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit.digests import Digest
 from ghost_tracking.vault.kit.manifests import Count, Manifest
 from ghost_tracking.vault.kit.names import named_at, require_file_name
 from ghost_tracking.vault.storage import Storage, Version
@@ -26,9 +26,6 @@ _MOST_AT_A_TIME: Final = 64
 """Files that become one; so many are open together."""
 _FIRST_YEAR: Final = 2005
 """That of YouTube's first video, from which months are counted."""
-
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
-"""What `digest` gives of a file's bytes."""
 
 
 class IndexFile(BaseModel):
@@ -136,11 +133,6 @@ def words_of(name: str) -> str:
 def is_words(key: str) -> bool:
     """Whether an index stands there."""
     return key.startswith(f"{layout.WORDS}/")
-
-
-def digest(data: bytes) -> str:
-    """What tells two files' bytes apart: BLAKE2b of 64 bits, in hexadecimal."""
-    return blake2b(data, digest_size=8).hexdigest()
 
 
 def month_bit(moment: datetime) -> int:

@@ -110,14 +110,14 @@ class _Best:
 
 def _find(storage: Storage, wanted: Sequence[Word], limit: int, manifest: ArchiveManifest) -> pa.Table:
     best = _Best(limit)
-    newest_first = sorted(manifest.files, key=lambda file: -_most(file, wanted))
+    newest_first = sorted(manifest.files, key=lambda file: -_most(file, len(wanted)))
     with reading_threads(storage) as pool:
         start, many = 0, 2
         while start < len(newest_first):
             wave = [
                 file
                 for file in newest_first[start : start + many]
-                if best.floor is None or _most(file, wanted) >= best.floor
+                if best.floor is None or _most(file, len(wanted)) >= best.floor
             ]
             if not wave:
                 break  # those that follow are older still
@@ -132,19 +132,20 @@ def _find(storage: Storage, wanted: Sequence[Word], limit: int, manifest: Archiv
     return together.sort_by([("rank", "descending"), ("video_id", "ascending")]).slice(0, limit).select(FOUND)
 
 
-def _most(file: ArchivedFile, wanted: Sequence[Word]) -> int:
-    """The rank that a hit of a file has at most."""
+def _most(file: ArchivedFile, whole: int) -> int:
+    """The rank that a hit of a file has at most, in which so many words are whole."""
     if file.published is None:
-        return int(first_of(len(wanted) + 1))
+        return int(first_of(whole + 1))
     newest = file.published[1]
-    return int(ranked(len(wanted), words.NEVER if newest is None else int(newest.timestamp())))
+    return int(ranked(whole, words.NEVER if newest is None else int(newest.timestamp())))
 
 
 def _hits(storage: Storage, wanted: Sequence[Word], limit: int, floor: int | None, file: ArchivedFile) -> Hits:
     """The best of one file."""
 
     def search(index: Words) -> Hits:
-        whole_only = floor is not None and floor >= first_of(len(wanted))
+        # as soon as the answer is full, mostly, of newer videos than the file has
+        whole_only = floor is not None and floor > _most(file, len(wanted) - 1)
         hits = _candidates(index, wanted, whole_only=whole_only)
         hits = hits if floor is None else hits.above(floor)
         if not len(hits.ranks) or all(word.is_told_by_terms for word in wanted):
@@ -165,21 +166,21 @@ def _candidates(index: Words, wanted: Sequence[Word], *, whole_only: bool) -> Hi
     whole = np.zeros(index.rows, dtype=np.int64)
     # the longest is the rarest, most likely: often the others need not be looked up
     for word in sorted(wanted, key=lambda word: -len(word.text)):
-        for first, last in [] if whole_only else word.spans:
-            rows, alone = index.rows_between(first, last)
-            has &= _marked(rows, index.rows)
-            if not has.any():
-                return Hits.none()
-        if whole_only or word.anywhere:
-            alone = index.rows_between(word.whole_term, word.whole_term)[1]
-        marked = _marked(alone, index.rows)
-        whole += marked
-        if whole_only:
-            has &= marked
-            if not has.any():
-                return Hits.none()
+        rows, alone = _rows_of(index, word, whole_only=whole_only)
+        has &= _marked(rows, index.rows)
+        if not has.any():
+            return Hits.none()
+        whole += _marked(alone, index.rows)
     rows = np.flatnonzero(has)
     return Hits(ranked(whole[rows], index.published()[rows]), rows)
+
+
+def _rows_of(index: Words, word: Word, *, whole_only: bool) -> tuple[Numbers, Numbers]:
+    """The rows that may have a word, and those that have it as a word of its own; `whole_only`: twice the latter."""
+    if not (whole_only or word.anywhere):
+        return index.beginning(word.text)
+    whole = index.having(word.whole_term)
+    return whole if whole_only else index.with_run(word), whole
 
 
 def _marked(rows: Numbers, number: int) -> Numbers:
@@ -235,7 +236,7 @@ def _by_group(file: pq.ParquetFile, rows: Numbers) -> Iterator[tuple[int, int, N
 
 def _rows_of_channels(index: Words, channel_ids: Sequence[str]) -> Numbers:
     terms = map(channel_term, channel_ids)
-    return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *(index.rows_between(t, t)[1] for t in terms)]))
+    return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *map(index.having, terms)]))
 
 
 def _of_channels(

@@ -9,9 +9,10 @@ import pyarrow.compute as pc
 
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit.digests import digest_of
 from ghost_tracking.vault.kit.manifests import size_problem
 from ghost_tracking.vault.metadata import files
-from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, digest, words_of
+from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, words_of
 from ghost_tracking.vault.metadata.writing import Archive, staged_parts
 from ghost_tracking.vault.storage import Storage
 
@@ -61,7 +62,7 @@ def verify(storage: Storage) -> list[str]:
 def problem_of(storage: Storage, file: ArchivedFile) -> str | None:
     """What is wrong with one file; one that has the bytes that were written is proven without decoding; OSError."""
     try:
-        if file.hash and digest(storage.read(file.key).data) == file.hash:
+        if file.hash and digest_of(storage.read(file.key).data) == file.hash:
             return None
     except FileNotFoundError:
         return f"{file.key} is missing, though the manifest names it"
@@ -75,7 +76,7 @@ def verify_words(storage: Storage, file: ArchivedFile) -> str | None:
     key = words_of(file.name)
     repair = "titles are read without it, which takes longer: repair the vault to have it made again"
     try:
-        is_written = digest(storage.read(key).data) == file.words.hash
+        is_written = digest_of(storage.read(key).data) == file.words.hash
     except FileNotFoundError:
         return f"{key} is missing, though the manifest names it; {repair}"
     return None if is_written else f"{key} is not as it was written; {repair}"

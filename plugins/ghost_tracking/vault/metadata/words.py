@@ -5,8 +5,11 @@ titles themselves where it is missing or broken, and the janitor makes it again 
 
 A Parquet file, sorted by `word`, in row groups of some thousand words, so that a word is found by the footer and one
 row group. `rows` are the numbers of rows in the archived file, from 0, going up, each as its distance from the one
-before. Two words that no title has come first, in row groups of their own, with a number for each row: the publish
-times (`PUBLISHED`), and what tells which videos are certainly not in the file (`IDS`).
+before. Of two characters of a script without blanks they are 16 times that, and their place in the word, modulo 16: so
+those that follow one another in a title are told from those that are only both in it.
+
+Two words that no title has come first, in row groups of their own, with a number for each row: the publish times
+(`PUBLISHED`), and what tells which videos are certainly not in the file (`IDS`).
 """
 
 import logging
@@ -21,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ghost_tracking.core.titles import channel_term, terms_of
+from ghost_tracking.core.titles import LAST_CHARACTER, Word, channel_term, is_pair, terms_of
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.metadata.manifest import ArchivedFile, words_of
@@ -48,6 +51,7 @@ _ROWS: Final = b"rows"
 _WORDS_A_GROUP: Final = 4096
 _ROWS_A_GROUP: Final = 1 << 16
 _SECOND: Final = 10**6
+_PLACES: Final = 16
 NEVER: Final = -(2**62)
 """Stands for an unknown publish time; before every other."""
 
@@ -58,13 +62,13 @@ def encode(videos: pa.Table) -> bytes:
     Holds some 20 numbers a title: 150 MB for the largest usual file, half a million videos.
     """
     rows = videos.num_rows
-    terms, of_term, of_row = _joined(_titles(videos["search"]), _channels(videos["channel_id"]))
+    terms, of_term, numbers = _joined(_titles(videos["search"]), _channels(videos["channel_id"]))
     order = pc.sort_indices(terms).to_numpy()
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
-    keys = np.sort(rank[of_term] * rows + of_row)
+    keys = np.sort(rank[of_term] * (rows * _PLACES) + numbers)
     keys = keys[np.diff(keys, prepend=-1) != 0]  # a title may have a word twice
-    places, found = np.divmod(keys, max(1, rows))
+    places, found = np.divmod(keys, max(1, rows * _PLACES))
     starts = np.searchsorted(places, np.arange(len(order) + 1))
     steps = np.diff(found, prepend=0)
     first = starts[:-1]
@@ -97,8 +101,30 @@ class Words:
         except (KeyError, ValueError) as error:
             raise UnreadableFileError(f"no number of rows in its footer ({error})") from error
 
-    def rows_between(self, first: str, last: str) -> tuple[Numbers, Numbers]:
-        """The rows of all words from `first` to `last`, both included, in no order; and those of `first` alone.
+    def beginning(self, text: str) -> tuple[Numbers, Numbers]:
+        """The rows with a word that begins so, in no order, some twice; and those with this word itself."""
+        found, alone = self._between(text, text + LAST_CHARACTER)
+        return self._rows(found), self._rows(alone)
+
+    def having(self, term: str) -> Numbers:
+        """The rows with this very term, going up."""
+        return self._rows(self._between(term, term)[1])
+
+    def with_run(self, word: Word) -> Numbers:
+        """The rows that may have a word of a script without blanks, in no order, some twice; see `is_told_by_terms`."""
+        if len(word.text) == 1:
+            return self._rows(self._between(word.text, word.text + LAST_CHARACTER)[0] // _PLACES)
+        begins: Numbers | None = None
+        for pair, place in word.pairs:
+            found = self._between(pair, pair)[1]
+            found = found // _PLACES * _PLACES + (found - place) % _PLACES  # where the word begins, then
+            begins = found if begins is None else np.intersect1d(begins, found, assume_unique=True)
+            if not len(begins):
+                break
+        return self._rows(np.empty(0, dtype=np.int64) if begins is None else begins // _PLACES)
+
+    def _between(self, first: str, last: str) -> tuple[Numbers, Numbers]:
+        """The numbers of all words from `first` to `last`, both included; and those of `first` alone.
 
         Reads the row groups that may have such words: one where they are few.
         """
@@ -116,7 +142,6 @@ class Words:
         lists = table["rows"].combine_chunks()
         borders = lists.offsets.to_numpy()[start : start + count + 1].astype(np.int64)
         found = _summed(lists.values.to_numpy()[borders[0] : borders[-1]], borders - borders[0])
-        self._require(found)
         is_first = words[start].as_py() == first
         return found, found[: borders[1] - borders[0]] if is_first else nothing
 
@@ -140,9 +165,10 @@ class Words:
         numbers: Numbers = self._file.read_row_group(begin)["rows"].combine_chunks().flatten().to_numpy()
         return numbers
 
-    def _require(self, rows: Numbers) -> None:
+    def _rows(self, rows: Numbers) -> Numbers:
         if len(rows) and not 0 <= rows.min() <= rows.max() < self.rows:
             raise UnreadableFileError(f"rows beyond the {self.rows:,} that there are")
+        return rows
 
     def _first(self, group: int) -> str:
         return str(self._metadata.row_group(group).column(0).statistics.min)
@@ -196,23 +222,24 @@ def digests_of(video_ids: pa.Array | pa.ChunkedArray) -> Numbers:
 
 
 def _titles(search: pa.ChunkedArray) -> tuple[list[str], Numbers, Numbers]:
-    """All terms of searchable titles, each once; and pairs of a term's number and a row's, some of them twice."""
+    """All terms of searchable titles, each once; and term by term its place, and a number as the index has it."""
     split = pc.split_pattern(search, " ").combine_chunks()
     words, rows = split.flatten(), pc.list_parent_indices(split).to_numpy()
     kept = pc.not_equal(words, "")
     coded = words.filter(kept).dictionary_encode()
     rows = rows[kept.to_numpy(zero_copy_only=False)]
     numbers: dict[str, int] = {}
-    of_word = [
-        [numbers.setdefault(term, len(numbers)) for term in terms_of(word)] for word in coded.dictionary.to_pylist()
-    ]
+    of_word = [terms_of(word) for word in coded.dictionary.to_pylist()]
     counts = np.array([len(each) for each in of_word], dtype=np.int64)
-    flat = np.array([number for each in of_word for number in each], dtype=np.int64)
+    flat = np.array([numbers.setdefault(term, len(numbers)) for each in of_word for term, _ in each], dtype=np.int64)
+    places = np.array([place % _PLACES for each in of_word for _, place in each], dtype=np.int64)
+    times = np.array([_PLACES if is_pair(term) else 1 for term in numbers], dtype=np.int64)
     codes = coded.indices.to_numpy()
     many = counts[codes]
     before = np.repeat(np.cumsum(many) - many, many)
     within = np.arange(len(before)) - before
-    return list(numbers), flat[np.repeat((np.cumsum(counts) - counts)[codes], many) + within], np.repeat(rows, many)
+    here = np.repeat((np.cumsum(counts) - counts)[codes], many) + within
+    return list(numbers), flat[here], np.repeat(rows, many) * times[flat[here]] + places[here]
 
 
 def _channels(channel_ids: pa.ChunkedArray) -> tuple[list[str], Numbers, Numbers]:

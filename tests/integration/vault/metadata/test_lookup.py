@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.history.manifest import HistoryManifest
 from ghost_tracking.vault.maintenance.stats import Stats
+from ghost_tracking.vault.maintenance.units import units_of
 from ghost_tracking.vault.metadata import duplicates, files, lookup, manifest, rows_of_videos, verify
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest
 from ghost_tracking.vault.storage import LocalStorage
@@ -185,6 +187,18 @@ def test_duplicates_are_found_range_by_range(
     assert sum(len(share) > 0 for share in shares) == 1
     assert max(shares) == twice
     assert storage.most == 1
+
+
+def test_the_nights_prove_of_a_share_of_ids_each_that_none_is_twice(archive: ParquetVaultHook, root: Path) -> None:
+    storage = LocalStorage(root, layout.SCRATCH)
+    held = ArchiveManifest.of(storage)[0].files
+    (root / held[9].key).write_bytes((root / held[4].key).read_bytes())
+    shares = [unit for unit in units_of(storage, HistoryManifest(), {}) if " of " in unit.name]
+    assert len(shares) == len(held) - 1
+    told = [unit.prove().problems for unit in shares]
+    assert sum(len(each) for each in told) >= 4
+    (root / held[2].key).unlink()
+    assert [unit.prove().problems for unit in shares] == [()] * len(shares)
 
 
 def test_a_broken_index_is_named_and_made_again(archive: ParquetVaultHook, root: Path) -> None:
