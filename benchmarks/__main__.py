@@ -19,6 +19,7 @@ from benchmarks import (
     page,
     policy,
     readers,
+    rebuild,
     search,
     series,
     tracker,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[Screen], None]] = {
     "load": load.bench,
     "policy": policy.bench,
     "readers": readers.bench,
+    "rebuild": rebuild.bench,
     "titles": search.bench,
     "years": years.bench,
 }
@@ -57,6 +59,7 @@ ON_REQUEST = {
     "metadata",
     "policy",
     "readers",
+    "rebuild",
     "titles",
     "years",
 }

@@ -53,6 +53,7 @@ class _Measured:
     rows: int
     claims: Samples
     counting: Samples
+    overdue: Samples
     bytes_before: float
     bytes_after: float
     large: Samples
@@ -68,7 +69,15 @@ def bench(screen: Screen) -> None:
         tell(f"a roster of {TRACKED:,} due videos")
         roster = _track_the_roster(server, place / "vault")
     screen.table(
-        ["overdue", f"{CLAIMS} claims of {BATCH:,}", "a claim", "counting for the plan", "bytes a row", "afterwards"],
+        [
+            "overdue",
+            f"{CLAIMS} claims of {BATCH:,}",
+            "a claim",
+            "counting for the plan",
+            "overdue slots for the page",
+            "bytes a row",
+            "afterwards",
+        ],
         [_row(each) for each in measured],
     )
     few, many = measured
@@ -92,6 +101,7 @@ def _row(each: _Measured) -> list[str]:
         f"{sum(each.claims.values):.2f} s",
         each.claims.text("ms", scale=1000),
         each.counting.text("ms", scale=1000),
+        each.overdue.text("ms", scale=1000),
         figure(each.bytes_before),
         figure(each.bytes_after),
     ]
@@ -109,13 +119,14 @@ def _measure(server: Postgres, rows: int) -> _Measured:
             session.execute("CHECKPOINT")
             before = _bytes_a_row(session)
             counting = timed(watchlist.status.due, 5)
+            overdue = timed(lambda: watchlist.coverage.overdue(datetime.now(UTC)), 5)
             claims = Samples()
             for number in range(CLAIMS):
                 with claims.timed():
                     _claim(watchlist, list(Tier)[number % 3], BATCH)
             after = _bytes_a_row(session)
             large = _large_claims(session, watchlist) if rows == OVERDUE[-1] else Samples()
-            return _Measured(rows, claims, counting, before, after, large)
+            return _Measured(rows, claims, counting, overdue, before, after, large)
 
 
 def _large_claims(session: psycopg.Connection, watchlist: WatchlistHook) -> Samples:

@@ -30,7 +30,7 @@ DAY, WEEK = timedelta(days=1), timedelta(days=7)
 DATABASE = "schedule"
 TABLES = (
     "watchlist, videos, roster, retired_chunks, quota_ledger, hunter_watermarks, sync_token, vault_identity, let_go, "
-    "refused, discovery_gaps"
+    "refused, discovery_gaps, coverage, rebuild_progress"
 )
 
 Tables = dict[str, bytes]
@@ -323,6 +323,8 @@ class Schedule:
         published = self.published()
         lost = sorted(self.staged() - published)
         assert not lost, f"{len(lost)} staged points are not published: {lost[:3]}"
+        # a slot is counted as served with its reading, or not at all
+        assert self.one("SELECT coalesce(sum(served), 0) FROM coverage")[0] <= len(published), "served twice"
         with self.sql() as sql:
             # one that comes from a chunk has the time of the chunk's read, until it is read itself
             tracked = sql.execute(

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from more_itertools import chunked
 
+from ghost_tracking.core.points import EARLIEST
 from ghost_tracking.core.roster import SETTLED_AFTER, Candidate
 from ghost_tracking.core.schedule import WatchlistEntry, after_reading
 from ghost_tracking.core.sync import RebuildProgress
@@ -23,17 +24,17 @@ from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.core.videos import Reading
 from ghost_tracking.errors import DatabaseUnavailableError
 from ghost_tracking.postgres.schedule import Schedule
-from ghost_tracking.services.known_places import Ids, KnownPlaces, among, sorted_ids, split_ranges, texts_of
-from ghost_tracking.services.roster_moves import RosterMoves, RosterMovesReport
+from ghost_tracking.services.known_places import Ids, KnownPlaces, Numbers, among, sorted_ids, split_ranges, texts_of
+from ghost_tracking.services.roster_moves import Hour, RosterMoves, RosterMovesReport
 from ghost_tracking.vault import Vault
 from ghost_tracking.wording import pluralize
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
-Numbers = npt.NDArray[np.int64]
 
 _AT_A_TIME: Final = 50_000
 _MOST_SETTLED: Final = 1_500_000
@@ -116,7 +117,7 @@ class Rebuild:
         )
 
     def _known_places(self) -> KnownPlaces:
-        """The ids of the roster, but those that have left it, and those that lists have named, by range."""
+        """The ids of the roster, but those that have left it, those that lists have named, and those that were gone."""
         queues = self.watchlist.status.queues()
         chunks = queues.get(Queue.ROSTER, 0) + queues.get(Queue.GONE, 0)
         listed = sum(each.imported for each in self.vault.import_queue.lists())
@@ -130,6 +131,10 @@ class Rebuild:
                     known.roster.add([id_ for place, id_ in enumerate(ids) if place not in away] if away else ids)
             for ids in self.vault.import_queue.imported_ids(_AT_A_TIME):
                 known.listed.add(ids)
+            for month in _months(self.now):
+                events = self.vault.read_availability(start=month, end=_next_month(month))
+                events = events[events["state"] == "gone"]
+                known.gone.add(events["video_id"].tolist(), _whole_seconds(events["confirmed_at"]))
         except BaseException:
             known.__exit__(None, None, None)
             raise
@@ -146,7 +151,7 @@ class Rebuild:
         report: RebuildReport,
     ) -> None:
         """Put back what is missing of the ids in [first, end)."""
-        on_roster = known.roster.of(place)
+        on_roster, gone = known.roster.of(place), known.gone.of(place)
         settled = _Settled(lambda hours: self._write_chunks(hours, report))
         back: list[Ids] = []
         columns = ["video_id", "timestamp", "published_at"]
@@ -158,7 +163,7 @@ class Rebuild:
             back.append(missing.ids)
             is_young = missing.is_young(self.now)
             report.restored += self._write_rows(missing.only(is_young))
-            settled.add(missing.only(~is_young), self.now)
+            settled.add(missing.only(~is_young), gone, self.now)
         settled.flush()
         named = known.listed.of(place, first, end)
         for ids in (on_roster, *back):
@@ -175,10 +180,10 @@ class Rebuild:
         entries = (after_reading(WatchlistEntry(each.video_id, Tier.DAILY), each) for each in young.readings())
         return sum(len(self.watchlist.entries.add(each)) for each in chunked(entries, _AT_A_TIME))
 
-    def _write_chunks(self, hours: Iterable[tuple[int, list[Candidate]]], report: RebuildReport) -> None:
+    def _write_chunks(self, hours: Iterable[tuple[Hour, list[Candidate]]], report: RebuildReport) -> None:
         moves, moved = RosterMoves(self.watchlist, self.vault, self.now), RosterMovesReport()
-        for hour, candidates in hours:
-            moves.add_unknown(hour, candidates, moved)
+        for hour_gone, candidates in hours:
+            moves.add_unknown(hour_gone, candidates, moved)
         report.restored += moved.moved
         report.problems += [problem for problem in moved.problems if problem not in report.problems]
         report.lost = report.lost or moved.lost
@@ -248,13 +253,18 @@ class _Found:
 class _Settled:
     """Settled videos, held until there are enough to fill chunks of each hour of the week, or a range is over."""
 
-    def __init__(self, write: Callable[[Iterable[tuple[int, list[Candidate]]]], None]) -> None:
+    def __init__(self, write: Callable[[Iterable[tuple[Hour, list[Candidate]]]], None]) -> None:
         self._write = write
         self._parts: list[tuple[Ids, Numbers, Numbers]] = []
 
-    def add(self, found: _Found, now: datetime) -> None:
-        self._parts.append((found.ids, *found.slots(now)))
-        if sum(len(ids) for ids, _, _ in self._parts) >= _MOST_SETTLED:
+    def add(self, found: _Found, gone: tuple[Ids, Numbers], now: datetime) -> None:
+        """`gone`: since when videos were gone, of those that were; one that was read later is back."""
+        hours, due = found.slots(now)
+        went_at = _times_of(found.ids, *gone)
+        is_gone = went_at >= found.observed
+        due = np.where(is_gone, _gone_slots(hours, went_at, now), due)
+        self._parts.append((found.ids, 2 * hours + is_gone, due))
+        if sum(len(part[0]) for part in self._parts) >= _MOST_SETTLED:
             self.flush()
 
     def flush(self) -> None:
@@ -264,14 +274,48 @@ class _Settled:
             self._write(_by_hour(ids, hours, due))
 
 
-def _by_hour(ids: Ids, hours: Numbers, due: Numbers) -> Iterator[tuple[int, list[Candidate]]]:
+def _times_of(ids: Ids, known: Ids, times: Numbers) -> Numbers:
+    """The times of these ids, -1 for those without one; `known` is sorted."""
+    if not len(known):
+        return np.full(len(ids), -1, dtype=np.int64)
+    places = np.minimum(np.searchsorted(known, ids), len(known) - 1)
+    found: Numbers = np.where(known[places] == ids, times[places], -1)
+    return found
+
+
+def _gone_slots(hours_of_week: Numbers, went_at: Numbers, now: datetime) -> Numbers:
+    """When to look for gone videos again, in hours since 1970: within four weeks, a quarter of them in each."""
+    present = int(now.timestamp()) // _HOUR
+    last = present - (present - hours_of_week) % _HOURS_A_WEEK
+    slots: Numbers = last + _HOURS_A_WEEK * (1 + went_at // _WEEK % 4)
+    return slots
+
+
+def _whole_seconds(times: "pd.Series[pd.Timestamp]") -> Numbers:
+    return np.asarray(times.dt.as_unit("s").astype("int64"), dtype=np.int64)
+
+
+def _months(until: datetime) -> Iterator[datetime]:
+    """The first moments of all months that YouTube has had videos in."""
+    month = EARLIEST
+    while month <= until:
+        yield month
+        month = _next_month(month)
+
+
+def _next_month(month: datetime) -> datetime:
+    return (month + timedelta(days=31)).replace(day=1)
+
+
+def _by_hour(ids: Ids, hours: Numbers, due: Numbers) -> Iterator[tuple[Hour, list[Candidate]]]:
+    """By twice the hour of the week, and one more for those that are gone."""
     order = np.argsort(hours, kind="stable")
     ids, hours, due = ids[order], hours[order], due[order]
     for hour in np.unique(hours).tolist():
         start, stop = np.searchsorted(hours, [hour, hour + 1])
         slots = {slot: _EPOCH + timedelta(hours=slot) for slot in np.unique(due[start:stop]).tolist()}
         pairs = zip(texts_of(ids[start:stop]), due[start:stop].tolist(), strict=True)
-        yield hour, [Candidate(video_id, slots[slot]) for video_id, slot in pairs]
+        yield (hour // 2, hour % 2 == 1), [Candidate(video_id, slots[slot]) for video_id, slot in pairs]
 
 
 def _seconds(column: "pa.Array") -> Numbers:

@@ -131,13 +131,13 @@ class RosterMoves:
             raise RosterMoveError("; ".join(report.problems[:3]))
         return report.moved
 
-    def add_unknown(self, hour: int, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
+    def add_unknown(self, hour_gone: Hour, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
         """Put settled videos that have no place onto new chunks of an hour of the week, without looking into others.
 
         For a rebuild, which knows that they are nowhere. One that gets another place at the same moment has two until
         its hour is put in order next. What fails is in the report, and nothing of it is written.
         """
-        self._guarded((hour, False), report, lambda: self._add_unknown(hour, candidates, report))
+        self._guarded(hour_gone, report, lambda: self._add_unknown(hour_gone, candidates, report))
 
     def at_publish_hour(self, published: Mapping[str, datetime]) -> set[str]:
         """Those of these videos that the roster has in the hour of the week of their publish time (aware).
@@ -207,15 +207,17 @@ class RosterMoves:
             log.debug("Where it was raised", exc_info=True)
             report.add_problem(f"{_named(hour_gone)} could not be repacked: {type(error).__name__}: {error}")
 
-    def _add_unknown(self, hour: int, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
+    def _add_unknown(self, hour_gone: Hour, candidates: Sequence[Candidate], report: RosterMovesReport) -> None:
+        hour, gone = hour_gone
         with self.watchlist.transaction(within=_LONGEST_TRANSACTION):
-            self.watchlist.roster.enter_hour(hour, gone=False)
+            self.watchlist.roster.enter_hour(hour, gone=gone)
             let_go = self.watchlist.let_go.among([each.video_id for each in candidates])
             joining = [each for each in candidates if each.video_id not in let_go]
             plans = plan_chunks(hour, joining, {})
             for each in plans:
-                self._insert(each, (hour, False), (), {})
+                self._insert(each, hour_gone, (), {})
         report.moved += len(joining)
+        report.gone += len(joining) if gone else 0
         report.chunks += len(plans)
 
     def _repack_hour(

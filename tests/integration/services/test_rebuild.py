@@ -11,6 +11,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 
+from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.let_go import Change, State
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.roster import CHUNK_SIZE, hour_of_week
@@ -222,10 +223,10 @@ def test_an_hour_that_cannot_be_written_stops_no_other_and_is_done_again(
     world = World(watchlist, vault, 9)
     add = RosterMoves._add_unknown
 
-    def failing(self: RosterMoves, hour: int, *arguments: Any) -> None:
-        if hour % 10 == 3:
+    def failing(self: RosterMoves, hour_gone: tuple[int, bool], *arguments: Any) -> None:
+        if hour_gone[0] % 10 == 3:
             raise OSError(5, "Input/output error")
-        add(self, hour, *arguments)
+        add(self, hour_gone, *arguments)
 
     with monkeypatch.context() as patched:
         patched.setattr(RosterMoves, "_add_unknown", failing)
@@ -241,7 +242,7 @@ def test_what_it_holds_and_reads_is_bounded(
 ) -> None:
     """Settled videos are held up to a number, chunks are full, and none is read to add another."""
     monkeypatch.setattr(rebuild, "_MOST_SETTLED", 5_000)
-    monkeypatch.setattr(known_places.RangedIds, "_HELD", 100)
+    monkeypatch.setattr(known_places, "MOST_HELD", 100)
     dice = random.Random(5)
     published = NOW - 30 * DAY
     ids = new_ids(dice, 12_000)
@@ -260,6 +261,34 @@ def test_what_it_holds_and_reads_is_bounded(
     read.clear()
     assert reconcile(watchlist, vault).restored == 0
     assert len(read) == len(watchlist.roster.all())  # each once, however many ranges there are
+
+
+def test_who_was_gone_is_among_the_gone_again(
+    watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Connection
+) -> None:
+    """Else all of them would be asked for at once, and be rows of the watchlist for a day."""
+    ids = new_ids(random.Random(2), 40)
+    gone, returned, there = ids[:30], ids[30:35], ids[35:]
+    published = NOW - 90 * DAY
+    vault.stage([point(id_, NOW - 50 * DAY, published) for id_ in [*gone, *returned]])
+    vault.stage([point(id_, NOW - 2 * DAY, published) for id_ in [*returned, *there]])
+    vault.publish()
+    for number, id_ in enumerate([*gone, *returned]):
+        confirmed = NOW - 40 * DAY + number * DAY
+        vault.stage_availability([AvailabilityEvent(id_, confirmed - DAY, confirmed)])
+    vault.publish_availability()
+    assert reconcile(watchlist, vault).restored == 40
+    chunks = watchlist.roster.all()
+    by_kind = {
+        kind: sorted(id_ for chunk in chunks if chunk.gone == kind for id_ in vault.roster.read(chunk.name))
+        for kind in (True, False)
+    }
+    assert by_kind == {True: sorted(gone), False: sorted([*returned, *there])}
+    # looked for within four weeks, not all at once
+    due = {chunk.next_track_at for chunk in chunks if chunk.gone}
+    assert len(due) == 4
+    assert NOW < min(due) < max(due) <= NOW + 28 * DAY
+    assert reconcile(watchlist, vault).restored == 0
 
 
 def test_the_janitor_tells_how_much_it_has_compared(
