@@ -5,7 +5,9 @@ what is in the files. So years of a vault are made of a few files that stand und
 test_requests.py` holds that a real server is sent the same requests.
 """
 
+import random
 import uuid
+from base64 import b64encode
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -26,12 +28,15 @@ from ghost_tracking.vault.history.files import HistoryWriter
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.kit import parquet
 from ghost_tracking.vault.kit.digests import digest_of
-from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, archived
+from ghost_tracking.vault.metadata import files as archive_files
+from ghost_tracking.vault.metadata.manifest import LARGEST, ArchivedFile, ArchiveManifest, archived
+from ghost_tracking.vault.metadata.rows import table_of
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.storage.base import Blob, Version
 from ghost_tracking.vault.storage.bucket import ANY
 from ghost_tracking.vault.storage.object_store import ObjectStorage
 
+VIDEO = "9LfmrkyP81M"
 PAGE = 1000
 """Names that a request for a listing gives, as S3 and Google have it."""
 FILES_A_MONTH = 8
@@ -47,7 +52,8 @@ _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 class CountingBucket:
     """See `Bucket`: conditional writes as S3 has them, and each request counted under its name in S3."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: int = PAGE) -> None:
+        self._page = page
         self.requests: Counter[str] = Counter()
         self._objects: dict[str, tuple[bytes, str]] = {}
         self._names: list[str] = []
@@ -108,7 +114,7 @@ class CountingBucket:
             folder = f"{prefix}{behind.partition(delimiter)[0]}{delimiter}" if is_folder else ""
             found = (folder, 0) if is_folder else (name, len(self._objects[name][0]))
             if found[0] != last:
-                if given and given % PAGE == 0:
+                if given and given % self._page == 0:
                     self.requests["LIST"] += 1
                 given, last = given + 1, found[0]
                 yield found
@@ -123,7 +129,7 @@ class CountingBucket:
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects, a thousand a request."""
         chosen = list(names)
-        self.requests["DELETE"] += -(-len(chosen) // PAGE)
+        self.requests["DELETE"] += -(-len(chosen) // 1000)
         for name in chosen:
             if self._objects.pop(name, None) is not None:
                 del self._names[bisect_left(self._names, name)]
@@ -151,16 +157,26 @@ def vault_on(bucket: CountingBucket) -> Vault:
     return vault
 
 
+def last_night() -> datetime:
+    """Half past three of the last 5th: the janitor's time, with some days of the month in the history."""
+    now = datetime.now(UTC)
+    month = now if now.day > 5 else now.replace(day=1) - _DAY
+    return month.replace(day=5, hour=3, minute=30, second=0, microsecond=0)
+
+
 def aged_vault(bucket: CountingBucket, years: float, now: datetime, *, parts_an_hour: int = 46) -> Vault:
-    """A vault with the names of so many years up to `now`, as it is before a run of the janitor: all hours kept, days
-    compacted and months closed but the last `OPEN_HOURS`, and each of those with its parts, all of them published.
+    """A vault with the names of so many years up to `now`, as it is before a run of the janitor: all hours kept.
+
+    Hours of this month have a point each, compacted by day but for the last `OPEN_HOURS`, which have their parts, all
+    of them published. Older hours, and the months that they are compacted into, are names and a few bytes.
     """
     vault = vault_on(bucket)
     vault.identity(create=True)
     begin = Partition.of(now - (OPEN_HOURS - 1) * _HOUR)
-    dates = [begin.date - (number + 1) * _DAY for number in range(round(years * 365))][::-1]
-    _published_days(bucket, dates, now)
-    _published_since(bucket, begin, parts_an_hour)
+    first = begin.date.replace(day=1)
+    dates = [first - (number + 1) * _DAY for number in range(round(years * 365) - (begin.date - first).days)][::-1]
+    _this_month(bucket, vault, first, begin, parts_an_hour)
+    _closed_months(bucket, dates)
     _archived_files(bucket, round(years * METADATA_FILES_A_YEAR), now)
     months = sorted({Period.month(date) for date in dates})
     bucket.fill(map(layout.availability, months), parquet.encode(EVENTS.empty_table(), parquet.EVENTS))
@@ -170,21 +186,22 @@ def aged_vault(bucket: CountingBucket, years: float, now: datetime, *, parts_an_
     return vault
 
 
-def _published_days(bucket: CountingBucket, dates: list[date], now: datetime) -> None:
-    data = _hour_file(Partition.of(now))
+def _closed_months(bucket: CountingBucket, dates: list[date]) -> None:
+    data = files.encode_sealed(points_of(Partition(dates[0], 0)), [])
     bucket.fill((layout.stats(Partition(date, hour)) for date in dates for hour in range(24)), data)
     day = CompactedDay(rows=(1,) * 24, hash="0" * 16 * 24, bytes=(len(data),) * 24, file_hash=digest_of(data) * 24)
-    month = Period.month(now.date())
-    periods = {Period.day(date) if month.first <= date <= month.last else Period.month(date) for date in dates}
     names = [
-        (period, layout.history(period, f"20260101T000000-{_hex(period.name)}-{number:03}"))
-        for period in sorted(periods)
-        for number in range(FILES_A_MONTH if period.is_month else 1)
+        (month, layout.history(month, f"20260101T000000-{_hex(month.name)}-{number:03}"))
+        for month in sorted({Period.month(date) for date in dates})
+        for number in range(FILES_A_MONTH)
     ]
     file, content = _history_file()
     bucket.fill((path for _, path in names), content)
     named = tuple(_named(file, period, path) for period, path in names)
-    manifest = HistoryManifest(files=named, days={date.isoformat(): day for date in dates})
+    this_month = HistoryManifest.model_validate_json(bucket.get(layout.HISTORY_MANIFEST).data)
+    manifest = HistoryManifest(
+        files=(*named, *this_month.files), days={date.isoformat(): day for date in dates} | this_month.days
+    )
     bucket.place(layout.HISTORY_MANIFEST, manifest.encoded())
 
 
@@ -213,31 +230,44 @@ def _named(file: HistoryFile, period: Period, path: str) -> HistoryFile:
     return file.model_copy(update=update)
 
 
-def _published_since(bucket: CountingBucket, begin: Partition, parts_an_hour: int) -> None:
+def _this_month(bucket: CountingBucket, vault: Vault, first: date, begin: Partition, parts_an_hour: int) -> None:
+    hours = [hour for hour in Period.month(first).hours if hour < begin]
+    for hour in hours:
+        bucket.place(layout.stats(hour), files.encode_sealed(points_of(hour), []))
+    vault.compact(begin.starts_at + _HOUR, months=False)
     for number in range(OPEN_HOURS):
         hour = Partition.of(begin.starts_at + number * _HOUR)
-        part = files.encode_part(_points(hour))
+        part = files.encode_part(points_of(hour))
         for each in range(parts_an_hour):
             name = f"{hour.starts_at:%Y%m%dT%H%M%S}{each:06}-{_hex(hour.path)}.part"
             bucket.place(layout.part(hour, name), part)
-    vault_on(bucket).publish()
+    vault.publish()
 
 
 def _archived_files(bucket: CountingBucket, number: int, now: datetime) -> None:
+    """The same full file under many names: merging leaves it alone."""
+    draft = archive_files.Draft()
+    text = b64encode(random.Random(1).randbytes(LARGEST // 2)).decode()  # that hardly packs
+    draft.write(table_of([{"video_id": "a", "description": text, "discovered_at": now}], now))
+    data = draft.finish()
+    digest = digest_of(data)
     named = tuple(
-        ArchivedFile(name=f"20260101T{each:012}-{_hex(str(each))}.parquet", videos=1, bytes=7, oldest=now)
+        ArchivedFile(
+            name=f"20260101T{each:012}-{_hex(str(each))}.parquet",
+            videos=1,
+            bytes=len(data),
+            oldest=now,
+            hash=digest,
+        )
         for each in range(number)
     )
-    bucket.fill((archived(file.name) for file in named), b"archive")
+    bucket.fill((archived(file.name) for file in named), data)
     bucket.place(layout.VIDEOS_MANIFEST, ArchiveManifest(files=named).encoded())
 
 
-def _points(hour: Partition) -> "tables.pa.Table":
-    return tables.table_of([MetricPoint("9LfmrkyP81M", hour.starts_at, 1, 1, 1, None)])
-
-
-def _hour_file(hour: Partition) -> bytes:
-    return files.encode_sealed(_points(hour), [])
+def points_of(hour: Partition) -> "tables.pa.Table":
+    """A point."""
+    return tables.table_of([MetricPoint(VIDEO, hour.starts_at, 1, 1, 1, None)])
 
 
 def _hex(text: str) -> str:

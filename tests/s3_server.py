@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 
 FAULTS = "/_faults"
+REQUESTS = "/_requests"
 _ALLOWED = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
 
 
@@ -56,6 +58,12 @@ class S3Server:
         """Let the next requests (of this method) fail: `how` is an HTTP status, `lost answer` or `cut answer`."""
         order = json.dumps({"times": times, "how": how, "method": method}).encode()
         urllib.request.urlopen(f"{self.endpoint}{FAULTS}", order, timeout=10).close()  # noqa: S310
+
+    def requests_by_kind(self) -> dict[str, int]:
+        """How many requests of each kind it was sent since it was asked last."""
+        with urllib.request.urlopen(f"{self.endpoint}{REQUESTS}", timeout=10) as answer:  # noqa: S310
+            found: dict[str, int] = json.load(answer)
+        return found
 
 
 def folder_only(reason: str) -> pytest.MarkDecorator:
@@ -96,6 +104,7 @@ class Faults:
         self._app = app
         self._order: dict[str, Any] = {"times": 0}
         self._served = 0
+        self._requests: Counter[str] = Counter()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ["PATH_INFO"] == FAULTS and environ["REQUEST_METHOD"] == "GET":
@@ -105,7 +114,12 @@ class Faults:
             self._order = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
             start_response("204 No Content", [])
             return []
+        if environ["PATH_INFO"] == REQUESTS:
+            told, self._requests = json.dumps(self._requests).encode(), Counter()
+            start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(told)))])
+            return [told]
         self._served += 1
+        self._requests[_kind(environ)] += 1
         if not self._order["times"] or self._order["method"] not in {"", environ["REQUEST_METHOD"]}:
             return self._app(environ, start_response)
         self._order["times"] -= 1
@@ -125,6 +139,16 @@ class Faults:
             pass
         connection.shutdown(socket.SHUT_RDWR)
         return []
+
+
+def _kind(environ: dict[str, Any]) -> str:
+    """What a request is on a bill."""
+    method = environ["REQUEST_METHOD"]
+    if method == "GET" and "list-type=" in environ["QUERY_STRING"]:
+        return "LIST"
+    if method == "POST" and "delete" in environ["QUERY_STRING"]:
+        return "DELETE"
+    return "COPY" if "HTTP_X_AMZ_COPY_SOURCE" in environ else str(method)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from ghost_tracking.core.partitions import Partition, Period
@@ -69,10 +69,19 @@ def published_sizes(storage: Storage, date: dt.date | None = None) -> dict[Parti
 
 def staged_names(storage: Storage) -> dict[Partition, list[str]]:
     """The names of the staged parts of each hour that has any, in the order of merging; one flat listing."""
+    return names_by_hour(key for key, _ in storage.walk(layout.PARTS))
+
+
+def names_by_hour(keys: Iterable[str]) -> dict[Partition, list[str]]:
+    """The names of those of these files that are staged parts of an hour, as `staged_names` has them."""
     found: dict[Partition, list[str]] = {}
-    for key, _ in storage.walk(layout.PARTS):
+    for key in keys:
         path, _, name = key.removeprefix(f"{layout.PARTS}/").rpartition("/")
-        if name.endswith(layout.PART_SUFFIX) and (hour := _partition(path)) is not None:
+        if (
+            key.startswith(f"{layout.PARTS}/")
+            and name.endswith(layout.PART_SUFFIX)
+            and (hour := _partition(path)) is not None
+        ):
             found.setdefault(hour, []).append(name)
     return {hour: sorted(names) for hour, names in sorted(found.items())}
 

@@ -44,6 +44,7 @@ export function vault({ vault: found, now }) {
     availability: "availability",
     import_queue: "import queue",
     prepared: "prepared figures",
+    latest: "newest points",
     staged: "staged",
   };
   const rows = Object.entries(found.bytes).filter(([, size]) => size);

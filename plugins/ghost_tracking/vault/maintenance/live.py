@@ -11,7 +11,7 @@ from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import HistoryManifest
 from ghost_tracking.vault.kit.caches import VersionCache
-from ghost_tracking.vault.listing import published_dates, published_sizes, staged_names
+from ghost_tracking.vault.listing import names_by_hour, published_dates, published_sizes
 from ghost_tracking.vault.points import files
 from ghost_tracking.vault.points.counts import HourCount, HourCounts
 from ghost_tracking.vault.storage import Storage
@@ -35,9 +35,14 @@ class LiveHours:
         self._manifest = manifest
 
     @cached_property
+    def staged(self) -> Mapping[str, int]:
+        """The size of each file below `_staging/`, by its key."""
+        return dict(self._storage.walk(layout.STAGING))
+
+    @cached_property
     def parts(self) -> Mapping[Partition, list[str]]:
         """The names of the staged parts of each hour that has any."""
-        return staged_names(self._storage)
+        return names_by_hour(self.staged)
 
     @cached_property
     def sizes(self) -> Mapping[Partition, int]:

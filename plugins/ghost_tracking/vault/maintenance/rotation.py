@@ -21,6 +21,7 @@ from ghost_tracking.vault.listing import published_sizes
 from ghost_tracking.vault.maintenance.survey import foreign, history_problems, manifest_or_none
 from ghost_tracking.vault.maintenance.units import Unit, day_name, prove_hour, units_of
 from ghost_tracking.vault.maintenance.verify import ahead, orphans
+from ghost_tracking.vault.prepared import upkeep
 from ghost_tracking.vault.reports import VerifyReport
 from ghost_tracking.vault.storage import Storage
 
@@ -78,31 +79,32 @@ class Proofs(Manifest):
 
 
 def share_of(units: Sequence[Unit], proofs: Proofs, today: dt.date) -> list[Unit]:
-    """The units whose turn it is: those that could not be proven, then the ones unproven for longest.
+    """The units whose turn it is: those that could not be proven, then of each layer the ones unproven for longest.
 
-    A twenty-eighth of all bytes at least; twice that where units were not proven for 28 days, as after a pause.
+    A twenty-eighth of a layer's bytes at least; twice that where units were not proven for 28 days, as after a pause.
     """
+    layers: dict[str, list[Unit]] = {}
+    for unit in units:
+        layers.setdefault(unit.name.partition("/")[0], []).append(unit)
+    return [unit for layer in layers.values() for unit in _share_of_layer(layer, proofs, today)]
+
+
+def _share_of_layer(units: Sequence[Unit], proofs: Proofs, today: dt.date) -> list[Unit]:
     share = -(-sum(unit.bytes for unit in units) // NIGHTS)
-    failed = sorted((unit for unit in units if unit.name in proofs.failed), key=lambda unit: unit.name)
-    chosen = list(_up_to(failed, share))
-    first = dt.date.min
-    others = sorted(
-        (unit for unit in units if unit.name not in proofs.failed),
-        key=lambda unit: (proofs.day_of(unit) or first, unit.name),
-    )
-    due = [unit for unit in others if (proofs.day_of(unit) or first) < today]
     late = today - dt.timedelta(days=NIGHTS)
-    is_late = [unit for unit in due if first < (proofs.day_of(unit) or first) <= late]
-    turn = list(_up_to(due, share))
-    turn += [unit for unit in _up_to(due, 2 * share) if unit in is_late and unit not in turn]
-    return chosen + turn
+    failed = [unit for unit in units if unit.name in proofs.failed]
+    days = {unit.name: proofs.day_of(unit) or dt.date.min for unit in units if unit.name not in proofs.failed}
+    turn = sorted((unit for unit in units if days.get(unit.name, today) < today), key=lambda each: days[each.name])
+    first = list(_up_to(turn, share))
+    more = list(_up_to(turn, 2 * share))[len(first) :]
+    return [*_up_to(failed, share), *first, *(unit for unit in more if dt.date.min < days[unit.name] <= late)]
 
 
 def verify_share(storage: Storage, now: dt.datetime) -> VerifyReport:
     """Prove the hours of the last two days and the share whose turn it is; names and sizes of all files.
 
-    The names are told by one flat listing of each layer. Holds one file of an hour, of metadata or of events at a time,
-    or 32 MiB of one of the history, and opens one at a time.
+    The names are told by one flat listing of each layer, and the few small prepared files are read. Holds one file of
+    an hour, of metadata, of newest points or of events at a time, or 32 MiB of one of the history; opens one at a time.
     """
     unreadable: list[str] = []
     manifest = manifest_or_none(storage, unreadable)
@@ -145,13 +147,14 @@ def _recent(sizes: Mapping[Partition, int], now: dt.datetime) -> list[list[Parti
 
 
 def _problems_of_names(storage: Storage, manifest: HistoryManifest) -> Iterator[str]:
-    """What names and sizes tell is wrong, in whatever layer."""
+    """What names and sizes tell is wrong, in whatever layer, and what is in the few small files of prepared figures."""
     yield from history_problems(storage, manifest)
     yield from metadata.survey(storage)["unreadable"]
     yield from ahead(storage, manifest)
     yield from foreign(storage)
     yield from orphans(storage, manifest)
     yield from newest_points.verify(storage, manifest, everything=False)
+    yield from upkeep.verify(storage)
 
 
 def _up_to(units: Sequence[Unit], most: int) -> Iterator[Unit]:

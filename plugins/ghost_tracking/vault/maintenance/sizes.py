@@ -25,6 +25,7 @@ LIVE: Final = {"hours": layout.METRICS, "history": layout.HISTORY, "staged": lay
 
 MEASURED: Final = {
     "metadata": layout.VIDEOS,
+    "latest": layout.LATEST,
     "roster": layout.ROSTER,
     "availability": layout.AVAILABILITY,
     "import_queue": layout.IMPORT_QUEUE,

@@ -85,7 +85,7 @@ class Stats:
 
     def size(self) -> Size:
         """How heavy the vault is: layers that change all day as they are now, the others as of `measured_at`."""
-        staged = dict(self._storage.walk(layout.STAGING))
+        staged = self._live.staged
         measured = sizes.sizes(self._storage)
         of_hours = sizes.bytes_of_compacted_hours(self._manifest) + sum(self._live.sizes.values())
         live = {"hours": of_hours, "history": sizes.bytes_of_history(self._manifest), "staged": sum(staged.values())}

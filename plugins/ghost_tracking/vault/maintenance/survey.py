@@ -91,7 +91,7 @@ def survey(storage: Storage) -> dict[str, Any]:
         "unreadable": [
             *unreadable, *hours.unreadable, *videos["unreadable"], *events["unreadable"], *foreign(storage),
         ],
-        "quarantined": sum(1 for _ in storage.walk(layout.QUARANTINE)),
+        "quarantined": sum(1 for key in live.staged if key.startswith(f"{layout.QUARANTINE}/")),
         "future": list(future_points.problems(sizes, live.parts, manifest, now)),
     }  # fmt: skip
 

@@ -18,8 +18,8 @@ from ghost_tracking.vault.kit.digests import NO_DIGEST, digest_of
 from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.latest import proof
 from ghost_tracking.vault.latest.manifest import Shard, current
-from ghost_tracking.vault.maintenance.verify import problem_of_bytes, problem_of_digest, verify_hour, verify_period
-from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest, words_of
+from ghost_tracking.vault.maintenance.verify import problem_of_bytes, verify_hour, verify_period
+from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest
 from ghost_tracking.vault.reports import VerifyReport
 from ghost_tracking.vault.storage import Storage
 
@@ -149,11 +149,7 @@ def _prove_unique(storage: Storage, held: Sequence[ArchivedFile], part: int, par
 
 
 def _prove_archived(storage: Storage, file: ArchivedFile, size: int) -> VerifyReport:
-    problem = None
-    if file.hash is None or problem_of_digest(storage, file.key, file.hash):
-        problem = metadata.problem_of(storage, file)
-    if file.words is not None:
-        problem = problem or problem_of_digest(storage, words_of(file.name), file.words.hash)
+    problem = metadata.problem_of(storage, file) or metadata.verify_words(storage, file)
     return VerifyReport(problems=(problem,)) if problem else VerifyReport(files=1, bytes=size)
 
 

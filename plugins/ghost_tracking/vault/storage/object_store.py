@@ -38,6 +38,7 @@ class ObjectStorage:
         self._place = place
         self._prefix = prefix
         self._scratch = scratch
+        self._was_listed = False
 
     @property
     def place(self) -> str:
@@ -75,8 +76,14 @@ class ObjectStorage:
         )
 
     def exists(self) -> bool:
-        """Whether the bucket can be listed; ConfigurationError says why not. A prefix without objects is there."""
+        """Whether the bucket can be listed; ConfigurationError says why not. A prefix without objects is there.
+
+        Asked once: whoever could list it goes on, and hears from the next request where that has changed.
+        """
+        if self._was_listed:
+            return True
         next(self._bucket.listing(self._prefix, "/"), None)  # a few folders, and not a thousand names
+        self._was_listed = True
         return True
 
     def read(self, key: str, *, last: int | None = None) -> Blob:

@@ -63,7 +63,7 @@ def nights(units: list[Unit], number: int, fresh: int = 0) -> Iterator[tuple[dat
     dice, proofs, today = random.Random(1), Proofs(), START.date()
     for _ in range(number):
         today += DAY
-        units = [*units, *(unit(f"{today}-{each}", dice.randrange(100)) for each in range(fresh))]
+        units = [*units, *(unit(f"x/{today}-{each}", dice.randrange(100)) for each in range(fresh))]
         chosen = share_of(units, proofs, today)
         proofs = proofs.with_results(units, {each.name: True for each in chosen}, today)
         yield today, chosen, proofs, units
@@ -72,7 +72,7 @@ def nights(units: list[Unit], number: int, fresh: int = 0) -> Iterator[tuple[dat
 @pytest.mark.parametrize("fresh", [0, 3])
 def test_everything_is_proven_within_28_nights_and_a_night_takes_two_shares_at_most(fresh: int) -> None:
     dice = random.Random(2)
-    units = [unit(f"u{number:03}", dice.randrange(1, 1_000)) for number in range(300)]
+    units = [unit(f"x/{number:03}", dice.randrange(1, 1_000)) for number in range(300)]
     for number, (today, chosen, proofs, known) in enumerate(nights(units, 100, fresh)):
         share = -(-sum(each.bytes for each in known) // NIGHTS)
         assert sum(each.bytes for each in chosen) <= 2 * share + max(each.bytes for each in known)
@@ -83,27 +83,27 @@ def test_everything_is_proven_within_28_nights_and_a_night_takes_two_shares_at_m
 
 
 def test_a_night_reads_no_more_than_a_share_and_a_unit_where_all_goes_well() -> None:
-    units = [unit(f"u{number:04}", 10) for number in range(2_800)]
+    units = [unit(f"x/{number:04}", 10) for number in range(2_800)]
     taken = [len(chosen) for _, chosen, _, _ in nights(units, 60)]
     assert set(taken) == {100}
 
 
 def test_what_its_writer_has_proven_waits_for_its_turn() -> None:
     today = START.date()
-    old, new = unit("old", 10, today - 5 * DAY), unit("new", 10, today - DAY)
+    old, new = unit("x/old", 10, today - 5 * DAY), unit("x/new", 10, today - DAY)
     assert share_of([new, old], Proofs(), today) == [old]
-    proofs = Proofs().with_results([new, old], {"old": True}, today)
+    proofs = Proofs().with_results([new, old], {"x/old": True}, today)
     assert proofs.since == today - DAY
     assert share_of([new, old], proofs, today) == [new]
 
 
 def test_what_could_not_be_proven_is_tried_each_night_beside_the_share() -> None:
     today = START.date()
-    units = [unit(f"u{number}", 10) for number in range(56)]
-    proofs = Proofs().with_results(units, {"u7": False}, today)
+    units = [unit(f"x/{number:02}", 10) for number in range(56)]
+    proofs = Proofs().with_results(units, {"x/07": False}, today)
     assert proofs.since is None
-    assert [each.name for each in share_of(units, proofs, today + DAY)] == ["u7", "u0", "u1"]
-    mended = proofs.with_results(units, {"u7": True}, today + DAY)
+    assert [each.name for each in share_of(units, proofs, today + DAY)] == ["x/07", "x/00", "x/01"]
+    mended = proofs.with_results(units, {"x/07": True}, today + DAY)
     assert mended.failed == ()
     assert proofs.with_results(units[:7], {}, today).failed == ()  # it is gone: nothing is said of it
 
