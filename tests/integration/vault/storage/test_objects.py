@@ -252,7 +252,7 @@ def test_many_writers_lose_nothing(s3_root: ObjectStoragePath) -> None:
     vault.publish()
     assert vault.seal(LATER).complete
     assert video_ids(vault) == sorted(f"{writer}-{number}" for writer in range(5) for number in range(6))
-    assert [key for key, _ in vault._storage.walk("")] == [layout.stats(AT_TEN)]
+    assert [key for key, _ in vault._storage.walk("")] == [layout.stats(AT_TEN), layout.HOUR_COUNTS]
 
 
 def test_of_two_identities_made_at_once_one_stands(
@@ -457,7 +457,7 @@ def test_a_whole_bucket_can_be_the_vault(s3: S3Server, s3_root: ObjectStoragePat
     vault = ParquetVaultHook(connection=connection)
     vault.append_metrics([{"video_id": "a", "timestamp": TEN}])
     vault.seal(LATER)
-    assert list(s3_root.fs.find("whole")) == [f"whole/{layout.stats(AT_TEN)}"]
+    assert list(s3_root.fs.find("whole")) == [f"whole/{key}" for key in (layout.stats(AT_TEN), layout.HOUR_COUNTS)]
     assert vault.health_check()["root"].rstrip("/") == "s3://test_s3@whole"
 
 
