@@ -331,9 +331,7 @@ def test_what_is_shown_is_what_the_titles_say(lone: Callable[..., Page]) -> None
     assert "168 points since 2026-10-05 13:00" in page.locator("main").inner_text()
     page = lone("?page=coverage", coverage=coverage_of(since=HOURS[46]))
     since = "2026-09-23 12:00"
-    assert (
-        page.locator("h1").inner_text() == f"Every slot since the first reading, {since} UTC, was served: 21 readings"
-    )
+    assert page.locator("h1").inner_text() == f"Every slot since the first slot, {since} UTC, was served: 21 readings"
     page = lone("?page=coverage", coverage=coverage_of())
     assert page.locator("h1").inner_text() == "Every slot of the last two days was served: 21 readings"
     tier = {"tier": "HOURLY", "expected": [0, 2], "served": [0, 1]}

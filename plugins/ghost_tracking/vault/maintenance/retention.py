@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Final
 
 from pydantic import AwareDatetime
@@ -98,11 +99,19 @@ def _expire_history(storage: Storage, cutoff: datetime, *, dry_run: bool) -> Exp
     try:
         Compactor(storage).expire(before)
     except (UnreadableFileError, FileChangedError, OSError) as error:
-        problem = f"the history keeps points past their age: {error}"
+        problem = f"the history of {_periods_before(load(storage)[0], before)} keeps points past their age: {error}"
         log.error(problem)
         problems = [problem]
     left = _points_before(load(storage)[0], before)
     return ExpireReport(history_points=old - left, problems=tuple(problems))
+
+
+def _periods_before(manifest: HistoryManifest, moment: datetime) -> str:
+    """The days and months that have points before a moment, as text: the first three of them."""
+    held = (
+        each for each in manifest.periods_between(None, moment) if any(manifest.hours_between(each.starts_at, moment))
+    )
+    return ", ".join(map(str, islice(held, 3)))
 
 
 def _points_before(manifest: HistoryManifest, moment: datetime) -> int:
