@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from ghost_tracking.core.titles import MOST_WORDS, searchable, words_of
 from ghost_tracking.errors import DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.page import context, coverage, messages, overview, runs, video
+from ghost_tracking.page import context, messages, movers, overview, runs, video
 from ghost_tracking.page.health import health
 from ghost_tracking.page.lanes import SEARCHES, SPANS, BusyError, Lane
 from ghost_tracking.page.responses import to_json
@@ -123,7 +123,7 @@ def asked_at_once(client: Any, routes: list[str]) -> Counter[int]:
 
 @pytest.mark.parametrize(
     ("kind", "lane", "module", "name"),
-    [("find?q=word", SEARCHES, video, "find"), ("coverage?days=1&x=", SPANS, coverage, "coverage")],
+    [("find?q=word", SEARCHES, video, "find"), ("movers?window=day&x=", SPANS, movers, "movers")],
 )
 def test_of_sixty_expensive_questions_few_are_answered_at_once(
     quiet: Any, monkeypatch: pytest.MonkeyPatch, kind: str, lane: Lane, module: Any, name: str
