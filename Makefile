@@ -42,7 +42,7 @@ test: lint ## lint, then all tests but those of the next five
 	$(CLEAN) $(IN_MEMORY) $(PY) -m pytest $(TWICE) -m "not faults and not browser and not docs and not deployments and not celery"
 
 test-faults: install ## kill processes, also of a running stack, and look for the API key after every class of error
-	$(CLEAN) $(IN_MEMORY) $(PY) -m pytest -m faults
+	$(CLEAN) $(IN_MEMORY) $(PY) -m pytest $(TWICE) -m faults
 
 test-page: install ## the page in a real Chromium, over a running stack
 	$(CLEAN) $(PY) -m pytest -m browser || test $$? -eq 5 # nothing to run: no Chromium is here
