@@ -77,6 +77,7 @@ def prepared(short_lived_folder: Path) -> Path:
     vault.import_queue.submit(IDS)
     vault.seal(NIGHT)
     vault.compact(NIGHT)
+    vault.refresh_latest()
     assert len(vault.history_files()) > 2
     return root
 

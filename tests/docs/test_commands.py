@@ -147,7 +147,7 @@ def the_video_is_back(world: World) -> None:
 
 
 def run_sql(block: Block, world: World, _: dict[str, object], __: pytest.MonkeyPatch) -> None:
-    """Ask; every statement that gives rows gives some."""
+    """Ask; every statement that gives rows gives some, but of a table that is empty where nothing is rebuilt."""
     if block.page in ASKS_DUCKDB:
         with closing(duckdb.connect()) as session:
             session.execute(f"SET VARIABLE vault = '{world.vault}'")
@@ -161,7 +161,8 @@ def run_sql(block: Block, world: World, _: dict[str, object], __: pytest.MonkeyP
     with psycopg.connect(world.stack.ghost_dsn) as connection, connection.cursor() as cursor:
         cursor.execute(block.code.encode())
         while True:
-            assert cursor.description is None or cursor.fetchall(), cursor.statusmessage
+            found = cursor.description is None or cursor.fetchall()
+            assert found or "FROM rebuild_progress" in block.code, cursor.statusmessage
             if not cursor.nextset():
                 break
 
