@@ -485,7 +485,7 @@ def assert_readable(root: Path, case: Case) -> None:
 
 
 def shape(root: Path) -> dict[str, Any]:
-    """What stands in a vault, but for names that are random."""
+    """What stands in a vault, but for names that are random, and digests of files that have such names in them."""
     storage = LocalStorage(root, layout.SCRATCH)
     manifest, _ = load(storage)
     return {
@@ -493,7 +493,7 @@ def shape(root: Path) -> dict[str, Any]:
         "parts": sorted({str(path.parent.relative_to(root)) for path in (root / layout.PARTS).rglob("*.part")}),
         "quarantine": len(list((root / layout.QUARANTINE).rglob("*.part.broken"))),
         "history": [(each.period, each.points) for each in manifest.files],
-        "days": manifest.days,
+        "days": {name: (day.rows, day.hash, day.compacted_only) for name, day in manifest.days.items()},
         "stale": manifest.stale,
         "latest": [(each.first, each.end, each.videos) for each in newest_points(storage)[0].shards],
     }
