@@ -55,6 +55,8 @@ _LOADED_LATE = (
     *(f"ghost_tracking.vault.{name}" for name in ("availability", "promotion", "publishing", "roster_files", "scan")),
 )
 _LOCKING = {
+    "reschedule",
+    "roster_reschedule",
     *("due_of_tier", "roster_due", "roster_enter_hour", "roster_lock_hour", "quota_lock", "roster_take"),
     "insert_watchlist",
 }
@@ -122,7 +124,9 @@ def _stepping(steps: Steps) -> None:
         with real(self):
             yield
             if outermost:
-                steps.reach(f"commit of {steps.names[-1] if steps.names else 'nothing'}")
+                # what is counted of coverage goes with what it is counted of
+                last = next((name for name in reversed(steps.names) if "coverage" not in name), "nothing")
+                steps.reach(f"commit of {last}")
 
     Database.transaction = transaction  # type: ignore[method-assign]
 
