@@ -32,7 +32,7 @@ def index(rule: ReadingRule, views: Floats, gain: Floats, waited: Floats, tier_h
     first = np.isnan(waited) | (waited >= longest) | np.isinf(rule.readings_an_hour)
     hours = np.fmax(np.where(first, 1.0, waited), 0.0)
     told = ~(np.isnan(views) | np.isnan(gain))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         roots = np.sqrt(np.fmax(gain, UNSEEN / hours))
         density = roots * (by_gain + by_relative / np.sqrt(views + SMALLEST_COUNT)) + in_turn
         indexes = np.where(hours > 0, hours * np.where(told, density, in_turn), 0.0)

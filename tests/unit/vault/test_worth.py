@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ghost_tracking.core.gains import estimate, interval_to
@@ -51,6 +51,7 @@ def arrays(given: list[tuple[Known, float | None]]) -> tuple[np.ndarray, np.ndar
 
 
 @given(rules, videos)
+@example(ReadingRule(Sums(1, 1.0, 1e-311), 0.01), [(Known(536342, 1009540.0, Tier.HOURLY), 1.0)])  # beyond a float
 def test_indexes_are_those_of_each(rule: ReadingRule, given: list[tuple[Known, float | None]]) -> None:
     views, gain, waited, tier_hours = arrays(given)
     waits = [None if hours is None else hours * HOUR for _, hours in given]

@@ -619,7 +619,7 @@ def test_a_month_that_cannot_be_split_is_reported_and_kept(vault: ParquetVaultHo
     Path(name).write_bytes(whole[:60] + bytes([whole[60] ^ 1]) + whole[61:])
     cutoff = START + 2 * HOUR
     report = vault.expire(cutoff, dry_run=False)
-    assert "the history keeps points past their age" in report.problems[0]
+    assert "the history of 2026-01 keeps points past their age" in report.problems[0]
     assert report.history_points == 0
     Path(name).write_bytes(whole)
     report = vault.expire(cutoff, dry_run=False)
