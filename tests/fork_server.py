@@ -87,7 +87,7 @@ class Child:
         wait_for(self.is_gone, 60, every=0.001)
         return not self._answer.exists()
 
-    def result(self, timeout: float = 30) -> Any:
+    def result(self, timeout: float = 120) -> Any:
         wait_for(self._answer.exists, timeout)
         answer = json.loads(self._answer.read_text())
         assert "error" not in answer, answer["error"]

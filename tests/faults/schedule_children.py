@@ -5,6 +5,7 @@ staged goes into a diary that outlives it. This file is also their program, see 
 """
 
 import functools
+import http.client
 import importlib
 import json
 import os
@@ -35,6 +36,7 @@ from ghost_tracking.services import planning, roster_moves
 from ghost_tracking.settings import Settings, read_settings
 from ghost_tracking.tasks import janitor, publishing, tracker
 from ghost_tracking.vault.roster_files import ChunkFiles
+from ghost_tracking.youtube import transport
 
 KILL = "SIGKILL"
 MAKE_DUE = (
@@ -132,7 +134,8 @@ def _stepping(steps: Steps) -> None:
 
 
 def _keeping(diary: Diary) -> None:
-    """Note what is reserved, given back and staged."""
+    """Note what is reserved, given back and staged, and what is paid for a connection that was no more."""
+    request, answer = transport._PaidConnection.request, transport._PaidConnection.getresponse
     reserve, release, stage = QuotaLedger.reserve, QuotaLedger.release, ParquetVaultHook.stage
 
     def reserving(self: QuotaLedger, bucket: Bucket, calls: int, **named: Any) -> int:
@@ -157,6 +160,27 @@ def _keeping(diary: Diary) -> None:
         diary.write(staged=[(point.video_id, point.timestamp.isoformat()) for point in points])
         return staged
 
+    def sending(self: Any, *arguments: Any, **options: Any) -> None:
+        self.is_kept = self.sock is not None
+        with _noting_stale(self):
+            request(self, *arguments, **options)
+
+    def answered(self: Any) -> Any:
+        with _noting_stale(self):
+            return answer(self)
+
+    @contextmanager
+    def _noting_stale(connection: Any) -> Iterator[None]:
+        """A request over a connection that the server has closed meanwhile is paid for and may never be seen."""
+        try:
+            yield
+        except (ConnectionError, http.client.RemoteDisconnected):
+            if connection.is_kept:
+                diary.write(stale=1)
+            raise
+
+    transport._PaidConnection.request = sending  # type: ignore[method-assign]
+    transport._PaidConnection.getresponse = answered  # type: ignore[method-assign]
     QuotaLedger.reserve = reserving  # type: ignore[method-assign]
     QuotaLedger.release = releasing  # type: ignore[method-assign]
     ParquetVaultHook.stage = staging  # type: ignore[method-assign]
