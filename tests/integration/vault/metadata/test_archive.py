@@ -25,7 +25,7 @@ from airflow.sdk import ObjectStoragePath
 
 import fork_server
 from connections import recorded
-from fork_server import Children, Server, forking, wait_for
+from fork_server import Children, wait_for
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.errors import BadInputError, FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -148,19 +148,6 @@ WORK = {each.__name__: each for each in (run_all_dying, add_until, read_until)}
 
 
 # How the tests handle them
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with forking(__file__) as process:
-        yield process
-
-
-@pytest.fixture
-def children(server: Server, tmp_path: Path) -> Iterator[Children]:
-    started = Children(server, tmp_path / "answers")
-    yield started
-    started.end()
 
 
 @pytest.fixture
