@@ -1,5 +1,6 @@
 """Policies of reading, replayed over a world whose truth is known: who is read when, and how wrong that leaves us."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -91,7 +92,7 @@ class Tiers:
         return np.flatnonzero(state.due)
 
 
-class _Budgeted:
+class _Budgeted(ABC):
     """So many readings a step; what a day does not use of them is lost at its end."""
 
     def __init__(self, budget: Callable[[int], float]) -> None:
@@ -107,8 +108,9 @@ class _Budgeted:
         self.left -= len(picked)
         return picked
 
+    @abstractmethod
     def among(self, state: State, most: int) -> Numbers:
-        raise NotImplementedError
+        """Up to so many of the videos, which are read now."""
 
 
 class Stretched(_Budgeted):

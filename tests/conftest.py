@@ -20,7 +20,7 @@ from local_stack.postgres import Postgres
 from s3_server import S3Server, serving_s3
 from youtube_simulator import Simulator, SimulatorServer, serve
 
-pytest_plugins = ("hunting", "page_client", "running_stack")
+pytest_plugins = ("fork_server", "hunting", "page_client", "running_stack")
 
 # a busy machine is slow, and no test is about time
 hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -1,7 +1,8 @@
 """Processes for tests that kill, stop and interleave them.
 
 A test file is also the program of its other processes: run as a script, it calls `serve`, which forks a child for each
-line that it is sent, so that a child is at work within a millisecond or two.
+line that it is sent, so that a child is at work within a millisecond or two. The fixture `children` starts those of the
+test's own file.
 """
 
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 Server = subprocess.Popen[str]
 
@@ -121,6 +123,21 @@ class Children:
         """Kill whoever is left."""
         for child in self.all:
             child.send(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def fork_program(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The server that the file of the test is."""
+    with forking(str(request.path)) as process:
+        yield process
+
+
+@pytest.fixture
+def children(fork_program: Server, tmp_path: Path) -> Iterator[Children]:
+    """Starts processes that do what the file of the test serves, and kills whoever is left."""
+    started = Children(fork_program, tmp_path / "answers")
+    yield started
+    started.end()
 
 
 def wait_for(condition: Callable[[], bool], timeout: float, every: float = 0.005) -> None:

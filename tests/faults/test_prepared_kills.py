@@ -5,7 +5,7 @@ prepared before or what is prepared after, the same work done again finishes it,
 """
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 import fork_server
-from faults.test_vault_kills import Death
-from fork_server import Children, Server, forking
+from faults.vault_deaths import Death, killed
+from fork_server import Children
 from ghost_tracking.core.gains import WINDOWS, Interval
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
@@ -113,33 +113,6 @@ def die_at(root: str, case: str, at: int) -> int:
 WORK: dict[str, Callable[..., Any]] = {"die_at": die_at}
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with forking(__file__) as process:
-        yield process
-
-
-@pytest.fixture
-def children(server: Server, tmp_path: Path) -> Iterator[Children]:
-    started = Children(server, tmp_path / "answers")
-    yield started
-    started.end()
-
-
-def killed(children: Children, tmp_path: Path, template: Path, case: str) -> Iterator[Path]:
-    """The vault after each kill, one after the other."""
-    for at in range(1, 300):
-        root = tmp_path / f"killed{at}"
-        shutil.copytree(template, root)
-        child = children.start(die_at, root=str(root), case=case, at=at)
-        if not child.was_killed():
-            assert child.result() == at - 1
-            return
-        yield root
-        shutil.rmtree(root)
-    pytest.fail("it never came to its end")
-
-
 def sums(root: Path, window: timedelta) -> dict[str, float]:
     found = opened(root).prepared.gains(window, NOW)
     return dict(zip(found.ids.to_pylist(), found.sums.tolist(), strict=True))
@@ -186,7 +159,7 @@ def test_prepared_figures_are_late_at_worst(children: Children, tmp_path: Path, 
     after = seen(untouched)
     assert after["problems"] == after["staged"] == []
     kills = 0
-    for root in killed(children, tmp_path, template, case):
+    for root in killed(children, die_at, tmp_path, template, case):
         kills += 1
         assert_late_at_worst(root, case, before, after)
         if case != "stage":  # a batch that was killed reads again, later

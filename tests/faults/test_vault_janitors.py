@@ -5,15 +5,13 @@ This file is also the program of the other processes, see `fork_server`.
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from airflow.sdk import ObjectStoragePath
 
 import fork_server
-from fork_server import Children, Server, forking
+from fork_server import Children
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import FileChangedError
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -68,19 +66,6 @@ def tidy(root: str, connection: str, keep_hours: bool) -> dict[str, int]:
 
 
 # How the tests handle them
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with forking(__file__) as process:
-        yield process
-
-
-@pytest.fixture
-def children(server: Server, tmp_path: Path) -> Iterator[Children]:
-    started = Children(server, tmp_path / "answers")
-    yield started
-    started.end()
 
 
 @pytest.mark.parametrize("keep_hours", [True, False])

@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -25,7 +24,8 @@ import pyarrow as pa
 import pytest
 
 import fork_server
-from fork_server import Children, Server, forking
+from faults.vault_deaths import Death, killed
+from fork_server import Children
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import UnreadableFileError
@@ -330,39 +330,6 @@ LIST_CASES: dict[str, Callable[[ParquetVaultHook], object]] = {"forget in lists 
 # What the children do
 
 
-class Death:
-    """Kills this process right before the n-th change that it makes below a folder."""
-
-    _EVENTS = frozenset({"os.mkdir", "os.rename", "os.remove", "os.rmdir"})
-
-    def __init__(self, root: str, at: int) -> None:
-        self.changes = 0
-        self._root = root
-        self._at = at
-        sys.addaudithook(self._heard)
-        fsync = os.fsync
-
-        def counted(descriptor: int) -> None:  # of a file: it is there and perhaps not whole
-            self._change()
-            fsync(descriptor)
-
-        os.fsync = counted
-
-    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        writes = event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        # the vault reaches its files by names within folders that it holds open
-        path = arguments[0] if arguments else None
-        if not (writes or event in self._EVENTS) or not isinstance(path, str | os.PathLike):
-            return
-        if str(path).startswith(self._root) or not Path(path).is_absolute():
-            self._change()
-
-    def _change(self) -> None:
-        self.changes += 1
-        if self.changes == self._at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
 def die_at(root: str, case: str, at: int) -> int:
     """Returns the number of changes, when it gets so far."""
     vault = opened(root)
@@ -409,19 +376,6 @@ WORK: dict[str, Callable[..., Any]] = {each.__name__: each for each in (die_at, 
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with forking(__file__) as process:
-        yield process
-
-
-@pytest.fixture
-def children(server: Server, tmp_path: Path) -> Iterator[Children]:
-    started = Children(server, tmp_path / "answers")
-    yield started
-    started.end()
-
-
-@pytest.fixture(scope="module")
 def kills(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
     """By work, how often it was killed; told in the end."""
     counted: Counter[str] = Counter()
@@ -429,20 +383,6 @@ def kills(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
     each = ", ".join(f"{name} {number}" for name, number in counted.items())
     with request.config.pluginmanager.get_plugin("capturemanager").global_and_fixture_disabled():
         print(f"\n{counted.total()} kills, seed {SEED}: {each}")
-
-
-def killed(children: Children, tmp_path: Path, template: Path, case: str) -> Iterator[Path]:
-    """The vault after each kill, one after the other."""
-    for at in range(1, 500):
-        root = tmp_path / f"killed{at}"
-        shutil.copytree(template, root)
-        child = children.start(die_at, root=str(root), case=case, at=at)
-        if not child.was_killed():
-            assert child.result() == at - 1
-            return
-        yield root
-        shutil.rmtree(root)
-    pytest.fail("it never came to its end")
 
 
 def all_ways(root: Path, *, keep_hours: bool, but: str | None = None) -> dict[str, set[tuple[Any, ...]]]:
@@ -536,7 +476,7 @@ def test_a_writer_killed_at_any_change_loses_nothing(
     points_finished = all_ways(untouched, keep_hours=case.keep_hours)["read_metrics"]
     assert expected([*case.before, *case.new]) - expected(case.gone) <= points_finished
 
-    for root in killed(children, tmp_path, template, name):
+    for root in killed(children, die_at, tmp_path, template, name):
         kills[name] += 1
         assert_readable(root, case)
         case.work(opened(root))
@@ -569,7 +509,7 @@ def test_an_archive_killed_at_any_change_loses_nothing(
     after = titles(untouched)
     may_go = before.keys() - after.keys()
 
-    for root in killed(children, tmp_path, template, name):
+    for root in killed(children, die_at, tmp_path, template, name):
         kills[name] += 1
         found = titles(root)
         assert before.keys() - may_go <= found.keys() <= {*before, *after}
@@ -598,7 +538,7 @@ def test_lists_and_chunks_killed_at_any_change_keep_every_place(
 
     template = tmp_path / "template"
     listed(opened(template))
-    for root in killed(children, tmp_path, template, name):
+    for root in killed(children, die_at, tmp_path, template, name):
         kills[name] += 1
         chunk, waiting, events = places(root)
         assert [chunk[0], *chunk[2:]] == [CHUNK[0], *CHUNK[2:]]

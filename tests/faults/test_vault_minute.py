@@ -5,7 +5,7 @@ This file is also the program of the other processes, see `fork_server`.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 import fork_server
-from fork_server import Children, Server, forking
+from fork_server import Children
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import FileChangedError
@@ -163,19 +163,6 @@ def _read(name: str, way: Way, counts: Counter[str], *, retried: bool) -> pd.Dat
 
 
 # How they are let loose
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with forking(__file__) as process:
-        yield process
-
-
-@pytest.fixture
-def children(server: Server, tmp_path: Path) -> Iterator[Children]:
-    started = Children(server, tmp_path / "answers")
-    yield started
-    started.end()
 
 
 @pytest.mark.parametrize("keep_hours", [True, False])

@@ -102,6 +102,18 @@ def count_first_readings(entries: Iterable[WatchlistEntry]) -> SlotCounts:
     return count_rows((WatchlistEntry(entry.video_id), entry) for entry in entries)
 
 
+def count_move(anchor: datetime, due: datetime, joins: datetime) -> SlotCounts:
+    """The slots that a video loses where it goes to the roster from a row that was `due`; all times are aware.
+
+    `joins`: the first slot of its chunk, up to an hour after the video's own, which is the first one that the chunk
+    counts. It lies within a week of `due`, so that there are 29 slots before it at most.
+    """
+    counts = SlotCounts()
+    for tier, slot in slots_between(anchor, due - _SECOND, joins - _HOUR):
+        counts.miss(tier, slot)
+    return counts
+
+
 def _count_row(counts: SlotCounts, before: WatchlistEntry, after: WatchlistEntry, anchor: datetime) -> None:
     if after.absence is not None:
         _count_absent(counts, before, after, anchor)

@@ -273,14 +273,14 @@ def _promoted(each: ChunkRead, promoted: Mapping[str, datetime], found: Mapping[
 class Candidate:
     """A video that is to go to the roster, and its next due time there. `version`: of its row on the watchlist.
 
-    `anchored`: whether its hour of the week is its own for ever, or that of its next due time only. `views` were its
-    count at `last_tracked_at`, where both are known.
+    `anchor_at`: of that row, where it has one; without it, its hour of the week is that of its next due time only.
+    `views` were its count at `last_tracked_at`, where both are known.
     """
 
     video_id: str
     next_track_at: datetime
     version: str | None = None
-    anchored: bool = True
+    anchor_at: datetime | None = None
     views: int | None = None
     last_tracked_at: datetime | None = None
 

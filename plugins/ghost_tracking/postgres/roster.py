@@ -177,7 +177,7 @@ class Roster:
                     row["video_id"],
                     row["next_track_at"],
                     row["row_version"],
-                    row["anchored"],
+                    row["anchor_at"],
                     row["views"],
                     row["last_tracked_at"],
                 ),

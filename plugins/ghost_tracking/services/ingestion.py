@@ -95,7 +95,7 @@ def ingest(
         premieres |= {video.id: moment for video in old if (moment := _published_before_start(video)) is not None}
     moves = RosterMoves(watchlist, vault, present)
     there = moves.at_publish_hour(premieres) if premieres else set()
-    moved = moves.move_found((entry for entry in settled if entry.video_id not in there), just_read=True)
+    moved = moves.move_found(entry for entry in settled if entry.video_id not in there)
     ingested.new += moved
     ingested.known += len(settled) - moved
     return ingested

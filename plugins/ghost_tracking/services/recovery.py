@@ -55,7 +55,6 @@ class ScheduleReconciler:
         if report.lost is not None:
             raise report.lost
         self._renew_token()
-        self.watchlist.vault_link.end_rebuild()
         return report
 
     def _progress(self) -> RebuildProgress:
@@ -74,10 +73,14 @@ class ScheduleReconciler:
         return progress
 
     def _renew_token(self) -> None:
-        """The vault first: killed in between, they are compared once more, which is harmless."""
+        """The vault first: killed in between, they are compared once more, which is harmless.
+
+        No comparison is under way then, also where one was killed just before it could say so.
+        """
         token = SyncToken(secrets.token_hex(8), self.now.astimezone(UTC))
         self.vault.set_sync_token(token)
         self.watchlist.vault_link.set_sync_token(token)
+        self.watchlist.vault_link.end_rebuild()
 
 
 def check_sync(watchlist: Schedule, vault: Vault) -> bool:

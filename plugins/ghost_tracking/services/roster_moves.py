@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from ghost_tracking.core.coverage import count_first_readings
+from ghost_tracking.core.coverage import SlotCounts, count_first_readings, count_move
 from ghost_tracking.core.roster import (
     SETTLED_AFTER,
     Candidate,
@@ -87,7 +87,7 @@ class RosterMoves:
         ):
             before = report.moved
             hours: dict[Hour, list[Candidate]] = {}
-            homes = self._homes({each.video_id for _, _, each in candidates if not each.anchored})
+            homes = self._homes({each.video_id for _, _, each in candidates if each.anchor_at is None})
             for hour, gone, candidate in candidates:
                 home = homes.get(candidate.video_id, hour)
                 if problem := _unfit(candidate, home):
@@ -105,21 +105,24 @@ class RosterMoves:
             raise report.lost
         return report
 
-    def move_found(self, entries: Iterable[WatchlistEntry], *, just_read: bool = False) -> int:
+    def move_found(self, entries: Iterable[WatchlistEntry]) -> int:
         """Put settled videos, newly found and not on the watchlist, onto the roster; returns how many were new.
 
-        `just_read`: they have their first reading with them, which stands for their last slot in the coverage ledger.
+        They have their first reading with them, which stands for their last slot in the coverage ledger.
         RosterMoveError where an hour of the week failed, such as by a broken chunk: nothing of it is written, the other
         hours are.
         """
         hours: dict[Hour, list[Candidate]] = {}
         read: dict[str, WatchlistEntry] = {}
         for entry in entries:
-            if just_read:
-                read[entry.video_id] = entry
             if entry.anchor_at is not None and entry.next_track_at is not None:
+                read[entry.video_id] = entry
                 candidate = Candidate(
-                    entry.video_id, entry.next_track_at, views=entry.views, last_tracked_at=entry.last_tracked_at
+                    entry.video_id,
+                    entry.next_track_at,
+                    anchor_at=entry.anchor_at,
+                    views=entry.views,
+                    last_tracked_at=entry.last_tracked_at,
                 )
                 hours.setdefault((hour_of_week(entry.anchor_at), False), []).append(candidate)
         report = RosterMovesReport()
@@ -251,19 +254,22 @@ class RosterMoves:
             plans = plan_chunks(hour, joining, replaced)
             made = [self._insert(each, hour_gone, stayed, replaced) for each in plans]
             first = (read[each.video_id] for each in joining if each.version is None and each.video_id in read)
-            self.watchlist.coverage.add(count_first_readings(first))
+            counts = count_first_readings(first)
+            if not gone:
+                counts.add(_passed_over(hour, (each for each in candidates if each.video_id in taken)))
+            self.watchlist.coverage.add(counts)  # at the very end, since its rows are everybody's
         report.moved += len(taken) + sum(1 for each in joining if each.version is None)
         report.gone += len(taken) if gone else 0
         report.chunks += len(plans)
         report.retired += len(replaced)
         report.doubles += doubles
-        counts = {
+        last_counts = {
             each.video_id: (each.views, each.last_tracked_at)
             for each in joining
             if each.views is not None and each.last_tracked_at is not None
         }
         for name, ids in made:
-            self.vault.roster.carry(name, ids, [chunk.name for chunk in replaced], counts)
+            self.vault.roster.carry(name, ids, [chunk.name for chunk in replaced], last_counts)
 
     def _insert(
         self, each: ChunkPlan, hour_gone: Hour, stayed: Collection[str], replaced: Mapping[Chunk, Any]
@@ -310,6 +316,15 @@ def _unfit(candidate: Candidate, hour: int) -> str | None:
     except OverflowError:
         return f"{candidate.video_id} has an impossible slot, {candidate.next_track_at}: its row stays on the watchlist"
     return None
+
+
+def _passed_over(hour: int, moved: Iterable[Candidate]) -> SlotCounts:
+    """The slots of rows that were overdue when they moved: their chunk counts from its first slot on."""
+    counts = SlotCounts()
+    for each in moved:
+        if each.anchor_at is not None:
+            counts.add(count_move(each.anchor_at, each.next_track_at, slot_at_or_after(hour, each.next_track_at)))
+    return counts
 
 
 def _named(hour_gone: Hour) -> str:

@@ -10,7 +10,7 @@ from connections import tracked_by_tier
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.roster import hour_of_week
 from ghost_tracking.core.schedule import WatchlistEntry
-from ghost_tracking.core.sync import SyncToken
+from ghost_tracking.core.sync import RebuildProgress, SyncToken
 from ghost_tracking.core.tiers import next_slot
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -148,6 +148,15 @@ def test_a_lost_database_is_made_anew_of_the_vault(
         NOW - DAY - timedelta(hours=1),
     )
     assert tracked_by_tier(sql) == {"HOURLY": 2, "WEEKLY": 2}
+
+
+def test_a_rebuild_that_was_killed_when_all_was_done_does_not_go_on(
+    watchlist: WatchlistHook, vault: ParquetVaultHook
+) -> None:
+    assert ScheduleReconciler(watchlist, vault, NOW - DAY).in_sync()
+    watchlist.vault_link.set_rebuild_progress(RebuildProgress(NOW - DAY, "before", "m", 9, 3))
+    assert ScheduleReconciler(watchlist, vault, NOW).in_sync()
+    assert watchlist.vault_link.rebuild_progress() is None
 
 
 def test_a_damaged_mark_says_what_to_do(watchlist: WatchlistHook, vault: ParquetVaultHook, tmp_path: Path) -> None:

@@ -111,6 +111,50 @@ def test_what_waits_unread_is_moved_to_the_roster_and_stays_due(
     assert sum(watchlist.status.due(now)[Queue.ROSTER]) == 3
 
 
+def test_slots_that_overdue_rows_have_passed_over_are_missed_when_they_move_to_the_roster(
+    watchlist: WatchlistHook,
+    vault: ParquetVaultHook,
+    now: datetime,
+    sql: psycopg.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    anchor = now - 8 * DAY - timedelta(minutes=20)
+    overdue, in_time, changed, gone = random_ids(4)
+    read_at, due = anchor + 3 * DAY, anchor + 4 * DAY
+    watchlist.add_to_watchlist(
+        [
+            *(WatchlistEntry(each, Tier.DAILY, read_at, due, anchor_at=anchor) for each in (overdue, changed)),
+            WatchlistEntry(in_time, Tier.WEEKLY, anchor + WEEK, anchor + 2 * WEEK, anchor_at=anchor),
+            WatchlistEntry(gone, Tier.DAILY, read_at, due, anchor_at=anchor - 30 * DAY),
+        ]
+    )
+    sql.execute(
+        "UPDATE watchlist SET first_missed_at = %s, missed_count = 3, gone_at = now() WHERE video_id = %s",
+        [read_at, gone],
+    )
+    candidates = watchlist.roster.candidates
+
+    def meanwhile(*arguments: object) -> object:
+        found = candidates(*arguments)
+        sql.execute("UPDATE watchlist SET views = 1 WHERE video_id = %s", [changed])
+        return found
+
+    monkeypatch.setattr(watchlist.roster, "candidates", meanwhile)
+    report = RosterMoves(watchlist, vault, now).move_settled()
+    assert (report.moved, report.gone, report.problems) == (3, 1, [])
+    counted = watchlist.coverage.hours(anchor, now + 3 * WEEK)
+    assert [(row.hour, row.tier, row.served, row.missed) for row in counted] == [
+        (full_hour(anchor + days * DAY), Tier.DAILY, 0, 1) for days in (4, 5, 6)
+    ]
+    # the one at seven days is its chunk's first, and still to be served
+    waiting = [slot for each in watchlist.coverage.overdue(now) for slot in each.slots() if slot[0] is Tier.WEEKLY]
+    assert waiting == [(Tier.WEEKLY, full_hour(anchor + WEEK) + timedelta(hours=1))]
+
+
+def full_hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0)
+
+
 def test_who_is_missing_awaiting_or_promoted_stays_on_the_watchlist(
     watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime, sql: psycopg.Connection
 ) -> None:
@@ -526,6 +570,8 @@ def test_old_videos_that_are_newly_found_go_to_the_roster_at_once(
     found = [entry(video_id, now - 40 * DAY - timedelta(hours=n), now) for n, video_id in enumerate(ids)]
     assert RosterMoves(watchlist, vault, now).move_found(found) == 300
     assert RosterMoves(watchlist, vault, now).move_found(found) == 0
+    # each has one reading, which stands for the slot before it
+    assert sum(row.served for row in watchlist.coverage.hours(now - 60 * DAY, now)) == 300
     assert sorted(members(watchlist, vault)) == sorted(ids)
     assert watchlist.entries.known(ids) == set()
 

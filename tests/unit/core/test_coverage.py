@@ -17,11 +17,12 @@ from ghost_tracking.core.coverage import (
     age_of_slot,
     count_chunk,
     count_first_readings,
+    count_move,
     count_rows,
     pending_slot,
     slots_between,
 )
-from ghost_tracking.core.roster import Chunk, apply_chunk_results, plan_read
+from ghost_tracking.core.roster import Chunk, apply_chunk_results, hour_of_week, plan_read, slot_at_or_after
 from ghost_tracking.core.schedule import (
     WatchlistEntry,
     after_miss,
@@ -75,6 +76,21 @@ def test_slots_are_numbered_as_the_schedule_has_them() -> None:
     seconds = np.array([age.total_seconds() for age in ages], dtype=np.int64)
     assert slots_by(seconds).tolist() == list(range(1, len(ages) + 1))
     assert slots_by(seconds - 1).tolist() == list(range(len(ages)))
+
+
+@given(st.integers(0, 3599), st.integers(1, 60))
+def test_a_move_and_the_chunk_after_it_count_each_slot_once(second: int, number: int) -> None:
+    """A row that was due at a slot of any number goes to the chunk of its hour of the week."""
+    anchor = BORN.replace(minute=0) + timedelta(seconds=second)
+    due = anchor + age_of_slot(number)
+    joins = slot_at_or_after(hour_of_week(anchor), due)
+    lost = [anchor + age_of_slot(place) for place in range(number, 30)]
+    assert slots(count_move(anchor, due, joins)) == counted([], ((tier_of(each - anchor), each) for each in lost))
+    assert joins - max(due, anchor + WEEK) < HOUR
+
+
+def tier_of(age: timedelta) -> Tier:
+    return Tier.HOURLY if age <= DAY else Tier.DAILY
 
 
 EVERY = list(slots_between(BORN, BORN, BORN + 900 * DAY))

@@ -94,8 +94,8 @@ DELETE FROM retired_chunks WHERE chunk = ANY(%(chunks)s::text[]);
 -- Videos that belong on the roster: anchored `before` and settled, or gone and (from `gone_before` on) old. The hour of
 -- the week is that of the full hour at or after the anchor (of a video without one, after its next time): see
 -- core/roster.py.
-SELECT video_id, next_track_at, gone_at IS NOT NULL AS gone, anchor_at IS NOT NULL AS anchored,
-       xmin::text AS row_version, views, last_tracked_at,
+SELECT video_id, next_track_at, gone_at IS NOT NULL AS gone, anchor_at, xmin::text AS row_version, views,
+       last_tracked_at,
        mod(ceil(extract(epoch FROM coalesce(anchor_at, next_track_at)) / 3600)::bigint, 168)::integer AS hour_of_week
 FROM watchlist
 WHERE (gone_at IS NOT NULL AND coalesce(anchor_at, first_missed_at) <= %(gone_before)s::timestamptz)

@@ -67,8 +67,3 @@ class VersionCache(Generic[Value]):
                     del self._known[next(iter(self._known))]
                 self._known[place] = known
         return known[1], known[0]
-
-    def forget(self, storage: Storage, key: str) -> None:
-        """Load it again the next time."""
-        with self._lock:
-            self._known.pop((storage.place, key), None)

@@ -26,7 +26,6 @@ _LONG_LIST: Final = 15
 _MORE: Final = 0x80
 """The bit of a byte of a variable-length number that another one follows."""
 
-_NUM_ROWS: Final = 3
 _ROW_GROUPS: Final = 4
 _NUM_ROWS_HEADER: Final = bytes([1 << 4 | 6])
 _ROW_GROUPS_HEADER: Final = bytes([1 << 4 | _LIST])

@@ -3,14 +3,16 @@
 import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import is_future
-from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import HistoryManifest
 from ghost_tracking.vault.history.manifest import load as load_history
 from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed
+from ghost_tracking.vault.kit.manifests import size_problem
 from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.latest.manifest import LatestManifest, Shard, Span, load
 from ghost_tracking.vault.latest.merging import Stream
@@ -39,23 +41,20 @@ def verify(storage: Storage, history: HistoryManifest, *, everything: bool) -> I
         return
     sizes = dict(storage.walk(layout.LATEST))
     for shard in latest.shards:
-        problem = _problem(storage, history, shard) if everything else _problem_of_size(shard, sizes.get(shard.key))
+        if everything:
+            problem = _told(shard, partial(_problem, storage, history, shard))
+        elif problem := size_problem(shard.key, shard.bytes, sizes.get(shard.key)):
+            problem = f"{problem}: repair the vault, which makes it from the history"
         if problem:
             yield problem
     yield from _orphans(storage, latest)
 
 
-def _problem_of_size(shard: Shard, size: int | None) -> str | None:
-    if size == shard.bytes:
-        return None
-    found = "is missing" if size is None else f"has {size:,} bytes, and {shard.bytes:,} were written"
-    return f"{shard.key} {found}: repair the vault, which makes it from the history"
-
-
 def mend(storage: Storage, now: datetime) -> LatestReport:
     """Give up what is broken, or has points of the future of `now` (aware) or others than the history; make it again.
 
-    The caller holds `layout.HISTORY_LOCK`. Nothing is lost by that: see `refreshing`.
+    The caller holds `layout.HISTORY_LOCK`. Nothing is lost by that: see `refreshing`. What the storage cannot read now
+    stays, and is a problem in the report: it may be sound, and making it again takes what cannot be read.
     """
     history, _ = load_history(storage)
     try:
@@ -66,32 +65,37 @@ def mend(storage: Storage, now: datetime) -> LatestReport:
         latest.replace(storage, layout.LATEST_MANIFEST, expecting=version)
     if version is None:  # nobody has made any yet
         return LatestReport()
-    broken = [each for each in latest.shards if _is_broken(storage, history, each, now)]
+    broken, problems = list[str](), list[str]()
+    for shard in latest.shards:
+        try:
+            problem = _problem(storage, history, shard, now)
+        except (FileChangedError, OSError) as error:
+            problem = _not_now(shard, error)
+            problems.append(problem)
+        else:
+            broken += [shard.name] if problem else []
+        if problem:
+            log.error(problem)
     if broken:
-        latest = drop(storage, [each.name for each in broken])
+        latest = drop(storage, broken)
+    report = LatestReport(problems=tuple(problems))
     # also where a repair was killed after that
-    return LatestReport() if all(span.shard for span in latest.spans()) else Refresher(storage).refresh()
-
-
-def _is_broken(storage: Storage, history: HistoryManifest, shard: Shard, now: datetime) -> bool:
-    ahead = shard.newest is not None and is_future(shard.newest, now)
-    problem = f"{shard.key} has points of the future" if ahead else _problem(storage, history, shard)
-    if problem:
-        log.error(problem)
-    return problem is not None
+    return report if all(span.shard for span in latest.spans()) else report + Refresher(storage).refresh()
 
 
 def problem_of_bytes(storage: Storage, shard: Shard) -> str | None:
     """As `problem_of`, with a sentence for what the storage raises."""
-    return _told(shard, lambda: problem_of(storage, shard))
+    return _told(shard, partial(problem_of, storage, shard))
 
 
-def _problem(storage: Storage, history: HistoryManifest, shard: Shard) -> str | None:
-    def compared() -> str | None:
-        other = f"{shard.key} has other points than the history: repair the vault, which makes it again"
-        return None if _agrees(storage, history, shard) else other
-
-    return problem_of_bytes(storage, shard) or _told(shard, compared)
+def _problem(storage: Storage, history: HistoryManifest, shard: Shard, now: datetime | None = None) -> str | None:
+    """What is wrong with a shard, which then is to be made again; FileChangedError and OSError of the storage."""
+    if now is not None and shard.newest is not None and is_future(shard.newest, now):
+        return f"{shard.key} has points of the future"
+    try:
+        return problem_of(storage, shard) or _differs(storage, history, shard)
+    except UnreadableFileError as error:
+        return error.message
 
 
 def _told(shard: Shard, look: Callable[[], str | None]) -> str | None:
@@ -99,15 +103,21 @@ def _told(shard: Shard, look: Callable[[], str | None]) -> str | None:
         return look()
     except UnreadableFileError as error:
         return error.message
-    except OSError as error:
-        return f"{shard.key} cannot be compared now: {error}"
+    except (FileChangedError, OSError) as error:
+        return _not_now(shard, error)
 
 
-def _agrees(storage: Storage, history: HistoryManifest, shard: Shard) -> bool:
-    """Whether the newest points are the same with and without the shard."""
+def _not_now(shard: Shard, error: Exception) -> str:
+    return f"{shard.key} cannot be compared now: {error}"
+
+
+def _differs(storage: Storage, history: HistoryManifest, shard: Shard) -> str | None:
+    """A sentence where the newest points are others with the shard than without it."""
     ids = shard.first, shard.end
     found = _sums(of_history(storage, history, Span(*ids, shard)))
-    return found == _sums(of_history(storage, history, Span(*ids, None)))
+    if found == _sums(of_history(storage, history, Span(*ids, None))):
+        return None
+    return f"{shard.key} has other points than the history: repair the vault, which makes it again"
 
 
 def _sums(stream: Stream) -> dict[Partition, Checksum]:

@@ -158,7 +158,8 @@ def carry(storage: Storage, before: HistoryManifest, after: HistoryManifest, *, 
     """Note that the history has lost points and got none, so that the shards have seen what is left of them.
 
     With `whole_hours`, all points of some hours; other days are told by their hours and left out. Where nobody notes
-    it, nothing is wrong: what changed is read from the history until the shards are written again.
+    it, nothing is wrong: what changed is read from the history until the shards are written again. So what fails is
+    logged and raises nothing: the caller has more to do.
     """
 
     def carried() -> None:
@@ -167,7 +168,10 @@ def carry(storage: Storage, before: HistoryManifest, after: HistoryManifest, *, 
             carried_on = latest.carried(before, after, whole_hours=whole_hours)
             carried_on.replace(storage, layout.LATEST_MANIFEST, expecting=version)
 
-    retry_overtaken(carried)
+    try:
+        retry_overtaken(carried)
+    except (UnreadableFileError, FileChangedError, OSError) as error:
+        log.warning("What the history has lost could not be noted in %s: %s", layout.LATEST_MANIFEST, error)
 
 
 def _due(latest: LatestManifest, history: HistoryManifest) -> list[Shard]:

@@ -183,11 +183,15 @@ class Repairer:
         return RepairReport(recompacted=compacted.compacted, quarantined=tuple(aside))
 
     def _sound(self, names: list[str], aside: list[str]) -> list[str]:
-        """Those files of the history that can be read; the broken ones are set aside, where is added to `aside`."""
+        """Those files of the history that can be read and tell their borders, as whoever compacts them again needs.
+
+        The broken ones are set aside; where is added to `aside`.
+        """
         sound = []
         for key in names:
             try:
                 checksums_of(self._storage, [key])
+                HistoryReader(self._storage, key).borders()
                 sound.append(key)
             except FileNotFoundError:
                 continue

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from ghost_tracking.core.partitions import Partition, Period
-from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import availability, layout, metadata
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.kit.digests import NO_DIGEST, digest_of
@@ -144,7 +144,7 @@ def _prove_unique(storage: Storage, held: Sequence[ArchivedFile], part: int, par
     """That no video of a share of all ids is in two files; a file that is gone meanwhile was merged."""
     try:
         return VerifyReport(problems=tuple(metadata.duplicates(storage, held, part, parts)))
-    except (FileNotFoundError, UnreadableFileError):
+    except (FileNotFoundError, FileChangedError, UnreadableFileError):
         return VerifyReport()  # what is broken or missing is told of by whoever proves that file
 
 

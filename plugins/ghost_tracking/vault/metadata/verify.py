@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ghost_tracking.errors import UnreadableFileError
+from ghost_tracking.errors import FileChangedError, UnreadableFileError
 from ghost_tracking.vault import layout
 from ghost_tracking.vault.kit.digests import digest_of
 from ghost_tracking.vault.kit.manifests import size_problem
@@ -56,7 +56,13 @@ def verify(storage: Storage) -> list[str]:
     problems = {file.key: problem_of(storage, file) for file in manifest.files}
     sound = [file for file in manifest.files if not problems[file.key]]
     of_words = [problem for file in sound if (problem := verify_words(storage, file))]
-    return [problem for problem in problems.values() if problem] + of_words + duplicates(storage, sound)
+    try:
+        twice = duplicates(storage, sound)
+    except UnreadableFileError as error:
+        twice = [error.message]
+    except (FileNotFoundError, FileChangedError) as error:
+        twice = [f"the archive was rewritten while its ids were compared, verify again: {error}"]
+    return [problem for problem in problems.values() if problem] + of_words + twice
 
 
 def problem_of(storage: Storage, file: ArchivedFile) -> str | None:
@@ -101,7 +107,8 @@ def duplicates(storage: Storage, held: Sequence[ArchivedFile], part: int = 0, pa
     """The videos that are in more than one of these files, which can be read, in sentences.
 
     Of all ids, or of one of `parts` shares of them, from 0. Opens one file at a time; holds the ids of eight million
-    videos, 250 MB.
+    videos, 250 MB. FileNotFoundError or FileChangedError where an archiving has merged one of them meanwhile,
+    UnreadableFileError for one that is broken after all.
     """
     found: list[tuple[str, str, str]] = []
     borders = _borders(storage, held, parts)

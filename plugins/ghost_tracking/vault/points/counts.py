@@ -8,7 +8,6 @@ that are not compacted, and are never wrong: a publisher that is killed before i
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Annotated, Final, NamedTuple, Self
 
 from pydantic import AfterValidator, Field
@@ -16,6 +15,7 @@ from pydantic import AfterValidator, Field
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError, ForeignFileError, UnreadableFileError
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.kit.digests import Digest, digest_of
 from ghost_tracking.vault.kit.manifests import Count, Manifest, retry_overtaken
 from ghost_tracking.vault.points.files import Footer
 from ghost_tracking.vault.storage import Storage, Version
@@ -27,6 +27,9 @@ MOST_HOURS: Final = 240
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_FIRST: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+_LAST: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
+"""What a datetime can be: whoever may write in the vault could note any number."""
 
 
 def _hour(path: str) -> str:
@@ -41,9 +44,9 @@ class HourCount(NamedTuple):
 
     bytes: Count
     rows: Count
-    newest: int | None
+    newest: Annotated[int, Field(ge=_FIRST, le=_LAST)] | None
     sealed: bool
-    parts: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    parts: Digest
 
     @classmethod
     def of(cls, footer: Footer, size: int) -> Self:
@@ -107,4 +110,4 @@ def note_counts(storage: Storage, written: Mapping[Partition, HourCount]) -> Non
 
 def digest_of_names(names: Iterable[str]) -> str:
     """16 hexadecimal digits for these names, in whatever order."""
-    return blake2b("\n".join(sorted(names)).encode(), digest_size=8).hexdigest()
+    return digest_of("\n".join(sorted(names)).encode())

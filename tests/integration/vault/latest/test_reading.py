@@ -82,7 +82,8 @@ def test_given_videos_are_not_looked_for_beyond_the_newest_that_has_them(
 
 # Whatever was done to the vault, in whichever order
 
-verbs = st.lists(st.sampled_from(["append", "late", "seal", "compact days", "compact", "drop"]), min_size=2, max_size=8)
+VERBS = ["append", "late", "seal", "compact days", "compact", "drop", "refresh"]
+verbs = st.lists(st.sampled_from(VERBS), min_size=2, max_size=8)
 
 
 @settings(max_examples=10)

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.latest import proof
 from ghost_tracking.vault.latest.manifest import LatestManifest, Shard, load
-from ghost_tracking.vault.storage import LocalStorage, Storage
+from ghost_tracking.vault.storage import LocalStorage, Storage, object_store
 from newest_points import HOUR, IDS, LATER, START, append, assert_newest, newest, points
 from s3_server import folder_only
 from vault_contents import expected, rows
@@ -77,18 +79,18 @@ def test_a_night_writes_one_in_thirty_and_those_that_are_furthest_behind(vault: 
     known += append(vault, points([30], MANY))
     close(vault)
     assert refreshed(vault, 2) == 2
-    written = {each.first for each in shards_of(vault)} - set()
-    fresh = {each.first for each in shards_of(vault) if each not in shards}
+    fresh = [each for each in shards_of(vault) if each not in shards]
     assert len(fresh) == 2
-    assert written == {each.first for each in shards}
+    assert [each.first for each in shards_of(vault)] == [each.first for each in shards]
     assert_newest(vault, known)
     known += append(vault, points([60], MANY))
     close(vault)
     for _ in range(29):  # the two that have seen a day more are the last
         assert refreshed(vault, 2) == 2
-        again = {each.first for each in shards_of(vault) if each not in shards} - fresh
-        assert not again & fresh
+        assert [each for each in fresh if each in shards_of(vault)] == fresh
+    assert [each for each in shards if each in shards_of(vault)] == []
     assert refreshed(vault, 2) == 2
+    assert [each for each in fresh if each in shards_of(vault)] == []
     assert refreshed(vault, 2) == 0
     assert_newest(vault, known)
 
@@ -294,6 +296,65 @@ def test_a_damaged_manifest_is_named_and_made_again(
         vault.read_latest()
     assert vault.repair().shards == 1  # of up to two million videos
     assert_newest(vault, known)
+
+
+@folder_only("files are damaged by their paths")
+def test_a_damaged_manifest_stops_no_retention(
+    made: tuple[ParquetVaultHook, list[MetricPoint], Path],
+) -> None:
+    vault, known, path = made
+    (path.parent / "manifest.json").write_bytes(b'{"shards": [')
+    cutoff = START + 20 * HOUR
+    report = vault.expire(cutoff, dry_run=False)
+    assert (report.history_points, report.problems) == (len(MANY), ())
+    vault.repair()
+    assert_newest(vault, [each for each in known if each.timestamp >= cutoff])
+
+
+@folder_only("files are moved by their paths")
+def test_a_shard_that_cannot_be_compared_now_is_a_problem_and_stays(
+    made: tuple[ParquetVaultHook, list[MetricPoint], Path],
+) -> None:
+    vault, known, path = made
+    before = shards_of(vault)
+    history = [*path.parents[1].glob("history/**/*.parquet")]
+    for each in history:
+        each.rename(each.with_suffix(".away"))
+    report = proof.mend(storage_of(vault), LATER)
+    assert report.shards == 0
+    assert len(report.problems) == len(before)
+    assert all(f"{each.key} cannot be compared now" in said for each, said in zip(before, report.problems, strict=True))
+    for each in history:
+        each.with_suffix(".away").rename(each)
+    assert shards_of(vault) == before
+    assert vault.verify().problems == ()
+    assert_newest(vault, known)
+
+
+def test_a_shard_that_is_replaced_while_it_is_proven_is_told_and_stays(
+    s3_root: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = ParquetVaultHook(root=s3_root)
+    append(vault, points([0, 30]))
+    close(vault)
+    refreshed(vault, 100)
+    storage, before = storage_of(vault), shards_of(vault)
+    opened = storage.open
+
+    def gone(key: str) -> Any:
+        """Somebody deletes it as soon as it is open."""
+        file = opened(key)
+        storage.move(key, f"{key}-away")
+        return file
+
+    monkeypatch.setattr(object_store, "_END", 8)  # or a file that is so small would be there with its end
+    monkeypatch.setattr(storage, "open", gone)
+    (problem,) = proof.mend(storage, LATER).problems
+    assert problem.startswith(f"{before[0].key} cannot be compared now")
+    assert "was replaced or deleted while it was read" in problem
+    storage.move(f"{before[0].key}-away", before[0].key)
+    assert proof.problem_of_bytes(storage, before[0]) == problem
+    assert shards_of(vault) == before
 
 
 @folder_only("files are damaged by their paths")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import fork_server
@@ -279,6 +280,24 @@ def test_a_truncated_history_file_is_named_stops_no_other_period_and_is_rebuilt(
     assert vault.expire(START + HOUR, dry_run=False).problems == ()
     compact(vault)
     assert_holds(vault, [each for each in [*points, *late] if each.timestamp >= START + HOUR])
+    assert_well(vault)
+
+
+@pytest.mark.parametrize("manifest", ["sound", "damaged"])
+def test_a_history_file_that_does_not_tell_its_borders_is_set_aside_and_rebuilt(
+    vault: ParquetVaultHook, root: Path, manifest: str
+) -> None:
+    points = some_points()
+    fill(vault, points)
+    compact(vault)
+    (january,) = root.glob("history/month=2026-01/*.parquet")
+    pq.write_table(pq.read_table(january, partitioning=None), january, store_schema=False, write_statistics=False)
+    if manifest == "damaged":
+        (root / layout.HISTORY_MANIFEST).write_bytes(b"{")
+    report = vault.repair()
+    assert (len([each for each in report.quarantined if january.name in each]), report.lost) == (1, ())
+    compact(vault)
+    assert_holds(vault, points)
     assert_well(vault)
 
 

@@ -1,5 +1,6 @@
 """Health and sizes are told by names and sizes: what notes and manifests say is taken where a file's size agrees."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -99,6 +100,18 @@ def test_counts_never_depend_on_notes(vault: ParquetVaultHook, root: Path) -> No
         vault.stage([point(f"again{number}", START)])
         assert vault.publish().complete
         assert noted(root).hours[Partition.of(START).path].rows == 5 + number
+
+
+def test_a_note_of_a_time_that_no_calendar_has_is_none(vault: ParquetVaultHook, root: Path) -> None:
+    fill(vault, 1)
+    notes = json.loads((root / layout.HOUR_COUNTS).read_text())
+    (count,) = notes["hours"].values()
+    count[HourCount._fields.index("newest")] = 10**30
+    (root / layout.HOUR_COUNTS).write_text(json.dumps(notes))
+    assert vault.stats.newest_point(LATER) == START
+    vault.stage([point("more", START)])
+    assert vault.publish().complete
+    assert noted(root).hours[Partition.of(START).path].newest_at == START
 
 
 def test_notes_that_cannot_be_written_lose_no_points(vault: ParquetVaultHook, root: Path) -> None:

@@ -25,13 +25,16 @@ from airflow.sdk import ObjectStoragePath
 
 import fork_server
 from connections import recorded
-from fork_server import Children, Server, forking, wait_for
+from fork_server import Children, wait_for
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.errors import BadInputError, FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.vault import layout
+from ghost_tracking.vault.history.manifest import HistoryManifest
+from ghost_tracking.vault.maintenance.units import units_of
 from ghost_tracking.vault.metadata import Archive, files, manifest, survey, verify
-from ghost_tracking.vault.storage import LocalStorage
+from ghost_tracking.vault.reports import VerifyReport
+from ghost_tracking.vault.storage import LocalStorage, object_store
 
 DAY = datetime(2026, 1, 15, 10, tzinfo=UTC)
 LATER = DAY + timedelta(days=30)
@@ -145,19 +148,6 @@ WORK = {each.__name__: each for each in (run_all_dying, add_until, read_until)}
 
 
 # How the tests handle them
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with forking(__file__) as process:
-        yield process
-
-
-@pytest.fixture
-def children(server: Server, tmp_path: Path) -> Iterator[Children]:
-    started = Children(server, tmp_path / "answers")
-    yield started
-    started.end()
 
 
 @pytest.fixture
@@ -477,6 +467,34 @@ def test_verification_finds_what_is_twice_unsorted_or_missing(
     assert verify(storage) == [f"videos/{second.name} is not sorted by video_id, or has a video twice"]
     pq.write_table(table.slice(1), second, store_schema=False)
     assert verify(storage) == [f"videos/{second.name} has 4 videos where the manifest says 5"]
+
+
+@pytest.mark.parametrize("when", ["before it is opened", "before it is read"])
+def test_a_file_that_is_merged_while_ids_are_compared_is_told_in_a_check_of_all_and_no_news_at_night(
+    s3_root: ObjectStoragePath, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    vault = ParquetVaultHook(root=s3_root)
+    for name in "ab":
+        vault.archive_videos([row(name)])
+    storage = vault._storage
+    opened = storage.open
+    units = [unit for unit in units_of(storage, HistoryManifest(), {}) if "/ids " in unit.name]
+    assert len(units) == 1
+
+    def merged(key: str) -> Any:
+        file = opened(key) if when == "before it is read" else None
+        storage.move(key, f"{key}-merged")
+        return file or opened(key)
+
+    monkeypatch.setattr(object_store, "_END", 8)  # or a file that is so small would be there with its end
+    monkeypatch.setattr(storage, "open", merged)
+    (problem,) = verify(storage)
+    assert problem.startswith("the archive was rewritten while its ids were compared, verify again: ")
+    assert ("while it was read" in problem) == (when == "before it is read")
+    for key, _ in [*storage.walk(layout.VIDEOS)]:
+        if key.endswith("-merged"):
+            storage.move(key, key.removesuffix("-merged"))
+    assert units[0].prove() == VerifyReport()
 
 
 def test_a_video_that_got_into_two_files_leaves_one_with_its_next_archiving(

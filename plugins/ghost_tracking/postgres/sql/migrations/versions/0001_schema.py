@@ -299,17 +299,14 @@ def _coverage() -> None:
         CREATE TABLE coverage (
             hour TIMESTAMPTZ NOT NULL,
             tier TEXT NOT NULL CONSTRAINT coverage_known_tier CHECK (tier IN ('HOURLY', 'DAILY', 'WEEKLY')),
-            served INTEGER NOT NULL DEFAULT 0 CONSTRAINT coverage_never_negative
-                CHECK (served >= 0 AND missed >= 0 AND skipped >= 0),
+            served INTEGER NOT NULL DEFAULT 0 CONSTRAINT coverage_never_negative CHECK (served >= 0 AND missed >= 0),
             missed INTEGER NOT NULL DEFAULT 0,
-            skipped INTEGER NOT NULL DEFAULT 0,
             CONSTRAINT coverage_pkey PRIMARY KEY (hour, tier)
         ) WITH (autovacuum_vacuum_scale_factor = 0.05)
     """)
     op.execute("""
         COMMENT ON TABLE coverage IS 'How many slots of a tier lie in the hour, by what became of them: served by a '
-            'reading, missed, or skipped since a reading would have taught little. Written in the transaction that '
-            'serves them or passes them over; kept for 400 days.'
+            'reading, or missed. Written in the transaction that serves them or passes them over; kept for 400 days.'
     """)
 
 
