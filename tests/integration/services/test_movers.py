@@ -282,6 +282,29 @@ def test_who_vanished_is_told_with_the_last_count_and_events_are_published(
     assert [each.state for each in there.prepared.changes().vanished] == ["returned", "gone"]
 
 
+def test_a_count_that_was_not_known_is_looked_up_again(watchlist: WatchlistHook, there: ParquetVaultHook) -> None:
+    there.stage_availability([AvailabilityEvent("old", NOW - 2 * DAY, NOW - DAY)])
+    prepared(watchlist, there)
+    assert [each.views for each in there.prepared.changes().vanished] == [None]
+    there.append_metrics([{"video_id": "old", "timestamp": NOW - 3 * DAY, "views": 77}])  # was still staged
+    prepared(watchlist, there, NOW + HOUR)
+    assert [each.views for each in there.prepared.changes().vanished] == [77]
+
+
+def test_broken_events_are_told_of_and_stop_no_other(watchlist: WatchlistHook, there: ParquetVaultHook) -> None:
+    there._storage.put("_staging/availability/20260101T000000000000-0123456789ab.part", b"broken")
+    there.stage_availability([AvailabilityEvent("old", NOW - 2 * DAY, NOW - DAY)])
+    report = MoversPreparation(watchlist, there, NOW).prepare_due()
+    (problem,), (aside,) = report.problems, report.quarantined
+    assert problem.endswith(f"it was set aside as {aside}")
+    assert there._storage.read(aside).data == b"broken"
+    assert "who came back or vanished" in report.prepared
+    assert [each.video_id for each in there.prepared.changes().vanished] == ["old"]
+    assert report.as_dict() == {"prepared": report.prepared, "problems": [problem]}
+    again = MoversPreparation(watchlist, there, NOW + HOUR).prepare_due()
+    assert (again.problems, again.quarantined) == ([], [])
+
+
 def test_a_run_prepares_all_of_it_and_fails_nothing(watchlist: WatchlistHook, there: ParquetVaultHook) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     there.append_metrics(

@@ -684,6 +684,17 @@ def test_broken_metadata_is_set_aside_and_makes_the_run_red(deployment: Deployme
         janitor.summary(archived, cleaned, janitor.seal(dry_run=False))
 
 
+def test_broken_events_are_set_aside_and_make_the_run_red_once(deployment: Deployment) -> None:
+    deployment.hunt({"videos": deployment.alive(10)})
+    staged = deployment.vault / "_staging" / "availability"
+    staged.mkdir(parents=True)
+    (staged / "20260101T000000000000-0123456789ab.part").write_bytes(b"broken")
+    with pytest.raises(AirflowFailException, match=r"broken events, set aside: \S*0123456789ab"):
+        publishing.publish(prepares=True)
+    assert ParquetVaultHook().prepared.changes().as_of is not None  # everything else is done all the same
+    assert publishing.publish(prepares=True)["prepared"]["problems"] == []
+
+
 def test_a_premiere_is_anchored_when_it_starts(
     deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection
 ) -> None:
