@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ghost_tracking.core.absence import AvailabilityEvent
-from ghost_tracking.core.gains import GRACE, WINDOWS
+from ghost_tracking.core.gains import GRACE, WINDOWS, Interval
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.schedule import WatchlistEntry, after_reading, interval_of
 from ghost_tracking.core.tiers import Tier, next_slot
@@ -179,6 +179,22 @@ def test_what_was_made_of_points_is_what_batches_would_have_staged(there: Parque
         for found in (there.prepared.gains(window, NOW), other.prepared.gains(window, NOW)):
             sums = dict(zip(found.ids.to_pylist(), found.sums.tolist(), strict=True))
             assert sums == pytest.approx(dict(zip(wanted.ids.to_pylist(), wanted.sums.tolist(), strict=True)))
+
+
+def test_hours_that_have_not_ended_keep_their_gains_when_those_before_are_made_again(there: ParquetVaultHook) -> None:
+    tracked(there, world(10))
+    later = NOW + HOUR
+    there.prepared.stage_gains([Interval("later", NOW, later, 10, 30), Interval("other", NOW, later, 10, 20)])
+    there.prepared.publish_gains(later)
+    before = there.prepared.gains(HOUR, later)
+    assert before.readings >= 2
+    there.prepared.rebuild_gains(NOW)  # whose points are read for a while
+    found = there.prepared.gains(HOUR, later)
+    assert (found.readings, found.ids.to_pylist()) == (before.readings, before.ids.to_pylist())
+    there.prepared.rebuild_gains(later)  # their own hour has not ended
+    assert there.prepared.gains(HOUR, later).readings == before.readings
+    there.prepared.rebuild_gains(later + HOUR)
+    assert there.prepared.gains(HOUR, later).readings == before.readings - 2  # no point tells of them
 
 
 # What is prepared again, and what is kept

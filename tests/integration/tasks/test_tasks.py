@@ -754,6 +754,30 @@ def test_the_janitor_seals_compacts_and_checks(deployment: Deployment) -> None:
     assert len(vault.read_history("video")) == 30
 
 
+def test_gains_are_made_as_of_the_end_of_a_long_compaction(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = old_points(deployment)
+    janitor.seal(dry_run=False)
+    compact, rebuild = ParquetVaultHook.compact, type(vault.prepared).rebuild_gains
+    moments: list[datetime] = []
+
+    def compacting(hook: ParquetVaultHook, *arguments: Any, **more: Any) -> Any:
+        report = compact(hook, *arguments, **more)
+        moments.append(datetime.now(UTC))
+        return report
+
+    def rebuilding(prepared: Any, now: datetime, *arguments: Any) -> int:
+        moments.append(now)
+        return rebuild(prepared, now, *arguments)
+
+    monkeypatch.setattr(ParquetVaultHook, "compact", compacting)
+    monkeypatch.setattr(type(vault.prepared), "rebuild_gains", rebuilding)
+    janitor.compact(dry_run=False)
+    compacted, rebuilt = moments
+    assert rebuilt >= compacted
+
+
 def test_a_new_retention_is_announced_before_anything_goes(
     deployment: Deployment,
 ) -> None:
