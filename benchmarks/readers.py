@@ -39,7 +39,6 @@ _UPLOADS: Final = 8
 
 _SPARK: Final = Path(__file__).with_name("spark.py")
 _BENCH_PYTHON: Final = Path(__file__).parents[1] / ".venv-bench/bin/python"
-_QUERIES: Final = Path(__file__).parents[1] / "include/queries/duckdb/ghost.sql"
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def _seconds(took: Took) -> str:
 
 
 def _requests(took: Took) -> str:
-    return f"{took['requests']:,}" if "requests" in took else ""
+    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(took.get("requests", {}).items()))
 
 
 def _write(root: Path, tell: Tell) -> None:
@@ -136,9 +135,11 @@ def _measured(
 
 
 def _counted(call: Call, place: Place, server: S3Server | None) -> Took:
-    before = server.requests() if server else 0
+    if server is None:
+        return _in_a_process(call, place)
+    server.requests_by_kind()  # those before this call
     took = _in_a_process(call, place)
-    return took | ({"requests": server.requests() - before} if server else {})
+    return took | {"requests": server.requests_by_kind()}
 
 
 def _in_a_process(call: Call, place: Place) -> Took:

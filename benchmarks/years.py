@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from benchmarks.figures import figure
 from benchmarks.screen import Screen, Tell
@@ -28,6 +28,12 @@ _EVERY_SECONDS: Final = 0.01
 
 Took = dict[str, Any]
 Work = Callable[[Path], Any]
+
+
+class Timed(NamedTuple):
+    """What an operation returns of which only a part is to be timed: its seconds."""
+
+    seconds: float
 
 
 def bench(screen: Screen) -> None:
@@ -87,7 +93,7 @@ def _measured(work: Work, root: Path) -> Took:
     with watch:
         begin = time.perf_counter()
         result = work(root)
-        seconds = time.perf_counter() - begin
+        seconds = result.seconds if isinstance(result, Timed) else time.perf_counter() - begin
     memory = _resident("VmHWM") - before
     return {"seconds": seconds, "memory": memory, "descriptors": watch.most, "result": result}
 
@@ -138,6 +144,8 @@ def a_first_night(root: Path) -> None:
     vault.publish()
     vault.seal(now)
     vault.compact(now)
+    vault.refresh_latest()
+    vault.measure()
 
 
 def a_night(root: Path) -> dict[str, float]:
@@ -149,7 +157,9 @@ def a_night(root: Path) -> dict[str, float]:
         "publish": vault.publish,
         "seal": lambda: vault.seal(now),
         "compact": lambda: vault.compact(now),
-        "check": lambda: vault.verify(now - timedelta(days=2)),
+        "newest points": vault.refresh_latest,
+        "sizes": vault.measure,
+        "check": lambda: vault.verify_share(now),
         "health": vault.health_check,
     }
     took = {}
@@ -164,13 +174,13 @@ def a_cold_history(root: Path) -> int:
     return len(_vault(root).read_history(_videos(root)[0]))
 
 
-def a_warm_history(root: Path) -> float:
-    """As many milliseconds as the second reading takes."""
+def a_warm_history(root: Path) -> Timed:
+    """What the second reading takes."""
     vault, video = _vault(root), _videos(root)[0]
     vault.read_history(video)
     begin = time.perf_counter()
     vault.read_history(video)
-    return 1000 * (time.perf_counter() - begin)
+    return Timed(time.perf_counter() - begin)
 
 
 def fifty_latest(root: Path) -> int:
@@ -200,7 +210,7 @@ def a_day(root: Path) -> int:
 
 OPERATIONS: Final[tuple[tuple[str, Work, str], ...]] = (
     ("a video's history, nothing remembered", a_cold_history, "150 ms"),
-    ("a video's history twice", a_warm_history, "the second 10 ms"),
+    ("a video's history, the second time", a_warm_history, "10 ms"),
     ("fifty videos' latest", fifty_latest, ""),
     ("everybody's latest, streamed", everybodys_latest, "1 GB"),
     ("a title", a_title, "3 s"),

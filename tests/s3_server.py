@@ -49,11 +49,6 @@ class S3Server:
             {"conn_type": "aws", "login": key or self.key, "password": secret or self.secret, "extra": extra}
         )
 
-    def requests(self) -> int:
-        """How many requests it has served."""
-        with urllib.request.urlopen(f"{self.endpoint}{FAULTS}", timeout=10) as answer:  # noqa: S310
-            return int(answer.read())
-
     def fail(self, *, times: int, how: str, method: str = "") -> None:
         """Let the next requests (of this method) fail: `how` is an HTTP status, `lost answer` or `cut answer`."""
         order = json.dumps({"times": times, "how": how, "method": method}).encode()
@@ -103,13 +98,9 @@ class Faults:
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
         self._order: dict[str, Any] = {"times": 0}
-        self._served = 0
         self._requests: Counter[str] = Counter()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if environ["PATH_INFO"] == FAULTS and environ["REQUEST_METHOD"] == "GET":
-            start_response("200 OK", [])
-            return [str(self._served).encode()]
         if environ["PATH_INFO"] == FAULTS:
             self._order = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
             start_response("204 No Content", [])
@@ -118,7 +109,6 @@ class Faults:
             told, self._requests = json.dumps(self._requests).encode(), Counter()
             start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(told)))])
             return [told]
-        self._served += 1
         self._requests[_kind(environ)] += 1
         if not self._order["times"] or self._order["method"] not in {"", environ["REQUEST_METHOD"]}:
             return self._app(environ, start_response)

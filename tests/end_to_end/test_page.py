@@ -329,9 +329,18 @@ def test_what_is_shown_is_what_the_titles_say(lone: Callable[..., Page]) -> None
     page = lone("", overview=overview_of())
     assert page.get_by_role("heading", name="Points an hour, the last 2 days").is_visible()
     assert "168 points since 2026-10-05 13:00" in page.locator("main").inner_text()
+    assert "proven" not in page.locator("main").inner_text()
+    found = overview_of()
+    page = lone("", overview=found | {"vault": found["vault"] | {"proven_since": found["now"] - 3 * 86400}})
+    assert page.get_by_text("points, metadata and events were proven within the last 3 days").is_visible()
     page = lone("?page=coverage", coverage=coverage_of(since=HOURS[46]))
     since = "2026-09-23 12:00"
-    assert page.locator("h1").inner_text() == f"Every slot since the first slot, {since} UTC, was served: 21 readings"
+    assert page.locator("h1").inner_text() == f"Every slot since {since} UTC was served: 21 readings"
+    nothing = [{"tier": "HOURLY", "expected": [0, 0], "served": [0, 0]}]
+    page = lone("?page=coverage", coverage=coverage_of(since=HOURS[46], tiers=nothing))
+    assert page.locator("h1").inner_text() == f"No slot lay since {since} UTC"
+    page = lone("?page=coverage", coverage=coverage_of(tiers=nothing))
+    assert page.locator("h1").inner_text() == "No slot lay in the last two days"
     page = lone("?page=coverage", coverage=coverage_of())
     assert page.locator("h1").inner_text() == "Every slot of the last two days was served: 21 readings"
     tier = {"tier": "HOURLY", "expected": [0, 2], "served": [0, 1]}
@@ -372,6 +381,11 @@ def test_nothing_runs_over_its_panel(lone: Callable[..., Page]) -> None:
         assert box["x"] + box["width"] - button["x"] - button["width"] < 2
 
 
+def movers_of(*movers: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    found = {"now": HOURS[9], "window": "day", "seconds": 86_400, "promoted": [], "vanished": [], "movers": [*movers]}
+    return found | {"as_of": HOURS[9], "is_late": False, "since": None, "readings": 1, "missed": 0} | changes
+
+
 def test_times_can_be_told_from_what_is_shown(lone: Callable[..., Page]) -> None:
     mover = {
         "video_id": "abc",
@@ -384,14 +398,37 @@ def test_times_can_be_told_from_what_is_shown(lone: Callable[..., Page]) -> None
     }
     mover |= {"since": 0, "until": 80_000, "published_at": HOURS[0]}
     mover |= {"own": 31_824, "median": 2_448, "ages": [82_800, 169_200], "siblings": 12}
-    found = {"now": HOURS[9], "window": "day", "seconds": 86_400, "promoted": [], "vanished": []}
-    found |= {"as_of": HOURS[9], "is_late": False, "since": None, "readings": 1, "missed": 0}
-    page = lone("?page=movers", movers=found | {"movers": [mover | {"times": 13.0}]})
+    page = lone("?page=movers", movers=movers_of(mover | {"times": 13.0}))
     row = page.get_by_role("row").filter(has_text="Cats").inner_text()
     assert "13 ×" in row
     assert "+31,824 ÷ +2,448" in row
     assert "23 h to 47 h old" in row
     assert page.get_by_role("heading", name="The fastest among 1 reading").is_visible()
+
+
+LOST = "The gains of some hours were lost"
+SINCE = "Gains are known since 2026-09-21 15:00 UTC only"
+MISSED = "Videos that gained up to 12 views may be missing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "notes"),
+    [
+        ({}, []),
+        ({"as_of": None, "missed": None}, []),  # never prepared
+        ({"missed": None}, [LOST]),
+        ({"since": HOURS[1], "missed": None}, [SINCE]),
+        ({"missed": 12}, [MISSED]),
+    ],
+)
+def test_below_movers_stands_what_may_be_missing_and_nothing_else(
+    lone: Callable[..., Page], changes: dict[str, Any], notes: list[str]
+) -> None:
+    page = lone("?page=movers", movers=movers_of(**changes))
+    told = page.locator("main > p.note").all_inner_texts()[1:]
+    assert [text.startswith(note) for text, note in zip(told, notes, strict=True)] == [True] * len(notes)
+    # what is not there is not written out either
+    assert page.evaluate("[...document.querySelector('main').childNodes].filter((each) => each.nodeType === 3)") == []
 
 
 PAGES = {

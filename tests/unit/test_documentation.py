@@ -13,6 +13,8 @@ from airflow.cli.cli_parser import get_parser
 from documentation import PAGES, ROOT, SHOWN, anchors, blocks, code_in_text, links, name_of, tokens
 from ghost_tracking import settings
 from ghost_tracking.__main__ import _parser
+from ghost_tracking.vault.history.days import CompactedDay
+from ghost_tracking.vault.history.manifest import HistoryManifest
 
 PAGE = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 ASTRO = yaml.safe_load((ROOT / "airflow_settings.yaml").read_text(encoding="utf-8"))["airflow"]
@@ -160,3 +162,19 @@ def test_the_wheel_and_a_deployment_need_the_same() -> None:
     deployment = {line for line in lines if line and not line.startswith("#")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {*project["dependencies"], *project["optional-dependencies"]["airflow"]} == deployment
+
+
+def test_the_benchmarks_that_run_on_request_only_are_named() -> None:
+    from benchmarks.__main__ import ON_REQUEST
+
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    found = re.search(r"((?:`[a-z-]+`(?:,| and)?\s+)+)run only when they are named", page)
+    assert found
+    assert set(re.findall(r"`([a-z-]+)`", found[1])) == ON_REQUEST
+
+
+def test_whoever_combines_the_layers_finds_what_the_page_names_in_the_manifest() -> None:
+    page = (ROOT / "docs" / "read-the-data.md").read_text(encoding="utf-8")
+    (rule,) = re.findall(r"^To combine the layers yourself.*?^## ", page, re.MULTILINE | re.DOTALL)
+    fields = {*HistoryManifest.model_fields, *CompactedDay.model_fields}
+    assert {"days", "stale", "compacted_only", "rows"} <= set(re.findall(r"`([a-z_]+)`", rule)) <= fields

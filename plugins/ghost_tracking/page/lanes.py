@@ -61,8 +61,8 @@ class Lane:
 
 
 LOOKS: Final = Lane("looks", at_once=3, waiting=100)
-"""Questions that take milliseconds: the overview, the newest, some videos and their files."""
+"""Questions that take milliseconds: the overview, coverage, the newest, some videos and their files."""
 SEARCHES: Final = Lane("searches", at_once=2, waiting=2)
 """Each goes through the titles of all videos."""
 SPANS: Final = Lane("spans", at_once=1, waiting=1)
-"""Each holds all points of hours to days in memory."""
+"""Movers, which the tracker has prepared: each reads two small files of the vault."""

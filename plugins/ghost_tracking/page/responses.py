@@ -135,7 +135,8 @@ class VaultSize:
     """Bytes by layer; `root` is None for somebody who may not know where the vault is.
 
     `measured_at`: when the layers were counted that the janitor counts once a night; None: with this answer.
-    `proven_since`: the beginning of the day since which the janitor has proven every file; None: not all of them yet.
+    `proven_since`: the beginning of the day since which the janitor has proven all points, metadata and
+    events; None: not all of them yet.
     """
 
     bytes: dict[str, int]

@@ -64,10 +64,15 @@ _Shown = TypeVar("_Shown", bound=ShownVideo)
 
 @dataclass
 class MoversReport:
-    """`prepared`: the figures that were; `problems`: what could not be, in sentences. Those stay as they were."""
+    """`prepared`: the figures that were; `problems`: what could not be, in sentences. Those stay as they were.
+
+    `quarantined` are paths, relative to the vault's root, of broken events of availability: unlike figures, which are
+    made again, nothing else has what was in them.
+    """
 
     prepared: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    quarantined: list[str] = field(default_factory=list)
 
     def add_problem(self, problem: str) -> None:
         """Note and log what could not be done."""
@@ -119,7 +124,7 @@ class MoversPreparation:
         work: dict[str, Callable[[], bool]] = {
             f"movers of the {window}": partial(self._movers_if_due, window) for window in WINDOWS
         }
-        work["who came back or vanished"] = self._changes_if_due
+        work["who came back or vanished"] = partial(self._changes_if_due, report)
         for name, prepare in work.items():
             try:
                 if prepare():
@@ -186,12 +191,12 @@ class MoversPreparation:
 
     # Who came back, and who is gone
 
-    def _changes_if_due(self) -> bool:
+    def _changes_if_due(self, report: MoversReport) -> bool:
         before = self._changes_before()
         promoted = self._shown(self._promoted(), before.promoted)
         vanished, vanished_as_of = before.vanished, before.vanished_as_of
         if vanished_as_of is None or not vanished_as_of <= self.now < vanished_as_of + EVERY["day"]:
-            vanished, vanished_as_of = tuple(self._shown(self._vanished(before), before.vanished)), self.now
+            vanished, vanished_as_of = tuple(self._shown(self._vanished(before, report), before.vanished)), self.now
         found = PreparedChanges(
             as_of=self.now.astimezone(UTC),
             vanished_as_of=vanished_as_of.astimezone(UTC),
@@ -219,12 +224,15 @@ class MoversPreparation:
             for each in self.watchlist.page.promoted(MOST_SHOWN)
         ]
 
-    def _vanished(self, before: PreparedChanges) -> list[PreparedVanishing]:
+    def _vanished(self, before: PreparedChanges, report: MoversReport) -> list[PreparedVanishing]:
         """Who was found to be gone, or back, in the last days, the latest first; with counts, as far as they are known.
 
-        What is staged is published first, so that there is a file a month to read.
+        What is staged is published first, so that there is a file a month to read; what is wrong with that is added to
+        the report.
         """
-        self.vault.publish_availability()
+        published = self.vault.publish_availability()
+        report.problems += published.problems
+        report.quarantined += published.quarantined
         events = self.vault.read_availability(start=self.now - VANISHED_FOR)
         events["at"] = events["returned_at"].fillna(events["confirmed_at"])
         latest = events.sort_values("at", ascending=False).head(MOST_SHOWN).to_dict("records")
@@ -233,15 +241,16 @@ class MoversPreparation:
             for row in latest
         ]
         known = {(each.video_id, each.state, each.at): each.views for each in before.vanished}
-        lacking = {each.video_id for each in found if known.get((each.video_id, each.state, each.at)) is None}
+        views = [known.get((each.video_id, each.state, each.at)) for each in found]
+        lacking = {each.video_id for each, count in zip(found, views, strict=True) if count is None}
         counts: dict[str, Any] = {}
         if lacking:
             counts = {row["video_id"]: row["views"] for row in self.vault.read_latest(lacking).to_dict("records")}
-        views = (known.get((each.video_id, each.state, each.at), counts.get(each.video_id)) for each in found)
-        return [
-            each.model_copy(update={"views": count if isinstance(count, int) else None})
-            for each, count in zip(found, views, strict=True)
-        ]
+        shown = []
+        for each, known_count in zip(found, views, strict=True):
+            count = counts.get(each.video_id) if known_count is None else known_count
+            shown.append(each.model_copy(update={"views": count if isinstance(count, int) else None}))
+        return shown
 
     # Titles
 

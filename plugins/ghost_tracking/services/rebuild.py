@@ -72,7 +72,7 @@ class Rebuild:
 
     Holds, beside what the vault's stream takes, the ids that the roster and the lists have in one range, 11 bytes each,
     and 1.5 million settled videos at most: some 300 MB at 180 million videos. The temporary files take 11 bytes an
-    id.
+    id, and 28 bytes for each time that a video went.
     """
 
     watchlist: Schedule

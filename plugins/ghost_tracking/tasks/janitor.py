@@ -190,7 +190,7 @@ def compact(*, dry_run: bool) -> dict[str, Any]:
     settings = read_settings()
     vault, now = _vault_now()
     report = vault.compact(now, months=settings.compacts_months, keep_hours=settings.vault_keep_hours)
-    rebuilt = _rebuild_gains(vault, now)
+    rebuilt = _rebuild_gains()
     periods = ", ".join(map(str, report.compacted)) or "nothing"
     message = f"Compacted {periods}: {pluralize(report.points, 'point')}, {pluralize(report.bytes, 'byte')}"
     if report.hours_deleted:
@@ -207,10 +207,11 @@ def compact(*, dry_run: bool) -> dict[str, Any]:
     return _said(message) | report.as_dict() | {"shards": newest.shards}
 
 
-def _rebuild_gains(vault: ParquetVaultHook, now: datetime) -> str:
+def _rebuild_gains() -> str:
     """Make the gains of the last days from the points where the movers lack them: a sentence's end about it.
 
-    Where that fails, the compaction stays a success, and the next run tries again.
+    As of now: compacting may have taken hours, in which trackers went on. Where it fails, the compaction stays a
+    success, and the next run tries again.
     """
     told = 0
 
@@ -221,6 +222,7 @@ def _rebuild_gains(vault: ParquetVaultHook, now: datetime) -> str:
             log.info("Making the gains of the last days: %s points read", f"{points:,}")
 
     try:
+        vault, now = _vault_now()
         if not (vault.prepared.gains_begin_late(now) or vault.prepared.lost_gains()):
             return ""
         points = vault.prepared.rebuild_gains(now, progress)
@@ -293,7 +295,9 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
             f"as any layer has the points: {'; '.join(found.problems[:3])}"
         )
     since = vault.proven_since()
-    proven = "not every file has been proven yet" if since is None else f"every file was proven since {since}"
+    proven = "not all points, metadata and events have been proven yet"
+    if since is not None:
+        proven = f"all points, metadata and events were proven since {since}"
     return _said(f"{message}; {proven}") | found.as_dict() | {"proven_since": since and since.isoformat()}
 
 

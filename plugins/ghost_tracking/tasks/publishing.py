@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 def publish(*, prepares: bool = False) -> dict[str, Any]:
     """Merge into the vault whatever is staged, also what an earlier run left.
 
-    With `prepares`, prepare what the page shows then; what is wrong with that is logged and in the report, and fails
-    nothing. What another publisher is just writing stays staged for the next run, and is no failure. Raises after
-    everything that could be published is: TransientError for hours that could not be written, PermanentError for broken
-    files.
+    With `prepares`, prepare what the page shows then, for which events of availability are published; what is wrong
+    with the figures is logged and in the report, and fails nothing. What another publisher is just writing stays staged
+    for the next run, and is no failure. Raises after everything that could be published is: TransientError for hours
+    that could not be written, PermanentError for broken files and events.
     """
     vault = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds))
     with WatchlistHook() as watchlist:
@@ -49,6 +49,8 @@ def publish(*, prepares: bool = False) -> dict[str, Any]:
         )
     if report.quarantined or report.rebuilt:
         raise PermanentError(f"the vault has broken files, set aside: {'; '.join(report.problems[:3])}")
+    if prepared is not None and prepared.quarantined:
+        raise PermanentError(f"the vault has broken events, set aside: {'; '.join(prepared.quarantined[:3])}")
     return report.as_dict() | ({} if prepared is None else {"prepared": prepared.as_dict()})
 
 

@@ -256,12 +256,13 @@ class Vault:
         return checking.verify(self._location.readable(), start, end)
 
     def verify_share(self, now: datetime) -> VerifyReport:
-        """Prove the hours of the last two days, and of all else the files that have not been proven for longest.
+        """Prove the hours of the last two days, and of all other points, metadata and events the files that have not
+        been proven for longest.
 
-        A twenty-eighth of the vault's bytes, so that within 28 nights everything is proven; a file that still has the
-        bytes that were written is proven without being decoded. `now`: aware, as `seal` has it. Names and sizes of all
-        files are compared too: a request to an object store for each thousand. Holds a file of an hour, or 64 MB of
-        another, and opens one at a time.
+        A twenty-eighth of each layer's bytes, so that within 28 nights all of it is proven; a file that still has the
+        bytes that were written is proven without being decoded. `now`: aware, as `seal` has it. Names and sizes of what
+        manifests name are compared too: a request to an object store for each thousand. Holds a file of an hour, 64 MB
+        of another, or the ids of eight million videos, 250 MB, and opens one at a time.
         """
         from ghost_tracking.vault.maintenance import rotation
 
@@ -276,7 +277,7 @@ class Vault:
         rotation.note_everything(self._location.writable(), now)
 
     def proven_since(self) -> date | None:
-        """The day (UTC) since which every file was proven by `verify_share`; None: not everything was, or could be."""
+        """The day (UTC) since which all that `verify_share` proves was proven; None: not all was, or could be."""
         from ghost_tracking.vault.maintenance.rotation import Proofs
 
         return Proofs.of(self._location.readable()).since
@@ -550,14 +551,13 @@ class Vault:
         """How the vault is, in plain values, from the names and sizes of its files, as one listing has them.
 
         `ok`, `writable` (tried by writing), `problem` (a sentence why it cannot be written, or about points of the
-        future, or None), `root`, `proven_since` (the day since which every file was proven by `verify_share`, or None),
-        `newest_point` (ISO 8601, UTC,
-        or None), `points` and `partitions` (each counted once), `bytes` (of all layers), `layers` (by layer `files`,
-        `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, history of `days` and of `months`, `videos`,
-        `availability`), `staged_parts` (not yet published), `staged_hours` (which hours they are of), `staged_videos`
-        (not yet archived), `staged_availability` (parts that are not yet published), `stale_hours` (to be compacted
-        again), `unreadable` (name and reason of each broken file), `quarantined` (number of files set aside). Never
-        raises for a broken file.
+        future, or None), `root`, `proven_since` (the day since which all that `verify_share` proves was proven, or
+        None), `newest_point` (ISO 8601, UTC, or None), `points` and `partitions` (each counted once), `bytes` (of all
+        layers), `layers` (by layer `files`, `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, history
+        of `days` and of `months`, `videos`, `availability`), `staged_parts` (not yet published), `staged_hours` (which
+        hours they are of), `staged_videos` (not yet archived), `staged_availability` (parts that are not yet
+        published), `stale_hours` (to be compacted again), `unreadable` (name and reason of each broken file),
+        `quarantined` (number of files set aside). Never raises for a broken file.
 
         A file that a manifest names is compared with it by its size and not opened; opened are the footers of some 30
         hours, the newest, which no manifest has yet, and those whose file is no longer the one that was compacted. What

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ghost_tracking.core.absence import AvailabilityEvent
-from ghost_tracking.core.gains import GRACE, WINDOWS
+from ghost_tracking.core.gains import GRACE, WINDOWS, Interval
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.schedule import WatchlistEntry, after_reading, interval_of
 from ghost_tracking.core.tiers import Tier, next_slot
@@ -181,6 +181,22 @@ def test_what_was_made_of_points_is_what_batches_would_have_staged(there: Parque
             assert sums == pytest.approx(dict(zip(wanted.ids.to_pylist(), wanted.sums.tolist(), strict=True)))
 
 
+def test_hours_that_have_not_ended_keep_their_gains_when_those_before_are_made_again(there: ParquetVaultHook) -> None:
+    tracked(there, world(10))
+    later = NOW + HOUR
+    there.prepared.stage_gains([Interval("later", NOW, later, 10, 30), Interval("other", NOW, later, 10, 20)])
+    there.prepared.publish_gains(later)
+    before = there.prepared.gains(HOUR, later)
+    assert before.readings >= 2
+    there.prepared.rebuild_gains(NOW)  # whose points are read for a while
+    found = there.prepared.gains(HOUR, later)
+    assert (found.readings, found.ids.to_pylist()) == (before.readings, before.ids.to_pylist())
+    there.prepared.rebuild_gains(later)  # their own hour has not ended
+    assert there.prepared.gains(HOUR, later).readings == before.readings
+    there.prepared.rebuild_gains(later + HOUR)
+    assert there.prepared.gains(HOUR, later).readings == before.readings - 2  # no point tells of them
+
+
 # What is prepared again, and what is kept
 
 
@@ -283,6 +299,29 @@ def test_who_vanished_is_told_with_the_last_count_and_events_are_published(
     assert len(there.prepared.changes().vanished) == 1
     prepared(watchlist, there, NOW + HOUR)
     assert [each.state for each in there.prepared.changes().vanished] == ["returned", "gone"]
+
+
+def test_a_count_that_was_not_known_is_looked_up_again(watchlist: WatchlistHook, there: ParquetVaultHook) -> None:
+    there.stage_availability([AvailabilityEvent("old", NOW - 2 * DAY, NOW - DAY)])
+    prepared(watchlist, there)
+    assert [each.views for each in there.prepared.changes().vanished] == [None]
+    there.append_metrics([{"video_id": "old", "timestamp": NOW - 3 * DAY, "views": 77}])  # was still staged
+    prepared(watchlist, there, NOW + HOUR)
+    assert [each.views for each in there.prepared.changes().vanished] == [77]
+
+
+def test_broken_events_are_told_of_and_stop_no_other(watchlist: WatchlistHook, there: ParquetVaultHook) -> None:
+    there._storage.put("_staging/availability/20260101T000000000000-0123456789ab.part", b"broken")
+    there.stage_availability([AvailabilityEvent("old", NOW - 2 * DAY, NOW - DAY)])
+    report = MoversPreparation(watchlist, there, NOW).prepare_due()
+    (problem,), (aside,) = report.problems, report.quarantined
+    assert problem.endswith(f"it was set aside as {aside}")
+    assert there._storage.read(aside).data == b"broken"
+    assert "who came back or vanished" in report.prepared
+    assert [each.video_id for each in there.prepared.changes().vanished] == ["old"]
+    assert report.as_dict() == {"prepared": report.prepared, "problems": [problem]}
+    again = MoversPreparation(watchlist, there, NOW + HOUR).prepare_due()
+    assert (again.problems, again.quarantined) == ([], [])
 
 
 def test_a_run_prepares_all_of_it_and_fails_nothing(watchlist: WatchlistHook, there: ParquetVaultHook) -> None:

@@ -684,6 +684,17 @@ def test_broken_metadata_is_set_aside_and_makes_the_run_red(deployment: Deployme
         janitor.summary(archived, cleaned, janitor.seal(dry_run=False))
 
 
+def test_broken_events_are_set_aside_and_make_the_run_red_once(deployment: Deployment) -> None:
+    deployment.hunt({"videos": deployment.alive(10)})
+    staged = deployment.vault / "_staging" / "availability"
+    staged.mkdir(parents=True)
+    (staged / "20260101T000000000000-0123456789ab.part").write_bytes(b"broken")
+    with pytest.raises(AirflowFailException, match=r"broken events, set aside: \S*0123456789ab"):
+        publishing.publish(prepares=True)
+    assert ParquetVaultHook().prepared.changes().as_of is not None  # everything else is done all the same
+    assert publishing.publish(prepares=True)["prepared"]["problems"] == []
+
+
 def test_a_premiere_is_anchored_when_it_starts(
     deployment: Deployment, server: SimulatorServer, sql: psycopg.Connection
 ) -> None:
@@ -741,6 +752,30 @@ def test_the_janitor_seals_compacts_and_checks(deployment: Deployment) -> None:
         janitor.check(dry_run=False, what="everything")
     assert "Restored 1 hour " in janitor.check(dry_run=False, what="repair")["message"]
     assert len(vault.read_history("video")) == 30
+
+
+def test_gains_are_made_as_of_the_end_of_a_long_compaction(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault = old_points(deployment)
+    janitor.seal(dry_run=False)
+    compact, rebuild = ParquetVaultHook.compact, type(vault.prepared).rebuild_gains
+    moments: list[datetime] = []
+
+    def compacting(hook: ParquetVaultHook, *arguments: Any, **more: Any) -> Any:
+        report = compact(hook, *arguments, **more)
+        moments.append(datetime.now(UTC))
+        return report
+
+    def rebuilding(prepared: Any, now: datetime, *arguments: Any) -> int:
+        moments.append(now)
+        return rebuild(prepared, now, *arguments)
+
+    monkeypatch.setattr(ParquetVaultHook, "compact", compacting)
+    monkeypatch.setattr(type(vault.prepared), "rebuild_gains", rebuilding)
+    janitor.compact(dry_run=False)
+    compacted, rebuilt = moments
+    assert rebuilt >= compacted
 
 
 def test_a_new_retention_is_announced_before_anything_goes(

@@ -47,9 +47,8 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 function sentence({ tiers, days, since }) {
   const expected = sum(tiers.flatMap((tier) => tier.expected));
   const served = sum(tiers.flatMap((tier) => tier.served));
-  const range = since ? `since the first slot, ${time(since)} UTC,` : `of the last ${DAYS[days].replace("a ", "")}`;
-  if (!expected)
-    return since ? `No slot lay ${range.slice(0, -1)}` : `No slot lay in the last ${DAYS[days].replace("a ", "")}`;
+  const range = since ? `since ${time(since)} UTC` : `of the last ${DAYS[days].replace("a ", "")}`;
+  if (!expected) return `No slot lay ${range.replace(/^of/, "in")}`;
   if (served === expected)
     return expected === 1
       ? `The one slot ${range} was served`

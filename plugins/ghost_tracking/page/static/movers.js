@@ -23,6 +23,13 @@ export async function showMovers({ asked, ask }) {
     found.since === null
       ? null
       : h("p", { class: "note" }, `Gains are known since ${time(found.since)} UTC only; earlier ones are missing.`),
+    found.as_of !== null && found.since === null && found.missed === null
+      ? h(
+          "p",
+          { class: "note" },
+          "The gains of some hours were lost, so videos may be missing from the list. The janitor's next run makes these gains again from the points.",
+        )
+      : null,
     found.missed
       ? h(
           "p",

@@ -1,6 +1,6 @@
 // The frame around every page: which one is asked for, the navigation, and what is shown when it cannot be had.
 
-import { address, h, say } from "./dom.js";
+import { address, h, present, say } from "./dom.js";
 import { showCoverage } from "./coverage.js";
 import { showMovers } from "./movers.js";
 import { showOverview } from "./overview.js";
@@ -68,7 +68,7 @@ async function show() {
   try {
     const shown = await PAGES[name].show({ asked, ask });
     clearTimeout(patience);
-    content.replaceChildren(...[shown].flat());
+    content.replaceChildren(...present([shown]));
     content.dataset.ready = "yes";
   } catch (error) {
     clearTimeout(patience);

@@ -71,7 +71,11 @@ export function vault({ vault: found, now }) {
       rows,
     ),
     found.proven_since &&
-      h("p", { class: "soft small" }, `every file was proven within the last ${span(now - found.proven_since)}`),
+      h(
+        "p",
+        { class: "soft small" },
+        `points, metadata and events were proven within the last ${span(now - found.proven_since)}`,
+      ),
     found.measured_at &&
       h("p", { class: "soft small" }, `titles, roster and availability as of ${away(found.measured_at, now)}`),
     found.root && h("p", { class: "note id" }, found.root),

@@ -41,7 +41,7 @@ function page({ videos, now }, asked) {
       COUNTS.map((name) => counts(name, videos, view)),
       story(videos),
     ),
-  ].filter(Boolean);
+  ];
 }
 
 function tierChip(video) {

@@ -1,7 +1,7 @@
 """The index of an archived file: for each word of its titles, and each channel, the rows that have it.
 
 It stands beside the file, under the same name, and whatever becomes of it only costs time: who searches reads the
-titles themselves where it is missing or broken, and the janitor makes it again of the file.
+titles themselves where it is missing or broken, and a repair makes it again of the file.
 
 A Parquet file, sorted by `word`, in row groups of some thousand words, so that a word is found by the footer and one
 row group. `rows` are the numbers of rows in the archived file, from 0, going up, each as its distance from the one

@@ -17,8 +17,9 @@ from ghost_tracking.vault.kit.manifests import Count
 from ghost_tracking.vault.prepared import ranking
 from ghost_tracking.vault.prepared.ranking import NOTHING, SCHEMA, PerWindow
 
-_BINS_AN_HOUR: Final = 12
-_BIN: Final = timedelta(hours=1) / _BINS_AN_HOUR
+BINS_AN_HOUR: Final = 12
+"""Intervals are counted by these parts of an hour."""
+_BIN: Final = timedelta(hours=1) / BINS_AN_HOUR
 _NOTES: Final = "ghost_tracking.gains"
 
 _Gain = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -47,7 +48,7 @@ class HourNotes(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bins: dict[Annotated[int, Field(ge=0, lt=_BINS_AN_HOUR)], _Counts] = Field(default_factory=dict)
+    bins: dict[Annotated[int, Field(ge=0, lt=BINS_AN_HOUR)], _Counts] = Field(default_factory=dict)
     left: _Gains = NOTHING
     parts: tuple[str, ...] = ()
     lost: bool = False
@@ -56,7 +57,7 @@ class HourNotes(BaseModel):
         """The same with these parts merged as well, and what had to go for them."""
         bins = dict(self.bins)
         for notes in parts.values():
-            place = notes.at.minute * _BINS_AN_HOUR // 60
+            place = notes.at.minute * BINS_AN_HOUR // 60
             bins[place] = tuple(map(sum, zip(bins.get(place, (0,) * len(WINDOWS)), notes.counts, strict=True)))
             left = ranking.joined(left, notes.left)
         return self.model_copy(update={"bins": bins, "left": left, "parts": tuple(sorted({*self.parts, *parts}))})

@@ -164,8 +164,8 @@ class Gains:
         """Put what the points tell of an hour in the place of what its file says: its largest gains, the `counts` of
         intervals by twelfths of the hour, what those `left` out had gained at most.
 
-        The intervals of its file that are not among them and ended in this hour stay; each counts once. Raises
-        PartitionBusyError, OSError.
+        The intervals of its file that are not among them and ended in this hour stay; each counts once. Of what its
+        file had left out and of `left` the larger stays. Raises PartitionBusyError, OSError.
         """
 
         def made(before: HourGains) -> HourGains:
@@ -173,8 +173,10 @@ class Gains:
             known = ranking.ended_within(before.table, hour.starts_at - _MICROSECOND, hour.ends_at - _MICROSECOND)
             kept, more = ranking.largest(ranking.each_once(pa.concat_tables([table, known])), MOST_KEPT)
             bins = {place: tuple(each) for place, each in counts.items()}
+            # points of what a batch has left out may be staged yet: then `left` does not bound them
+            bound = ranking.joined(ranking.joined(left, more), before.notes.left)
             parts = self._still_staged(before.notes.parts)
-            return HourGains(kept, HourNotes(bins=bins, left=ranking.joined(left, more), parts=parts))
+            return HourGains(kept, HourNotes(bins=bins, left=bound, parts=parts))
 
         self._edit(hour, made)
 

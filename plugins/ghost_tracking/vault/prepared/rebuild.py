@@ -22,6 +22,7 @@ from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.listing import hours_between
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.prepared import REBUILT_FROM, ranking
+from ghost_tracking.vault.prepared.gain_files import BINS_AN_HOUR
 from ghost_tracking.vault.prepared.gains import KEPT_FOR, MOST_KEPT, Gains
 from ghost_tracking.vault.prepared.ranking import NOTHING, SCHEMA, PerWindow
 from ghost_tracking.vault.storage import Storage
@@ -37,14 +38,15 @@ Progress = Callable[[int], None]
 _ATTEMPTS: Final = 3
 _AT_A_TIME: Final = 1 << 16
 _BEFORE_TRIMMING: Final = 24_000
-_BINS_AN_HOUR: Final = 12
-_BIN_MICROS: Final = 300_000_000
+_BIN_MICROS: Final = 3_600_000_000 // BINS_AN_HOUR
 
 
 def rebuild(
     storage: Storage, lock_timeout: float, now: datetime, progress: Progress | None = None, most: int = _AT_A_TIME
 ) -> int:
     """Make the gains of every hour of the `KEPT_FOR` before `now` (aware) from the points; of how many points.
+
+    An hour without a point that had ended by `now` gets no gain but those that its file has; later hours are let alone.
 
     Reads every point of 16 days once. Holds some 65,000 points (`most`) of each day or month that is compacted, all of
     the hours that are not, and at most 24,000 intervals of each of 193 hours: half a gigabyte at 230,000 points an hour
@@ -69,8 +71,9 @@ def _rebuild(storage: Storage, lock_timeout: float, now: datetime, progress: Pro
         if progress is not None:
             progress(points)
     gains = Gains(storage, lock_timeout)
-    there = set(gains.hours())
-    for hour in sorted(hours.found | {each for each in there if each >= first}):
+    # an hour that has not ended may have gains of points that were published after these were read, or not yet
+    ended = {each for each in gains.hours() if each >= first and each.ends_at <= now}
+    for hour in sorted(hours.found | ended):
         gains.put_hour(hour, *hours.of(hour))
     gains.complete_since(first.starts_at)
     return points
@@ -110,17 +113,17 @@ class _Hours:
         until = tables.numbers(table["until"])
         order = np.argsort(until, kind="stable")
         table, until = table.take(pa.array(order)), until[order]
-        hours = until // (_BINS_AN_HOUR * _BIN_MICROS)
+        hours = until // (BINS_AN_HOUR * _BIN_MICROS)
         edges = [0, *(np.flatnonzero(np.diff(hours)) + 1).tolist(), len(hours)]
         for start, stop in pairwise(edges):
             self._add_to(int(hours[start]), table.slice(start, stop - start), until[start:stop])
 
     def _add_to(self, hour: int, table: pa.Table, until: tables.Numbers) -> None:
-        bins = until // _BIN_MICROS % _BINS_AN_HOUR
-        counts = self._counts.setdefault(hour, np.zeros((_BINS_AN_HOUR, len(WINDOWS)), dtype=np.int64))
+        bins = until // _BIN_MICROS % BINS_AN_HOUR
+        counts = self._counts.setdefault(hour, np.zeros((BINS_AN_HOUR, len(WINDOWS)), dtype=np.int64))
         for number, window in enumerate(WINDOWS.values()):
             tells = ~np.isnan(ranking.scaled(table, window))
-            counts[:, number] += np.bincount(bins[tells], minlength=_BINS_AN_HOUR)
+            counts[:, number] += np.bincount(bins[tells], minlength=BINS_AN_HOUR)
         self._keep(hour, table)
         if self._held[hour] > _BEFORE_TRIMMING:
             self._trim(hour)

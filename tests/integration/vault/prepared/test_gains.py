@@ -121,6 +121,14 @@ def test_a_batch_stages_some_and_says_what_the_others_gained_at_most(layer: Gain
     assert (found.readings, found.left) == (5_000, 3_999)
 
 
+def test_an_hour_that_is_put_keeps_the_larger_bound_of_each_window(layer: Gains) -> None:
+    layer.stage([interval(f"v{number:05d}", NOW - MINUTE, number) for number in range(5_000)])
+    complete(layer).publish(NOW)
+    found = ranking.table_of([interval("v04999", NOW - MINUTE, 4_999)])
+    layer.put_hour(Partition.of(NOW), found, {5: (1, 1, 1)}, (0.0, 5_000.0, 7.0))
+    assert [layer.of_window(window, NOW).left for window in (HOURLY, DAILY, WEEKLY)] == [3_999, 5_000, 3_999]
+
+
 def test_an_hour_stays_small_however_many_batches_it_has(layer: Gains, storage: Storage) -> None:
     dice = np.random.default_rng(2)
     for batch in range(24):
