@@ -4,7 +4,7 @@ Of the watchlist, where a row is a video, and of the roster, where it is a chunk
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +14,13 @@ from benchmarks.figures import Samples, figure, judged, timed
 from benchmarks.parts import folder, postgres_server, random_ids
 from benchmarks.screen import Screen
 from connections import connection_of
+from ghost_tracking.core.batches import share_out
+from ghost_tracking.core.policies import EVERY_SLOT, ReadingPlan
 from ghost_tracking.core.roster import CHUNK_SIZE, Chunk, apply_chunk_results, hour_of_week, plan_read
 from ghost_tracking.core.schedule import apply_results
 from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.core.videos import Reading
+from ghost_tracking.core.worth import ReadingRule
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from local_stack.postgres import Postgres
@@ -32,9 +35,11 @@ MOST_ROWS_WRITTEN = 100
 MOST_BYTES_AN_ID = 7.2
 
 _FILL = """
-    INSERT INTO watchlist (video_id, tracking_tier, last_tracked_at, next_track_at, created_at, anchor_at)
+    INSERT INTO watchlist (
+        video_id, tracking_tier, last_tracked_at, next_track_at, created_at, anchor_at, views, gain_per_hour
+    )
     SELECT translate(left(encode(sha256(number::text::bytea), 'base64'), 11), '+/', '-_'),
-           tier, due - length, due, due - length, due - length
+           tier, due - length, due, due - length, due - length, exp(12 * random()), exp(14 * random() - 7)
     FROM generate_series(%(first)s::integer, %(last)s::integer) AS number
     CROSS JOIN LATERAL (SELECT mod(number, 3) AS third) AS thirds
     CROSS JOIN LATERAL (
@@ -53,6 +58,8 @@ class _Measured:
     rows: int
     claims: Samples
     counting: Samples
+    choosing: Samples
+    chosen: Samples
     overdue: Samples
     bytes_before: float
     bytes_after: float
@@ -74,6 +81,8 @@ def bench(screen: Screen) -> None:
             f"{CLAIMS} claims of {BATCH:,}",
             "a claim",
             "counting for the plan",
+            "choosing whom to read",
+            "a claim of the chosen",
             "overdue slots for the page",
             "bytes a row",
             "afterwards",
@@ -101,6 +110,8 @@ def _row(each: _Measured) -> list[str]:
         f"{sum(each.claims.values):.2f} s",
         each.claims.text("ms", scale=1000),
         each.counting.text("ms", scale=1000),
+        each.choosing.text("ms", scale=1000),
+        each.chosen.text("ms", scale=1000),
         each.overdue.text("ms", scale=1000),
         figure(each.bytes_before),
         figure(each.bytes_after),
@@ -119,14 +130,33 @@ def _measure(server: Postgres, rows: int) -> _Measured:
             session.execute("CHECKPOINT")
             before = _bytes_a_row(session)
             counting = timed(watchlist.status.due, 5)
+            plan = _short_of_quota(watchlist)
+            choosing = timed(lambda: _choose(watchlist, plan), 5)
             overdue = timed(lambda: watchlist.coverage.overdue(datetime.now(UTC)), 5)
             claims = Samples()
             for number in range(CLAIMS):
                 with claims.timed():
                     _claim(watchlist, list(Tier)[number % 3], BATCH)
+            chosen = Samples()
+            cut = _choose(watchlist, plan)
+            for number in range(CLAIMS):
+                with chosen.timed():
+                    _claim(watchlist, list(Tier)[number % 3], BATCH // 4, cut)
             after = _bytes_a_row(session)
             large = _large_claims(session, watchlist) if rows == OVERDUE[-1] else Samples()
-            return _Measured(rows, claims, counting, overdue, before, after, large)
+            return _Measured(rows, claims, counting, choosing, chosen, overdue, before, after, large)
+
+
+def _short_of_quota(watchlist: WatchlistHook) -> ReadingPlan:
+    sums = watchlist.policy.count()
+    return ReadingPlan(rule=ReadingRule(sums, sums.videos / 4))
+
+
+def _choose(watchlist: WatchlistHook, plan: ReadingPlan) -> ReadingPlan:
+    """As the tracker's plan does where a hundredth of what is due can be read."""
+    classes = watchlist.status.due_by_index(plan)
+    _, cut = share_out(classes, sum(map(sum, classes.values())) // 100)
+    return replace(plan, cut=cut)
 
 
 def _large_claims(session: psycopg.Connection, watchlist: WatchlistHook) -> Samples:
@@ -158,7 +188,7 @@ def _track_the_roster(server: Postgres, place: Path) -> list[list[str]]:
         for _ in range(TRACKED // LARGE_BATCH):
             _visit(watchlist, vault, now)
         written = _rows_written(session, watchlist) - before
-        left = sum(watchlist.status.due()[Queue.ROSTER])
+        left = watchlist.status.due()[Queue.ROSTER]
     if left:
         raise RuntimeError(f"{left:,} videos are still due")
     size = sum(file.stat().st_size for file in (place / "roster").iterdir()) / TRACKED
@@ -198,10 +228,10 @@ def _rows_written(session: psycopg.Connection, watchlist: WatchlistHook) -> int:
     return int(row[0])
 
 
-def _claim(watchlist: WatchlistHook, tier: Tier, batch: int) -> None:
+def _claim(watchlist: WatchlistHook, tier: Tier, batch: int, plan: ReadingPlan = EVERY_SLOT) -> None:
     """Claim a batch, take every video as answered for, and write its next slot back."""
-    with watchlist.claim(tier, batch) as claim:
-        if len(claim.entries) != batch:
+    with watchlist.entries.claim(tier, batch, plan=plan) as claim:
+        if len(claim.entries) != batch and plan.cut <= 0:
             raise RuntimeError(f"a claim of {batch:,} got {len(claim.entries):,}")
         now = datetime.now(UTC).replace(microsecond=0)
         entries = {entry.video_id: entry for entry in claim.entries}

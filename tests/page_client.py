@@ -87,7 +87,14 @@ def connections(ghost_postgres: Connection, tmp_path: Path, monkeypatch: pytest.
 
 
 def forget() -> None:
-    for each in (overview.overview, overview._vault, video.newest, movers._movers, coverage._coverage):
+    for each in (
+        overview.overview,
+        overview._policy,
+        overview._vault,
+        video.newest,
+        movers._movers,
+        coverage._coverage,
+    ):
         each.cache_clear()
 
 
@@ -117,5 +124,6 @@ WELL = Standing(
     quarantined=0,
     in_sync=True,
     is_paced=False,
-    slowdown=1.0,
+    is_short=False,
+    skipped=0.0,
 )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+from ghost_tracking.core.policies import Policy
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from local_stack.signals import EndingSignals, StopRequested
 from simulation.database import empty_database
@@ -48,8 +49,12 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--general", type=int, default=usual.general, help="calls a day of that bucket")
     parser.add_argument("--quota-half-from", type=int, metavar="DAY", help="from then on half of what is needed")
     parser.add_argument("--quota-half-to", type=int, metavar="DAY")
+    parser.add_argument("--calls-a-day", type=int, metavar="CALLS", help="for readings, in place of both buckets")
+    parser.add_argument("--policy", choices=[*Policy], default=usual.policy.value, help="the setting `policy`")
+    parser.add_argument("--saves", type=float, metavar="SHARE", help="the setting `thrifty_saves`")
+    parser.add_argument("--late-rises", type=float, metavar="SHARE", help="of settled videos take off again in a year")
     parser.add_argument("--seed", type=int, default=usual.seed)
-    parser.add_argument("--tick-minutes", type=int, default=5, choices=(5, 10, 15, 30), help="between tracker runs")
+    parser.add_argument("--tick-minutes", type=int, default=5, choices=(5, 10, 15, 30, 60), help="between tracker runs")
     parser.add_argument("--out", type=Path, default=Path("simulation.png"), help="the picture: .png or .svg")
     parser.add_argument("--json", type=Path, help="where all figures go")
     return parser.parse_args(arguments)
@@ -65,6 +70,10 @@ def _scenario(given: argparse.Namespace) -> Scenario:
         half_to=given.quota_half_to,
         seed=given.seed,
         tick=timedelta(minutes=given.tick_minutes),
+        policy=Policy(given.policy),
+        saves=given.saves,
+        calls_a_day=given.calls_a_day,
+        late_rises=given.late_rises,
     )
 
 

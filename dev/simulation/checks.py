@@ -1,14 +1,16 @@
 """Whether what was promised was kept."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 
 from ghost_tracking.core.budgets import Bucket
+from ghost_tracking.core.policies import Policy
 from ghost_tracking.core.tiers import Tier
-from simulation.observations import SLOTS, TIERS, Observations, keys
+from simulation.errors import ALL, Accuracy
+from simulation.observations import SLOTS, Observations, keys
 from simulation.run import START, Simulation, midnight
 from simulation.world import HOUR, WEEK
 
@@ -16,9 +18,7 @@ FLAT_FROM = 10
 """The day from which the database should no longer grow: the first videos are on the roster."""
 
 _FLAT = 0.10
-_EVEN = 0.15
-_SETTLING = 21
-"""Days: to be late by one interval takes a week in WEEKLY, and then two to be read."""
+_AT_MOST = 2.0
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,15 @@ class Check:
         return self.invariant and self.kept is False
 
 
-def check(simulation: Simulation, observations: Observations) -> list[Check]:
+def check(simulation: Simulation, observations: Observations, accuracy: Accuracy) -> list[Check]:
     """All checks."""
     return [
         _flat(simulation),
         _on_schedule(simulation, observations),
         *_ledger(simulation),
         *_nothing_lost(simulation, observations),
-        *_shared_fairly(simulation, observations),
+        _waits(simulation, accuracy),
+        _errors_stay(accuracy),
     ]
 
 
@@ -71,6 +72,8 @@ def _on_schedule(simulation: Simulation, observations: Observations) -> Check:
         published = world.published[chosen]
         chosen = chosen[(published + 2 * WEEK + HOUR < short[0]) | (published > short[1])]
     what = "31 observations by day 14, each in time"
+    if scenario.policy is not Policy.TIERS:
+        return Check(what, f"{scenario.policy} leaves slots out", None)
     if not len(chosen):
         return Check(what, "no video is old enough", None)
     complete, ages = observations.of_first_two_weeks(chosen)
@@ -148,38 +151,25 @@ def _places(simulation: Simulation) -> np.ndarray:
     return np.bincount(np.array(numbers, np.int64), minlength=len(simulation.world.ids))
 
 
-def _shared_fairly(simulation: Simulation, observations: Observations) -> Iterator[Check]:
-    """How the loss is spread where there is half of the quota, once that has settled."""
-    scenario = simulation.scenario
-    what = "with half of the quota"
-    if scenario.half_from is None:
-        yield Check(f"{what}: not simulated", "see --quota-half-from", None, invariant=False)
-        return
-    until = min(scenario.half_to or scenario.days, scenario.days)
-    since = scenario.half_from + min(_SETTLING, (until - scenario.half_from) // 2)
-    window = int(midnight(since).timestamp()), int(midnight(until).timestamp())
-    waits = {tier: observations.waits(tier, simulation.world.ordinary()) for tier in TIERS}
-    # the last ones may take two weeks
-    before = max(since + 1, until - 2 * int(Tier.WEEKLY.interval.days))
-    cohort = window[0], int(midnight(before).timestamp()), window[1]
-    stretches = {tier: waits[tier].followed(*cohort) for tier in TIERS}
-    apart = max(stretches.values()) / min(stretches.values()) - 1
-    figure = ", ".join(f"{tier} {stretch:.2f}" for tier, stretch in stretches.items())
-    yield Check(
-        f"{what}: all tiers wait as many intervals (± 15 %); waits begun on days {since} to {before}",
-        f"{figure}: {apart:.0%} apart",
-        None if math.isnan(sum(stretches.values())) else apart <= _EVEN,
-        invariant=False,
-    )
-    figures, even = [], True
-    for tier in TIERS:
-        lateness = waits[tier].lateness(*window)
-        median, most = np.quantile(lateness, [0.5, 0.99]) if len(lateness) else (math.nan, math.nan)
-        figures.append(f"{tier} {median:.2f}, {most:.2f}")
-        even = even and bool(most <= 2 * median)
-    yield Check(
-        f"{what}: lateness p99 at most twice the median, in intervals",
-        "; ".join(figures),
-        None if math.isnan(sum(stretches.values())) else even,
-        invariant=False,
-    )
+def _waits(simulation: Simulation, accuracy: Accuracy) -> Check:
+    longest = timedelta(days=simulation.settings.longest_wait_days)
+    # a settled video is looked at once a week, whoever is worth it
+    most = (longest + Tier.WEEKLY.interval) / timedelta(days=1)
+    what = f"no video waits longer than {longest.days} days and a week"
+    return Check(what, f"at most {accuracy.whole.longest:.1f} days", accuracy.whole.longest <= most, invariant=False)
+
+
+def _errors_stay(accuracy: Accuracy) -> Check:
+    """Errors in the last part of a run of years, and in one as long that ends after two years."""
+    what = "errors at the end are at most twice those after two years"
+    if accuracy.early is None:
+        return Check(what, "fewer than three years", None, invariant=False)
+    before, after = accuracy.early.errors[ALL], accuracy.last.errors[ALL]
+    ratios = {
+        "held": after.held / before.held,
+        "curve": after.curve / before.curve,
+        "held, logarithms": after.held_log / before.held_log,
+        "curve, logarithms": after.curve_log / before.curve_log,
+    }
+    figure = "; ".join(f"{name} {ratio:.2f}" for name, ratio in ratios.items())
+    return Check(what, figure, max(ratios.values()) <= _AT_MOST, invariant=False)

@@ -23,30 +23,49 @@ SLOTS = np.array(
 
 @dataclass(frozen=True)
 class Observations:
-    """Every point of the vault, by video (its number) and time (seconds since 1970)."""
+    """Every point of the vault, by video (its number) and time (seconds since 1970); four numbers a point in memory."""
 
     video: Numbers
     at: Numbers
     age: Numbers
+    views: Numbers
 
     @classmethod
     def read(cls, vault: ParquetVaultHook, world: World) -> "Observations":
         """Read all points; ValueError where one is of no video of this world."""
-        videos, moments, ids = [np.empty(0, np.int64)], [np.empty(0, np.int64)], pa.array(world.ids)
-        for batch in vault.read_batches(columns=["video_id", "timestamp"]):
+        videos, moments, counts = ([np.empty(0, np.int64)] for _ in range(3))
+        ids = pa.array(world.ids)
+        for batch in vault.read_batches(columns=["video_id", "timestamp", "views"]):
             numbers = pc.index_in(batch["video_id"], value_set=ids)
             if numbers.null_count:
                 raise ValueError("the vault has a video that this world has not")
             videos.append(numbers.to_numpy().astype(np.int64))
+            counts.append(batch["views"].to_numpy().astype(np.int64))
             moments.append(batch["timestamp"].cast(pa.timestamp("s", "UTC")).cast(pa.int64()).to_numpy())
         video, at = np.concatenate(videos), np.concatenate(moments)
         order = np.lexsort((at, video))
-        return cls(video[order], at[order], at[order] - world.published[video[order]])
+        views = np.concatenate(counts)[order]
+        return cls(video[order], at[order], at[order] - world.published[video[order]], views)
 
     @property
     def keys(self) -> Numbers:
         """A number for each point."""
         return keys(self.video, self.at)
+
+    def of_video(self, number: int) -> tuple[Numbers, Numbers]:
+        """When a video was read, and its views then."""
+        first, stop = np.searchsorted(self.video, [number, number + 1])
+        return self.at[first:stop], self.views[first:stop]
+
+    def longest_wait(self, chosen: Flags, since: int, until: int) -> int:
+        """The longest wait in [since, until) of the `chosen` videos (by number) for a reading, in seconds.
+
+        A wait counts with all that it has taken by `until`; 0 where there is none.
+        """
+        same = self.video[1:] == self.video[:-1]
+        ended = np.concatenate([np.where(same, self.at[1:], NEVER), [NEVER]])[: len(self.at)]
+        here = chosen[self.video] & (ended > since) & (self.at < until)
+        return int((np.minimum(ended, until) - self.at)[here].max(initial=0))
 
     def waits(self, tier: Tier, chosen: Flags) -> "Waits":
         """The waits of the `chosen` videos (by number) in a tier, but for those from the hunter's reading.
@@ -88,27 +107,28 @@ class Waits:
         late: Floats = (self.ended[inside] - self.slot[inside]) / self.interval
         return late
 
-    def stretch(self, since: int, until: int) -> float:
-        """How many intervals a wait takes: time waited in [since, until), over how many waits ended then.
+    def stretches(self, since: Numbers, until: Numbers) -> Floats:
+        """How many intervals a wait takes, in each [since, until): time waited in it, over how many waits ended then.
 
         Not the mean of those that ended, of which the long ones, that have not ended yet, are missing. NaN where none
         ended.
         """
-        number = int(((self.ended >= since) & (self.ended < until)).sum())
-        waited = np.minimum(self.ended, until) - np.maximum(self.began, since)
-        return float(np.maximum(waited, 0).sum()) / self.interval / number if number else math.nan
+        ended = np.sort(self.ended)
+        number = np.searchsorted(ended, until) - np.searchsorted(ended, since)
+        waited = self._waited(until) - self._waited(since)
+        return np.where(number > 0, waited / self.interval / np.maximum(number, 1), math.nan)
 
-    def followed(self, since: int, before: int, until: int) -> float:
-        """How many intervals those waits take that began in [since, before), followed to `until`.
+    def _waited(self, until: Numbers) -> Numbers:
+        """The time that all waits together have taken by then."""
 
-        Time waited over waits that ended: one that has not ended counts with the time it has waited. Unlike `stretch`
-        it does not grow where there are more videos every day, whose waits have begun and not ended. NaN where none
-        ended.
-        """
-        begun = (self.began >= since) & (self.began < before)
-        number = int((self.ended[begun] < until).sum())
-        waited = np.minimum(self.ended[begun], until) - self.began[begun]
-        return float(waited.sum()) / self.interval / number if number else math.nan
+        def since(moments: Numbers) -> Numbers:
+            ordered = np.sort(moments)
+            number = np.searchsorted(ordered, until)
+            total: Numbers = number * until - np.concatenate([[0], np.cumsum(ordered)])[number]
+            return total
+
+        passed: Numbers = since(self.began) - since(self.ended)
+        return passed
 
 
 def keys(video: Numbers, at: Numbers) -> Numbers:

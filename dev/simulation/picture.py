@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ghost_tracking.core.budgets import Bucket
+from ghost_tracking.core.tiers import Queue
+from simulation.errors import ALL, Errors, Period
 from simulation.report import Report
 from simulation.run import START
 
@@ -41,17 +43,25 @@ _STYLE: Any = {
 
 
 def draw(report: Report, out: Path) -> None:
-    """Five curves over the days, under each other."""
+    """Curves over the days, under each other."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot, ticker
 
-    panels: list[Callable[[Axes, Report], None]] = [_sql, _waiting, _calls, _intervals, _points]
+    panels: list[Callable[[Axes, Report], None]] = [
+        _sql,
+        _videos,
+        _waiting,
+        _calls,
+        _intervals,
+        _longest,
+        _in_views,
+        _in_per_cent,
+        _points,
+    ]
     with mpl.rc_context(_STYLE):
-        figure, axes = pyplot.subplots(
-            len(panels), 1, sharex=True, figsize=(9.6, 12.6), gridspec_kw={"height_ratios": [1, 1, 1.1, 1.1, 0.9]}
-        )
+        figure, axes = pyplot.subplots(len(panels), 1, sharex=True, figsize=(9.6, 2.5 * len(panels)))
         scenario = report.scenario
         for axis, panel in zip(axes, panels, strict=True):
             panel(axis, report)
@@ -75,22 +85,22 @@ def draw(report: Report, out: Path) -> None:
         axes[-1].set_xlim(0, scenario.days)
         axes[-1].set_xlabel("days")
         figure.suptitle(
-            f"{scenario.days} days of Ghost Tracking, {scenario.per_day:,} new videos a day",
+            f"{scenario.days:,} days of Ghost Tracking, {scenario.per_day:,} new videos a day, {scenario.policy}",
             x=0.075,
-            y=0.984,
+            y=0.991,
             ha="left",
             fontsize=16,
             fontweight="bold",
         )
         figure.text(
             0.075,
-            0.958,
+            0.977,
             f"Its own tasks on a real PostgreSQL and a real vault, in {report.seconds['all'] / 60:.0f} minutes; only "
             "YouTube and the clock are simulated.",
             color=_FAINT,
             va="top",
         )
-        figure.subplots_adjust(left=0.075, right=0.895, top=0.898, bottom=0.045, hspace=0.42)
+        figure.subplots_adjust(left=0.075, right=0.895, top=0.946, bottom=0.026, hspace=0.5)
         figure.savefig(out, dpi=125)
         pyplot.close(figure)
 
@@ -104,6 +114,25 @@ def _sql(axis: "Axes", report: Report) -> None:
     axis.fill_between(days, size, color=_BLUE, alpha=0.12, lw=0)
     axis.set_ylim(top=max(size) * 1.3)
     _name_end(axis, days[-1], size[-1], f"{size[-1]:.1f} MB", _BLUE)
+
+
+def _videos(axis: "Axes", report: Report) -> None:
+    days = np.arange(len(report.evenings)) + 1
+    _headline(axis, "All videos stay on the schedule", "videos: on the watchlist, on the roster, and gone")
+    colors = {"watchlist": _AMBER, "roster": _BLUE, "gone": _FAINT}
+    heights = {
+        "watchlist": [
+            sum(count for queue, count in each.queues.items() if not queue.in_chunks) for each in report.evenings
+        ],
+        "roster": [each.queues[Queue.ROSTER] for each in report.evenings],
+        "gone": [each.queues[Queue.GONE] for each in report.evenings],
+    }
+    axis.stackplot(days, *heights.values(), colors=list(colors.values()), alpha=0.6, lw=0)
+    tops = dict(zip(heights, np.cumsum([each[-1] for each in heights.values()]).tolist(), strict=True))
+    top = 1.12 * max(tops.values()) or 1
+    axis.set_ylim(top=top)
+    for name, height in _apart(tops, 0.1 * top).items():
+        _name_end(axis, days[-1], height, name, colors[name])
 
 
 def _waiting(axis: "Axes", report: Report) -> None:
@@ -126,8 +155,10 @@ def _calls(axis: "Axes", report: Report) -> None:
     general = np.array([each.spent[Bucket.GENERAL] for each in report.evenings])
     budget = np.array([sum(each.budget.values()) for each in report.evenings])
     _headline(axis, "Calls stay within the quota", "calls a Pacific day, and the budget of both buckets")
-    axis.bar(days + 0.5, statistics, 0.8, color=_BLUE, lw=0)
-    axis.bar(days + 0.5, general, 0.8, bottom=statistics, color=_TEAL, lw=0)
+    borders = np.append(days, len(days))
+    below, above = (np.append(each, each[-1]) for each in (statistics, statistics + general))
+    axis.fill_between(borders, below, step="post", color=_BLUE, lw=0)
+    axis.fill_between(borders, below, above, step="post", color=_TEAL, lw=0)
     top = max((statistics + general).max() * 1.25, 1)
     axis.set_ylim(top=top)
     inside = np.where(budget <= top, budget, np.nan)
@@ -157,7 +188,7 @@ def _calls(axis: "Axes", report: Report) -> None:
 def _intervals(axis: "Axes", report: Report) -> None:
     _headline(
         axis,
-        "How long videos wait: all tiers share the loss",
+        "How long videos wait in each tier",
         "mean wait between two readings ÷ planned interval, in the last day; of WEEKLY in the last week",
     )
     tops, ends = [1.5], {}
@@ -172,6 +203,41 @@ def _intervals(axis: "Axes", report: Report) -> None:
     axis.axhline(1, color=_FAINT, lw=0.8, ls=(0, (4, 3)), zorder=1)
     for tier, height in _apart(ends, 0.1 * top).items():
         _name_end(axis, report.scenario.days, height, tier, _TIERS[tier])
+
+
+def _longest(axis: "Axes", report: Report) -> None:
+    _headline(axis, "The longest wait of any video", "days between two readings, or since the last one")
+    periods = report.accuracy.over_time
+    days, longest = [each.end for each in periods], [each.longest for each in periods]
+    axis.plot(days, longest, color=_RED, lw=1.6)
+    axis.set_ylim(top=max(longest) * 1.15 or 1)
+    _name_end(axis, days[-1], longest[-1], f"{longest[-1]:.0f} days", _RED)
+
+
+def _in_views(axis: "Axes", report: Report) -> None:
+    _headline(
+        axis, "How wrong the vault is, in views", "mean over time and over a sample of videos that do not rise late"
+    )
+    _errors(axis, report.accuracy.over_time, lambda each: (each.held, each.curve))
+
+
+def _in_per_cent(axis: "Axes", report: Report) -> None:
+    _headline(axis, "How wrong the vault is, in per cent", "the same, of the logarithm of views")
+    _errors(axis, report.accuracy.over_time, lambda each: (100 * each.held_log, 100 * each.curve_log))
+
+
+def _errors(axis: "Axes", periods: Iterable[Period], figures: Callable[[Errors], tuple[float, float]]) -> None:
+    found = [((each.begin + each.end) / 2, *figures(each.errors[ALL])) for each in periods if ALL in each.errors]
+    if not found:
+        return
+    days, held, curve = zip(*found, strict=True)
+    top = max(held) * 1.15 or 1
+    axis.set_ylim(top=top)
+    axis.plot(days, held, color=_BLUE, lw=1.6)
+    axis.plot(days, curve, color=_TEAL, lw=1.6)
+    colors = {"last value": _BLUE, "curve": _TEAL}
+    for name, height in _apart({"last value": held[-1], "curve": curve[-1]}, 0.1 * top).items():
+        _name_end(axis, days[-1], height, name, colors[name])
 
 
 def _points(axis: "Axes", report: Report) -> None:

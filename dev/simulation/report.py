@@ -16,6 +16,7 @@ from rich.table import Table
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from simulation.checks import Check, check
+from simulation.errors import CLASSES, Accuracy
 from simulation.observations import TIERS, Observations
 from simulation.run import Evening, Sample, Scenario, Simulation, midnight
 from simulation.world import DAY
@@ -35,6 +36,7 @@ class Report:
     stretches: dict[str, list[float]]
     done: dict[str, int]
     checks: Sequence[Check]
+    accuracy: Accuracy
     vault_bytes: int
     seconds: dict[str, float]
 
@@ -48,7 +50,8 @@ class Report:
                 tell: Callable[[str], None] = status.update if console.is_terminal else print
                 journal = simulation.run(tell)
             observations = Observations.read(vault, simulation.world)
-            checks = check(simulation, observations)
+            accuracy = Accuracy.of(simulation, observations)
+            checks = check(simulation, observations, accuracy)
             return cls(
                 scenario=scenario,
                 place=str(place),
@@ -57,6 +60,7 @@ class Report:
                 stretches=_stretches(simulation, observations),
                 done=dict(journal.done),
                 checks=checks,
+                accuracy=accuracy,
                 vault_bytes=vault.health_check()["bytes"],
                 seconds=journal.seconds | {"all": time.monotonic() - began},
             )
@@ -79,6 +83,7 @@ class Report:
         if not console.is_terminal:
             console.width = 150
         console.print(self._moments())
+        console.print(self._errors())
         console.print(self._checks())
         for line in self.notes():
             console.print(line, style="dim")
@@ -119,6 +124,37 @@ class Report:
             )
         return table
 
+    def _errors(self) -> Table:
+        """Both errors in views and in per cent (in logarithms), by age, and what the tracker took and missed."""
+        table = Table(
+            *("days", "age", "videos", "held", "curve", "held %", "curve %"),
+            *("calls a day", "filled", "longest wait", "rises", "seen after", "views missed"),
+            title=f"How wrong the vault was: {self.scenario.policy}",
+        )
+        for column in table.columns:
+            column.justify = "right"
+        accuracy = self.accuracy
+        for period in (accuracy.whole, accuracy.early, accuracy.last):
+            if period is None:
+                continue
+            rest = (
+                f"{period.calls:,.1f}",
+                _figure(period.fullness, ".1%"),
+                f"{period.longest:.1f} d",
+                f"{period.rises:,}",
+                _figure(period.delay, ".2f", " d"),
+                _figure(period.missed, ",.0f"),
+            )
+            for name in CLASSES:
+                if (each := period.errors.get(name)) is not None:
+                    table.add_row(
+                        *(period.days, name, f"{each.videos:,}", f"{each.held:,.1f}", f"{each.curve:,.1f}"),
+                        *(f"{100 * error:.3f}" for error in (each.held_log, each.curve_log)),
+                        *(rest if name == CLASSES[0] else ()),
+                    )
+            table.add_section()
+        return table
+
     def _checks(self) -> Table:
         table = Table("check", "figure", "", title="Was it kept?")
         words = {True: ("pass", "green"), False: ("MISSED", "bold red"), None: ("—", "dim")}
@@ -129,11 +165,13 @@ class Report:
 
 
 def _stretches(simulation: Simulation, observations: Observations) -> dict[str, list[float]]:
-    ends = [int(midnight(day + 1).timestamp()) for day in range(simulation.scenario.days)]
+    ends = np.array([int(midnight(day + 1).timestamp()) for day in range(simulation.scenario.days)], dtype=np.int64)
     waits = {tier: observations.waits(tier, simulation.world.ordinary()) for tier in TIERS}
-    return {
-        tier.value: [mine.stretch(end - max(DAY, mine.interval), end) for end in ends] for tier, mine in waits.items()
-    }
+    return {tier.value: mine.stretches(ends - max(DAY, mine.interval), ends).tolist() for tier, mine in waits.items()}
+
+
+def _figure(value: float, form: str, unit: str = "") -> str:
+    return f"{value:{form}}{unit}" if math.isfinite(value) else "—"
 
 
 def _plain(value: Any) -> Any:

@@ -1,16 +1,19 @@
 """The loop: what the three DAGs do, at the times when they do it."""
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock
+from typing import Any
 
 from airflow.sdk import Connection
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, CallBudget, calls_for
 from ghost_tracking.core.partitions import Partition
+from ghost_tracking.core.policies import Policy
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -28,6 +31,8 @@ _FIRST_DAY = date(2026, 1, 1)
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _JANITOR_AT = timedelta(hours=3, minutes=30)
 _OVERFLOW = 0.05
+_BUSY_HOUR = 4
+"""Standard deviations by which no hour's number of new videos is above the mean."""
 
 
 def midnight(day: int) -> datetime:
@@ -43,7 +48,12 @@ Tell = Callable[[str], None]
 @dataclass(frozen=True)
 class Scenario:
     """What is simulated. `statistics` and `general` are calls a day; from day `half_from` to day `half_to` there are
-    half as many as all scheduled readings of that day need."""
+    half as many as all scheduled readings of that day need.
+
+    `calls_a_day`: in their place, so many for readings, and what the hunter needs beside them. `saves`: the setting
+    `thrifty_saves`. `late_rises`: the share of settled videos that takes off again in a year; see `World`. `tick`: time
+    between two runs of the tracker, which divides an hour.
+    """
 
     days: int = 90
     per_day: int = 2_000
@@ -53,6 +63,10 @@ class Scenario:
     half_to: int | None = None
     seed: int = 1
     tick: timedelta = timedelta(minutes=5)
+    policy: Policy = Policy.TIERS
+    saves: float | None = None
+    calls_a_day: int | None = None
+    late_rises: float | None = None
 
     @property
     def end(self) -> datetime:
@@ -76,7 +90,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Evening:
-    """How things stand when a Pacific day ends: calls of that day, and videos by where they wait."""
+    """How things stand when a Pacific day ends: calls of that day, and videos by where they wait.
+
+    `hunted`: those of the calls that YouTube has `seen` that were the hunter's. `tracked`: readings of the tracker.
+    """
 
     at: datetime
     queues: dict[Queue, int]
@@ -85,6 +102,8 @@ class Evening:
     spent: dict[Bucket, int]
     seen: dict[Bucket, int]
     budget: dict[Bucket, int]
+    hunted: int
+    tracked: int
 
 
 @dataclass
@@ -103,7 +122,7 @@ class Simulation:
 
     def __init__(self, scenario: Scenario, connection: Connection, vault: ParquetVaultHook) -> None:
         self.scenario = scenario
-        self.world = World.invent(START, scenario.days, scenario.per_day, scenario.seed)
+        self.world = World.invent(START, scenario.days, scenario.per_day, scenario.seed, scenario.late_rises)
         self.youtube = YouTube(self.world, START)
         self.journal = Journal()
         self.vault = vault
@@ -145,7 +164,7 @@ class Simulation:
         return self.journal
 
     def _due(self, now: datetime) -> int:
-        return sum(map(sum, self.watchlist.status.due(now).values()))
+        return sum(self.watchlist.status.due(now).values())
 
     def _timed(self, part: str, work: Callable[[datetime], None], now: datetime) -> None:
         began = time.perf_counter()
@@ -165,21 +184,33 @@ class Simulation:
 
     def _open_day(self, now: datetime) -> None:
         self._day = now.astimezone(PACIFIC).date()
+        self._hunted = self._tracked = 0
         self.settings = self._settings_of_day(now)
         self.watchlist = WatchlistHook(connection=self._connection, budgets=self.settings.quota)
 
     def _settings_of_day(self, now: datetime) -> Settings:
-        """Half of what is needed means: half of the calls that all readings of the day fill. A little of it is left in
-        the general bucket, which confirms that videos are gone; what the hunter needs comes on top."""
-        if not self.scenario.is_short(self._number):
-            return Settings(quota_statistics=self.scenario.statistics, quota_general=self.scenario.general)
-        half = self.world.slots_due(now, now + _DAY) / IDS_PER_CALL / 2
-        hunted = 24 * (1 + calls_for(self.scenario.per_day // 24))
+        """Half of what is needed means: half of the calls that all readings of the day fill. A little of what there is
+        for readings is left in the general bucket, which confirms that videos are gone; what the hunter needs comes on
+        top."""
+        scenario = self.scenario
+        # audits are drawn at random, and a simulation can be repeated
+        policy: dict[str, Any] = {"policy": scenario.policy, "audit_share": 0}
+        if scenario.saves is not None:
+            policy["thrifty_saves"] = scenario.saves
+        if scenario.is_short(self._number):
+            calls = self.world.slots_due(now, now + _DAY) / IDS_PER_CALL / 2
+        elif scenario.calls_a_day is not None:
+            calls = scenario.calls_a_day
+        else:
+            return Settings(quota_statistics=scenario.statistics, quota_general=scenario.general, **policy)
+        an_hour = scenario.per_day / 24
+        hunted = 24 * calls_for(math.ceil(an_hour + _BUSY_HOUR * math.sqrt(an_hour)))
         return Settings(
-            quota_statistics=round(half * (1 - _OVERFLOW)),
-            quota_general=round(half * _OVERFLOW) + hunted,
+            quota_statistics=round(calls * (1 - _OVERFLOW)),
+            quota_general=round(calls * _OVERFLOW) + hunted,
             quota_hunter_holdback=hunted,
             quota_manual_holdback=0,
+            **policy,
         )
 
     def _end_day(self, now: datetime) -> None:
@@ -194,6 +225,8 @@ class Simulation:
             spent={bucket: spent.get(bucket, 0) for bucket in buckets},
             seen={bucket: self.youtube.requests[self._day, bucket] for bucket in buckets},
             budget={bucket: self.settings.quota[bucket] for bucket in buckets},
+            hunted=self._hunted,
+            tracked=self._tracked,
         )
         self.journal.evenings.append(evening)
 
@@ -209,6 +242,7 @@ class Simulation:
         budget = CallBudget({Bucket.GENERAL: quota.reserve(Bucket.GENERAL, calls_for(len(new)), now=now)})
         ingested = ingest(new, self.youtube.hook(budget), self.watchlist, self.vault, now=now)
         quota.release(budget, now=now)
+        self._hunted += sum(budget.spent.values())
         self.journal.done["found"] += ingested.new
         self._points += ingested.new
         if ingested.failures or ingested.missing or ingested.pending:
@@ -216,13 +250,14 @@ class Simulation:
 
     def _track(self, now: datetime) -> None:
         """A run of the tracker: plan, a task for each batch, publish."""
-        tracking = Tracking(self.watchlist, self.settings, now)
-        batches, _ = plan_batches(self.watchlist, self.settings, now=now)
-        for batch in batches:
+        planned = plan_batches(self.watchlist, self.settings, self.vault, now=now, run_interval=self.scenario.tick)
+        tracking = Tracking(self.watchlist, self.settings, now, planned.plan)
+        for batch in planned.batches:
             budget, affordable = reserve(self.watchlist.quota, batch, self.settings, now=now)
             done = tracking.follow(batch, affordable, self.youtube.hook(budget), self.vault)
             self.watchlist.quota.release(budget, now=now)
             self._points += len(done.answer.found)
+            self._tracked += len(done.answer.found)
             self.journal.done.update(gone=done.newly_gone, returned=done.returned, promoted=len(done.promoted))
             self.journal.done["faults"] += done.is_fault
         self.vault.publish({Partition.of(now)})
@@ -234,6 +269,7 @@ class Simulation:
         self.watchlist.run_janitor(self.settings.metadata_retention_days, now=now, archive=self.vault.archive_videos)
         self.watchlist.quota.forget_old(now=now)
         self.watchlist.watermarks.forget_old_gaps()
+        self.watchlist.coverage.forget_old(now=now)
         moves = RosterMoves(self.watchlist, self.vault, now)
         moved = moves.move_settled()
         moves.sweep(timedelta(days=self.settings.roster_keep_days))

@@ -18,6 +18,8 @@ NEVER = 2**40
 """In seconds since 1970: later than any simulation."""
 
 _DYING, _RETURNING, _PROMOTING = 0.03, 0.3, 0.002
+_YEAR = 365 * DAY
+_SETTLED = 8 * DAY
 _HIDDEN_LIKES, _COMMENTS_OFF = 0.04, 0.012
 
 
@@ -26,8 +28,9 @@ class World:
     """A population, sorted by publish time; a video is named by its number. Times are seconds since 1970.
 
     Three videos in a hundred are taken down, at an age of three weeks on average, and three in ten of those come back
-    one to seven weeks later. Two in a thousand take off again at an age of three to eight weeks. Final views are
-    log-normal, most of them come in the first days; some videos hide their likes or have no comments.
+    one to seven weeks later. Two in a thousand take off again at an age of three to eight weeks, or a share a year of
+    the settled ones at any age. Views are log-normal, most of them come in the first days; how many come later differs
+    by far, so that some videos keep growing and others stand still. Some hide their likes or have no comments.
     """
 
     published: Numbers
@@ -36,14 +39,18 @@ class World:
     returns: Numbers
     promotes: Numbers
     views: Floats
+    lasting: Floats
     liking: Floats
     commenting: Floats
     likes_hidden: Flags
     comments_off: Flags
 
     @classmethod
-    def invent(cls, start: datetime, days: int, per_day: int, seed: int) -> "World":
-        """`per_day` videos on each of so many days; the same for the same arguments."""
+    def invent(cls, start: datetime, days: int, per_day: int, seed: int, late_rises: float | None = None) -> "World":
+        """`per_day` videos on each of so many days; the same for the same arguments.
+
+        `late_rises`: the share of settled videos that takes off again in a year; None: as the class says.
+        """
         dice = np.random.default_rng(seed)
         count = days * per_day
         day = np.repeat(np.arange(days, dtype=np.int64), per_day)
@@ -52,13 +59,22 @@ class World:
         dies = np.where(dying, published + 2 * HOUR + (dice.exponential(21, count) * DAY).astype(np.int64), NEVER)
         returning = dying & (dice.random(count) < _RETURNING)
         returns = np.where(returning, dies + dice.integers(WEEK, 7 * WEEK, count), NEVER)
+        ids = _ids(dice, count)
+        promotes = np.where(promoting, published + dice.integers(3 * WEEK, 8 * WEEK, count), NEVER)
+        more_dice = np.random.default_rng([seed, 2])
+        lasting = 0.1 * np.exp(1.5 * more_dice.standard_normal(count))
+        if late_rises is not None:
+            years = more_dice.exponential(1 / max(late_rises, 1e-9), count)
+            promotes = published + _SETTLED + (years * _YEAR).astype(np.int64)
+            promotes[promotes >= int(start.timestamp()) + days * DAY] = NEVER
         return cls(
             published=published,
-            ids=_ids(dice, count),
+            ids=ids,
             dies=dies,
             returns=returns,
-            promotes=np.where(promoting, published + dice.integers(3 * WEEK, 8 * WEEK, count), NEVER),
+            promotes=promotes,
             views=np.exp(7.6 + 1.7 * dice.standard_normal(count)),
+            lasting=lasting,
             liking=0.004 * 20 ** dice.random(count),
             commenting=np.minimum(0.02 * 12 ** dice.random(count), 1.0),
             likes_hidden=dice.random(count) < _HIDDEN_LIKES,
@@ -89,10 +105,13 @@ class World:
         up: Flags = (self.published[numbers] <= at) & ((at < self.dies[numbers]) | (at >= self.returns[numbers]))
         return up
 
-    def counts(self, numbers: Numbers, at: int) -> tuple[Numbers, Numbers, Numbers]:
-        """Views, likes and comments at this second; whether they are shown, `likes_hidden` and `comments_off` say."""
+    def counts(self, numbers: Numbers, at: int | Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        """Views, likes and comments at this second, or each at one of its own.
+
+        Whether they are shown, `likes_hidden` and `comments_off` say.
+        """
         days = (at - self.published[numbers]) / DAY
-        views = self.views[numbers] * (0.7 * (1 - np.exp(-days / 1.5)) + 0.3 * np.log1p(days / 7))
+        views = self.views[numbers] * (0.7 * (1 - np.exp(-days / 1.5)) + self.lasting[numbers] * np.log1p(days / 7))
         promoted = np.maximum(at - self.promotes[numbers], 0) / DAY
         views += (100_000 + 20 * self.views[numbers]) * (1 - np.exp(-promoted / 7))
         likes = views * self.liking[numbers]

@@ -12,11 +12,13 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ghost_tracking.core.policies import Policy
 from ghost_tracking.core.validation import validation_errors
+from ghost_tracking.core.worth import Shares
 from ghost_tracking.errors import BadSettingsError, BadSourcesError
 
 POSTGRES_CONNECTION = "ghost_postgres"
@@ -43,6 +45,7 @@ SHORTEST_RETENTION_OF_MONTHS = 62
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Settings(BaseModel):
@@ -78,15 +81,33 @@ class Settings(BaseModel):
     tracker_batch_seconds: Annotated[int, Field(ge=5, le=540)] = Field(
         120, description="seconds that the API calls of one batch may take; its rows stay locked meanwhile"
     )
-    promotion_factor: Annotated[float, Field(gt=1)] | None = Field(
-        5.0,
-        description="factor by which a weekly video's views per day must grow from one interval to the next to make it "
-        "daily again; null: never",
+    policy: Policy = Field(
+        Policy.TIERS,
+        description="how readings are shared out: `tiers` (every slot while the quota lasts), `thrifty` (only slots "
+        "that are worth it) or `adaptive` (each video at its own interval, within the quota)",
     )
-    promotion_least_views_a_day: Positive = Field(
-        1_000, description="views per day that a weekly video must gain at least to become daily again"
+    share_views_missed: Share = Field(
+        0.17, description="share of all readings that goes where most views would be missed; the three make 1"
     )
-    promotion_days: Annotated[int, Field(ge=1, le=365)] = Field(7, description="days that such a video stays daily")
+    share_percent_wrong: Share = Field(
+        0.25, description="share of all readings that goes where a curve would be most wrong in per cent"
+    )
+    share_in_turn: Share = Field(0.58, description="share of all readings that goes to every video in turn")
+    thrifty_saves: Annotated[float, Field(ge=0, le=0.95)] = Field(
+        0.5, description="share of the tiers' readings that the policy `thrifty` saves"
+    )
+    audit_share: Annotated[float, Field(ge=0, le=0.2)] = Field(
+        0.01,
+        description="share of the readings that goes to videos at random beside their slots, so that the error of what "
+        "is known of the others can be measured; a thousand a day at most",
+    )
+    longest_wait_days: Annotated[int, Field(ge=14, le=3650)] = Field(
+        365, description="days after which a video is read again, however dull it is, where there is any quota for it"
+    )
+    promotion_days: Annotated[int, Field(ge=1, le=365)] | None = Field(
+        7,
+        description="days that a settled video which comes alive is read daily, and longer while it lasts; null: never",
+    )
     youtube_threads: Annotated[int, Field(ge=1, le=16)] = Field(
         4, description="API calls that one task sends at the same time"
     )
@@ -156,6 +177,16 @@ class Settings(BaseModel):
     alert_cooldown_hours: Annotated[float, Field(ge=0, le=8760)] = Field(
         12.0, description="hours until an alert is repeated while its cause lasts"
     )
+
+    @model_validator(mode="after")
+    def _shares_make_one(self) -> Self:
+        Shares(self.share_views_missed, self.share_percent_wrong, self.share_in_turn)  # ValueError says why not
+        return self
+
+    @property
+    def shares(self) -> Shares:
+        """How readings are shared out."""
+        return Shares(self.share_views_missed, self.share_percent_wrong, self.share_in_turn)
 
     @property
     def compacts_months(self) -> bool:

@@ -217,8 +217,8 @@ def is_inked(page: Page, chart: int, at: str, value: str) -> bool:
 def overview_of(**changes: Any) -> dict[str, Any]:
     queue = {"videos": 1, "due": 0, "overdue": 0, "next_at": HOURS[-1], "readings": 24, "calls": 0.5, "interval": 3600}
     tiers = {"HOURLY": "HOURLY", "DAILY": "DAILY", "WEEKLY": "WEEKLY", "ROSTER": "WEEKLY", "GONE": "WEEKLY"}
-    day = {"demand": 1, "capacity": 10_000, "due": 0, "left": 10_000, "slowdown": 1, "is_paced": False}
-    day |= {"runs_out_at": None}
+    day = {"demand": 1, "capacity": 10_000, "due": 0, "left": 10_000, "need": 1, "is_paced": False}
+    day |= {"runs_out_at": None, "skipped": 0, "is_short": False}
     layers = dict.fromkeys(("hours", "history", "metadata", "roster", "availability", "import_queue", "staged"), 1000)
     health = {"level": "well", "sentence": "All is well.", "action": None, "path": None, "others": []}
     weight = {"bytes": layers, "total": 7000, "points": 168, "bytes_a_point": 9.5, "newest_point": HOURS[-1]}
@@ -228,6 +228,7 @@ def overview_of(**changes: Any) -> dict[str, Any]:
         "queues": [{"queue": name, "tier": tier, **queue} for name, tier in tiers.items()],
         "states": dict.fromkeys(("missing", "gone", "promoted", "awaiting", "misplaced"), 0),
         "quota": day | {"day_starts": HOURS[-8], "day_ends": HOURS[-8] + 86400, "buckets": {}},
+        "policy": policy_of(),
         "hours": {"starts": HOURS, "points": [0] * 335 + [168]},
         "disk_usage": {"limit": 500_000_000, "everything": 4_000, "watchlist": 1_000, "videos": 1_000, "roster": 1_000},
         "vault": weight | {"quarantined": 0, "root": "/home/ann/projects/youtube/ghost-tracking/.run/youtube/vault"},
@@ -236,9 +237,26 @@ def overview_of(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def policy_of(**changes: Any) -> dict[str, Any]:
+    slots = {"hours": 168, "served": 500, "skipped": 480, "missed": 20, "planned": 3_600, "interval": 7_200}
+    error = {"views": 12.3, "views_within": 2.0, "percent": 1.25, "percent_within": 0.31, "audits": 700}
+    borders = [(0, 1), (1, 10), (10, 100), (100, 1_000), (1_000, None), (None, None)]
+    waits = {"videos": 1_234_567, "planned": 604_800, "interval": 12_000_000, "age": None}
+    return {
+        "name": "thrifty",
+        "text": "A video is read at the slots of its tier and at no other time.",
+        "why": "To save quota, 50% of all slots are left out, where least is to be seen.",
+        "tiers": [{"tier": tier, **slots} for tier in ("HOURLY", "DAILY", "WEEKLY")],
+        "counted_at": HOURS[3],
+        "liveliness": [{"least": least, "below": below, **waits} for least, below in borders],
+        "last_count": error,
+        "curve": error,
+    } | changes
+
+
 def coverage_of(hours: int = 48, **changes: Any) -> dict[str, Any]:
     served = [0] * (hours - 2) + [10, 11]
-    tiers = [{"tier": "HOURLY", "expected": served, "served": served}]
+    tiers = [{"tier": "HOURLY", "expected": served, "served": served, "skipped": [0] * hours}]
     return {
         "now": HOURS[hours],
         "days": "2",
@@ -262,6 +280,8 @@ def video_of(views: list[int | None], video_id: str = "abc", **changes: Any) -> 
         "tier": "HOURLY",
         "last_at": seconds[-1],
         "next_at": seconds[-1] + 3600,
+        "interval": 7_200,
+        "why": "To save quota: slots at which little is to be seen are left out.",
         "state": None,
         "since": None,
         "promoted_until": None,
@@ -282,6 +302,39 @@ def test_the_newest_bar_is_drawn(lone: Callable[..., Page]) -> None:
         page.keyboard.press(key)
         page.wait_for_timeout(100)
     assert is_inked(page, 0, middle, "5")
+
+
+def test_what_was_left_out_is_no_hole(lone: Callable[..., Page]) -> None:
+    hours = [0] * 46
+    tier = {"tier": "HOURLY", "expected": [*hours, 10, 12], "served": [*hours, 4, 5], "skipped": [*hours, 6, 4]}
+    page = lone("?page=coverage", coverage=coverage_of(tiers=[tier]))
+    assert "10 were left out on purpose" in page.inner_text("h1")
+    assert "3 missing in 1 hour" in page.inner_text(".panel")
+    colours = page.evaluate(
+        """() => {
+            const plot = document.querySelector(".canvas").plot;
+            const [xs] = plot.data;
+            return [2.5, 7, 10.5].map((value) => {
+                const place = [plot.valToPos(xs.at(-1) + 1200, "x", true), plot.valToPos(value, "y", true)];
+                return [...plot.ctx.getImageData(...place.map(Math.round), 1, 1).data].slice(0, 3).join(" ");
+            });
+        }"""
+    )
+    assert colours == ["143 184 230", "213 219 228", "196 36 27"]
+    assert "skipped" in page.inner_text(".reading")
+
+
+def test_the_policy_is_explained_with_who_waits_how_long(lone: Callable[..., Page]) -> None:
+    page = lone("", overview=overview_of())
+    said = page.inner_text("main")
+    assert "Policy of reading: thrifty" in said
+    assert "The newest count of a video is wrong by 1.3 ± 0.31 % on average, 12 ± 2.0 views (700 audits)" in said
+    assert "100 to 1,000" in said
+    assert "not known yet" in said
+    page = lone("", overview=overview_of(policy=policy_of(liveliness=[], counted_at=None, last_count=None, curve=None)))
+    assert "There are too few of them in the last week." in page.inner_text("main")
+    video = {"now": HOURS[9], "videos": [video_of([100, 1183])]}
+    assert "Own interval 2 h" in " ".join(lone("?page=video&v=abc", video=video).inner_text("main").split())
 
 
 @pytest.mark.parametrize("views", [[100, 1183], [100, 1183, 1190, 1300, 1310]])

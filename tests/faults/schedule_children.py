@@ -22,9 +22,12 @@ from googleapiclient.discovery import build
 
 from fork_server import serve
 from ghost_tracking.core import roster as roster_core
+from ghost_tracking.core.batches import Batch
 from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.core.pacing import pacific_day
 from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.core.policies import EVERY_SLOT
+from ghost_tracking.core.tiers import Queue
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.hooks.youtube import YouTubeHook
@@ -54,12 +57,23 @@ _LOADED_LATE = (
     "encodings.idna",
     "pyarrow.vendored.version",
     "upath.implementations.local",
-    *(f"ghost_tracking.vault.{name}" for name in ("availability", "promotion", "publishing", "roster_files", "scan")),
+    *(
+        f"ghost_tracking.vault.{name}"
+        for name in ("availability", "publishing", "roster_files", "roster_memory", "scan")
+    ),
 )
 _LOCKING = {
     "reschedule",
     "roster_reschedule",
-    *("due_of_tier", "roster_due", "roster_enter_hour", "roster_lock_hour", "quota_lock", "roster_take"),
+    *(
+        "due_of_tier",
+        "due_of_tier_above",
+        "roster_due",
+        "roster_enter_hour",
+        "roster_lock_hour",
+        "quota_lock",
+        "roster_take",
+    ),
     "insert_watchlist",
 }
 
@@ -215,10 +229,26 @@ def warm_up() -> None:
 
 
 def track(
-    where: Where, queue: str, limit: int = 1_000, *, strict: bool = False, at: int | str | None = None, sent: str = KILL
+    where: Where,
+    queue: str,
+    limit: int = 1_000,
+    *,
+    strict: bool = False,
+    plan: dict[str, Any] | None = None,
+    at: int | str | None = None,
+    sent: str = KILL,
 ) -> dict[str, Any]:
-    """A mapped task of the tracker."""
-    batch = {"queue": queue, "limit": limit, "strict": strict, "vault": where["vault"], "manual": False}
+    """A mapped task of the tracker; `plan`: every slot where it is None."""
+    batch = Batch(Queue(queue), limit, strict).as_dict() | {"plan": plan or EVERY_SLOT.as_dict()}
+    batch |= {"vault": where["vault"], "manual": False}
+    return _done(enter(where, at, sent), lambda: tracker.track(batch, lambda _: None))
+
+
+def audit(
+    where: Where, picks: list[dict[str, Any]], plan: dict[str, Any], at: int | str | None = None, sent: str = KILL
+) -> dict[str, Any]:
+    """A mapped task of the tracker that audits videos."""
+    batch = {"audits": picks, "plan": plan, "vault": where["vault"], "manual": False}
     return _done(enter(where, at, sent), lambda: tracker.track(batch, lambda _: None))
 
 
@@ -259,7 +289,9 @@ def run_everything(where: Where) -> dict[str, Any]:
     return {"tracked": reports, "published": published, "moved": moved}
 
 
-WORK: dict[str, Callable[..., Any]] = {each.__name__: each for each in (track, move_to_roster, add, run_everything)}
+WORK: dict[str, Callable[..., Any]] = {
+    each.__name__: each for each in (track, audit, move_to_roster, add, run_everything)
+}
 
 if __name__ == "__main__":
     warm_up()

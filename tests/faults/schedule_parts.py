@@ -30,7 +30,7 @@ DAY, WEEK = timedelta(days=1), timedelta(days=7)
 DATABASE = "schedule"
 TABLES = (
     "watchlist, videos, roster, retired_chunks, quota_ledger, hunter_watermarks, sync_token, vault_identity, let_go, "
-    "refused, discovery_gaps, coverage, rebuild_progress"
+    "refused, discovery_gaps, coverage, rebuild_progress, policy_state, audits"
 )
 
 Tables = dict[str, bytes]

@@ -1,5 +1,7 @@
 """A hundred short histories of a schedule in which anything may fail, each followed by one quiet run of everything.
 
+Under each policy of reading.
+
 See `histories` for how one that failed is had again.
 """
 
@@ -8,12 +10,18 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from faults.histories import HISTORIES, SEED
 from faults.schedule_parts import DAY, Schedule
 from fork_server import Child, wait_for
+from ghost_tracking.core.audits import AuditPick
+from ghost_tracking.core.policies import Policy, ReadingPlan
+from ghost_tracking.core.tiers import Queue
+from ghost_tracking.core.worth import ReadingRule, Sums
+from ghost_tracking.services import auditing
 from youtube_simulator import Bucket
 
 pytestmark = pytest.mark.faults
@@ -43,7 +51,9 @@ class History:
         self._tally = tally
         self._running: list[Child] = []
         self._told: list[str] = []
-        schedule.configure(tracker_batch_seconds=5, youtube_timeout_seconds=1)
+        self._policy = dice.choice(list(Policy))
+        self._note(self._policy)
+        schedule.configure(tracker_batch_seconds=5, youtube_timeout_seconds=1, policy=self._policy)
 
     def begin(self) -> None:
         """Thirty videos on the roster and twenty that belong there; ten young ones.
@@ -66,6 +76,7 @@ class History:
         self._schedule.idle_seconds = 0.5
         doings = {
             self.track: 5,
+            self.audit: 1,
             self.move_to_roster: 4,
             self.add_again: 3,
             self.fail: 3,
@@ -108,7 +119,22 @@ class History:
     def track(self) -> None:
         queue = self._dice.choice(["ROSTER", "ROSTER", "WEEKLY", "DAILY", "HOURLY", "GONE"])
         limit = self._dice.choice([10, 30, 1_000])
-        self._start("track", queue=queue, limit=limit, strict=self._dice.random() < 0.3)
+        plan = self._plan() if self._dice.random() < 0.7 else None  # without one every slot is read
+        self._start("track", queue=queue, limit=limit, strict=self._dice.random() < 0.3, plan=plan)
+
+    def audit(self) -> None:
+        ids = self._dice.sample(sorted(self._schedule.population), k=5)
+        held_at = self._schedule.began_at - DAY
+        picks = [AuditPick(id_, self._dice.choice(list(Queue)), 1, held_at) for id_ in ids]
+        self._start("audit", picks=auditing.as_data(picks), plan=self._plan())
+
+    def _plan(self) -> dict[str, Any]:
+        """By which some of the videos are worth a reading and others are not."""
+        sums = Sums(60, *self._dice.choice([(60.0, 6.0), (600.0, 60.0)]))
+        rule = ReadingRule(sums, self._dice.choice([0.1, 1.0, 10.0, 100.0]))
+        cut = self._dice.choice([0.0, 0.01, 1.0, 100.0])
+        lasts = self._dice.choice([None, DAY])
+        return ReadingPlan(self._policy, rule, cut, lasts).as_dict()
 
     def move_to_roster(self) -> None:
         self._start("move_to_roster")

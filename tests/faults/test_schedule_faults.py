@@ -13,14 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psycopg
 import pytest
 
 from faults.cutting_relay import CuttingRelay, relaying
 from faults.schedule_parts import DATABASE, DAY, WEEK, Saved, Schedule
-from ghost_tracking.vault.promotion import TrendState
+from ghost_tracking.core.schedule import WatchlistEntry
+from ghost_tracking.vault import roster_memory
 from local_stack.postgres import PORT, Postgres
+from reading_plans import SEVEN_A_WEEK
 from youtube_simulator import Bucket
 
 pytestmark = pytest.mark.faults
@@ -268,14 +269,13 @@ def test_videos_that_are_moved_while_they_are_added_again_keep_their_place(sched
 
 def hot_chunks(schedule: Schedule) -> set[str]:
     """An underfilled chunk whose videos gained nothing for a week, and candidates that join it; those now hot."""
-    schedule.configure(promotion_factor=2.0, promotion_least_views_a_day=1)
     ids = schedule.alive(15, SETTLED)
     schedule.settle(ids[:7])
     schedule.put_on_watchlist(ids[7:])
     ((name, members),) = schedule.members().items()
-    nothing = np.zeros(len(members), dtype=np.int64)
-    seconds = np.full(len(members), int((schedule.began_at - WEEK + timedelta(hours=1)).timestamp()))
-    schedule.vault.roster.remember(name, TrendState(nothing, seconds, nothing))
+    read_at = schedule.began_at - WEEK + timedelta(hours=1)
+    rows = {id_: WatchlistEntry(id_, last_tracked_at=read_at, views=0, gain_per_hour=0) for id_ in members}
+    schedule.vault.roster.remember(name, roster_memory.carried(members, [], rows))
     world, now = schedule.server.simulator.world, schedule.server.simulator.clock.now()
     return {video_id for video_id in members if world.reading(world.find(video_id), now).views >= 7}
 
@@ -290,7 +290,7 @@ def promoted(schedule: Schedule) -> set[str]:
 def test_videos_that_are_promoted_while_others_are_moved_keep_their_place(schedule: Schedule, step: str) -> None:
     hot = hot_chunks(schedule)
     assert len(hot) >= 3
-    visitor = schedule.stopped("track", at=step, queue="ROSTER")
+    visitor = schedule.stopped("track", at=step, queue="ROSTER", plan=SEVEN_A_WEEK.as_dict())
     janitor = schedule.start("move_to_roster")
     time.sleep(0.3)
     visitor.send(signal.SIGCONT)
@@ -305,11 +305,11 @@ def test_videos_that_are_promoted_while_others_are_moved_keep_their_place(schedu
 def test_videos_that_are_moved_to_the_roster_are_promoted_afterwards(schedule: Schedule, step: str) -> None:
     hot = hot_chunks(schedule)
     janitor = schedule.stopped("move_to_roster", at=step)
-    visitor = schedule.start("track", queue="ROSTER")
+    visitor = schedule.start("track", queue="ROSTER", plan=SEVEN_A_WEEK.as_dict())
     assert "error" not in visitor.result()
     janitor.send(signal.SIGCONT)
     assert "error" not in janitor.result()
-    assert "error" not in schedule.do("track", queue="ROSTER")
+    assert "error" not in schedule.do("track", queue="ROSTER", plan=SEVEN_A_WEEK.as_dict())
     assert promoted(schedule) <= hot
     schedule.check_healed()
 

@@ -34,7 +34,7 @@ from ghost_tracking.vault import layout
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.latest.manifest import load as newest_points
 from ghost_tracking.vault.points import tables
-from ghost_tracking.vault.promotion import TrendState
+from ghost_tracking.vault.roster_memory import ChunkMemory
 from ghost_tracking.vault.storage import LocalStorage
 from vault_contents import expected, found_video, rows, video
 
@@ -197,7 +197,7 @@ def listed(vault: ParquetVaultHook) -> None:
     vault.import_queue.mark_imported("list", 3)
     vault.import_queue.submit([CHUNK[1]], "only")
     name = vault.roster.write(CHUNK, START.date())
-    vault.roster.remember(name, TrendState.empty(len(CHUNK)))
+    vault.roster.remember(name, ChunkMemory.empty(len(CHUNK)))
     vault.stage_availability([AvailabilityEvent(each, START, START + DAY) for each in CHUNK])
     vault.publish_availability()
     vault.stage_availability([AvailabilityEvent(each, START, START + DAY, START + 2 * DAY) for each in CHUNK])

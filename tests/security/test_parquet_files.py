@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,7 @@ from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.errors import GhostTrackingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.vault import availability, import_queue, layout, promotion, roster_files
+from ghost_tracking.vault import availability, import_queue, layout, roster_files, roster_memory
 from ghost_tracking.vault import source_memory as sources
 from ghost_tracking.vault.history.encoding import HISTORY_SCHEMA
 from ghost_tracking.vault.history.files import HistoryWriter
@@ -114,9 +115,9 @@ def read_hour(vault: ParquetVaultHook) -> None:
     next(vault.read_batches(), None)
 
 
-def read_promotion(vault: ParquetVaultHook) -> None:
-    if promotion.load(vault._storage, "chunk", 2) is None:
-        raise UnreadableFileError(LAYERS["promotion"].key)
+def read_roster_memory(vault: ParquetVaultHook) -> None:
+    if np.isnan(roster_memory.load(vault._storage, "chunk", 2).seconds).all():
+        raise UnreadableFileError(LAYERS["roster_memory"].key)
 
 
 def read_source(vault: ParquetVaultHook) -> None:
@@ -170,12 +171,12 @@ LAYERS: dict[str, Layer] = {
         lambda vault: vault.import_queue._read("20260115T000000000001-0123456789ab.parquet", import_queue.IDS),
         lambda: table_bytes(pa.table([[VIDEO], [1]], schema=import_queue.IDS)),
     ),
-    "promotion": Layer(
-        promotion.SCHEMA,
+    "roster_memory": Layer(
+        roster_memory.SCHEMA,
         parquet.ROSTER,
-        layout.promotion("chunk"),
-        read_promotion,
-        lambda: table_bytes(pa.table([[1, 2], [1, 2], [3, 4]], schema=promotion.SCHEMA)),
+        layout.roster_memory("chunk"),
+        read_roster_memory,
+        lambda: table_bytes(pa.table([[1, 2], [1, 2], [3, 4]], schema=roster_memory.SCHEMA)),
     ),
     "availability": Layer(
         availability.SCHEMA,
@@ -330,7 +331,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ParquetVaultHook, 
 
 
 # pyarrow reads the statistics of columns for the other layers, and ends the process over some that cannot be
-READ_WHOLE = ("roster", "import_queue", "promotion", "availability", "source")
+READ_WHOLE = ("roster", "import_queue", "roster_memory", "availability", "source")
 
 
 @settings(max_examples=100)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from rich import filesize
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ghost_tracking.commands import Commands, add_command, every, print_json
-from ghost_tracking.core.planner import HORIZONS, Forecast, Plan, Policy, plan
+from ghost_tracking.core.planner import HORIZONS, Forecast, Plan, Policy, PolicyForecast, plan
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.settings import Settings
 from ghost_tracking.vault import Vault
@@ -32,6 +32,12 @@ def add_planning_commands(commands: Commands) -> None:
     planning.add_argument("--vault-days", type=_day, default=defaults.vault_retention_days, help="default: forever")
     planning.add_argument(
         "--gone-per-week", type=_share, default=Policy().gone_a_week, help="share of settled videos that vanish forever"
+    )
+    planning.add_argument(
+        "--thrifty-saves",
+        type=_share,
+        default=defaults.thrifty_saves,
+        help="share of the readings that the policy thrifty saves",
     )
     planning.add_argument(
         "--days", type=_day, nargs="+", default=HORIZONS, help="forecast for one or more numbers of days"
@@ -62,7 +68,13 @@ def _plan(_: Vault, options: argparse.Namespace) -> int:
         options.new_per_day,
         {"statistics": options.statistics, "general": options.general},
         holdbacks={"general": options.hunter_holdback},
-        policy=Policy(options.metadata_days, not options.drop_hours, options.vault_days, options.gone_per_week),
+        policy=Policy(
+            options.metadata_days,
+            not options.drop_hours,
+            options.vault_days,
+            options.gone_per_week,
+            options.thrifty_saves,
+        ),
         horizons=options.days,
     )
     if options.json:
@@ -83,19 +95,48 @@ def _show_plan(planned: Plan, holdback: int) -> None:
         "first week, every": lambda forecast: every(forecast.intervals[Queue.DAILY]),
         "later, every": lambda forecast: every(forecast.intervals[Queue.WEEKLY]),
     }
-    names = {7: "a week", 30: "a month", 365: "a year", 1826: "five years"}
-    table = Table("after", *(names.get(forecast.days, f"{forecast.days:,} days") for forecast in planned.forecasts))
+    table = Table("after", *map(_after, planned.forecasts))
     for name, cell in rows.items():
         table.add_row(name, *map(cell, planned.forecasts))
     console = Console()
     console.print(table)
+    console.print(_policies(planned))
+    console.print(
+        "Errors (in views/in per cent) are relative to those of reading every slot; they are interpolated from "
+        "replays of synthetic videos (docs/benchmarks.md, policy). A dash: fewer readings than were replayed."
+    )
     if planned.short_from_day is not None:
         console.print(
-            f"From day {planned.short_from_day:,} on, the load needs more calls than the quota grants: every interval "
-            "grows by the same factor. Ask Google for more quota, or hunt fewer sources."
+            f"From day {planned.short_from_day:,} on, the load needs more calls than the quota grants: slots are left "
+            "out, where least is to be seen. Ask Google for more quota, or hunt fewer sources."
         )
     if planned.hunter > holdback:
         console.print(
             f"The hunter needs {planned.hunter:,} calls a day for the metadata of new videos, and more for its "
             f"sources: raise quota_hunter_holdback, which is {holdback:,}, above that."
         )
+
+
+def _after(forecast: Forecast) -> str:
+    names = {7: "a week", 30: "a month", 365: "a year", 1826: "five years"}
+    return names.get(forecast.days, f"{forecast.days:,} days")
+
+
+def _policies(planned: Plan) -> Table:
+    """The policies of reading side by side, at each time."""
+    names = ("calls/day", "points/day", "read every", "last count", "curve")
+    table = Table("after", *(Column(name, justify="right") for name in names))
+    for forecast in planned.forecasts:
+        table.add_row(f"{_after(forecast)}:")
+        for each in forecast.policies:
+            numbers = (f"{each.calls:,.0f}", f"{each.points:,.0f}", every(each.interval))
+            table.add_row(each.policy, *numbers, *_errors(each))
+        table.add_section()
+    return table
+
+
+def _errors(each: PolicyForecast) -> tuple[str, str]:
+    if each.errors is None:
+        return "-", "-"
+    found = each.errors
+    return f"{found.held:.2f}/{found.held_log:.2f}", f"{found.curve:.2f}/{found.curve_log:.2f}"

@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import math
 import os
 import re
 import sys
@@ -19,11 +18,14 @@ from rich.text import Text
 
 from ghost_tracking.commands import Commands, add_command, every, print_json
 from ghost_tracking.core.budgets import Balance
+from ghost_tracking.core.fairness import Fairness, Liveliness, LivelinessCount
 from ghost_tracking.core.pacing import QuotaStatus
+from ghost_tracking.core.policies import Policy
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.services.deployment import adopt
+from ghost_tracking.services.fairness import read_fairness
 from ghost_tracking.services.quota_status import read_quota_status
 from ghost_tracking.settings import POSTGRES_CONNECTION, SETTINGS_VARIABLE, Settings, read_settings
 from ghost_tracking.vault import Vault
@@ -46,6 +48,7 @@ class Status:
     """How a schedule is. `backlog`: videos that are overdue by more than an hour."""
 
     quota: QuotaStatus
+    fairness: Fairness
     sql_bytes: int
     backlog: int
 
@@ -135,7 +138,10 @@ def _status(_: Vault, options: argparse.Namespace) -> int:
         status = _read(watchlist, settings)
     if options.json:
         log.info(_origin(settings))
-        print_json(status.quota.as_dict() | {"sql_bytes": status.sql_bytes, "backlog": status.backlog})
+        print_json(
+            status.quota.as_dict()
+            | {"sql_bytes": status.sql_bytes, "backlog": status.backlog, "fairness": status.fairness.as_dict()}
+        )
     else:
         _show(status, settings)
     return 0
@@ -212,9 +218,9 @@ def _airflows_own_database() -> Iterator[None]:
 def _read(watchlist: WatchlistHook, settings: Settings) -> Status:
     """Ask the database, in one transaction that changes nothing."""
     with _in_one_line(watchlist), watchlist.transaction():
-        due = {queue: sum(counts) for queue, counts in watchlist.status.due().items()}
-        quota = read_quota_status(watchlist, settings, due=due)
-        return Status(quota, watchlist.status.database_bytes(), watchlist.status.backlog())
+        quota = read_quota_status(watchlist, settings)
+        fairness = read_fairness(watchlist, settings, quota)
+        return Status(quota, fairness, watchlist.status.database_bytes(), watchlist.status.backlog())
 
 
 @contextmanager
@@ -235,25 +241,73 @@ def _in_one_line(watchlist: WatchlistHook) -> Iterator[None]:
 
 def _show(status: Status, settings: Settings) -> None:
     console = Console()
-    console.print(_queues(status.quota))
+    fairness = status.fairness
+    console.print(_queues(status.quota, fairness.policy))
     console.print(_buckets(status.quota))
+    console.print(_slots(fairness))
+    if fairness.liveliness is not None:
+        console.print(_liveliness(fairness.liveliness))
     size, limit = filesize.decimal(status.sql_bytes), filesize.decimal(SQL_LIMIT_BYTES)
     for line in (
         f"SQL: {size} of {limit} ({status.sql_bytes / SQL_LIMIT_BYTES:.0%}).",
         f"Backlog: {status.backlog:,} videos are overdue by more than an hour.",
-        _sentence(status.quota),
+        _sentence(status.quota, fairness.policy),
+        *_policy(fairness),
         _origin(settings),
     ):
         console.print(line, soft_wrap=True)
 
 
-def _queues(quota: QuotaStatus) -> Table:
-    names = ("videos", "due", "planned, every", "actual, every")
+def _queues(quota: QuotaStatus, policy: Policy) -> Table:
+    names = ("videos", "due", "planned, every", "on average, every")
     table = Table("queue", *(Column(name, justify="right") for name in names))
     for queue in Queue:
         counts = (f"{count.get(queue, 0):,}" for count in (quota.videos, quota.due))
-        table.add_row(queue, *counts, every(queue.interval), every(quota.intervals[queue]))
+        is_own = policy is Policy.ADAPTIVE and queue is not Queue.GONE
+        table.add_row(queue, *counts, every(queue.interval), "as it gains" if is_own else every(quota.intervals[queue]))
     return table
+
+
+def _slots(fairness: Fairness) -> Table:
+    """What became of the slots of late."""
+    names = ("hours", "slots", "read", "left out", "missed", "planned", "really, every")
+    table = Table("tier", *(Column(name, justify="right") for name in names))
+    for each in fairness.tiers:
+        counts = (each.hours, each.slots, each.served, each.skipped, each.missed)
+        really = every(each.interval) if each.slots else "-"
+        table.add_row(each.tier, *(f"{count:,}" for count in counts), every(each.tier.interval), really)
+    return table
+
+
+def _liveliness(count: LivelinessCount) -> Table:
+    """Who waits how long, by what videos gain."""
+    names = ("videos", "planned, every", "by the policy", "newest count, old")
+    table = Table("views a day", *(Column(name, justify="right") for name in names))
+    for each in count.classes:
+        age = "-" if each.age is None else every(each.age)
+        table.add_row(_gain(each), f"{each.videos:,}", every(each.planned), every(each.interval), age)
+    return table
+
+
+def _gain(each: Liveliness) -> str:
+    """The class in words."""
+    if each.least is None:
+        return "not known"
+    if each.below is None:
+        return f"{each.least:,.0f} and more"
+    return f"{each.least:,.0f} to {each.below:,.0f}" if each.least else f"under {each.below:,.0f}"
+
+
+def _policy(fairness: Fairness) -> Iterator[str]:
+    """The policy, why slots are left out, and how wrong that leaves what is known."""
+    why = fairness.why or "No slot is left out on purpose."
+    yield f"Policy {fairness.policy.value}: {why}"
+    for name, error in (("The newest count", fairness.held_error), ("The curve", fairness.curve_error)):
+        if error is not None:
+            yield (
+                f"{name} of a video is wrong by {100 * error.share:.1f} ± {100 * error.share_within:.1f} % on average, "
+                f"{error.views:,.0f} ± {error.views_within:,.0f} views, as {error.audits:,} audits of a week say."
+            )
 
 
 def _buckets(quota: QuotaStatus) -> Table:
@@ -271,23 +325,28 @@ def _emptiness(balance: Balance) -> str:
     return "no" if balance.left() else "yes"
 
 
-def _sentence(quota: QuotaStatus) -> str:
+def _sentence(quota: QuotaStatus, policy: Policy) -> str:
     """Whether the quota suffices, today and in the long run."""
-    calls = f"{quota.demand:,.0f} calls a day are needed, {quota.capacity:,} are there"
+    if policy is Policy.ADAPTIVE:
+        return (
+            f"All of the quota is used: {quota.capacity:,} calls a day, of which {quota.left:,} are left until "
+            f"{quota.day.end:%Y-%m-%d %H:%M} UTC; {quota.demand:,.0f} would read every slot of every tier."
+        )
+    calls = f"{quota.need:,.0f} calls a day are needed, {quota.capacity:,} are there"
     when = None
     if quota.runs_out_at is not None:
         is_now = quota.runs_out_at <= quota.day.now
         when = "now" if is_now else f"at {quota.runs_out_at:%Y-%m-%d %H:%M} UTC"
-    if quota.slowdown <= 1:
+    if not quota.is_short:
         if when is None:
             return f"The quota suffices: {calls}."
         return (
             f"The quota suffices in the long run ({calls}), but not today: it would run out {when} if nothing were "
             f"held back, so what is left is spread until {quota.day.end:%Y-%m-%d %H:%M} UTC."
         )
-    longer = (
-        f"intervals are {quota.slowdown:,.1f} times as long" if math.isfinite(quota.slowdown) else "nothing is read"
-    )
+    left_out = f"{quota.skipped:.0%} of all slots are left out" if quota.capacity else "nothing is read"
     if when is None:
-        return f"The quota does not suffice ({calls}), though it lasts for the rest of today: {longer} in the long run."
-    return f"The quota does not suffice ({calls}): it would run out {when} if nothing were held back; {longer}."
+        return (
+            f"The quota does not suffice ({calls}), though it lasts for the rest of today: {left_out} in the long run."
+        )
+    return f"The quota does not suffice ({calls}): it would run out {when} if nothing were held back; {left_out}."

@@ -76,8 +76,8 @@ def alerts(seen: AlertInputs, thresholds: AlertThresholds) -> Iterator[Alert]:
         yield Alert(
             Kind.QUOTA,
             f"today's YouTube quota would be used up at {seen.runs_out_at:%H:%M} UTC, "
-            f"{_hours(seen.day_ends_at - seen.runs_out_at)} before its day ends; it is spread, and intervals become "
-            "longer: ask Google for more, or hunt less",
+            f"{_hours(seen.day_ends_at - seen.runs_out_at)} before its day ends; it is spread, and slots are left "
+            "out: ask Google for more, or hunt less",
         )
     if thresholds.no_data is not None and _has_no_data(seen, thresholds.no_data):
         newest = _newest_point(seen)

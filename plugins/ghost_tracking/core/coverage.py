@@ -1,7 +1,8 @@
 """Coverage: which slot a reading serves and which were passed over, told by the row before it and the row after it.
 
-A slot is *served* by a reading, in the hour in which it lies, however late. It is *missed* where a later one came
-first and nobody had asked YouTube for it, or the answer was of no use. A slot at which YouTube was asked and did not
+A slot is *served* by a reading, in the hour in which it lies, however late. It is *skipped* where the policy found that
+it is not worth a reading (`core.policies`), and *missed* where a later one came first all the same and nobody had
+asked YouTube for it, or the answer was of no use. A slot at which YouTube was asked and did not
 have the video is neither: nothing could be read. So are the slots of a video that is missing, of one that has not
 started yet, and of one whose publish time is not known.
 """
@@ -10,9 +11,10 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from ghost_tracking.core.policies import EVERY_SLOT, Policy, ReadingPlan
 from ghost_tracking.core.roster import Chunk, ChunkRead, slot_at_or_after
 from ghost_tracking.core.schedule import WatchlistEntry
-from ghost_tracking.core.tiers import Tier, next_slot
+from ghost_tracking.core.tiers import Tier, next_slot, tier_at
 
 KEPT = timedelta(days=400)
 """How long the ledger keeps an hour: a year, and the one before it to compare with its end."""
@@ -22,22 +24,24 @@ LATE = timedelta(minutes=15)
 
 _SECOND, _HOUR, _DAY, _WEEK = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SERVED, _MISSED = 0, 1
+_SERVED, _MISSED, _SKIPPED = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class HourOfTier:
-    """How many slots of a tier that lie in the hour from `hour` (UTC) were served, and how many missed."""
+    """How many slots of a tier that lie in the hour from `hour` (UTC) were served, how many missed, and how many left
+    out on purpose."""
 
     hour: datetime
     tier: Tier
     served: int
     missed: int
+    skipped: int = 0
 
 
 @dataclass(slots=True)
 class SlotCounts:
-    """Slots that were served and missed, by hour and tier. Holds two numbers for each hour and tier that has any."""
+    """Slots that were served, missed and skipped, by hour and tier. Holds three numbers for each hour and tier."""
 
     _counts: dict[tuple[int, Tier], list[int]] = field(default_factory=dict)
 
@@ -49,21 +53,25 @@ class SlotCounts:
         """Count a slot of so many videos as missed."""
         self._count(tier, slot, videos, _MISSED)
 
+    def skip(self, tier: Tier, slot: datetime, videos: int = 1) -> None:
+        """Count a slot of so many videos as skipped."""
+        self._count(tier, slot, videos, _SKIPPED)
+
     def add(self, other: "SlotCounts") -> None:
         """Count what others have counted as well."""
         for key, counts in other._counts.items():
-            mine = self._counts.setdefault(key, [0, 0])
+            mine = self._counts.setdefault(key, [0, 0, 0])
             for kind, count in enumerate(counts):
                 mine[kind] += count
 
     def __iter__(self) -> Iterator[HourOfTier]:
         """By hour and tier, in that order."""
-        for (hour, tier), (served, missed) in sorted(self._counts.items()):
-            yield HourOfTier(_EPOCH + hour * _HOUR, tier, served, missed)
+        for (hour, tier), counts in sorted(self._counts.items()):
+            yield HourOfTier(_EPOCH + hour * _HOUR, tier, *counts)
 
     def _count(self, tier: Tier, slot: datetime, videos: int, kind: int) -> None:
         if videos:
-            self._counts.setdefault((hour_of(tier, slot), tier), [0, 0])[kind] += videos
+            self._counts.setdefault((hour_of(tier, slot), tier), [0, 0, 0])[kind] += videos
 
 
 def hour_of(tier: Tier, slot: datetime) -> int:
@@ -88,12 +96,15 @@ def slots_between(
         yield tier, at
 
 
-def count_rows(changes: Iterable[tuple[WatchlistEntry, WatchlistEntry]]) -> SlotCounts:
-    """The slots that were served and passed over where rows of the watchlist became others: (before, after)."""
+def count_rows(changes: Iterable[tuple[WatchlistEntry, WatchlistEntry]], plan: ReadingPlan = EVERY_SLOT) -> SlotCounts:
+    """The slots that were served and passed over where rows of the watchlist became others: (before, after).
+
+    Those that the plan leaves out until a row's next reading are counted at once, in the hours that they will lie in.
+    """
     counts = SlotCounts()
     for before, after in changes:
         if after.anchor_at is not None and not after.awaits_start:
-            _count_row(counts, before, after, after.anchor_at)
+            _count_row(counts, before, after, after.anchor_at, plan)
     return counts
 
 
@@ -102,32 +113,75 @@ def count_first_readings(entries: Iterable[WatchlistEntry]) -> SlotCounts:
     return count_rows((WatchlistEntry(entry.video_id), entry) for entry in entries)
 
 
-def count_move(anchor: datetime, due: datetime, joins: datetime) -> SlotCounts:
-    """The slots that a video loses where it goes to the roster from a row that was `due`; all times are aware.
+def count_move(anchor: datetime, read_at: datetime | None, due: datetime, joins: datetime) -> SlotCounts:
+    """The slots that a video loses where it goes to the roster from a row that was read last and `due`; all times are
+    aware.
 
     `joins`: the first slot of its chunk, up to an hour after the video's own, which is the first one that the chunk
     counts. It lies within a week of `due`, so that there are 29 slots before it at most.
     """
     counts = SlotCounts()
-    for tier, slot in slots_between(anchor, due - _SECOND, joins - _HOUR):
+    since = _slot_of(anchor, due, None) - _SECOND
+    for tier, slot in slots_between(anchor, max(since, read_at or since), joins - _HOUR):
         counts.miss(tier, slot)
     return counts
 
 
-def _count_row(counts: SlotCounts, before: WatchlistEntry, after: WatchlistEntry, anchor: datetime) -> None:
+def _count_row(
+    counts: SlotCounts, before: WatchlistEntry, after: WatchlistEntry, anchor: datetime, plan: ReadingPlan
+) -> None:
     if after.absence is not None:
-        _count_absent(counts, before, after, anchor)
+        _count_absent(counts, before, after, anchor, plan)
         return
-    if (only := _only_slot(before, after)) is not None:
+    if plan.policy is not Policy.ADAPTIVE and (only := _only_slot(before, after)) is not None:
         counts.serve(before.tracking_tier, only)
         return
     was_read = after.last_tracked_at != before.last_tracked_at
-    slots = _passed(before, after, anchor)
+    slots = _passed(before, after, anchor, plan)
     if was_read and slots:
         counts.serve(*slots.pop())
     if before.absence is None or not before.absence.missed_count:
-        for tier, slot in slots:
-            counts.miss(tier, slot)
+        _pass_over(counts, before, slots, plan)
+    if was_read and after.last_tracked_at is not None and after.next_track_at is not None:
+        is_kept = before.absence is None and after.next_track_at == before.next_track_at
+        behind = after.next_track_at if is_kept else _behind(before, after.last_tracked_at, plan)
+        for tier, slot in _left_out(after, anchor, behind, after.next_track_at):
+            counts.skip(tier, slot)
+
+
+def _behind(before: WatchlistEntry, at: datetime, plan: ReadingPlan) -> datetime:
+    """The moment up to which slots are behind a row that was read at `at`.
+
+    A worker's slow clock reads a slot before it comes; where the times are not slots, it just reads before.
+    """
+    due = None if before.absence or before.last_tracked_at is None else before.next_track_at
+    return at if due is None or plan.policy is Policy.ADAPTIVE else max(at, due)
+
+
+def _left_out(
+    row: WatchlistEntry, anchor: datetime, behind: datetime, due: datetime
+) -> Iterable[tuple[Tier, datetime]]:
+    """The slots between the last one that is behind a row and the one that its next reading will serve.
+
+    Only as long as the row stays on the watchlist: what the roster leaves out it counts itself.
+    """
+    end = min(_slot_of(anchor, due, row.promoted_until), _stays_until(anchor, row.promoted_until) + _SECOND)
+    return slots_between(anchor, behind, end, row.promoted_until)
+
+
+def _stays_until(anchor: datetime, promoted_until: datetime | None) -> datetime:
+    """The end of the slots that a row has as long as it is no matter of the roster."""
+    return max(anchor + _WEEK, promoted_until or anchor)
+
+
+def _pass_over(
+    counts: SlotCounts, before: WatchlistEntry, slots: Iterable[tuple[Tier, datetime]], plan: ReadingPlan
+) -> None:
+    """Slots at which nobody asked for a video: skipped where they were not worth it, and else missed."""
+    for tier, slot in slots:
+        waited = None if before.last_tracked_at is None else slot - before.last_tracked_at
+        count = counts.skip if plan.leaves_out(before.known, waited) else counts.miss
+        count(tier, slot)
 
 
 def _only_slot(before: WatchlistEntry, after: WatchlistEntry) -> datetime | None:
@@ -140,7 +194,9 @@ def _only_slot(before: WatchlistEntry, after: WatchlistEntry) -> datetime | None
     return due if is_usual and was_read and after.next_track_at - due == before.tracking_tier.interval else None
 
 
-def _count_absent(counts: SlotCounts, before: WatchlistEntry, after: WatchlistEntry, anchor: datetime) -> None:
+def _count_absent(
+    counts: SlotCounts, before: WatchlistEntry, after: WatchlistEntry, anchor: datetime, plan: ReadingPlan
+) -> None:
     """What a first miss has passed over: slots before the one at which YouTube was asked, and did not have the video.
 
     What becomes of that one depends on what comes next: where the miss does not count, since YouTube was at fault, it
@@ -150,11 +206,12 @@ def _count_absent(counts: SlotCounts, before: WatchlistEntry, after: WatchlistEn
     if after.absence is None or before.absence is not None or since is None:
         return
     slots = list(slots_between(anchor, since, after.absence.first_missed_at + _SECOND, before.promoted_until))
-    for tier, slot in slots[:-1]:
-        counts.miss(tier, slot)
+    _pass_over(counts, before, slots[:-1], plan)
 
 
-def _passed(before: WatchlistEntry, after: WatchlistEntry, anchor: datetime) -> list[tuple[Tier, datetime]]:
+def _passed(
+    before: WatchlistEntry, after: WatchlistEntry, anchor: datetime, plan: ReadingPlan
+) -> list[tuple[Tier, datetime]]:
     """The slots that nobody had served or passed over before, and that the row after has behind it.
 
     A first reading stands for the last slot before it, whoever was to serve that.
@@ -162,10 +219,13 @@ def _passed(before: WatchlistEntry, after: WatchlistEntry, anchor: datetime) -> 
     end, was_read = after.next_track_at, after.last_tracked_at != before.last_tracked_at
     if end is None:
         return []
+    promised = None if before.absence or before.last_tracked_at is None else before.next_track_at
     if was_read and after.last_tracked_at is not None:
-        # a worker's slow clock reads a slot before it comes
-        due = None if before.absence or before.last_tracked_at is None else before.next_track_at
-        end = min(end, max(after.last_tracked_at, due or after.last_tracked_at) + _SECOND)
+        end = min(end, _behind(before, after.last_tracked_at, plan) + _SECOND)
+    if promised is not None and after.next_track_at == promised:  # read by hand, or its call failed
+        slot = _slot_of(anchor, promised, before.promoted_until)
+        has_come = was_read and after.last_tracked_at is not None and slot <= after.last_tracked_at
+        end = min(end, slot + _SECOND if has_come else slot)
     since = _since(before, anchor)
     slots = [] if since is None else list(slots_between(anchor, since, end, before.promoted_until))
     if not slots and before.last_tracked_at is None and was_read:
@@ -177,6 +237,21 @@ def _last_slot(anchor: datetime, at: datetime, promoted_until: datetime | None =
     """The last slot at or before `at`; None where there is none."""
     slots = list(slots_between(anchor, max(anchor, at - _WEEK), at + _SECOND, promoted_until))
     return slots[-1] if slots else None
+
+
+def _slot_of(anchor: datetime, due: datetime, promoted_until: datetime | None) -> datetime:
+    """The slot that a reading serves that is due then: that moment, or with the adaptive policy the last slot before.
+
+    The anchor itself where there is none yet; that moment also where the roster should have the video by then, since
+    its slots are counted there. A chunk's slot lies up to an hour after its videos' own.
+    """
+    start = anchor.replace(microsecond=0)
+    if due > _stays_until(start, promoted_until) + _HOUR:
+        return due
+    interval = (
+        Tier.DAILY.interval if promoted_until is not None and due > start + _WEEK else tier_at(due - start).interval
+    )
+    return start + max((due - start) // interval, 0) * interval
 
 
 def _since(before: WatchlistEntry, anchor: datetime) -> datetime | None:
@@ -193,14 +268,14 @@ def _since(before: WatchlistEntry, anchor: datetime) -> datetime | None:
         return before.next_track_at - _HOUR
     if before.anchor_at.replace(microsecond=0) != anchor.replace(microsecond=0):
         return before.last_tracked_at
-    return max(before.last_tracked_at, before.next_track_at - _SECOND)
+    return max(before.last_tracked_at, _slot_of(anchor, before.next_track_at, before.promoted_until) - _SECOND)
 
 
 def count_chunk(read: ChunkRead, after: Chunk, found: Collection[str], missing: Collection[str]) -> SlotCounts:
-    """The slots of a chunk's videos that a read has served and passed over; `found` and `missing`: what YouTube said.
+    """The slots of a chunk's videos that a read has served, passed over and left out.
 
-    What will be asked again in the same slot is not counted yet; a video that was not answered and has left for the
-    watchlist is counted there.
+    `found` and `missing`: what YouTube said. What will be asked again in the same slot is not counted yet; a video that
+    was not answered and has left for the watchlist is counted there.
     """
     counts, before = SlotCounts(), read.chunk
     at = after.last_tracked_at
@@ -210,14 +285,14 @@ def count_chunk(read: ChunkRead, after: Chunk, found: Collection[str], missing: 
     last = _slot_at_or_before(before.hour_of_week, max(at, first))
     if before.cursor and before.last_tracked_at is not None:
         asked = _still_here(read, range(before.cursor))
-        _miss_weeks(counts, _slot_after(before.hour_of_week, max(before.last_tracked_at, first)), at, asked)
+        _pass_weeks(counts, _slot_after(before.hour_of_week, max(before.last_tracked_at, first)), at, asked)
     left = {read.ids[here] for here in after.removed_positions - before.removed_positions - read.leaving}
     moved = sum(1 for id_ in left if id_ in found)
     counts.serve(Tier.WEEKLY, last, moved)
     if after.outage_since is not None and after.next_track_at != before.next_track_at:
         # asked again in an hour: past is only what lies before the slot of the first such read
         if before.outage_since is None:
-            _miss_weeks(counts, first, last - _WEEK, _still_here(read, range(before.cursor, len(read.ids))))
+            _pass_weeks(counts, first, last - _WEEK, _still_here(read, range(before.cursor, len(read.ids))))
         return counts
     stop = len(read.ids) if after.next_track_at > before.next_track_at else after.cursor
     done = [read.ids[here] for here in read.positions if here < stop]
@@ -226,13 +301,17 @@ def count_chunk(read: ChunkRead, after: Chunk, found: Collection[str], missing: 
     counts.serve(Tier.WEEKLY, last, served)
     counts.miss(Tier.WEEKLY, last, len(staying) - served)
     lost = sum(1 for id_ in left if id_ in missing)
-    _miss_weeks(counts, first, last - _WEEK, len(staying) + moved + lost)
+    _pass_weeks(counts, first, last - _WEEK, (len(staying) + moved + lost, 0))
+    _pass_weeks(counts, first, last, (0, sum(1 for here in read.left_out if before.cursor <= here < stop)))
     return counts
 
 
-def _still_here(read: ChunkRead, positions: Iterable[int]) -> int:
+def _still_here(read: ChunkRead, positions: Iterable[int]) -> tuple[int, int]:
+    """How many of a chunk's videos at these positions are worth a reading, and how many are not."""
     away = read.chunk.removed_positions | read.elsewhere
-    return sum(1 for position in positions if position not in away)
+    here = [position for position in positions if position not in away]
+    left_out = sum(1 for position in here if position in read.left_out)
+    return len(here) - left_out, left_out
 
 
 def pending_slot(chunk: Chunk) -> datetime:
@@ -250,9 +329,12 @@ def _slot_after(hour_of_week: int, moment: datetime) -> datetime:
     return slot_at_or_after(hour_of_week, moment + timedelta(microseconds=1))
 
 
-def _miss_weeks(counts: SlotCounts, slot: datetime, until: datetime, videos: int) -> None:
+def _pass_weeks(counts: SlotCounts, slot: datetime, until: datetime, videos: tuple[int, int]) -> None:
+    """Weekly slots from `slot` on at which nobody asked for so many videos: those worth a reading, and the others."""
+    missed, skipped = videos
     while slot <= until:
-        counts.miss(Tier.WEEKLY, slot, videos)
+        counts.miss(Tier.WEEKLY, slot, missed)
+        counts.skip(Tier.WEEKLY, slot, skipped)
         slot += _WEEK
 
 
@@ -262,7 +344,8 @@ class OverdueSlots:
 
     With a `tier`, there are `last` slots, an interval of the tier apart. Without one, they are those of the schedule
     from number `first` to `last`: 1 to 24 lie at an age of so many hours, 25 to 30 at two to seven days, 31 and
-    more at weeks from two on. `on_the_hour`: whether they lie at the very beginning of their hours.
+    more at weeks from two on. `on_the_hour`: whether they lie at the very beginning of their hours. `left_out`:
+    whether they wait since they are not worth a reading yet.
     """
 
     hour: datetime
@@ -271,6 +354,7 @@ class OverdueSlots:
     last: int
     on_the_hour: bool
     videos: int
+    left_out: bool = False
 
     def slots(self) -> Iterator[tuple[Tier, datetime]]:
         """Tier and hour of each slot."""

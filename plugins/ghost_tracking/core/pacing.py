@@ -125,7 +125,8 @@ def runs_out_at(left: int, due: int, need_a_day: float, day: PacificDay) -> date
 class QuotaStatus:
     """What the tracker needs, owns and gets of the quota, in calls; 50 readings each.
 
-    `demand`: calls in 24 hours for every video at every slot (see `calls_a_day`). `capacity`: calls a day of both
+    `demand`: calls in 24 hours for every video at every slot (see `calls_a_day`), `need`: those of them that the policy
+    asks for. `capacity`: calls a day of both
     buckets that give statistics, but for the hunter's holdback. `balances` also have the bucket of searches.
     `left`: what scheduled runs may still spend today. `allowed`: what one may spend now, and `allowed_manual` what a
     run may that somebody has triggered. `videos` and `due` count by where they wait.
@@ -137,6 +138,7 @@ class QuotaStatus:
     balances: Mapping[Bucket, Balance]
     held_back: Mapping[Bucket, int]
     demand: float
+    need: float
     capacity: int
     left: int
     allowed: int
@@ -154,8 +156,18 @@ class QuotaStatus:
 
     @property
     def slowdown(self) -> float:
-        """How many times its interval each video really waits; see `slowdown`."""
-        return slowdown(self.demand, self.capacity)
+        """How many times its interval a video really waits on average; see `slowdown`."""
+        return slowdown(self.demand, min(self.need, self.capacity))
+
+    @property
+    def skipped(self) -> float:
+        """The share of all slots that is left out in the long run, since the quota is short or the policy saves it."""
+        return 1 - 1 / self.slowdown
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the quota gives less than the policy asks for."""
+        return self.need > self.capacity
 
     @property
     def is_paced(self) -> bool:
@@ -171,6 +183,7 @@ class QuotaStatus:
         """Plain data: calls and readings, times as ISO 8601, intervals in seconds, null for what never comes."""
         calls = {
             "demand_a_day": self.demand,
+            "need_a_day": self.need,
             "capacity_a_day": self.capacity,
             "spent_today": self.spent,
             "left_today": self.left,
@@ -184,8 +197,13 @@ class QuotaStatus:
             "day_ends_at": self.day.end.isoformat(),
             "runs_out_at": self.runs_out_at and self.runs_out_at.isoformat(),
             "is_paced": self.is_paced,
-            "calls": calls | {"demand_a_day": round(self.demand, 1)},
-            "readings": readings | {"demand_a_day": round(self.demand * IDS_PER_CALL)},
+            "calls": calls | {"demand_a_day": round(self.demand, 1), "need_a_day": round(self.need, 1)},
+            "readings": readings
+            | {
+                "demand_a_day": round(self.demand * IDS_PER_CALL),
+                "need_a_day": round(self.need * IDS_PER_CALL),
+            },
+            "skipped": round(self.skipped, 4),
             "slowdown": round(self.slowdown, 3) if math.isfinite(self.slowdown) else None,
             "interval_seconds": {
                 queue.value: wait and round(wait.total_seconds()) for queue, wait in self.intervals.items()
@@ -216,12 +234,17 @@ def capacity_a_day(budgets: Mapping[str, int], holdbacks: Mapping[str, int]) -> 
 
 def quota_status(
     videos: Mapping[Queue, int],
-    due: Mapping[Queue, int],
+    due: dict[Queue, int],
     balances: Mapping[Bucket, Balance],
     holdbacks: Mapping[str, int],
     day: PacificDay,
+    read: float = 1.0,
+    run_interval: timedelta = RUN_INTERVAL,
 ) -> QuotaStatus:
     """What the quota allows now.
+
+    `read`: the share of the slots that the policy asks for; infinite where it takes all that there is. `run_interval`:
+    time between two scheduled runs.
 
     `videos` and `due` count by where they wait; `balances`: today's lines of the ledger, of every bucket;
     `holdbacks`: calls a day of a bucket that scheduled tracker runs leave to others (general: to the hunter,
@@ -229,10 +252,13 @@ def quota_status(
     """
     held_back = {bucket: set_aside(holdbacks.get(bucket, 0), day) for bucket in Bucket}
     spare = {bucket: balances[bucket].left(held_back[bucket]) for bucket in STATISTICS_BUCKETS}
-    left, demand, due_calls = sum(spare.values()), calls_a_day(videos), calls_due(due)
+    left, demand = sum(spare.values()), calls_a_day(videos)
+    due_calls = calls_due(due | {Queue.ROSTER: math.ceil(due.get(Queue.ROSTER, 0) * min(read, 1.0))})
     # a bucket that YouTube called empty has one call to try it, which is not spread over the day
     trying = sum(1 for bucket, calls in spare.items() if calls and balances[bucket].is_exhausted)
-    allowed = max(trying, allowance(left, due_calls, demand, day.remaining))
+    capacity = capacity_a_day({bucket.value: balance.budget for bucket, balance in balances.items()}, holdbacks)
+    need = demand * read if math.isfinite(read) else float(capacity)
+    allowed = max(trying, allowance(left, due_calls, need, day.remaining, run_interval))
     manual = balances[Bucket.STATISTICS].left() - spare[Bucket.STATISTICS]
     return QuotaStatus(
         day=day,
@@ -241,9 +267,10 @@ def quota_status(
         balances=balances,
         held_back=held_back,
         demand=demand,
-        capacity=capacity_a_day({bucket.value: balance.budget for bucket, balance in balances.items()}, holdbacks),
+        need=need,
+        capacity=capacity,
         left=left,
         allowed=allowed,
         allowed_manual=allowed + manual,
-        runs_out_at=runs_out_at(left, due_calls, demand, day),
+        runs_out_at=runs_out_at(left, due_calls, need, day),
     )

@@ -3,7 +3,7 @@
 The model: videos come at a steady rate and are found young. Each is read 24 times on its first day, six times until it
 is seven days old, and weekly from then on, for as long as it is there. It has rows in SQL until the janitor's first
 run after it has settled; then its id goes to the roster, where a row stands for thousands of videos. Where the quota
-is short, every interval becomes longer by the same factor.
+is short, slots are left out: which ones is a matter of the policy, how many is not.
 
 Left out are what is small beside this: promoted videos, those that are missing and not yet confirmed to be gone, calls
 that have to be made again, the calls that find videos (they depend on the sources), the events of availability, and
@@ -19,6 +19,8 @@ from typing import Any
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket
 from ghost_tracking.core.pacing import calls_a_day, capacity_a_day, intervals, slowdown
+from ghost_tracking.core.policies import Policy as ReadingPolicy
+from ghost_tracking.core.replayed import Errors, expected_errors
 from ghost_tracking.core.roster import CHUNK_SIZE, SETTLED_AFTER
 from ghost_tracking.core.tiers import DAILY_FROM, WEEKLY_FROM, Queue
 
@@ -70,22 +72,70 @@ class Weights:
     """A staged video, until it is archived; an estimate, nobody has measured it."""
     roster_id: float = 7
     """An id in the file of a chunk: 5.5 to 7."""
-    promotion: float = 3.6
-    """What the rule of promotion remembers of a settled video: the log-normal views of `benchmarks/population.py`."""
+    roster_memory: float = 3.6
+    """What is remembered of a settled video's last reading: the log-normal views of `benchmarks/population.py`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What a deployment keeps and for how long: the settings of the same names.
 
-    `gone_a_week`: the share of the settled videos that YouTube stops returning, for ever, in a week.
+    `gone_a_week`: the share of the settled videos that YouTube stops returning, for ever, in a week. `thrifty_saves`:
+    the share of the tiers' readings that the policy of reading `thrifty` saves.
     """
 
     metadata_retention_days: int = 7
     vault_keep_hours: bool = True
     vault_retention_days: int | None = None
     gone_a_week: float = 0.001
+    thrifty_saves: float = 0.5
     weights: Weights = field(default_factory=Weights)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyForecast:
+    """What a policy of reading would do with a load: calls a day that it makes, how long a video waits between two
+    readings on average (None: for ever), and the errors that this may be expected to leave (None: nobody has replayed
+    so few readings)."""
+
+    policy: ReadingPolicy
+    calls: float
+    interval: timedelta | None
+    errors: Errors | None
+
+    @property
+    def points(self) -> float:
+        """Readings a day."""
+        return self.calls * IDS_PER_CALL
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: calls and points a day, seconds; errors relative to those of reading every slot."""
+        return {
+            "calls_a_day": round(self.calls, 1),
+            "points_a_day": round(self.points),
+            "interval_seconds": self.interval and round(self.interval.total_seconds()),
+            "expected_errors": self.errors and self.errors.as_dict(),
+        }
+
+
+def policies(videos: Mapping[Queue, float], capacity: int, saves: float) -> tuple[PolicyForecast, ...]:
+    """The policies side by side, for these videos and so many calls a day; `saves`: the share that `thrifty` saves."""
+    living: dict[Queue, float] = {queue: count for queue, count in videos.items() if queue is not Queue.GONE}
+    demand, tracked = calls_a_day(living), sum(living.values())
+    calls = {
+        ReadingPolicy.TIERS: min(demand, capacity),
+        ReadingPolicy.THRIFTY: min(demand * (1 - saves), capacity),
+        ReadingPolicy.ADAPTIVE: float(capacity) if tracked else 0.0,
+    }
+    found = []
+    for policy, number in calls.items():
+        # where the quota is less than what thrifty asks for, it does what tiers do
+        is_short = policy is ReadingPolicy.THRIFTY and demand * (1 - saves) > capacity
+        share = number / demand if demand else 1.0
+        errors = expected_errors(ReadingPolicy.TIERS if is_short else policy, share)
+        readings = number * IDS_PER_CALL
+        found.append(PolicyForecast(policy, number, _DAY * (tracked / readings) if readings else None, errors))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +144,7 @@ class Forecast:
 
     `videos` counts by where they wait. `sql` has bytes by table, and `vault` by what is kept, both at their most within
     a day. `demand`: calls a day for every video at every slot; `capacity`: calls a day that readings can be paid from.
-    `points`: readings in the vault.
+    `points`: readings in the vault. `policies`: what each policy of reading would make of it; all else is with `tiers`.
     """
 
     days: int
@@ -104,6 +154,7 @@ class Forecast:
     points: int
     demand: float
     capacity: int
+    policies: tuple[PolicyForecast, ...] = ()
 
     @property
     def calls(self) -> float:
@@ -120,12 +171,12 @@ class Forecast:
 
     @property
     def slowdown(self) -> float:
-        """How many times its interval each video really waits; infinite where nothing is read."""
+        """How many times its interval a video really waits on average; infinite where nothing is read."""
         return slowdown(self.demand, self.capacity)
 
     @property
     def intervals(self) -> dict[Queue, timedelta | None]:
-        """How long videos really wait between two readings, by where they wait; None: for ever."""
+        """How long videos really wait between two readings on average, by where they wait; None: for ever."""
         return intervals(self.slowdown)
 
     def as_dict(self) -> dict[str, Any]:
@@ -145,6 +196,7 @@ class Forecast:
             "interval_seconds": {
                 queue.value: wait and round(wait.total_seconds()) for queue, wait in self.intervals.items()
             },
+            "policies": {each.policy.value: each.as_dict() for each in self.policies},
         }
 
 
@@ -242,6 +294,7 @@ def _forecast(new_a_day: int, capacity: int, policy: Policy, days: Sequence[_Day
         points=round(sum(day.points for day in _kept(days, policy))),
         demand=calls_a_day(videos),
         capacity=capacity,
+        policies=policies(videos, capacity, policy.thrifty_saves),
     )
 
 
@@ -277,6 +330,6 @@ def _vault(new_a_day: int, videos: Mapping[Queue, float], policy: Policy, days: 
         "history": points * weights.history_point + histories * weights.history_video,
         "metadata": new_a_day * len(kept) * weights.metadata,
         "roster": (videos[Queue.ROSTER] + videos[Queue.GONE]) * weights.roster_id
-        + videos[Queue.ROSTER] * weights.promotion,
+        + videos[Queue.ROSTER] * weights.roster_memory,
         "staged": days[-1].points * weights.staged_point + new_a_day * weights.staged_metadata,
     }

@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from ghost_tracking.core.absence import Absence, AvailabilityEvent, is_fault, miss
+from ghost_tracking.core.policies import EVERY_SLOT, ReadingPlan
 from ghost_tracking.core.schedule import DEFERRED, WatchlistEntry, after_miss, after_reading, deferred
-from ghost_tracking.core.tiers import Queue, Tier, as_utc
+from ghost_tracking.core.tiers import Queue, Tier, as_utc, next_slot
 from ghost_tracking.core.videos import Reading
+from ghost_tracking.core.worth import Sums
 
 CHUNK_SIZE = 5_000
 UNDERFILLED = CHUNK_SIZE // 2
@@ -51,7 +53,8 @@ class Chunk:
     `ids`: how many stand in its file, `removed_positions`: where those that have left stand there. `cursor`: ids before
     this position have been asked for already in the slot that is due. `outage_since`: since when each read found so
     many videos missing that YouTube was taken to be at fault. `deferred_until`: due, but not to be claimed before.
-    `version`: of the row, as it was read.
+    `sums`: its part of the sums over all videos (`core.worth`), as of its last read. `version`: of the row, as it was
+    read.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Chunk:
     last_tracked_at: datetime | None = None
     outage_since: datetime | None = None
     deferred_until: datetime | None = None
+    sums: Sums = field(default_factory=Sums)
     version: str | None = None
 
     @property
@@ -92,6 +96,7 @@ class ChunkRead:
 
     `elsewhere`: positions of ids that have a row on the watchlist as well, which goes first; they leave
     the chunk for it, but for those in `kept`. `back`: since when those of them are there again that were gone.
+    `left_out`: positions of ids that are not worth a reading in this slot: they wait for the next one.
     """
 
     chunk: Chunk
@@ -100,6 +105,7 @@ class ChunkRead:
     elsewhere: frozenset[int]
     back: Mapping[str, datetime] = field(default_factory=dict)
     kept: frozenset[int] = frozenset()
+    left_out: frozenset[int] = frozenset()
 
     @property
     def leaving(self) -> frozenset[int]:
@@ -115,7 +121,7 @@ class ChunkRead:
     @property
     def positions(self) -> list[int]:
         """Positions of the ids that are asked for."""
-        away = self.chunk.removed_positions | self.elsewhere
+        away = self.chunk.removed_positions | self.elsewhere | self.left_out
         return [position for position in range(self.chunk.cursor, self.stop) if position not in away]
 
     @property
@@ -125,19 +131,27 @@ class ChunkRead:
 
 
 def plan_read(
-    chunk: Chunk, ids: Sequence[str], watched: Mapping[str, datetime | None], most: int, kept: Collection[str] = ()
+    chunk: Chunk,
+    ids: Sequence[str],
+    watched: Mapping[str, datetime | None],
+    most: int,
+    kept: Collection[str] = (),
+    left_out: Collection[int] = (),
 ) -> ChunkRead:
-    """Ask for up to `most` of a chunk's ids, but for those that are `watched` elsewhere.
+    """Ask for up to `most` of a chunk's ids, but for those that are `watched` elsewhere, and for the positions that are
+    `left_out`.
 
     `watched` holds since when they are there and were found; None where they were not found since. Those in `kept` stay
     in the chunk all the same.
     """
     elsewhere = frozenset(position for position, video_id in enumerate(ids) if video_id in watched)
-    away = chunk.removed_positions | elsewhere
+    here_out = frozenset(left_out) - chunk.removed_positions - elsewhere
+    away = chunk.removed_positions | elsewhere | here_out
     here = [position for position in range(chunk.cursor, len(ids)) if position not in away]
     stop = len(ids) if len(here) <= most else here[most]
     back = {video_id: seen for video_id, seen in watched.items() if seen is not None and chunk.gone}
-    return ChunkRead(chunk, ids, stop, elsewhere, back, frozenset(here for here in elsewhere if ids[here] in kept))
+    staying = frozenset(here for here in elsewhere if ids[here] in kept)
+    return ChunkRead(chunk, ids, stop, elsewhere, back, staying, here_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +187,10 @@ def apply_chunk_results(
     found: Mapping[str, Reading],
     missing: Collection[str],
     refused: Collection[str],
-    promoted: Mapping[str, datetime],
+    promoted: Mapping[str, WatchlistEntry],
     at: datetime,
     failed: Collection[str] = (),
+    plan: ReadingPlan = EVERY_SLOT,
 ) -> RosterOutcome:
     """What becomes of chunks and their videos after YouTube was asked at `at` (aware).
 
@@ -183,8 +198,8 @@ def apply_chunk_results(
     watchlist, where they are due, so that nobody is asked for again because of them. What `failed` is put off for some
     minutes. `refused` are those that count as asked, though nothing came of it. A missing video leaves its chunk
     for the watchlist, where it is looked at again soon; so does one that was gone and is found, and one that is to be
-    `promoted` (until when, by id). Where so many are missing that YouTube is at fault, no missing one leaves, unless it
-    was so a day ago; their chunk is asked for the same ids again after an hour, then six, then a day.
+    `promoted` (its row before this reading, by id). Where so many are missing that YouTube is at fault, no missing one
+    leaves, unless it was so a day ago; their chunk is asked for the same ids again after an hour, then six, then a day.
     """
     reads, missing = list(reads), set(missing)
     answered = found.keys() | missing | set(refused)
@@ -200,7 +215,7 @@ def apply_chunk_results(
             events += [AvailabilityEvent(id_, None, None, each.back[id_]) for id_ in sorted(there & each.back.keys())]
         else:
             leaving = [] if fault else _missed(each, missing, at)
-            leaving += _promoted(each, promoted, found)
+            leaving += _promoted(each, promoted, found, plan)
             leaving += _passed_over(each, answered, failed, at)
         entries += leaving
         left = {entry.video_id for entry in leaving}
@@ -261,12 +276,10 @@ def _returned(each: ChunkRead, found: Mapping[str, Reading]) -> list[WatchlistEn
     return [after_reading(WatchlistEntry(id_, Tier.WEEKLY), found[id_]) for id_ in each.wanted if id_ in found]
 
 
-def _promoted(each: ChunkRead, promoted: Mapping[str, datetime], found: Mapping[str, Reading]) -> list[WatchlistEntry]:
-    return [
-        after_reading(WatchlistEntry(id_, Tier.WEEKLY, promoted_until=promoted[id_]), found[id_])
-        for id_ in each.wanted
-        if id_ in promoted and id_ in found
-    ]
+def _promoted(
+    each: ChunkRead, promoted: Mapping[str, WatchlistEntry], found: Mapping[str, Reading], plan: ReadingPlan
+) -> list[WatchlistEntry]:
+    return [after_reading(promoted[id_], found[id_], plan) for id_ in each.wanted if id_ in promoted and id_ in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +287,7 @@ class Candidate:
     """A video that is to go to the roster, and its next due time there. `version`: of its row on the watchlist.
 
     `anchor_at`: of that row, where it has one; without it, its hour of the week is that of its next due time only.
-    `views` were its count at `last_tracked_at`, where both are known.
+    `views` were its count at `last_tracked_at`, where both are known, and `gain_per_hour` what it gained.
     """
 
     video_id: str
@@ -283,6 +296,31 @@ class Candidate:
     anchor_at: datetime | None = None
     views: int | None = None
     last_tracked_at: datetime | None = None
+    gain_per_hour: float | None = None
+
+    @property
+    def row(self) -> WatchlistEntry:
+        """What its row said of its last reading."""
+        return WatchlistEntry(
+            self.video_id,
+            Tier.WEEKLY,
+            self.last_tracked_at,
+            views=self.views,
+            gain_per_hour=self.gain_per_hour,
+        )
+
+    def joining(self, now: datetime) -> "Candidate":
+        """Due at its first slot later than `now` (aware), where its row would have waited for longer.
+
+        A chunk is visited every week, and each visit decides whom to ask for. It serves no slot a second time, though
+        the row was due again before the next one. Without an anchor all stays as it is.
+        """
+        if self.anchor_at is None:
+            return self
+        unserved = self.next_track_at
+        if self.last_tracked_at is not None:
+            unserved = max(unserved, next_slot(self.anchor_at, self.last_tracked_at)[1])
+        return replace(self, next_track_at=min(unserved, next_slot(self.anchor_at, now)[1]))
 
 
 def has_settled(entry: WatchlistEntry, now: datetime) -> bool:

@@ -6,8 +6,10 @@ from datetime import datetime, timedelta
 
 from ghost_tracking.core.absence import Absence, AvailabilityEvent, is_fault, miss
 from ghost_tracking.core.gains import Interval, estimate, interval_to
-from ghost_tracking.core.tiers import Tier, next_slot, tier_at
+from ghost_tracking.core.policies import EVERY_SLOT, Policy, ReadingPlan
+from ghost_tracking.core.tiers import WEEKLY_FROM, Tier, next_slot, tier_at
 from ghost_tracking.core.videos import Reading
+from ghost_tracking.core.worth import Known
 
 UPCOMING_CHECK = timedelta(days=1)
 """A premiere or broadcast that has not started is looked at this often at least: its start may be moved."""
@@ -15,8 +17,8 @@ UPCOMING_CHECK = timedelta(days=1)
 DEFERRED = timedelta(minutes=4)
 """A video whose call failed is passed over for so long: others go first, and the next run asks for it again."""
 
-LONGEST_WAIT = timedelta(days=8)
-"""No video waits longer than the longest interval, and what a worker's clock may be off."""
+FARTHEST_SLOT = timedelta(days=8)
+"""No slot lies farther ahead: the longest interval, and what a worker's clock may be off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,37 +47,62 @@ class WatchlistEntry:
     def is_gone(self) -> bool:
         return self.absence is not None and self.absence.is_gone
 
+    @property
+    def known(self) -> Known:
+        """What a policy goes by."""
+        return Known(self.views, self.gain_per_hour, self.tracking_tier)
+
 
 def entry_of_discovery(reading: Reading) -> WatchlistEntry:
     """The row of a newly found video. The reading that came with it stands for any slot that had passed."""
     return after_reading(WatchlistEntry(reading.video_id), reading)
 
 
-def after_reading(entry: WatchlistEntry, reading: Reading) -> WatchlistEntry:
-    """The row after the video was read: found, so no longer missing, and due at its next slot.
+def after_reading(entry: WatchlistEntry, reading: Reading, plan: ReadingPlan = EVERY_SLOT) -> WatchlistEntry:
+    """The row after the video was read: found, so no longer missing, and due at its next slot that is worth a reading.
 
     The anchor is kept once it is known, but for a video that was waiting to start. Counted from the later of the
     observation and the slot that it serves, so that a worker's slow clock cannot serve a slot twice.
     """
-    anchor = entry.anchor_at
+    anchor, at = entry.anchor_at, reading.observed_at
     if anchor is None or entry.awaits_start or reading.starts_at is not None:
         anchor = reading.anchor_at or anchor
-    tier, due = _next(anchor or entry.created_at or reading.observed_at, entry, reading.observed_at)
+    views = entry.views if reading.views is None else reading.views
+    gain = estimate(interval_of(entry, reading), entry.gain_per_hour)
+    promoted_until = _promoted_until(entry, at)
+    tier, due = _next(anchor or entry.created_at or at, entry, at)
     if reading.awaits_start:
-        due = min(due, reading.observed_at + UPCOMING_CHECK)
-    elif due - reading.observed_at > LONGEST_WAIT:  # an anchor in the future: it will not stay there
-        due = reading.observed_at + Tier.WEEKLY.interval
+        due = min(due, at + UPCOMING_CHECK)
+    elif due - at > FARTHEST_SLOT:  # an anchor in the future: it will not stay there
+        due = at + Tier.WEEKLY.interval
+    elif anchor is not None:
+        known, slowest = Known(views, gain, tier), _slowest(promoted_until)
+        if at - anchor >= WEEKLY_FROM:
+            promoted_until = _promotion(entry, known, promoted_until, at, plan)
+        if plan.policy is not Policy.TIERS or _slowest(promoted_until) is not slowest:
+            tier, due = plan.next_reading(known, anchor, at, _served(entry, at), _slowest(promoted_until))
     return WatchlistEntry(
         video_id=entry.video_id,
         tracking_tier=tier,
-        last_tracked_at=reading.observed_at,
+        last_tracked_at=at,
         next_track_at=due,
         anchor_at=anchor,
         awaits_start=reading.awaits_start,
-        promoted_until=_still_promoted(entry, reading.observed_at),
-        views=entry.views if reading.views is None else reading.views,
-        gain_per_hour=estimate(interval_of(entry, reading), entry.gain_per_hour),
+        promoted_until=promoted_until,
+        views=views,
+        gain_per_hour=gain,
     )
+
+
+def _promotion(
+    before: WatchlistEntry, known: Known, promoted_until: datetime | None, at: datetime, plan: ReadingPlan
+) -> datetime | None:
+    """Until when a video is read daily that is `known` like this after a reading at `at`; None where it is not."""
+    if plan.promoted_for is None:
+        return promoted_until
+    if promoted_until is not None:
+        return max(promoted_until, at + plan.promoted_for) if plan.stays_promoted(known) else promoted_until
+    return at + plan.promoted_for if plan.promotes(before.known, known) else None
 
 
 def interval_of(entry: WatchlistEntry, reading: Reading) -> Interval | None:
@@ -116,13 +143,21 @@ def after_refusal(entry: WatchlistEntry, at: datetime) -> WatchlistEntry:
 
 
 def _next(anchor: datetime, entry: WatchlistEntry, at: datetime) -> tuple[Tier, datetime]:
-    slowest = Tier.DAILY if _still_promoted(entry, at) else Tier.WEEKLY
-    # one that was missing waited for another look, and not for a slot
-    served = entry.next_track_at if entry.absence is None else None
-    return next_slot(anchor, max(at, served) if served else at, slowest)
+    return next_slot(anchor, _served(entry, at), _slowest(_promoted_until(entry, at)))
 
 
-def _still_promoted(entry: WatchlistEntry, at: datetime) -> datetime | None:
+def _served(entry: WatchlistEntry, at: datetime) -> datetime:
+    """The moment up to which slots are behind a row at `at`: one that was missing waited for another look, not for a
+    slot."""
+    slot = entry.next_track_at if entry.absence is None else None
+    return max(at, slot) if slot else at
+
+
+def _slowest(promoted_until: datetime | None) -> Tier:
+    return Tier.DAILY if promoted_until else Tier.WEEKLY
+
+
+def _promoted_until(entry: WatchlistEntry, at: datetime) -> datetime | None:
     return entry.promoted_until if entry.promoted_until and at < entry.promoted_until else None
 
 
@@ -137,7 +172,7 @@ def _pushed_back(entry: WatchlistEntry, at: datetime, due: datetime, absence: Ab
         anchor_at=entry.anchor_at,
         awaits_start=entry.awaits_start,
         absence=absence,
-        promoted_until=_still_promoted(entry, at),
+        promoted_until=_promoted_until(entry, at),
         views=entry.views,
         gain_per_hour=entry.gain_per_hour,
     )
@@ -173,8 +208,9 @@ def apply_results(
     at: datetime,
     doubtful: Collection[str] = (),
     failed: Collection[str] = (),
+    plan: ReadingPlan = EVERY_SLOT,
 ) -> Outcome:
-    """Reschedule every video of a batch that YouTube answered for; the others stay due.
+    """Reschedule every video of a batch that YouTube answered for, as the plan has it; the others stay due.
 
     `found`, `missing` and `refused` hold ids of `entries`, each at most once; so do `doubtful`, of which nobody could
     say whether they are there (they back off as missed ones do, but are not counted as such), and `failed`, whose
@@ -184,7 +220,7 @@ def apply_results(
     fault = is_fault(answered, [entries[video_id].absence for video_id in missing], at)
     missed = [after_miss(entries[video_id], at, counted=not fault) for video_id in missing]
     missed += [after_miss(entries[video_id], at, counted=False) for video_id in doubtful]
-    read = [after_reading(entries[video_id], reading) for video_id, reading in found.items()]
+    read = [after_reading(entries[video_id], reading, plan) for video_id, reading in found.items()]
     put_off = [after_refusal(entries[video_id], at) for video_id in refused]
     put_off += [deferred(entries[video_id], at) for video_id in failed]
     return Outcome([*read, *missed, *put_off], _events(entries, [*missed, *read]), fault)

@@ -17,6 +17,7 @@ _WORDS: Mapping[str, _Words] = {
     "greater_than": lambda value, limits: f"{value} is not more than {limits['gt']}",
     "less_than_equal": lambda value, limits: f"{value} is more than {limits['le']}",
     "literal_error": lambda value, limits: f"{_shown(value)} is not {limits['expected']}",
+    "enum": lambda value, limits: f"{_shown(value)} is not {limits['expected']}",
     "value_error": lambda _value, limits: str(limits["error"]),
 }
 _KINDS = {
@@ -63,7 +64,7 @@ def _validation_error(problem: Any, no_such: str, known: list[str], patterns: Ma
         words = f"{_shown(value)} is {_KINDS[first]}"
     else:
         words = problem["msg"]
-    return f"{where}: {words}"
+    return f"{where}: {words}" if where else words  # of all of them together
 
 
 def _shown(value: object) -> str:

@@ -1,8 +1,11 @@
 """A video's readings as a page draws them: where there are gaps, where counts fall, and what a fall may mean."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from ghost_tracking.core.policies import EVERY_SLOT, ReadingPlan
+from ghost_tracking.core.tiers import tier_at
+from ghost_tracking.core.worth import Known
 from ghost_tracking.page.responses import Curve, Fall, Falls
 
 if TYPE_CHECKING:
@@ -22,8 +25,8 @@ _RECOVERS_WITHIN: Final = 2 * _DAY
 _FALLS_EXPLAINED: Final = 40
 
 
-def curve(table: "pa.Table", published: datetime | None) -> Curve:
-    """The points of one video, ordered by time, as a curve."""
+def curve(table: "pa.Table", published: datetime | None, plan: ReadingPlan = EVERY_SLOT) -> Curve:
+    """The points of one video, ordered by time, as a curve; where it waited as long as the plan explains, is no gap."""
     import numpy as np
     import pyarrow as pa
 
@@ -31,7 +34,9 @@ def curve(table: "pa.Table", published: datetime | None) -> Curve:
     counts = {name: table[name].to_pylist() for name in COUNTS}
     gaps: list[int] = []
     if published is not None and len(seconds) > 1:
-        gaps = [int(place) for place in np.flatnonzero(_gaps(seconds, int(published.timestamp()))) + 1]
+        born, views = int(published.timestamp()), counts["views"]
+        longer = np.flatnonzero(_gaps(seconds, born)).tolist()
+        gaps = [place + 1 for place in longer if not _is_planned(seconds, views, place, born, plan)]
     falls = {name: _falls(seconds.tolist(), counts[name], name) for name in COUNTS}
     return Curve(seconds=seconds.tolist(), **counts, gaps=gaps, falls=Falls(**falls))
 
@@ -67,6 +72,18 @@ def _gaps(seconds: "Numbers", published: int) -> Any:
         around = np.delete(steps[max(0, place - _AROUND) : place + _AROUND + 1], min(place, _AROUND))
         found[place] = steps[place] > _WIDER * (np.median(around) if len(around) else 1)
     return found
+
+
+def _is_planned(seconds: "Numbers", views: list[int | None], place: int, published: int, plan: ReadingPlan) -> bool:
+    """Whether a policy that leaves slots out explains the wait after a reading, by what was gained in it."""
+    if plan.threshold <= 0 or not plan.is_known:
+        return False
+    wait = timedelta(seconds=int(seconds[place + 1] - seconds[place]))
+    before, after = views[place], views[place + 1]
+    gain = None if before is None or after is None else max(0, after - before) / (wait / timedelta(hours=1))
+    tier = tier_at(timedelta(seconds=int(seconds[place] - published)))
+    # it is decided by what was known before the wait, and a slot comes when it comes
+    return wait <= _WIDER * plan.interval(Known(before, gain, tier)) + tier.interval
 
 
 def _falls(seconds: list[int], counts: list[int | None], name: str) -> list[Fall]:

@@ -24,7 +24,8 @@ class Standing:
     """What is known when the sentence is made; times are aware.
 
     `disk_usage`: bytes of the database; `in_sync`: whether database and vault belong to the same moment; `refused`:
-    buckets that YouTube called empty; `slowdown`: how many times its interval each video really waits, None: for ever.
+    buckets that YouTube called empty; `is_short`: whether the quota gives less than the policy asks for, `skipped`: the
+    share of all slots that is left out; `spends_all`: whether the policy uses all the quota that there is.
     `gaps`: what sources could not give, as noted in the last day.
     """
 
@@ -40,7 +41,9 @@ class Standing:
     quarantined: int
     in_sync: bool
     is_paced: bool
-    slowdown: float | None
+    is_short: bool
+    skipped: float
+    spends_all: bool = False
     refused: tuple[str, ...] = ()
     gaps: tuple[str, ...] = ()
 
@@ -152,13 +155,13 @@ def _lateness(at: Standing) -> Iterator[Finding]:
             "Nothing to do: unread videos stay due, and reading continues after midnight Pacific time. Check whether "
             "other programs use the same API project.",
         )
-    if at.is_paced and at.slowdown is not None and at.slowdown > 1:
+    if at.is_paced and at.is_short:
         yield Finding(
             "watch",
-            f"Quota is short: every video waits {at.slowdown:.2g} times as long as its tier prescribes.",
+            f"Quota is short: {at.skipped:.0%} of all slots are left out, where least is to be seen.",
             "Ask Google for more quota and raise the settings quota_statistics and quota_general, or hunt less.",
         )
-    elif at.overdue > max(50, at.videos * _FEW):
+    elif at.overdue > max(50, at.videos * _FEW) and not (at.is_paced and at.spends_all):
         yield Finding(
             "watch",
             f"{_videos(at.overdue)} overdue by more than an hour.",

@@ -1,15 +1,15 @@
 """The overview: how tracking stands, from counts of the database, sizes of the vault and Airflow's own tables."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
-from ghost_tracking.core import sync
+from ghost_tracking.core import fairness, sync
 from ghost_tracking.core.budgets import IDS_PER_CALL
 from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.pacing import QuotaStatus
+from ghost_tracking.core.policies import Policy
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.page import runs
 from ghost_tracking.page.context import PageContext, ttl_cached
@@ -19,16 +19,21 @@ from ghost_tracking.page.responses import (
     DagRun,
     DagRuns,
     DiskUsage,
+    Liveliness,
+    MeasuredError,
     Overview,
     PointsByHour,
     QueueLoad,
     Quota,
+    ReadingPolicy,
     SourceGap,
+    TierSlots,
     UnusualVideos,
     VaultSize,
     seconds_of,
 )
 from ghost_tracking.postgres.page import QueueCounts, UnusualStates
+from ghost_tracking.services.fairness import read_fairness
 from ghost_tracking.services.quota_status import read_quota_status
 
 if TYPE_CHECKING:
@@ -63,7 +68,9 @@ def overview(context: PageContext, dag_ids: tuple[str, ...], sees_connections: b
         quarantined=vault.quarantined,
         in_sync=sync.in_sync(context.watchlist.vault_link.sync_token(), context.vault.sync_token()),
         is_paced=quota.is_paced,
-        slowdown=_slowdown(quota),
+        is_short=quota.is_short,
+        skipped=quota.skipped,
+        spends_all=context.settings.policy is Policy.ADAPTIVE,
         refused=tuple(bucket.value for bucket, balance in quota.balances.items() if balance.is_exhausted),
         gaps=tuple(map(str, context.watchlist.watermarks.gaps(_DAY))),
     )
@@ -73,6 +80,7 @@ def overview(context: PageContext, dag_ids: tuple[str, ...], sees_connections: b
         queues=[_queue(queue, queues) for queue in Queue],
         states=_unusual(states),
         quota=_quota_shown(quota),
+        policy=_policy(context),
         hours=hours,
         disk_usage=DiskUsage(limit=SQL_LIMIT, **asdict(disk_usage)),
         vault=replace(vault, root=str(context.vault.get_conn()) if sees_connections else None),
@@ -91,9 +99,51 @@ def _quota(context: PageContext, queues: Mapping[Queue, QueueCounts]) -> QuotaSt
     )
 
 
-def _slowdown(quota: QuotaStatus) -> float | None:
-    """How many times its interval each video really waits; None: for ever."""
-    return round(quota.slowdown, 3) if math.isfinite(quota.slowdown) else None
+@ttl_cached(60)
+def _policy(context: PageContext) -> ReadingPolicy:
+    """Who is read how often, and how wrong that leaves what is known."""
+    quota = read_quota_status(context.watchlist, context.settings)
+    found = read_fairness(context.watchlist, context.settings, quota)
+    count = found.liveliness
+    return ReadingPolicy(
+        name=found.policy.value,
+        text=found.text,
+        why=found.why,
+        tiers=[
+            TierSlots(
+                tier=each.tier.value,
+                hours=each.hours,
+                served=each.served,
+                skipped=each.skipped,
+                missed=each.missed,
+                planned=_seconds(each.tier.interval),
+                interval=None if each.interval is None else _seconds(each.interval),
+            )
+            for each in found.tiers
+        ],
+        counted_at=None if count is None else seconds_of(count.counted_at),
+        liveliness=[
+            Liveliness(
+                least=each.least,
+                below=each.below,
+                videos=each.videos,
+                planned=_seconds(each.planned),
+                interval=_seconds(each.interval),
+                age=None if each.age is None else _seconds(each.age),
+            )
+            for each in (count.classes if count else ())
+        ],
+        last_count=_error(found.held_error),
+        curve=_error(found.curve_error),
+    )
+
+
+def _seconds(length: timedelta) -> int:
+    return round(length.total_seconds())
+
+
+def _error(error: fairness.MeasuredError | None) -> MeasuredError | None:
+    return None if error is None else MeasuredError(**error.as_dict())
 
 
 def _unusual(states: UnusualStates) -> UnusualVideos:
@@ -115,10 +165,12 @@ def _quota_shown(quota: QuotaStatus) -> Quota:
     day = quota.day
     return Quota(
         demand=round(quota.demand),
+        need=round(quota.need),
         capacity=quota.capacity,
         due=quota.calls_due,
         left=quota.left,
-        slowdown=_slowdown(quota),
+        skipped=round(quota.skipped, 4),
+        is_short=quota.is_short,
         is_paced=quota.is_paced,
         runs_out_at=seconds_of(quota.runs_out_at),
         day_starts=seconds_of(day.start),

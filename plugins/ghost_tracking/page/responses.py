@@ -97,18 +97,76 @@ class BucketUse:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What the next 24 hours need and may have, and today's buckets, by name."""
+    """What the next 24 hours need and may have, and today's buckets, by name.
+
+    `demand`: calls for every slot; `need`: those of them that the policy asks for; `skipped`: the share of all slots
+    that is left out in the long run.
+    """
 
     demand: int
+    need: int
     capacity: int
     due: int
     left: int
-    slowdown: float | None
+    skipped: float
+    is_short: bool
     is_paced: bool
     runs_out_at: int | None
     day_starts: int
     day_ends: int
     buckets: dict[str, BucketUse]
+
+
+@dataclass(frozen=True, slots=True)
+class TierSlots:
+    """What became of a tier's slots in the last so many hours, and seconds between two readings: as planned, and on
+    average."""
+
+    tier: str
+    hours: int
+    served: int
+    skipped: int
+    missed: int
+    planned: int
+    interval: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Liveliness:
+    """Videos that gain so many views a day, and their means in seconds: between two readings by their tier and by the
+    policy, and since the newest count."""
+
+    least: float | None
+    below: float | None
+    videos: int
+    planned: int
+    interval: int
+    age: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredError:
+    """A mean error as audits measure it, in views and in per cent, each with how far it may be off."""
+
+    views: float
+    views_within: float
+    percent: float
+    percent_within: float
+    audits: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingPolicy:
+    """How readings are shared out: the policy by name and in a paragraph, and why slots are left out now."""
+
+    name: str
+    text: str
+    why: str | None
+    tiers: list[TierSlots]
+    counted_at: int | None
+    liveliness: list[Liveliness]
+    last_count: MeasuredError | None
+    curve: MeasuredError | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +259,7 @@ class Overview:
     queues: list[QueueLoad]
     states: UnusualVideos
     quota: Quota
+    policy: ReadingPolicy
     hours: PointsByHour
     disk_usage: DiskUsage
     vault: VaultSize
@@ -300,12 +359,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class TrackedVideo(Video):
-    """A video, where it waits for its next reading, its curve, and what happened to it."""
+    """A video, where it waits for its next reading, when that is and why, its curve, and what happened to it."""
 
     place: str | None
     tier: str | None
     last_at: int | None
     next_at: int | None
+    interval: int | None
+    why: str | None
     state: str | None
     since: int | None
     promoted_until: int | None
@@ -382,11 +443,12 @@ class Movers:
 
 @dataclass(frozen=True, slots=True)
 class TierCoverage:
-    """Slots of a tier in each hour, and how many of them were served."""
+    """Slots of a tier in each hour, and how many of them were served, and how many left out on purpose."""
 
     tier: str
     expected: list[int]
     served: list[int]
+    skipped: list[int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from ghost_tracking.core.fairness import video_reason
+from ghost_tracking.core.policies import ReadingPlan
 from ghost_tracking.core.roster import Chunk, hour_of_week
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import DAILY_FROM, WEEKLY_FROM, Tier
@@ -26,6 +28,9 @@ from ghost_tracking.page.responses import (
     seconds_of,
 )
 from ghost_tracking.postgres.page import Newest as NewestVideo
+from ghost_tracking.services.fairness import next_reading
+from ghost_tracking.services.quota_status import read_quota_status
+from ghost_tracking.services.reading_policy import standing_plan
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -95,13 +100,15 @@ def videos(context: PageContext, video_ids: Sequence[str], now: datetime | None 
     metadata = _metadata(context, {video_id: published_at(points[video_id]) for video_id in wanted})
     events = context.vault.read_availability(wanted)
     entries = context.watchlist.page.entries(wanted)
+    quota = read_quota_status(context.watchlist, context.settings)
+    plan = standing_plan(context.watchlist, context.settings, quota)
     found = []
     for video_id in wanted:
         known = metadata.get(video_id, {})
         told = published_at(points[video_id])
-        drawn = curve(points[video_id], told)
+        drawn = curve(points[video_id], told, plan)
         published = known.get("published_at") or told
-        place = _place(context, video_id, entries.get(video_id), published)
+        place = _place(context, video_id, entries.get(video_id), published, plan)
         anchor = place.pop("anchor") or published
         found.append(
             TrackedVideo(
@@ -197,9 +204,16 @@ def _points(context: PageContext, video_ids: Sequence[str]) -> dict[str, "pa.Tab
 
 
 def _place(
-    context: PageContext, video_id: str, entry: WatchlistEntry | None, published: datetime | None
+    context: PageContext,
+    video_id: str,
+    entry: WatchlistEntry | None,
+    published: datetime | None,
+    plan: ReadingPlan,
 ) -> dict[str, Any]:
-    """Where a video waits: `place` (watchlist, roster or None), tier, last and next time, state; and its `anchor`."""
+    """Where a video waits: `place` (watchlist, roster or None), tier, last and next time and why, state; its `anchor`.
+
+    A settled video is read at the first visit to its chunk that finds it worth a reading, by what is remembered of it.
+    """
     if entry is not None:
         gone, missing = (entry.absence.gone_at, entry.absence.first_missed_at) if entry.absence else (None, None)
         state = "gone" if gone else "missing" if missing else "waits for its start" if entry.awaits_start else None
@@ -208,19 +222,22 @@ def _place(
             "tier": entry.tracking_tier.value,
             "last_at": seconds_of(entry.last_tracked_at),
             "next_at": seconds_of(entry.next_track_at),
+            **_reason(plan, None if entry.absence or entry.awaits_start else entry, on_roster=False),
             "state": state or ("promoted" if entry.promoted_until else None),
             "since": seconds_of(gone or missing or None),
             "promoted_until": seconds_of(entry.promoted_until),
             "anchor": entry.anchor_at,
         }
-    chunk = _chunk_of(context, video_id, published)
+    chunk, position = _chunk_of(context, video_id, published)
+    row = None if chunk is None else context.vault.roster.memory(chunk.name, chunk.ids).row(position, video_id)
     decision = context.watchlist.let_go.changes([video_id]).get(video_id)
     let_go = decision if decision is not None and decision.state.lets_go else None
     return {
         "place": None if chunk is None else "roster",
         "tier": None if chunk is None else Tier.WEEKLY.value,
-        "last_at": chunk and seconds_of(chunk.last_tracked_at),
-        "next_at": chunk and seconds_of(chunk.next_track_at),
+        "last_at": chunk and row and seconds_of(row.last_tracked_at or chunk.last_tracked_at),
+        "next_at": chunk and row and seconds_of(next_reading(plan, chunk, row)),
+        **_reason(plan, None if chunk and chunk.gone else row, on_roster=True),
         "state": "gone" if chunk is not None and chunk.gone else let_go and let_go.state.value,
         "since": let_go and seconds_of(let_go.changed_at),
         "promoted_until": None,
@@ -228,19 +245,35 @@ def _place(
     }
 
 
-def _chunk_of(context: PageContext, video_id: str, published: datetime | None) -> Chunk | None:
-    """The roster's chunk that holds a video: one of the hour of the week of its publication.
+def _reason(plan: ReadingPlan, row: WatchlistEntry | None, *, on_roster: bool) -> dict[str, Any]:
+    """The interval that the policy gives a video of this row, and why; None where that is not the policy's matter."""
+    if row is None:
+        return {"interval": None, "why": None}
+    why = video_reason(
+        plan.policy,
+        leaves_out=plan.threshold > 0 and plan.is_known,
+        is_promoted=row.promoted_until is not None,
+        on_roster=on_roster,
+    )
+    interval = plan.interval(row.known)
+    if on_roster:  # a chunk is visited once a week
+        interval = max(interval, Tier.WEEKLY.interval)
+    return {"interval": round(interval.total_seconds()), "why": why}
+
+
+def _chunk_of(context: PageContext, video_id: str, published: datetime | None) -> tuple[Chunk | None, int]:
+    """The roster's chunk that holds a video, one of the hour of the week of its publication, and its position there.
 
     A premiere is in the hour of its start, which only its readings' times tell: it is not found here.
     """
     if published is None:
-        return None
+        return None, 0
     hour = hour_of_week(published)
     for chunk in context.watchlist.roster.of_hours([hour]):
-        ids = enumerate(context.vault.stats.chunk(chunk.name))
-        if any(each == video_id and place not in chunk.removed_positions for place, each in ids):
-            return chunk
-    return None
+        for place, each in enumerate(context.vault.stats.chunk(chunk.name)):
+            if each == video_id and place not in chunk.removed_positions:
+                return chunk, place
+    return None, 0
 
 
 def _tier_changes(anchor: datetime | None, now: datetime) -> list[TierChange]:

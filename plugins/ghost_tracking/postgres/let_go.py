@@ -47,7 +47,8 @@ class LetGo:
         return self._in_batches("let_go_leave", video_ids)
 
     def forget(self, video_ids: Sequence[str]) -> int:
-        """Delete the metadata of these videos, a thousand at a time, and their refusals; returns how many had any."""
+        """Delete the metadata, refusals and audits of these videos, a thousand at a time; returns how many had
+        metadata."""
         return self._in_batches("let_go_forget", video_ids)
 
     def traces(self, video_ids: Sequence[str]) -> dict[str, int]:

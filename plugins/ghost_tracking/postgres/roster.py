@@ -10,6 +10,7 @@ from ghost_tracking.core.coverage import SlotCounts
 from ghost_tracking.core.roster import CHUNK_SIZE, Candidate, Chunk
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue
+from ghost_tracking.core.worth import Sums
 from ghost_tracking.postgres.coverage import CoverageLedger
 from ghost_tracking.postgres.database import Database, Row
 from ghost_tracking.postgres.lease import lease
@@ -60,11 +61,11 @@ class Roster:
 
     def all(self) -> list[Chunk]:
         """Every chunk, by name."""
-        return [_chunk(row) for row in self._database.run("roster_all")]
+        return [chunk_of(row) for row in self._database.run("roster_all")]
 
     def of_hours(self, hours_of_week: Collection[int]) -> list[Chunk]:
         """The chunks of these hours of the week, by name; locks nothing."""
-        return [_chunk(row) for row in self._database.run("roster_of_hours", hours=list(hours_of_week))]
+        return [chunk_of(row) for row in self._database.run("roster_of_hours", hours=list(hours_of_week))]
 
     @contextmanager
     def claim(
@@ -99,9 +100,17 @@ class Roster:
             if not rows:
                 break
             for row in rows:
-                chunks.append(_chunk(row))
+                chunks.append(chunk_of(row))
                 videos -= max(1, chunks[-1].waiting)
         return chunks
+
+    def sample_due(self, chunks: int, now: datetime | None = None) -> list[Chunk]:
+        """At most so many of the due chunks of videos that are not gone, at random; locks nothing."""
+        return [chunk_of(row) for row in self._database.run("roster_sample_due", chunks=chunks, now=now)]
+
+    def sample(self, chunks: int) -> list[Chunk]:
+        """At most so many of the chunks of videos that are not gone, at random; locks nothing."""
+        return [chunk_of(row) for row in self._database.run("roster_sample", chunks=chunks)]
 
     def enter_hour(self, hour_of_week: int, *, gone: bool) -> None:
         """Be the one who changes which chunks an hour of the week has, until the transaction ends; waits for others."""
@@ -110,7 +119,7 @@ class Roster:
     def lock_hour(self, hour_of_week: int, *, gone: bool) -> list[Chunk]:
         """The chunks of one hour of the week; locked until the transaction ends. Waits for who holds any of them."""
         self.enter_hour(hour_of_week, gone=gone)
-        return [_chunk(row) for row in self._database.run("roster_lock_hour", hour_of_week=hour_of_week, gone=gone)]
+        return [chunk_of(row) for row in self._database.run("roster_lock_hour", hour_of_week=hour_of_week, gone=gone)]
 
     def reschedule(self, changes: Sequence[tuple[Chunk, Chunk]]) -> set[str]:
         """Write chunks as they are after a read, where nobody has changed them since; returns the names of those."""
@@ -124,6 +133,8 @@ class Roster:
             next_track_at=[each.next_track_at for each in after],
             outage_since=[each.outage_since for each in after],
             deferred_until=[each.deferred_until for each in after],
+            root_gains=[each.sums.root_gains for each in after],
+            root_relative=[each.sums.root_relative for each in after],
             claimed_version=[each.version for each in before],
         )
         return {row["chunk"] for row in rows}
@@ -149,6 +160,8 @@ class Roster:
             removed_positions=_positions(chunk.removed_positions),
             last_tracked_at=chunk.last_tracked_at,
             next_track_at=chunk.next_track_at,
+            root_gains=chunk.sums.root_gains,
+            root_relative=chunk.sums.root_relative,
         )
 
     def retire(self, chunks: Iterable[Chunk], now: datetime | None = None) -> None:
@@ -180,6 +193,7 @@ class Roster:
                     row["anchor_at"],
                     row["views"],
                     row["last_tracked_at"],
+                    row["gain_per_hour"],
                 ),
             )
             for row in self._database.run("roster_candidates", before=before, gone_before=gone_before, limit=limit)
@@ -215,7 +229,8 @@ def _positions(removed_positions: Collection[int]) -> str:
     return "{" + ",".join(map(str, sorted(removed_positions))) + "}"
 
 
-def _chunk(row: Row) -> Chunk:
+def chunk_of(row: Row) -> Chunk:
+    """A row of the roster, with its version."""
     return Chunk(
         name=row["chunk"],
         hour_of_week=row["hour_of_week"],
@@ -227,5 +242,6 @@ def _chunk(row: Row) -> Chunk:
         last_tracked_at=row["last_tracked_at"],
         outage_since=row["outage_since"],
         deferred_until=row["deferred_until"],
+        sums=Sums(row["videos"], row["root_gains"], row["root_relative"]),
         version=row["row_version"],
     )

@@ -7,10 +7,12 @@ from typing import Self
 
 from ghost_tracking.postgres.adoption import OldTracker
 from ghost_tracking.postgres.alerts import Alerts
+from ghost_tracking.postgres.audits import Audits
 from ghost_tracking.postgres.coverage import CoverageLedger
 from ghost_tracking.postgres.database import Database
 from ghost_tracking.postgres.let_go import LetGo
 from ghost_tracking.postgres.page import PageQueries
+from ghost_tracking.postgres.policy import PolicyStates
 from ghost_tracking.postgres.quota import QuotaLedger
 from ghost_tracking.postgres.refused import Refused
 from ghost_tracking.postgres.roster import Roster
@@ -37,6 +39,8 @@ class Schedule:
         self.videos = Videos(database)
         self.status = Status(database)
         self.page = PageQueries(database)
+        self.policy = PolicyStates(database)
+        self.audits = Audits(database)
         self.quota = QuotaLedger(database, budgets)
         self.watermarks = Watermarks(database)
         self.alerts = Alerts(database)

@@ -6,9 +6,11 @@ which ids those are, only the vault can tell.
 
 from datetime import datetime
 
-from ghost_tracking.core.batches import LATENESS_BORDERS
+from ghost_tracking.core.policies import ReadingPlan
 from ghost_tracking.core.tiers import Queue, Tier
+from ghost_tracking.core.worth import INDEX_BORDERS
 from ghost_tracking.postgres.database import Database
+from ghost_tracking.postgres.policy import index_parameters
 
 
 class Status:
@@ -17,18 +19,24 @@ class Status:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def due(self, now: datetime | None = None) -> dict[Queue, list[int]]:
-        """How many videos are due, by queue and class of relative lateness (see `batches.LATENESS_BORDERS`)."""
-        counts = {queue: [0] * len(LATENESS_BORDERS) for queue in Queue}
+    def due(self, now: datetime | None = None) -> dict[Queue, int]:
+        """How many videos are due, by queue."""
+        rows = self._database.run("due", now=now, tiers=list(Tier))
+        return dict.fromkeys(Queue, 0) | {Queue(row["queue"]): row["due"] for row in rows}
+
+    def due_by_index(self, plan: ReadingPlan, now: datetime | None = None) -> dict[Queue, list[int]]:
+        """How many videos are due, by queue and class of the index (see `worth.INDEX_BORDERS`).
+
+        Those of the watchlist, and the gone ones of the roster; of its others only the vault knows their index. Left
+        out are those that have not waited for their tier's interval yet. A second for a million rows.
+        """
+        counts = {queue: [0] * len(INDEX_BORDERS) for queue in Queue}
         rows = self._database.run(
-            "due_by_lateness",
-            now=now,
-            borders=list(LATENESS_BORDERS),
-            queues=list(Queue),
-            seconds=[queue.interval.total_seconds() for queue in Queue],
+            "due_by_index", now=now, tiers=list(Tier), borders=list(INDEX_BORDERS), **index_parameters(plan)
         )
         for row in rows:
-            counts[Queue(row["queue"])][max(0, row["lateness"])] += row["due"]
+            if row["class"] >= 0:
+                counts[Queue(row["queue"])][row["class"]] += row["due"]
         return counts
 
     def count(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ghost_tracking.core.absence import GONE_AFTER_MISSES, Absence
 from ghost_tracking.core.coverage import count_rows
+from ghost_tracking.core.policies import EVERY_SLOT, ReadingPlan
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.errors import BadInputError
@@ -15,6 +16,7 @@ from ghost_tracking.postgres.checks import instant, require_id, tier_named
 from ghost_tracking.postgres.coverage import CoverageLedger
 from ghost_tracking.postgres.database import Database, Row
 from ghost_tracking.postgres.lease import lease
+from ghost_tracking.postgres.policy import index_parameters
 
 
 @dataclass
@@ -22,6 +24,7 @@ class Claim:
     """Rows that this transaction has locked, and what will be written back when it ends."""
 
     entries: list[WatchlistEntry] = field(default_factory=list)
+    plan: ReadingPlan = EVERY_SLOT
     _outcomes: list[tuple[WatchlistEntry, WatchlistEntry]] = field(default_factory=list)
 
     def reschedule(self, outcomes: Iterable[WatchlistEntry]) -> None:
@@ -80,9 +83,17 @@ class Watchlist:
 
     @contextmanager
     def claim(
-        self, tier: Tier, limit: int, *, deadline: timedelta = timedelta(seconds=120), now: datetime | None = None
+        self,
+        tier: Tier,
+        limit: int,
+        *,
+        deadline: timedelta = timedelta(seconds=120),
+        now: datetime | None = None,
+        plan: ReadingPlan = EVERY_SLOT,
     ) -> Iterator[Claim]:
         """Claim up to `limit` due videos of a tier, the longest overdue first, for as long as the block runs.
+
+        Where the plan has a cut, only those whose index reaches it.
 
         The lease is the row lock of one transaction: rows that another claim holds are passed over, as are those whose
         call has just failed (`core.schedule.deferred`), and a worker that dies frees its own at once. What `reschedule`
@@ -90,17 +101,21 @@ class Watchlist:
         PostgreSQL ends a claim that stays idle longer than `deadline` and a margin. Where the connection is lost before
         the end, the outcome is written over a new one, to the rows that nobody else has tracked meanwhile.
         """
-        claim = Claim()
+        claim = Claim(plan=plan)
         with lease(self._database, claim, deadline, lambda: self._write_back(claim)):
-            claim.entries = [entry_of(row) for row in self.fetch_due(limit, tier, now)]
+            claim.entries = [entry_of(row) for row in self._due(limit, tier, now, plan)]
             yield claim
 
     @contextmanager
     def claim_videos(
-        self, video_ids: Sequence[str], *, deadline: timedelta = timedelta(seconds=120)
+        self,
+        video_ids: Sequence[str],
+        *,
+        deadline: timedelta = timedelta(seconds=120),
+        plan: ReadingPlan = EVERY_SLOT,
     ) -> Iterator[Claim]:
         """Claim those of these videos that are on the watchlist, due or not; as `claim`. Others hold none of them."""
-        claim = Claim()
+        claim = Claim(plan=plan)
         with lease(self._database, claim, deadline, lambda: self._write_back(claim)):
             claim.entries = [entry_of(row) for row in self._database.run("these_videos", video_ids=list(video_ids))]
             yield claim
@@ -113,6 +128,13 @@ class Watchlist:
         if tier is None:
             return self._fetch_of_all(batch_size, now)
         return self._database.run("due_of_tier", batch_size=batch_size, tier=tier, now=now)
+
+    def _due(self, limit: int, tier: Tier, now: datetime | None, plan: ReadingPlan) -> list[Row]:
+        if plan.cut <= 0:
+            return self.fetch_due(limit, tier, now)
+        return self._database.run(
+            "due_of_tier_above", batch_size=limit, tier=tier, now=now, cut=plan.cut, **index_parameters(plan)
+        )
 
     def update_schedule(self, updates: Sequence[Mapping[str, Any]]) -> int:
         """Set `tracking_tier`, `last_tracked_at` and `next_track_at` of many videos in one statement.
@@ -152,7 +174,8 @@ class Watchlist:
             )
             written = {row["video_id"] for row in rows}
             # at the very end, since its rows are everybody's
-            self._coverage.add(count_rows(change for change in claim._outcomes if change[1].video_id in written))
+            changes = (change for change in claim._outcomes if change[1].video_id in written)
+            self._coverage.add(count_rows(changes, claim.plan))
 
 
 def entry_of(row: Row) -> WatchlistEntry:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from ghost_tracking.core.alerts import Alert, AlertInputs, AlertThresholds, Kind, alerts, stale_sources
 from ghost_tracking.core.pacing import QuotaStatus
+from ghost_tracking.core.policies import Policy
 from ghost_tracking.core.sources import Source
 from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.settings import Settings
@@ -24,7 +25,8 @@ def schedule_alerts(watchlist: Schedule, vault: Vault, quota: QuotaStatus, setti
         backlog=watchlist.status.backlog(),
         oldest_due_at=watchlist.status.next_due_at(),
         newest_point_at=vault.newest_point(),
-        runs_out_at=quota.runs_out_at,
+        # a policy that uses all the quota that there is leaves nothing to be told
+        runs_out_at=None if settings.policy is Policy.ADAPTIVE else quota.runs_out_at,
         day_ends_at=quota.day.end,
     )
     found = list(alerts(seen, thresholds(settings)))

@@ -1,12 +1,13 @@
 """The quota's status: put together here for the tracker, the hunter, the page and the command alike."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ghost_tracking.core.budgets import Bucket, CallBudget
-from ghost_tracking.core.pacing import QuotaStatus, quota_status
+from ghost_tracking.core.pacing import RUN_INTERVAL, QuotaStatus, quota_status
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.postgres.schedule import Schedule
+from ghost_tracking.services.reading_policy import share_read
 from ghost_tracking.settings import Settings
 
 
@@ -15,19 +16,21 @@ def read_quota_status(
     settings: Settings,
     *,
     videos: Mapping[Queue, int] | None = None,
-    due: Mapping[Queue, int] | None = None,
+    due: dict[Queue, int] | None = None,
     now: datetime | None = None,
+    run_interval: timedelta = RUN_INTERVAL,
 ) -> QuotaStatus:
     """What the quota allows with so many `videos` in the queues, and so many of them `due` (None: counted).
 
     `now` (aware; None: the database's clock) decides which day it is and what is due.
+    `run_interval`: time between two scheduled runs.
     """
-    if due is None:
-        due = {queue: sum(counts) for queue, counts in watchlist.status.due(now).items()}
+    due = watchlist.status.due(now) if due is None else due
     ledger = watchlist.quota
     balances, day = ledger.balances(now=now), ledger.today(now=now)
     videos = watchlist.status.queues() if videos is None else videos
-    return quota_status(videos, due, balances, settings.quota_holdbacks, day)
+    read = share_read(watchlist, settings)
+    return quota_status(videos, due, balances, settings.quota_holdbacks, day, read, run_interval)
 
 
 def calls_sent(budget: CallBudget) -> dict[str, int]:

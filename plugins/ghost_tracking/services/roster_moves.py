@@ -27,6 +27,7 @@ from ghost_tracking.core.roster import (
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import GONE_INTERVAL
 from ghost_tracking.core.video_ids import is_video_id
+from ghost_tracking.core.worth import Sums
 from ghost_tracking.errors import DatabaseUnavailableError, GhostTrackingError, RosterMoveError, UnreadableFileError
 from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.vault import Vault
@@ -93,7 +94,7 @@ class RosterMoves:
                 if problem := _unfit(candidate, home):
                     report.add_problem(problem)
                     continue
-                hours.setdefault((home, gone), []).append(candidate)
+                hours.setdefault((home, gone), []).append(candidate if gone else candidate.joining(self.now))
             for hour_gone in sorted(hours):
                 self._repack(hour_gone, hours[hour_gone], report)
             log.info("Moved %s videos to the roster", f"{report.moved:,}")
@@ -218,7 +219,7 @@ class RosterMoves:
             joining = [each for each in candidates if each.video_id not in let_go]
             plans = plan_chunks(hour, joining, {})
             for each in plans:
-                self._insert(each, hour_gone, (), {})
+                self._insert(each, hour_gone, (), {}, Sums())
         report.moved += len(joining)
         report.gone += len(joining) if gone else 0
         report.chunks += len(plans)
@@ -252,7 +253,8 @@ class RosterMoves:
             roster.touch(chunk for chunk, ids in members.items() if not taken.isdisjoint(ids.values()))
             roster.retire(replaced, self.now)
             plans = plan_chunks(hour, joining, replaced)
-            made = [self._insert(each, hour_gone, stayed, replaced) for each in plans]
+            rows = {each.video_id: each.row for each in joining}
+            made = [self._insert(each, hour_gone, stayed, replaced, self._sums(each, rows, replaced)) for each in plans]
             first = (read[each.video_id] for each in joining if each.version is None and each.video_id in read)
             counts = count_first_readings(first)
             if not gone:
@@ -263,16 +265,25 @@ class RosterMoves:
         report.chunks += len(plans)
         report.retired += len(replaced)
         report.doubles += doubles
-        last_counts = {
-            each.video_id: (each.views, each.last_tracked_at)
-            for each in joining
-            if each.views is not None and each.last_tracked_at is not None
-        }
         for name, ids in made:
-            self.vault.roster.carry(name, ids, [chunk.name for chunk in replaced], last_counts)
+            self.vault.roster.carry(name, ids, [chunk.name for chunk in replaced], rows)
+
+    def _sums(self, each: ChunkPlan, rows: Mapping[str, WatchlistEntry], replaced: Mapping[Chunk, Any]) -> Sums:
+        """A new chunk's part of the sums: that of the rows which join, and its share of what the others had."""
+        joining = [rows[video_id] for video_id in each.ids if video_id in rows]
+        read = [(row.known, self.now - row.last_tracked_at) for row in joining if row.last_tracked_at is not None]
+        before = sum((chunk.sums for chunk in replaced), Sums())
+        videos = sum(chunk.videos for chunk in replaced)
+        share = (len(each.ids) - len(joining)) / videos if videos else 0.0
+        return Sums.of(read) + Sums(0, before.root_gains * share, before.root_relative * share)
 
     def _insert(
-        self, each: ChunkPlan, hour_gone: Hour, stayed: Collection[str], replaced: Mapping[Chunk, Any]
+        self,
+        each: ChunkPlan,
+        hour_gone: Hour,
+        stayed: Collection[str],
+        replaced: Mapping[Chunk, Any],
+        sums: Sums,
     ) -> tuple[str, list[str]]:
         """A new chunk: first its file, then its row. Candidates whose rows have `stayed` are not in it after all."""
         hour, gone = hour_gone
@@ -288,6 +299,7 @@ class RosterMoves:
             each.next_track_at,
             removed_positions,
             last_tracked_at=max(tracked, default=None),
+            sums=sums,
         )
         if chunk.videos:
             self.watchlist.roster.insert(chunk)
@@ -323,7 +335,8 @@ def _passed_over(hour: int, moved: Iterable[Candidate]) -> SlotCounts:
     counts = SlotCounts()
     for each in moved:
         if each.anchor_at is not None:
-            counts.add(count_move(each.anchor_at, each.next_track_at, slot_at_or_after(hour, each.next_track_at)))
+            joins = slot_at_or_after(hour, each.next_track_at)
+            counts.add(count_move(each.anchor_at, each.last_tracked_at, each.next_track_at, joins))
     return counts
 
 

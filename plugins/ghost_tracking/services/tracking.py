@@ -7,7 +7,7 @@ videos that a form names is in the classes below it: whom they ask about, and wh
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -15,11 +15,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from ghost_tracking.core.absence import AvailabilityEvent
+from ghost_tracking.core.audits import Audit, AuditPick
 from ghost_tracking.core.batches import Batch
 from ghost_tracking.core.coverage import count_chunk
 from ghost_tracking.core.gains import Interval
 from ghost_tracking.core.points import MetricPoint
-from ghost_tracking.core.promotion import PromotionRule
+from ghost_tracking.core.policies import EVERY_SLOT, ReadingPlan
 from ghost_tracking.core.roster import Chunk, ChunkRead, RosterOutcome, apply_chunk_results, as_of_chunk, plan_read
 from ghost_tracking.core.schedule import Outcome, WatchlistEntry, apply_results, interval_of, keeping_slot
 from ghost_tracking.core.tiers import Queue
@@ -32,7 +33,7 @@ from ghost_tracking.vault import Vault
 from ghost_tracking.youtube import BatchResult, YouTubeClient
 
 if TYPE_CHECKING:
-    from ghost_tracking.vault.promotion import TrendState
+    from ghost_tracking.vault.roster_memory import ChunkMemory
 
 log = logging.getLogger(__name__)
 
@@ -56,27 +57,36 @@ class Done:
 class Tracking:
     """Tracks batches, with its parts and the time passed in.
 
-    `now` (None: the clocks of the database and of this worker) decides what is due.
+    `plan`: what the run goes by. `now` (None: the clocks of the database and of this worker) decides what is due.
     """
 
     watchlist: Schedule
     settings: Settings
     now: datetime | None = None
+    plan: ReadingPlan = EVERY_SLOT
 
     def follow(self, batch: Batch, affordable: int, youtube: YouTubeClient, vault: Vault) -> Done:
         """Claim a batch's videos, as many as are `affordable`, ask for them, stage what YouTube says, reschedule."""
         limit, queue = min(batch.limit, affordable), batch.queue
         if queue.in_chunks:
             most = limit if batch.strict else affordable
-            chunks = self.watchlist.roster.claim(queue, limit, deadline=self.within, now=self.now)
+            waiting = replace(batch, limit=limit).waiting
+            chunks = self.watchlist.roster.claim(queue, waiting, deadline=self.within, now=self.now)
             return self._track(chunks, lambda claim: _Chunks(self, vault, queue, most, claim), youtube, vault)
-        rows = self.watchlist.entries.claim(queue.tier, limit, deadline=self.within, now=self.now)
+        rows = self.watchlist.entries.claim(queue.tier, limit, deadline=self.within, now=self.now, plan=self.plan)
         return self._track(rows, lambda claim: _Rows(self, vault, claim), youtube, vault)
 
     def read_now(self, videos: Sequence[str], youtube: YouTubeClient, vault: Vault) -> Done:
         """Ask for these videos, due or not. Those on the watchlist keep their slots; others get a point only."""
-        named = self.watchlist.entries.claim_videos(videos, deadline=self.within)
+        named = self.watchlist.entries.claim_videos(videos, deadline=self.within, plan=self.plan)
         return self._track(named, lambda claim: _NamedVideos(self, videos, claim), youtube, vault)
+
+    def audit(self, picks: Sequence[AuditPick], youtube: YouTubeClient, vault: Vault) -> Done:
+        """Ask for videos that were drawn at random, and keep what was known of them beside what was found."""
+        named = self.watchlist.entries.claim_videos(
+            [each.video_id for each in picks], deadline=self.within, plan=self.plan
+        )
+        return self._track(named, lambda claim: _Audited(self, picks, claim), youtube, vault)
 
     def _track(
         self,
@@ -154,7 +164,9 @@ class _OfWatchlist:
         missing, malformed = answer.missing & entries.keys(), answer.malformed.keys() & entries.keys()
         doubtful = (answer.unconfirmed | answer.faulty.keys()) & entries.keys()
         failed = answer.failed & entries.keys()
-        self.outcome = apply_results(entries, found, missing, malformed, self.tracking.present, doubtful, failed)
+        self.outcome = apply_results(
+            entries, found, missing, malformed, self.tracking.present, doubtful, failed, self.tracking.plan
+        )
         return Done(
             answer, self.claimed, self.outcome.newly_gone, self.outcome.returned, is_fault=self.outcome.is_fault
         )
@@ -230,6 +242,28 @@ class _NamedVideos(_OfWatchlist):
         self.claim.reschedule(keeping_slot(self.entries[each.video_id], each, present) for each in self.outcome.entries)
 
 
+class _Audited(_NamedVideos):
+    """Videos that were drawn at random, with rows of their own or on the roster."""
+
+    def __init__(self, tracking: Tracking, picks: Sequence[AuditPick], claim: Claim) -> None:
+        super().__init__(tracking, [each.video_id for each in picks], claim)
+        self.picks = picks
+
+    def ask(self, youtube: YouTubeClient) -> Result:
+        return youtube.statistics(self.videos, within=self.tracking.within)
+
+    def reschedule(self, answer: Result) -> None:
+        super().reschedule(answer)
+        self.tracking.watchlist.audits.add(audit for each in self.picks if (audit := self._audit(each, answer)))
+
+    def _audit(self, pick: AuditPick, answer: Result) -> Audit | None:
+        """None where it was read by others since it was drawn, and where it was not found."""
+        row, reading = self.entries.get(pick.video_id), answer.found.get(pick.video_id)
+        if reading is None or reading.views is None or (row is not None and row.last_tracked_at != pick.held_at):
+            return None
+        return pick.read(reading.observed_at, reading.views)
+
+
 class _Chunks:
     """Due chunks of the roster, and `most` of their videos."""
 
@@ -238,9 +272,9 @@ class _Chunks:
         self.vault = vault
         self.queue = queue
         self.claim = claim
+        self.memories: dict[str, ChunkMemory] = {}
         self.reads = self._reads(claim.chunks, most)
         self.outcome: RosterOutcome
-        self.memories: dict[str, TrendState] = {}
         self.gained: list[Interval] = []
 
     @property
@@ -258,11 +292,11 @@ class _Chunks:
 
     def apply(self, answer: Result) -> Done:
         present = self.tracking.present
-        promoted = self._compare(answer)
+        promoted = self._learn(answer)
         # of what could not be confirmed next week's read tells more: were YouTube at fault, all would leave
         asked = {*answer.malformed, *answer.faulty, *answer.unconfirmed}
         self.outcome = apply_chunk_results(
-            self.reads, answer.found, answer.missing, asked, promoted, present, answer.failed
+            self.reads, answer.found, answer.missing, asked, promoted, present, answer.failed, self.tracking.plan
         )
         claimed = len({video_id for each in self.reads for video_id in each.wanted})
         return Done(answer, claimed, 0, len(self.outcome.events), sorted(promoted), self.outcome.is_fault)
@@ -280,28 +314,41 @@ class _Chunks:
             after.name: count_chunk(each, after, answer.found, answer.missing)
             for each, after in zip(self.reads, self.outcome.chunks, strict=True)
         }
-        self.claim.reschedule(self.outcome.chunks, self.outcome.entries, gone, slots)
+        chunks = [self._with_sums(each) for each in self.outcome.chunks]
+        self.claim.reschedule(chunks, self.outcome.entries, gone, slots)
 
     def finish(self) -> None:
         # afterwards, since it is only a help: what was not remembered starts over
         for name, memory in self.memories.items():
             self.vault.roster.remember(name, memory)
 
-    def _compare(self, answer: Result) -> dict[str, datetime]:
-        """Until when the videos stay promoted that these reads promote.
+    def _learn(self, answer: Result) -> dict[str, WatchlistEntry]:
+        """The rows that the videos had before these reads which they promote.
 
         `memories` gets what to remember, `gained` what the videos gained since they were read before.
         """
-        rule = promotion_rule(self.tracking.settings)
-        promoted: dict[str, datetime] = {}
+        from ghost_tracking.vault import roster_memory
+
+        plan, present = self.tracking.plan, self.tracking.present
+        rows: dict[str, WatchlistEntry] = {}
         for each in self.reads:
-            if not each.chunk.gone:
-                name = each.chunk.name
-                ids, self.memories[name], gained = self.vault.roster.compare(name, each.ids, answer.found, rule)
-                self.gained += gained
-                if rule is not None:
-                    promoted |= dict.fromkeys(ids, self.tracking.present + rule.lasts)
-        return promoted
+            if each.chunk.gone:
+                continue
+            before = self.memories[each.chunk.name]
+            found = {id_: answer.found[id_] for id_ in each.wanted if id_ in answer.found}
+            after = self.memories[each.chunk.name] = roster_memory.after(each.ids, before, found)
+            self.gained += roster_memory.intervals(each.ids, before, found)
+            if plan.promoted_for is not None:
+                for position in roster_memory.promoted(plan, before, after).tolist():
+                    row = before.row(position, each.ids[position])
+                    rows[row.video_id] = replace(row, promoted_until=present + plan.promoted_for)
+        return rows
+
+    def _with_sums(self, chunk: Chunk) -> Chunk:
+        if chunk.gone:
+            return chunk
+        here = [position for position in range(chunk.ids) if position not in chunk.removed_positions]
+        return replace(chunk, sums=self.memories[chunk.name].sums(self.tracking.present, here))
 
     def _reads(self, chunks: Iterable[Chunk], most: int) -> list[ChunkRead]:
         """Which ids of these chunks to ask for, `most` in all; those with a row on the watchlist are read there."""
@@ -313,9 +360,20 @@ class _Chunks:
             unseen = [id_ for id_, seen in watched.items() if seen is None] if chunk.gone else []
             # a row that is being read at this moment tells its return to the next read
             kept = set(unseen) - watchlist.entries.mark_gone(unseen, now=self.tracking.now)
-            reads.append(plan_read(chunk, ids, watched, most, kept))
+            reads.append(plan_read(chunk, ids, watched, most, kept, self._left_out(chunk, ids)))
             most -= len(reads[-1].positions)
         return reads
+
+    def _left_out(self, chunk: Chunk, ids: Sequence[str]) -> Collection[int]:
+        """The positions of those who are not worth a reading in this slot."""
+        plan = self.tracking.plan
+        if chunk.gone:
+            return ()
+        memory = self.memories[chunk.name] = self.vault.roster.memory(chunk.name, len(ids))
+        if plan.threshold <= 0 or not plan.is_known:
+            return ()
+        below: list[int] = (memory.index(plan, self.tracking.present) < plan.threshold).nonzero()[0].tolist()
+        return below
 
 
 def _points(answer: Result, entries: Mapping[str, WatchlistEntry] = MappingProxyType({})) -> list[MetricPoint]:
@@ -334,11 +392,3 @@ def _stage_gains(intervals: Sequence[Interval], vault: Vault) -> None:
         vault.prepared.stage_gains(intervals)
     except OSError as error:
         log.error("What the batch gained could not be staged, so movers may be incomplete for a while: %s", error)
-
-
-def promotion_rule(settings: Settings) -> PromotionRule | None:
-    """The rule that a deployment has set; None where nothing is to be promoted."""
-    if settings.promotion_factor is None:
-        return None
-    lasts = timedelta(days=settings.promotion_days)
-    return PromotionRule(settings.promotion_factor, settings.promotion_least_views_a_day, lasts)

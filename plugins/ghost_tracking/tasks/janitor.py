@@ -9,7 +9,7 @@ from typing import Any
 from ghost_tracking.errors import GhostTrackingError, PermanentError, TransientError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services import letting_go
+from ghost_tracking.services import auditing, letting_go
 from ghost_tracking.services.deployment import adopt, ready, ready_to_look
 from ghost_tracking.services.letting_go import LettingGo
 from ghost_tracking.services.rebuild import RebuildReport
@@ -82,6 +82,8 @@ def clean(*, dry_run: bool, retention_days: int | None, vault: str | None = None
             forgotten = watchlist.quota.forget_old()
             watchlist.watermarks.forget_old_gaps()
             watchlist.coverage.forget_old()
+            watchlist.audits.forget_old()
+            auditing.close_open(watchlist, archive.vault)
         watched = watchlist.status.count()
     if report.unwatched:
         log.warning(

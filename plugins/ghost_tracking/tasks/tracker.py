@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ghost_tracking.core.batches import LARGEST_BATCH, Batch
+from ghost_tracking.core.policies import ReadingPlan
 from ghost_tracking.core.tiers import Queue
 from ghost_tracking.core.video_ids import parse_brought_video
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError, TransientError, YouTubeFaultError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
-from ghost_tracking.services import alerting
+from ghost_tracking.services import alerting, auditing
 from ghost_tracking.services.deployment import ready
 from ghost_tracking.services.planning import plan_batches, reserve
 from ghost_tracking.services.quota_status import calls_sent, read_quota_status
+from ghost_tracking.services.reading_policy import make_plan
 from ghost_tracking.services.tracking import Done, Tracking
 from ghost_tracking.settings import read_settings
 from ghost_tracking.tasks import metrics, notifications
@@ -42,6 +44,8 @@ def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]
         common = {"vault": ready(watchlist, vault), "manual": manual}
         _refuse_forgotten(videos, watchlist)
         if videos:
+            plan = make_plan(watchlist, settings, read_quota_status(watchlist, settings))
+            common |= {"plan": plan.as_dict()}
             slices = [{"first": first, "stop": first + LARGEST_BATCH} for first in range(0, len(videos), LARGEST_BATCH)]
             return _planned(
                 f"{pluralize(len(videos), 'video')} of the run's form {'is' if len(videos) == 1 else 'are'} read now.",
@@ -51,8 +55,12 @@ def plan(run_type: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]
         metrics.schedule(watchlist, quota)
         notifications.send(alerting.schedule_alerts(watchlist, vault, quota, settings), watchlist, settings)
         queues, limit = form.get("queues") or list(Queue), form.get("limit")
-        batches, why = plan_batches(watchlist, settings, queues=queues, limit=limit, manual=manual)
-    return _planned(why, [batch.as_dict() | common for batch in batches])
+        planned = plan_batches(watchlist, settings, vault, queues=queues, limit=limit, manual=manual)
+    common |= {"plan": planned.plan.as_dict()}
+    batches = [batch.as_dict() for batch in planned.batches]
+    if planned.audits:
+        batches.append({"audits": auditing.as_data(planned.audits)})
+    return _planned(planned.why, [batch | common for batch in batches])
 
 
 def _named(form: Mapping[str, Any]) -> list[str]:
@@ -92,16 +100,22 @@ def track(batch: Mapping[str, Any], label: Label, form: Mapping[str, Any] | None
     """
     settings, vault = read_settings(), ParquetVaultHook()
     videos = _named(form or {})[batch["first"] : batch["stop"]] if "first" in batch else None
-    work = Batch(Queue.DAILY, len(videos), strict=True) if videos is not None else Batch.from_dict(batch)
-    name = work.queue.value if videos is None else "form"
+    audits = auditing.from_data(batch["audits"]) if "audits" in batch else None
+    if videos is not None or audits is not None:
+        work = Batch(Queue.DAILY, len(videos if videos is not None else audits or ()), strict=True)
+    else:
+        work = Batch.from_dict(batch)
+    name = "form" if videos is not None else "audit" if audits is not None else work.queue.value
     label(f"{name}: {pluralize(work.limit, 'video')}")
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, vault, batch["vault"])
         budget, affordable = reserve(watchlist.quota, work, settings, manual=batch["manual"])
-        tracking = Tracking(watchlist, settings)
+        tracking = Tracking(watchlist, settings, plan=ReadingPlan.from_dict(batch["plan"]))
         with calling_youtube(watchlist.quota, budget, settings) as youtube:
             if videos is not None:
                 done = tracking.read_now(videos, youtube, vault)
+            elif audits is not None:
+                done = tracking.audit(audits, youtube, vault)
             else:
                 done = tracking.follow(work, affordable, youtube, vault)
     notifications.send(alerting.promotion_alerts(done.promoted, settings))

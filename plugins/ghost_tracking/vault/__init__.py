@@ -12,8 +12,8 @@
 - `history`: a video's points together: `encoding`, `files`, `manifest` (which hours are in which), `compaction`
 - over both: `publishing` (stage, publish, seal), `scan` (read), `latest` (the newest point of every video)
 - `metadata`: titles and the rest of what videos are; `availability`: since when videos are gone
-- `import_queue`: lists of videos that somebody brings; `roster_files`, `promotion`: which videos chunks of the roster
-  hold, and what they gained; `source_memory`: what each source's listing has named
+- `import_queue`: lists of videos that somebody brings; `roster_files`, `roster_memory`: which videos chunks of the
+  roster hold, and what is known of them; `source_memory`: what each source's listing has named
 - `let_go`: which videos were paused, stopped or forgotten
 - `maintenance`: `verify`, `repair`, `retention`, `stats`, `forgetting` (out of every layer)
 

@@ -7,7 +7,7 @@ latest/manifest.json  latest/<name>.parquet      the newest point of every video
 videos/manifest.json  videos/<name>.parquet      metadata, by the same rules
 videos/words/<name>.parquet                      the words of the titles in the file of the same name
 roster/<name>.parquet                            ids of settled videos, a chunk each
-roster/promotion/<name>.parquet                  how fast their views grew
+roster/memory/<name>.parquet                     their newest counts, and what they gain
 sources/<name>.parquet                           what the listing of each source named when it was read last
 availability/month=…/availability.parquet        since when videos are gone, or back
 import_queue/manifest.json                       lists of videos that somebody brought, until they are imported:
@@ -45,7 +45,7 @@ VIDEOS: Final = "videos"
 VIDEOS_MANIFEST: Final = f"{VIDEOS}/manifest.json"
 WORDS: Final = f"{VIDEOS}/words"
 ROSTER: Final = "roster"
-PROMOTION: Final = "roster/promotion"
+ROSTER_MEMORY: Final = "roster/memory"
 SOURCES: Final = "sources"
 AVAILABILITY: Final = "availability"
 IMPORT_QUEUE: Final = "import_queue"
@@ -99,9 +99,9 @@ def chunk(name: str) -> str:
     return f"{ROSTER}/{name}{SUFFIX}"
 
 
-def promotion(chunk: str) -> str:
+def roster_memory(chunk: str) -> str:
     """What is remembered of the videos of a chunk of the roster."""
-    return f"{PROMOTION}/{chunk}{SUFFIX}"
+    return f"{ROSTER_MEMORY}/{chunk}{SUFFIX}"
 
 
 def source(name: str) -> str:

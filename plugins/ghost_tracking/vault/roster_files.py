@@ -7,19 +7,18 @@ delta encoding stores in 54 bits. An id that is no 64 bits is kept as text.
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from datetime import date, datetime
+from datetime import date
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from ghost_tracking.core.gains import Interval
-from ghost_tracking.core.promotion import PromotionRule
-from ghost_tracking.core.videos import Reading
+from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.vault import layout, promotion
+from ghost_tracking.vault import layout, roster_memory
 from ghost_tracking.vault.kit import parquet
+from ghost_tracking.vault.roster_memory import ChunkMemory
 from ghost_tracking.vault.storage import Storage
 
 SCHEMA: Final = pa.schema([pa.field("number", pa.uint64()), pa.field("other", pa.string())])
@@ -78,51 +77,43 @@ class ChunkFiles:
         ids, forgotten = self.read(name), frozenset(video_ids)
         left = _with_neighbours(ids, forgotten)
         places = {video_id: place for place, video_id in enumerate(ids) if video_id not in forgotten}
-        memory = promotion.load(self._storage, name, len(ids))
-        if memory is not None:
-            promotion.save(self._storage, name, promotion.taken(memory, [places.get(video_id) for video_id in left]))
+        memory = roster_memory.load(self._storage, name, len(ids))
+        kept = roster_memory.taken(memory, [places.get(video_id) for video_id in left])
+        roster_memory.save(self._storage, name, kept)
         self._storage.put(layout.chunk(name), encode(left))
 
     def delete(self, names: Sequence[str]) -> None:
         """Remove the files of chunks, those that are there, and what is remembered of their videos."""
         self._storage.delete([layout.chunk(name) for name in names])
-        promotion.forget(self._storage, names)
+        roster_memory.forget(self._storage, names)
 
-    # What is remembered of a chunk's videos, to tell which of them to promote, and what they gain
+    # What is remembered of a chunk's videos, by which a policy tells whom to ask for
 
-    def compare(
-        self, name: str, ids: Sequence[str], found: Mapping[str, Reading], rule: PromotionRule | None
-    ) -> tuple[list[str], promotion.TrendState, list[Interval]]:
-        """Those of a chunk's `ids` that these readings promote, what to remember of all once that is written, and what
-        each gained since the reading that is remembered of it.
-        """
-        before = promotion.load(self._storage, name, len(ids))
-        views, seconds = promotion.counted(ids, found)
-        promoted = [ids[position] for position in promotion.promoted(before, views, seconds, rule)]
-        gained = promotion.intervals(ids, before, found) if before is not None else []
-        return promoted, promotion.after(before, views, seconds), gained
+    def memory(self, name: str, length: int) -> ChunkMemory:
+        """What is remembered of the videos of a chunk with so many ids. OSError when the storage fails."""
+        return roster_memory.load(self._storage, name, length)
 
-    def remember(self, name: str, memory: promotion.TrendState) -> None:
+    def remember(self, name: str, memory: ChunkMemory) -> None:
         """Keep this for the next read of a chunk."""
-        promotion.save(self._storage, name, memory)
+        roster_memory.save(self._storage, name, memory)
 
     def carry(
         self,
         name: str,
         ids: Sequence[str],
         replaced: Iterable[str],
-        counts: Mapping[str, tuple[int, datetime]] = MappingProxyType({}),
+        rows: Mapping[str, WatchlistEntry] = MappingProxyType({}),
     ) -> None:
         """Remember of a new chunk's videos what was remembered of them in the chunks that it replaces.
 
-        Of the others their last `counts` are remembered, and when (aware) they were read.
+        Of the others what their last `rows` on the watchlist say is remembered.
         """
         before = []
         for old in replaced:
             old_ids = self.read(old)
-            before.append((old_ids, promotion.load(self._storage, old, len(old_ids))))
-        if counts or any(memory is not None for _, memory in before):
-            promotion.save(self._storage, name, promotion.carried(ids, before, counts))
+            before.append((old_ids, self.memory(old, len(old_ids))))
+        if rows or before:
+            self.remember(name, roster_memory.carried(ids, before, rows))
 
 
 def _with_neighbours(ids: Sequence[str], forgotten: Set[str]) -> list[str]:

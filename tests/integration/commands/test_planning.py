@@ -17,6 +17,10 @@ def test_a_plan_is_a_table_that_fits_into_a_terminal(capsys: pytest.CaptureFixtu
     assert rows["calls needed a day"][0] == "60,000"
     assert rows["calls made a day"] == ["18,000"] * 4
     assert rows["first day, every"][0] == "3.3 h"
+    assert rows["adaptive"][:2] == ["18,000", "900,000"]
+    assert out.count("│ thrifty ") == 4
+    assert "" not in rows  # every row in a line
+    assert "A dash: fewer readings than were replayed." in " ".join(out.split())
     assert "From day 1 on" in out
     assert "The hunter needs 2,000 calls a day" in out
 
@@ -32,6 +36,8 @@ def test_a_plan_can_be_read_by_programs(capsys: pytest.CaptureFixture[str]) -> N
     planned = json.loads(capsys.readouterr().out)
     (month,) = planned["forecasts"]
     assert (month["calls_a_day"], month["slowdown"], planned["short_from_day"]) == (66_000, 1, None)
+    assert month["policies"]["thrifty"]["calls_a_day"] == 33_000
+    assert month["policies"]["adaptive"]["expected_errors"]["held"] == 0.31
 
 
 @pytest.mark.parametrize("wrong", [("--new-per-day", "-1"), ("--gone-per-week", "1"), ("--days", "0"), ("--days", "x")])

@@ -13,10 +13,13 @@ from airflow.sdk import Connection
 
 from connections import SECRET, url
 from ghost_tracking.__main__ import main
+from ghost_tracking.core.audits import Audit
 from ghost_tracking.core.budgets import Bucket
+from ghost_tracking.core.coverage import SlotCounts
+from ghost_tracking.core.fairness import CLASSES, Liveliness
 from ghost_tracking.core.roster import Chunk
 from ghost_tracking.core.schedule import WatchlistEntry
-from ghost_tracking.core.tiers import Tier
+from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.hooks.watchlist import WatchlistHook
 
 SCARCE = {"quota_statistics": 10, "quota_general": 4, "quota_hunter_holdback": 2, "quota_manual_holdback": 0}
@@ -25,7 +28,10 @@ SCARCE = {"quota_statistics": 10, "quota_general": 4, "quota_hunter_holdback": 2
 def rows(out: str) -> dict[str, list[str]]:
     """The cells of all tables, by the first in their line."""
     lines = ([cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if "│" in line)
-    return {cells[0]: cells[1:] for cells in lines}
+    found: dict[str, list[str]] = {}
+    for cells in lines:
+        found.setdefault(cells[0], cells[1:])  # tiers stand in two tables
+    return found
 
 
 @pytest.fixture
@@ -84,14 +90,18 @@ def test_scarce_quota_is_said_with_when_it_would_run_out(
     said = capsys.readouterr().out
     assert rows(said)["HOURLY"] == ["100", "99", "1.0 h", "4.2 h"]
     assert "The quota does not suffice (51 calls a day are needed, 12 are there): it would run out now if noth" in said
-    assert "; intervals are 4.2 times as long.\n" in said
+    assert "; 76% of all slots are left out.\n" in said
+    assert "Policy tiers: Quota is short: 76% of all slots are left out, evenly until it is known what vid" in said
     assert "Settings: those of the Airflow Variable 'ghost_settings'.\n" in said
 
     monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", json.dumps(SCARCE | {"quota_statistics": 35}))
     assert main(["status", "--database", url(ghost_postgres), "--json"]) == 0
     said = capsys.readouterr()
     status = json.loads(said.out)
-    assert status["slowdown"] == pytest.approx(51 / 37, abs=0.05)
+    assert status["skipped"] == pytest.approx(1 - 37 / 51, abs=0.05)
+    assert status["fairness"]["policy"] == "tiers"
+    tiers = [(each["tier"], each["hours"], each["planned_seconds"]) for each in status["fairness"]["tiers"]]
+    assert tiers == [("HOURLY", 24, 3_600), ("DAILY", 168, 86_400), ("WEEKLY", 168, 604_800)]
     assert status["videos"] == {"HOURLY": 100, "DAILY": 1, "WEEKLY": 1, "ROSTER": 990, "GONE": 200}
     assert (status["due_videos"]["HOURLY"], status["backlog"], status["buckets"]["general"]["budget"]) == (99, 991, 4)
     assert 5_000_000 < status["sql_bytes"] < 50_000_000
@@ -134,6 +144,55 @@ def test_an_empty_bucket_and_an_empty_quota(
     said = capsys.readouterr().out
     assert rows(said)["HOURLY"][3] == "never"
     assert "if nothing were held back; nothing is read.\n" in said
+
+
+def test_who_is_read_how_often_and_how_wrong_that_leaves_what_is_known(
+    watchlist: WatchlistHook,
+    ghost_postgres: Connection,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    watchlist.add_to_watchlist("abc")
+    counts = SlotCounts()
+    counts.serve(Tier.DAILY, now - timedelta(days=2), 1_000)
+    counts.skip(Tier.DAILY, now - timedelta(days=2), 500)
+    watchlist.coverage.add(counts)
+    classes = [
+        Liveliness(number, 123_456, timedelta(days=7), timedelta(days=60), timedelta(days=30)) for number in CLASSES
+    ]
+    watchlist.policy.keep_liveliness(classes, "thrifty", now)
+    watchlist.audits.add(
+        Audit(f"v{number}", Queue.DAILY, 100, now - timedelta(days=1), now, 120 + number) for number in range(11)
+    )
+    monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", '{"policy": "thrifty"}')
+    assert main(["status", "--database", url(ghost_postgres)]) == 0
+    said = capsys.readouterr().out
+    assert max(len(line) for line in said.splitlines() if line[0] in "┏┃│└") <= 80
+    cells = rows(said)
+    assert cells["under 1"] == cells["not known"] == ["123,456", "7.0 days", "60.0 days", "30.0 days"]
+    assert cells["100 to 1,000"] == cells["1,000 and more"] == cells["under 1"]
+    slots = next(line for line in said.splitlines() if "1,500" in line)
+    assert [cell.strip() for cell in slots.split("│")[2:-1]] == [
+        "168",
+        "1,500",
+        "1,000",
+        "500",
+        "0",
+        "24.0 h",
+        "36.0 h",
+    ]
+    assert "Policy thrifty: To save quota, 50% of all slots are left out, where least is to be seen.\n" in said
+    assert "The newest count of a video is wrong by 22.7 ± 1.8 % on average, 25 ± 2 views, as 11 audits" in said
+    assert "The curve" not in said
+    assert "The quota suffices: " in said
+
+    monkeypatch.setenv("AIRFLOW_VAR_GHOST_SETTINGS", '{"policy": "adaptive"}')
+    assert main(["status", "--database", url(ghost_postgres)]) == 0
+    said = capsys.readouterr().out
+    assert "All of the quota is used: 19,000 calls a day, of which " in said
+    assert "Policy adaptive: There are no slots: each video has its own interval.\n" in said
+    assert "│ as it gains │" in " ".join(said.split())
 
 
 @pytest.mark.parametrize(

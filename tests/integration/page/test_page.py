@@ -26,9 +26,11 @@ from connections import CANARY
 from ghost_tracking.core.absence import Absence, AvailabilityEvent
 from ghost_tracking.core.coverage import count_first_readings
 from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.core.policies import Policy, ReadingPlan
 from ghost_tracking.core.schedule import WatchlistEntry, after_reading, entry_of_discovery
 from ghost_tracking.core.tiers import Tier, next_slot
 from ghost_tracking.core.videos import Reading
+from ghost_tracking.core.worth import Known, ReadingRule, Sums
 from ghost_tracking.errors import DatabaseUnavailableError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -38,6 +40,8 @@ from ghost_tracking.page.health import Standing, health
 from ghost_tracking.page.messages import user_message
 from ghost_tracking.postgres.database import Database
 from ghost_tracking.services.movers import prepare
+from ghost_tracking.services.quota_status import read_quota_status
+from ghost_tracking.services.reading_policy import standing_plan
 from ghost_tracking.settings import Settings
 from page_client import PASSWORD, WELL, forget, healthy, plain, token
 
@@ -274,6 +278,10 @@ def test_the_overview_counts_what_is_there(context: PageContext, sql: psycopg.Co
     assert (queues["DAILY"]["videos"], queues["DAILY"]["due"], queues["DAILY"]["readings"]) == (1, 0, 1)
     assert queues["HOURLY"]["readings"] == 24
     assert found["health"]["level"] == "well"
+    assert (found["quota"]["skipped"], found["quota"]["is_short"]) == (0, False)
+    assert (found["policy"]["name"], found["policy"]["why"]) == ("tiers", None)
+    assert [each["tier"] for each in found["policy"]["tiers"]] == ["HOURLY", "DAILY", "WEEKLY"]
+    assert (found["policy"]["liveliness"], found["policy"]["curve"]) == ([], None)
     assert sum(found["hours"]["points"]) == found["vault"]["points"] == len(context.vault.read_metrics())
     assert found["vault"]["bytes_a_point"] > 0
     assert found["disk_usage"]["everything"] > found["disk_usage"]["watchlist"] > 0
@@ -364,8 +372,38 @@ def test_a_settled_video_is_found_on_the_roster(context: PageContext) -> None:
     (found,) = plain(video.videos(context, ["settled"], NOW))["videos"]
     assert (found["place"], found["tier"], found["state"]) == ("roster", "WEEKLY", None)
     assert timedelta(0) <= datetime.fromtimestamp(found["next_at"], UTC) - (published + 35 * DAY) < HOUR
+    assert (found["interval"], found["why"]) == (7 * 86_400, "Every slot of its tier is read.")
     (unknown,) = plain(video.videos(context, ["neverseen"], NOW))["videos"]
-    assert (unknown["place"], unknown["curve"]["seconds"]) == (None, [])
+    assert (unknown["place"], unknown["curve"]["seconds"], unknown["why"]) == (None, [], None)
+
+
+def test_a_settled_video_that_stands_still_says_when_it_is_read_next(context: PageContext) -> None:
+    from ghost_tracking.services.planning import plan_batches
+    from ghost_tracking.services.roster_moves import RosterMoves
+
+    published = NOW - 30 * DAY - 20 * timedelta(minutes=1)
+    follow(context, "settled", published, 1)
+    follow(context, "young", NOW - 5 * HOUR, lambda hours: int(100 * hours))
+    last = NOW - 2 * DAY - 20 * timedelta(minutes=1)
+    row = WatchlistEntry("settled", Tier.WEEKLY, last, views=1, gain_per_hour=0.0)
+    mover = WatchlistEntry("", Tier.DAILY, last, NOW - HOUR, anchor_at=last, views=9_000, gain_per_hour=500.0)
+    context.watchlist.add_to_watchlist(replace(mover, video_id=f"mover_{number}") for number in range(300))
+    RosterMoves(context.watchlist, context.vault, NOW).move_settled()
+    (chunk,) = context.watchlist.roster.all()
+    context.vault.roster.carry(chunk.name, ["settled"], [], {"settled": row})
+    thrifty = Settings(policy=Policy.THRIFTY, thrifty_saves=0.95)
+    plan_batches(context.watchlist, thrifty, context.vault, now=NOW)
+    plan = standing_plan(context.watchlist, thrifty, read_quota_status(context.watchlist, thrifty))
+    context = replace(context, settings=thrifty)
+    settled, young = plain(video.videos(context, ["settled", "young"], NOW))["videos"]
+    assert settled["interval"] == round(plan.rule.own_interval(row.known).total_seconds()) > 7 * 86_400
+    assert settled["last_at"] == int(last.timestamp())
+    first = int(chunk.next_track_at.timestamp())
+    assert (settled["next_at"] - first) % (7 * 86_400) == 0
+    assert 0 <= settled["next_at"] - settled["last_at"] - settled["interval"] < 7 * 86_400
+    assert settled["why"] == young["why"]
+    assert settled["why"].startswith("To save quota: ")
+    assert young["interval"] >= 3_600
 
 
 def test_a_video_that_somebody_has_let_go_says_so(context: PageContext) -> None:
@@ -457,6 +495,25 @@ def test_a_missed_slot_is_a_gap_and_a_slower_tier_is_none(context: PageContext) 
 def test_waits_that_are_all_longer_are_no_gaps(context: PageContext) -> None:
     found = drawn(context, [(hour * HOUR, 1) for hour in range(2, 24, 3)])
     assert found["gaps"] == []
+
+
+def test_a_wait_that_the_policy_explains_is_no_gap(context: PageContext) -> None:
+    published = NOW - 40 * DAY
+    hours = [*range(1, 8), 20, *range(21, 25)]
+    points = [
+        {"video_id": "abc", "timestamp": published + hour * HOUR, "views": 10, "published_at": published}
+        for hour in hours
+    ]
+    context.vault.append_metrics(points)
+    table = context.vault.read_table(video_ids=["abc"]).sort_by("timestamp")
+    rule = ReadingRule(Sums(500, 2_000.0, 30.0), 30.0)
+    assert rule.own_interval(Known(10, 0.0, Tier.HOURLY)) > 9 * HOUR
+    assert curves.curve(table, published).gaps == [7]
+    assert curves.curve(table, published, ReadingPlan(Policy.TIERS, rule)).gaps == [7]  # without a lack of quota
+    for plan in (ReadingPlan(Policy.TIERS, rule, cut=1.0), ReadingPlan(Policy.ADAPTIVE, rule)):
+        assert curves.curve(table, published, plan).gaps == []
+    hasty = ReadingPlan(Policy.THRIFTY, replace(rule, readings_an_hour=3_000.0))
+    assert curves.curve(table, published, hasty).gaps == [7]
 
 
 def test_falls_are_explained(context: PageContext) -> None:
@@ -632,7 +689,7 @@ def test_what_is_overdue_is_missing_too(context: PageContext) -> None:
 
 
 def test_coverage_reads_no_point(context: PageContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor anything else of the vault, however old it is: five queries of three tables."""
+    """Nor anything else of the vault, however old it is."""
     read_by_claims(context, NOW - 30 * HOUR, (hour * HOUR for hour in range(1, 25)))
     asked = []
     run = Database.run
@@ -646,6 +703,7 @@ def test_coverage_reads_no_point(context: PageContext, monkeypatch: pytest.Monke
     assert sum(plain(coverage.coverage(without_vault, "7"))["tiers"][0]["served"]) == 24
     assert sorted(asked) == [
         *("coverage_begins", "coverage_hours", "coverage_overdue_chunks", "coverage_overdue_rows", "database_now"),
+        *("database_now", "due", "policy_state", "queues", "quota_today"),
     ]
 
 
@@ -701,6 +759,11 @@ def run(state: str, at: datetime = NOW, kind: str = "scheduled") -> runs.Run:
     return runs.Run("r2", state, kind, at, at, at)
 
 
+def test_a_policy_that_uses_all_the_quota_is_no_warning() -> None:
+    at = replace(WELL, is_paced=True, spends_all=True, overdue=9_000)
+    assert plain(health(at))["level"] == "well"
+
+
 def test_all_is_well_says_so() -> None:
     found = plain(health(WELL))
     assert (found["level"], found["action"], found["others"]) == ("well", None, [])
@@ -734,7 +797,13 @@ def test_all_is_well_says_so() -> None:
         (replace(WELL, points=0), "broken", "Nothing appears in the vault", "same folder"),
         (replace(WELL, misplaced=7), "watch", "Videos are read too often: 7 videos are HOURLY", "Another program"),
         (replace(WELL, overdue=9_000), "watch", "9,000 videos are overdue", "tracker_parallel_tasks"),
-        (replace(WELL, is_paced=True, slowdown=2.5), "watch", "waits 2.5 times as long", "more quota"),
+        (
+            replace(WELL, is_paced=True, is_short=True, skipped=0.6, overdue=9_000),
+            "watch",
+            "Quota is short: 60% of all slots are left out",
+            "more quota",
+        ),
+        (replace(WELL, overdue=9_000, spends_all=True), "watch", "9,000 videos are overdue", "tracker_parallel_tasks"),
         (replace(WELL, refused=("search",)), "watch", "bucket search is empty", "midnight"),
         (replace(WELL, disk_usage=480_000_000), "watch", "near half a gigabyte", "ghost_janitor"),
         (replace(WELL, disk_usage=600_000_000), "broken", "above half a gigabyte", "ghost_janitor"),

@@ -15,7 +15,7 @@ from ghost_tracking.core.absence import Absence
 from ghost_tracking.core.budgets import Bucket
 from ghost_tracking.core.discovery import Gap
 from ghost_tracking.core.schedule import WatchlistEntry
-from ghost_tracking.core.tiers import Tier
+from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import BadInputError, ConfigurationError, DatabaseUnavailableError
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -285,13 +285,11 @@ def test_two_hunters_that_find_the_same_videos_do_not_wait_for_ever(
         sql.execute("TRUNCATE watchlist, videos")
 
 
-def test_due_counts_by_tier_and_lateness(watchlist: WatchlistHook) -> None:
+def test_due_counts_by_tier(watchlist: WatchlistHook) -> None:
     hour = timedelta(hours=1)
     watchlist.add_to_watchlist([due("h", 2 * hour), due("d", 24 * hour, Tier.DAILY), due("w", hour, Tier.WEEKLY)])
-    counts = watchlist.status.due()
-    assert {queue: sum(classes) for queue, classes in counts.items() if sum(classes)} == dict.fromkeys(Tier, 1)
-    position = {queue: classes.index(1) for queue, classes in counts.items() if sum(classes)}
-    assert position[Tier.HOURLY] > position[Tier.DAILY] > position[Tier.WEEKLY]
+    watchlist.add_to_watchlist([due("soon", -hour)])
+    assert watchlist.status.due() == dict.fromkeys(Queue, 0) | dict.fromkeys(Tier, 1)
 
 
 def test_monitoring_queries(watchlist: WatchlistHook, sql: psycopg.Connection) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import psycopg
 import pytest
@@ -27,7 +26,8 @@ from ghost_tracking.services.planning import plan_batches
 from ghost_tracking.services.roster_moves import RosterMoves
 from ghost_tracking.services.tracking import Tracking
 from ghost_tracking.settings import Settings
-from ghost_tracking.vault.promotion import UNKNOWN, TrendState
+from ghost_tracking.vault import roster_memory
+from reading_plans import SEVEN_A_WEEK
 from youtube_simulator import SimulatorServer
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
@@ -108,7 +108,7 @@ def test_what_waits_unread_is_moved_to_the_roster_and_stays_due(
     assert RosterMoves(watchlist, vault, now).move_settled().moved == 3
     (chunk,) = watchlist.roster.all()
     assert now - timedelta(hours=3) <= chunk.next_track_at <= now - timedelta(hours=2)
-    assert sum(watchlist.status.due(now)[Queue.ROSTER]) == 3
+    assert watchlist.status.due(now)[Queue.ROSTER] == 3
 
 
 def test_slots_that_overdue_rows_have_passed_over_are_missed_when_they_move_to_the_roster(
@@ -225,8 +225,8 @@ def test_a_chunk_is_tracked_as_a_video_is_with_one_row_written(
     RosterMoves(watchlist, vault, now).move_settled()
     (chunk,) = watchlist.roster.all()
     assert watchlist.status.backlog(now + DAY) == 120
-    batches, why = plan_batches(watchlist, Settings(), now=now)
-    assert batches == [Batch(Queue.ROSTER, 120)], why
+    planned = plan_batches(watchlist, Settings(), vault, now=now)
+    assert planned.batches == [Batch(Queue.ROSTER, 120)], planned.why
     done = read_chunks(watchlist, vault, youtube, now)
     assert done.claimed == 120
     assert done.answer.found.keys() == set(alive)
@@ -237,7 +237,7 @@ def test_a_chunk_is_tracked_as_a_video_is_with_one_row_written(
     assert after.last_tracked_at == now
     assert watchlist.entries.known(alive) == set()
     assert sql.execute("SELECT count(*) FROM tracked_videos").fetchone() == (120,)
-    assert sum(watchlist.status.due(now)[Queue.ROSTER]) == 0
+    assert watchlist.status.due(now)[Queue.ROSTER] == 0
 
 
 def test_a_strict_batch_leaves_the_rest_of_a_chunk_for_its_next_visit(
@@ -270,10 +270,10 @@ def test_what_a_chunk_in_the_middle_of_its_slot_has_due_is_what_was_not_asked_fo
     sql.execute("UPDATE roster SET removed_positions = %s::smallint[]", [removed_positions])
     (chunk,) = watchlist.roster.all()
     assert (chunk.videos, chunk.waiting) == (85, 35)
-    assert sum(watchlist.status.due(now)[Queue.ROSTER]) == 35
+    assert watchlist.status.due(now)[Queue.ROSTER] == 35
     assert watchlist.status.backlog(now) == 35
     sql.execute("UPDATE roster SET cursor = 0")
-    assert sum(watchlist.status.due(now)[Queue.ROSTER]) == watchlist.status.backlog(now) == 85
+    assert watchlist.status.due(now)[Queue.ROSTER] == watchlist.status.backlog(now) == 85
 
 
 def test_one_that_is_gone_is_added_by_hand_and_is_gone_again_is_in_one_chunk(
@@ -513,8 +513,8 @@ def test_what_settled_videos_gain_is_told_from_their_last_count_on_the_watchlist
     )
     watchlist.add_to_watchlist(WatchlistEntry(alive[0], Tier.WEEKLY, None, anchor + WEEK, anchor_at=anchor))
     RosterMoves(watchlist, vault, now).move_settled()
-    settings = Settings(promotion_factor=None)  # what is remembered of a chunk is not for promotion alone
-    done = Tracking(watchlist, settings, now).follow(Batch(Queue.ROSTER, 100), 100, youtube, vault)
+    # what is remembered of a chunk is not for promotion alone, and nobody is promoted without a plan
+    done = Tracking(watchlist, Settings(), now).follow(Batch(Queue.ROSTER, 100), 100, youtube, vault)
     vault.prepared.publish_gains(now)
     gained = vault.prepared.gains(WEEK, now + timedelta(minutes=5))  # the answers are of this moment
     views = {video_id: done.answer.found[video_id].views for video_id in alive[1:]}
@@ -531,13 +531,11 @@ def test_one_that_grows_again_is_read_daily_for_a_while(
     settle_a_week_old(watchlist, vault, alive, now)
     (chunk,) = watchlist.roster.all()
     # a week ago they had no view and gained none, but for one that nothing is known of
-    seconds = np.full(30, int((now - WEEK + timedelta(hours=1)).timestamp()))  # so that seven views are one a day
-    views = np.zeros(30, dtype=np.int64)
-    views[0] = UNKNOWN
-    vault.roster.remember(chunk.name, TrendState(views, seconds, views))
-    settings = Settings(promotion_factor=2.0, promotion_least_views_a_day=1)
-    done = Tracking(watchlist, settings, now).follow(Batch(Queue.ROSTER, 100), 100, youtube, vault)
-    ids = vault.roster.read(chunk.name)
+    ids, read_at = vault.roster.read(chunk.name), now - WEEK + timedelta(hours=1)
+    rows = {id_: WatchlistEntry(id_, last_tracked_at=read_at, views=0, gain_per_hour=0) for id_ in ids[1:]}
+    vault.roster.remember(chunk.name, roster_memory.carried(ids, [], rows))
+    tracking = Tracking(watchlist, Settings(), now, SEVEN_A_WEEK)
+    done = tracking.follow(Batch(Queue.ROSTER, 100), 100, youtube, vault)
     hot = {video_id for video_id in ids[1:] if (done.answer.found[video_id].views or 0) >= 7}
     assert set(done.promoted) == hot
     assert len(hot) > 5

@@ -152,7 +152,8 @@ def test_quota_that_ends_early_is_told(
     assert look(watchlist, vault, **scarce) == []  # the hook's own budgets are those of the deployment
     with WatchlistHook(connection=ghost_postgres, budgets=Settings(**scarce).quota) as poor:
         assert look(poor, vault, **scarce) == ["quota"]
-    assert "intervals become longer" in TOLD[0]
+        assert "slots are left out" in TOLD[0]
+        assert look(poor, vault, **scarce, policy="adaptive") == []  # which uses all that there is, every day
 
 
 def test_a_promotion_is_sent_with_its_videos() -> None:

@@ -11,7 +11,10 @@ import pytest
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowFailException
 
+from ghost_tracking.core.batches import Batch
 from ghost_tracking.core.points import MetricPoint
+from ghost_tracking.core.policies import EVERY_SLOT
+from ghost_tracking.core.tiers import Queue
 from ghost_tracking.errors import ClockError, VaultMismatchError
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
@@ -46,7 +49,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-BATCH = {"queue": "HOURLY", "limit": 10, "strict": False, "manual": False}
+BATCH = Batch(Queue.HOURLY, 10).as_dict() | {"manual": False, "plan": EVERY_SLOT.as_dict()}
 NO_INTERVAL = (None, None)
 SOURCES = {"videos": ["aaaaaaaaaaA"]}
 

@@ -11,6 +11,7 @@ from ghost_tracking.core.budgets import Bucket
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier
 from ghost_tracking.errors import DatabaseUnavailableError
+from ghost_tracking.hooks.vault import ParquetVaultHook
 from ghost_tracking.hooks.watchlist import WatchlistHook
 from ghost_tracking.postgres.quota import QuotaLedger
 from ghost_tracking.services.planning import plan_batches, reserve
@@ -32,12 +33,12 @@ def watchlist(ghost_postgres: Connection) -> WatchlistHook:
         yield hook
 
 
-def spend(watchlist: WatchlistHook, now: datetime, *, manual: bool = False) -> int:
+def spend(watchlist: WatchlistHook, vault: ParquetVaultHook, now: datetime, *, manual: bool = False) -> int:
     """A run that spends what it may; returns how many calls."""
-    batches, why = plan_batches(watchlist, SCARCE, now=now, manual=manual)
-    assert "Quota is short" in why
+    planned = plan_batches(watchlist, SCARCE, vault, now=now, manual=manual)
+    assert "Quota is short" in planned.why
     calls = 0
-    for batch in batches:
+    for batch in planned.batches:
         assert batch.strict
         budget, affordable = reserve(watchlist.quota, batch, SCARCE, now=now, manual=manual)
         for _ in range(-(-min(batch.limit, affordable) // 50)):
@@ -47,34 +48,37 @@ def spend(watchlist: WatchlistHook, now: datetime, *, manual: bool = False) -> i
     return calls
 
 
-def test_every_hour_of_a_short_day_gets_its_share_and_nothing_is_left_over(watchlist: WatchlistHook) -> None:
-    hours = [sum(spend(watchlist, MIDNIGHT + hour * 12 * RUN + run * RUN) for run in range(12)) for hour in range(24)]
+def test_every_hour_of_a_short_day_gets_its_share_and_nothing_is_left_over(
+    watchlist: WatchlistHook, vault: ParquetVaultHook
+) -> None:
+    runs = [spend(watchlist, vault, MIDNIGHT + run * RUN) for run in range(288)]
+    hours = [sum(runs[first : first + 12]) for first in range(0, 288, 12)]
     assert max(hours) - min(hours) <= 6  # of 20; what nobody has wanted of the holdbacks comes late
     assert 495 <= sum(hours) <= 500  # both buckets, and in the end what the hunter and nobody else wanted
     assert min(watchlist.quota.left(now=MIDNIGHT + 287 * RUN).values()) >= 0
     # a new day begins with its own budget
-    assert spend(watchlist, MIDNIGHT + 288 * RUN) <= 2
+    assert spend(watchlist, vault, MIDNIGHT + 288 * RUN) <= 2
 
 
-def test_a_run_by_hand_may_spend_what_is_kept_for_it(watchlist: WatchlistHook) -> None:
-    assert spend(watchlist, MIDNIGHT) <= 2
-    assert 12 <= spend(watchlist, MIDNIGHT, manual=True) <= 14
+def test_a_run_by_hand_may_spend_what_is_kept_for_it(watchlist: WatchlistHook, vault: ParquetVaultHook) -> None:
+    assert spend(watchlist, vault, MIDNIGHT) <= 2
+    assert 12 <= spend(watchlist, vault, MIDNIGHT, manual=True) <= 14
 
 
-def test_with_enough_quota_nothing_is_held_back(ghost_postgres: Connection) -> None:
+def test_with_enough_quota_nothing_is_held_back(ghost_postgres: Connection, vault: ParquetVaultHook) -> None:
     with WatchlistHook(connection=ghost_postgres) as hook:
         hook.add_to_watchlist(WatchlistEntry(f"v{n}", Tier.DAILY, next_track_at=MIDNIGHT) for n in range(30_000))
-        batches, why = plan_batches(hook, Settings(), now=MIDNIGHT)
-        assert sum(batch.limit for batch in batches) == 30_000
-        assert {batch.queue for batch in batches} == {Queue.DAILY}
-        assert "short" not in why
+        planned = plan_batches(hook, Settings(), vault, now=MIDNIGHT)
+        assert sum(batch.limit for batch in planned.batches) == 30_000
+        assert {batch.queue for batch in planned.batches} == {Queue.DAILY}
+        assert "short" not in planned.why
 
 
 def test_a_connection_that_breaks_between_two_buckets_leaves_nothing_reserved(
-    watchlist: WatchlistHook, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    watchlist: WatchlistHook, vault: ParquetVaultHook, sql: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody would give back what was reserved of the first one until midnight."""
-    (batch, *_), _ = plan_batches(watchlist, SCARCE, now=MIDNIGHT)
+    batch, *_ = plan_batches(watchlist, SCARCE, vault, now=MIDNIGHT).batches
     real = QuotaLedger.reserve
 
     def breaking(self: QuotaLedger, bucket: Bucket, *arguments: Any, **named: Any) -> int:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +23,16 @@ from ghost_tracking.core.coverage import (
     pending_slot,
     slots_between,
 )
-from ghost_tracking.core.roster import Chunk, apply_chunk_results, hour_of_week, plan_read, slot_at_or_after
+from ghost_tracking.core.policies import EVERY_SLOT, Policy, ReadingPlan
+from ghost_tracking.core.roster import (
+    SETTLED_AFTER,
+    Candidate,
+    Chunk,
+    apply_chunk_results,
+    hour_of_week,
+    plan_read,
+    slot_at_or_after,
+)
 from ghost_tracking.core.schedule import (
     WatchlistEntry,
     after_miss,
@@ -34,6 +44,7 @@ from ghost_tracking.core.schedule import (
 )
 from ghost_tracking.core.tiers import Tier
 from ghost_tracking.core.videos import Reading
+from ghost_tracking.core.worth import ReadingRule, Sums
 from ghost_tracking.page.curves import slots_by
 
 BORN = datetime(2026, 1, 1, 0, 20, tzinfo=UTC)
@@ -85,7 +96,7 @@ def test_a_move_and_the_chunk_after_it_count_each_slot_once(second: int, number:
     due = anchor + age_of_slot(number)
     joins = slot_at_or_after(hour_of_week(anchor), due)
     lost = [anchor + age_of_slot(place) for place in range(number, 30)]
-    assert slots(count_move(anchor, due, joins)) == counted([], ((tier_of(each - anchor), each) for each in lost))
+    assert slots(count_move(anchor, None, due, joins)) == counted([], ((tier_of(each - anchor), each) for each in lost))
     assert joins - max(due, anchor + WEEK) < HOUR
 
 
@@ -104,22 +115,29 @@ WAITS = st.lists(
 )
 
 
-def happened(event: str, wait: timedelta, entry: WatchlistEntry, present: datetime) -> tuple[datetime, WatchlistEntry]:
+def happened(
+    event: str,
+    wait: timedelta,
+    entry: WatchlistEntry,
+    present: datetime,
+    plan: ReadingPlan = EVERY_SLOT,
+    views: int = 1,
+) -> tuple[datetime, WatchlistEntry]:
     """When a row met this event, and what became of it."""
     assert entry.next_track_at is not None
     at = max(entry.next_track_at, present) + wait
     early = entry.next_track_at - 3 * SECOND
     if event == "by hand":
         at = present + wait / 10 + SECOND
-        return at, keeping_slot(entry, after_reading(entry, reading(at)), at)
+        return at, keeping_slot(entry, after_reading(entry, reading(at, views=views), plan), at)
     if event == "slow clock" and entry.absence is None and early > present:
-        return early, after_reading(entry, reading(early))
+        return early, after_reading(entry, reading(early, views=views), plan)
     becomes = {
         "refused": after_refusal,
         "failed": deferred,
         "fault": lambda row, moment: after_miss(row, moment, counted=False),
     }
-    return at, becomes.get(event, lambda row, moment: after_reading(row, reading(moment)))(entry, at)
+    return at, becomes.get(event, lambda row, moment: after_reading(row, reading(moment, views=views), plan))(entry, at)
 
 
 @given(WAITS, st.integers(0, 30 * 24 * 60))
@@ -150,6 +168,74 @@ def test_each_slot_since_the_discovery_is_served_or_missed_once(events: list[tup
         entry, present = after, at
     missed = [slot for slot in every[first:settled] if slot not in served]
     assert slots(counts) == counted(served, missed)
+
+
+FIRST_WEEK = st.lists(
+    st.tuples(
+        st.sampled_from(["read", "read", "read", "read", "refused", "failed", "by hand", "fault", "slow clock"]),
+        st.one_of(st.integers(0, 10), st.integers(0, 300), st.integers(0, 6_000)),
+        st.sampled_from([0, 0, 1, 50, 10_000]),
+        st.sampled_from([0.0, 0.0, 0.01, 0.9, 30.0]),
+    ),
+    max_size=60,
+)
+
+
+@pytest.mark.parametrize("policy", Policy)
+@given(FIRST_WEEK, st.integers(0, 7 * 24 * 60), st.integers(0, 24 * 60), st.sampled_from([0.01, 0.3, 2.0, 100.0]))
+def test_whatever_the_policy_each_slot_until_the_roster_is_counted_once(
+    policy: Policy, events: list[tuple[str, int, int, float]], found: int, later: int, rate: float
+) -> None:
+    """Read at its times, late or by hand, put off or with YouTube at fault, and then moved by the nightly janitor."""
+    rule = ReadingRule(Sums(100, 80.0, 3.0), rate)
+    entry = entry_of_discovery(reading(BORN + found * MINUTE))
+    counts, readings, views = count_first_readings([entry]), 1, 1
+    present, moved_at = BORN + found * MINUTE, BORN + SETTLED_AFTER + later * MINUTE
+    for event, minutes, gained, cut in [*events, ("read", 0, 0, 0.0)]:
+        plan, views = ReadingPlan(policy, rule, cut), views + gained
+        at, after = happened(event, minutes * MINUTE, entry, present, plan, views)
+        if at >= moved_at and (entry.absence is None or event != "read"):
+            continue
+        if event == "fault" and at > BORN + WEEK:  # a slot of the roster's may be asked for twice, that hour
+            continue
+        counts.add(count_rows([(entry, after)], plan))
+        readings += after.last_tracked_at != entry.last_tracked_at
+        entry, present = after, at
+    if entry.absence is not None:  # who is missing is not moved
+        return
+    assert entry.next_track_at is not None
+    now = max(moved_at, present + SECOND)
+    candidate = Candidate("v", entry.next_track_at, anchor_at=BORN, last_tracked_at=entry.last_tracked_at).joining(now)
+    joins = slot_at_or_after(hour_of_week(BORN), candidate.next_track_at)
+    counts.add(count_move(BORN, entry.last_tracked_at, candidate.next_track_at, joins))
+    first = max(bisect_right(EVERY_AT, BORN + found * MINUTE) - 1, 0)
+    expected = Counter((hour(tier, slot), tier) for tier, slot in EVERY[first:] if slot <= joins - HOUR)
+    assert {(row.hour, row.tier): row.served + row.missed + row.skipped for row in counts} == expected
+    assert sum(row.served for row in counts) <= readings
+    if policy is Policy.TIERS and all(cut == 0 for *_, cut in events):
+        assert sum(row.skipped for row in counts) == 0
+
+
+def test_slots_that_thrifty_leaves_out_are_skipped_when_it_does_so_and_those_that_it_lost_are_missed() -> None:
+    plan = ReadingPlan(Policy.THRIFTY, ReadingRule(Sums(100, 80.0, 3.0), 20.0))
+    before = WatchlistEntry("v", Tier.HOURLY, BORN + HOUR, BORN + 2 * HOUR, anchor_at=BORN, views=100, gain_per_hour=0)
+    after = after_reading(before, reading(BORN + 2 * HOUR, views=100), plan)
+    assert after.next_track_at is not None
+    left_out = [each for each in EVERY if BORN + 2 * HOUR < each[1] < after.next_track_at]
+    assert len(left_out) > 2
+    done = count_rows([(before, after)], plan)
+    assert slots(done) == counted([(Tier.HOURLY, BORN + 2 * HOUR)], []) | dict.fromkeys(
+        ((hour(*each), each[0]) for each in left_out), (0, 0)
+    )
+    assert [(row.hour, row.skipped) for row in done][1:] == [(hour(*each), 1) for each in left_out]
+    # what it had promised and did not hold is a hole
+    number = EVERY_AT.index(after.next_track_at)
+    late = after_reading(after, reading(EVERY_AT[number + 2] + MINUTE, views=10**6), plan)
+    lost = count_rows([(after, late)], plan)
+    assert [(row.hour, row.missed) for row in lost if row.missed] == [
+        (hour(*EVERY[place]), 1) for place in (number, number + 1)
+    ]
+    assert [(row.hour, row.served) for row in lost if row.served] == [(hour(*EVERY[number + 2]), 1)]
 
 
 def test_a_video_that_somebody_named_is_promised_its_slots_from_then_on() -> None:
@@ -259,21 +345,31 @@ ANSWERS = st.sampled_from(["found", "found", "found", "found", "missing", "refus
 
 
 @given(st.data(), st.integers(1, 30))
-def test_each_weekly_slot_of_a_chunk_is_served_or_missed_once(data: st.DataObject, number: int) -> None:
-    """Read in pieces, late by weeks, with misses, refusals and faults; each id's slots are followed one by one."""
+def test_each_weekly_slot_of_a_chunk_is_served_missed_or_skipped_once(data: st.DataObject, number: int) -> None:
+    """Read in pieces, late by weeks, with misses, refusals and faults; each id's slots are followed one by one.
+
+    At each visit some are not worth a reading: they are never asked for, and never missed.
+    """
     ids, chunk, counts = members(number), chunk_of(number, THURSDAY), SlotCounts()
     settled = dict.fromkeys(ids, 0)  # how many weekly slots of each are counted
     served: list[int] = []
     missed: list[int] = []
+    skipped: list[int] = []
     at = THURSDAY
     for _ in range(data.draw(st.integers(1, 8))):
         at = max(at + MINUTE, chunk.next_track_at) + data.draw(st.integers(0, 30 * 24)) * HOUR
-        read = plan_read(chunk, ids, {}, data.draw(st.integers(1, number)))
+        left_out = data.draw(st.just(set()) | st.sets(st.integers(0, number - 1)))
+        read = plan_read(chunk, ids, {}, data.draw(st.integers(0, number)), left_out=left_out)
+        assert left_out.isdisjoint(read.positions)
         answers = {id_: data.draw(ANSWERS) for id_ in read.wanted}
         found = {id_: reading(at, id_) for id_, answer in answers.items() if answer == "found"}
         missing = {id_ for id_, answer in answers.items() if answer == "missing"}
         refused = {id_ for id_, answer in answers.items() if answer == "refused"}
-        promoted = {id_: at + DAY for id_ in found if data.draw(st.integers(0, 9)) == 0}
+        promoted = {
+            id_: WatchlistEntry(id_, Tier.WEEKLY, promoted_until=at + DAY)
+            for id_ in found
+            if data.draw(st.integers(0, 9)) == 0
+        }
         outcome = apply_chunk_results([read], found, missing, refused, promoted, at)
         (after,) = outcome.chunks
         counts.add(count_chunk(read, after, found, missing))
@@ -293,20 +389,26 @@ def test_each_weekly_slot_of_a_chunk_is_served_or_missed_once(data: st.DataObjec
                 missed += range(settled[id_], slot - 1)
                 (served if id_ in found else missed if id_ in refused else []).append(slot - 1)
                 settled[id_] = slot
+            lost = skipped if position in left_out else missed
             if id_ in left:
                 del settled[id_]
+            elif position in left_out and chunk.cursor <= position < stop:
+                skipped += range(settled[id_], slot)
+                settled[id_] = slot
             elif position < chunk.cursor and after.last_tracked_at == at:
-                missed += range(settled[id_], slot)
+                lost += range(settled[id_], slot)
                 settled[id_] = slot
             elif is_fault and chunk.outage_since is None and position >= chunk.cursor:
-                missed += range(settled[id_], slot - 1)
+                lost += range(settled[id_], slot - 1)
                 settled[id_] = max(settled[id_], slot - 1)
         chunk = after
     weekly = counted(
         [(Tier.WEEKLY, THURSDAY + place * WEEK) for place in served],
         [(Tier.WEEKLY, THURSDAY + place * WEEK) for place in missed],
     )
-    assert slots(counts) == weekly
+    left_out_of = Counter((hour(Tier.WEEKLY, THURSDAY + place * WEEK), Tier.WEEKLY) for place in skipped)
+    assert {(row.hour, row.tier): row.skipped for row in counts if row.skipped} == left_out_of
+    assert slots(counts) == dict.fromkeys(left_out_of, (0, 0)) | weekly
 
 
 def test_what_is_gone_has_no_slots() -> None:

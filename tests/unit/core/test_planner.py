@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghost_tracking.core.planner import Policy, plan
+from ghost_tracking.core.policies import Policy as ReadingPolicy
+from ghost_tracking.core.replayed import expected_errors
 from ghost_tracking.core.tiers import Queue
 
 QUOTA = {"statistics": 10_000, "search": 100, "general": 10_000}
@@ -40,7 +42,7 @@ def test_who_has_left_a_chunk_weighs_in_sql_too() -> None:
     assert years.sql["roster"] > 2 * years.videos[Queue.GONE]
 
 
-def test_what_quota_there_is_stretches_every_interval_alike() -> None:
+def test_what_quota_there_is_decides_how_long_videos_wait_on_average() -> None:
     planned = plan(100_000, QUOTA, holdbacks=HOLDBACKS)
     # metadata of the new ones takes more than the reserve
     assert (planned.hunter, planned.short_from_day) == (2_000, 1)
@@ -49,6 +51,35 @@ def test_what_quota_there_is_stretches_every_interval_alike() -> None:
         assert forecast.slowdown == pytest.approx(forecast.demand / 18_000)
         assert forecast.intervals[Queue.HOURLY] == timedelta(hours=1) * forecast.slowdown
     assert planned.forecasts[0].intervals[Queue.DAILY] == timedelta(days=1) * 10 / 3
+
+
+def test_the_policies_stand_side_by_side() -> None:
+    (year,) = plan(15_000, QUOTA, holdbacks=HOLDBACKS, policy=FOREVER, horizons=(365,)).forecasts
+    tiers, thrifty, adaptive = year.policies
+    assert [each.policy for each in year.policies] == list(ReadingPolicy)
+    assert (tiers.calls, adaptive.calls) == (year.calls, year.capacity)
+    assert thrifty.calls == pytest.approx(year.demand / 2, rel=0.001)
+    assert tiers.points == 50 * tiers.calls
+    assert tiers.interval == timedelta(days=1) * (sum(year.videos.values()) / tiers.points)
+    assert tiers.errors == expected_errors(ReadingPolicy.TIERS, tiers.calls / year.demand)
+    assert thrifty.errors is not None
+    assert adaptive.errors is not None
+    assert thrifty.errors.held < 1.02 < tiers.errors.held if tiers.errors else False
+    assert adaptive.errors.held < 0.5
+    # where the quota gives less than thrifty asks for, it does what tiers do
+    (short,) = plan(30_000, QUOTA, holdbacks=HOLDBACKS, policy=FOREVER, horizons=(365,)).forecasts
+    assert short.policies[0].calls == short.policies[1].calls == short.capacity
+    assert short.policies[0].errors == short.policies[1].errors is not None
+    (greedy,) = plan(15_000, QUOTA, policy=Policy(gone_a_week=0, thrifty_saves=0.0), horizons=(30,)).forecasts
+    assert greedy.policies[1].calls == greedy.policies[0].calls
+
+
+def test_without_quota_or_videos_there_is_nothing_to_compare() -> None:
+    (nothing,) = plan(100, dict.fromkeys(QUOTA, 0), horizons=(30,)).forecasts
+    assert [(each.calls, each.interval, each.errors) for each in nothing.policies] == [(0, None, None)] * 3
+    (nobody,) = plan(0, QUOTA, horizons=(30,)).forecasts
+    assert [(each.calls, each.interval) for each in nobody.policies] == [(0, None)] * 3
+    assert json.dumps([each.as_dict() for each in nobody.policies], allow_nan=False)
 
 
 def test_the_day_on_which_the_quota_is_no_longer_enough() -> None:

@@ -14,7 +14,7 @@ window.addEventListener("themechange", () => drawn.forEach((plot) => plot.redraw
 /**
  * A chart: { label, x: "time" | "age", series, height, log, marks, group, heads, rows, zero }.
  *
- * A series is { name, mark (1 to 6), xs, ys, form: "line" | "step" | "bars", falls: [places in ys], text }: xs ascend, a
+ * A series is { name, mark (1 to 6, fall, skip), xs, ys, form: "line" | "step" | "bars", falls: [places in ys], text }: xs ascend, a
  * null in ys is a gap. `marks` are { at, text }: lines with words. Charts of one `group` share cursor and zoom.
  */
 export function chart(options) {
@@ -77,7 +77,10 @@ function draw(canvas, options, axis, data, width, reading) {
         size: 7,
         fill: (plot, place) =>
           place
-            ? colour(options.series[place - 1].mark === "fall" ? "--fall" : "--c" + options.series[place - 1].mark)
+            ? colour(
+                (["fall", "skip"].includes(options.series[place - 1].mark) ? "--" : "--c") +
+                  options.series[place - 1].mark,
+              )
             : null,
       },
       sync: options.group ? { key: options.group, setSeries: false } : undefined,

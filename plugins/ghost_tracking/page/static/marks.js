@@ -44,6 +44,7 @@ export function drawFalls(plot, options) {
   ctx.lineWidth = 2 * ratio;
   options.series.forEach((each) => {
     if (each.form === "holes") stack(plot, each);
+    ctx.fillStyle = colour("--fall");
     for (const place of each.falls || []) {
       const x = plot.valToPos(each.xs[place], "x", true);
       const y = plot.valToPos(each.ys[place], "y", true);
@@ -72,8 +73,9 @@ export function drawFalls(plot, options) {
   ctx.restore();
 }
 
-/** What is missing, on top of what is there. */
+/** What is missing or left out, on top of what is there. */
 function stack(plot, each) {
+  plot.ctx.fillStyle = colour(each.mark === "skip" ? "--skip" : "--fall");
   each.ys.forEach((value, place) => {
     if (!value) return;
     const step = each.xs.length > 1 ? each.xs[1] - each.xs[0] : 3600;

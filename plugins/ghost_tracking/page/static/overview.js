@@ -4,6 +4,7 @@ import { chart } from "./chart.js";
 import { h, link, panel, table } from "./dom.js";
 import { some, span, time } from "./format.js";
 import { health } from "./health.js";
+import { policy } from "./policy.js";
 import { quota } from "./quota.js";
 import { runs } from "./runs.js";
 import { diskUsage, vault } from "./storage.js";
@@ -18,6 +19,7 @@ export async function showOverview({ ask }) {
       { class: "grid" },
       tiers(found),
       quota(found),
+      policy(found),
       hours(found),
       diskUsage(found),
       vault(found),

@@ -4,7 +4,7 @@ import { h, panel } from "./dom.js";
 import { clock, number, percent, some } from "./format.js";
 import { measure } from "./measure.js";
 
-export function quota({ quota: day, now }) {
+export function quota({ quota: day, policy, now }) {
   const gone = (now - day.day_starts) / (day.day_ends - day.day_starts);
   const measures = Object.entries(day.buckets).map(([name, bucket]) =>
     measure(
@@ -18,7 +18,6 @@ export function quota({ quota: day, now }) {
       bucket.is_exhausted ? "over" : bucket.budget && bucket.spent / bucket.budget > Math.max(0.9, gone) ? "near" : "",
     ),
   );
-  const enough = day.demand <= day.capacity;
   return panel(
     "Quota today",
     { class: "w4" },
@@ -28,11 +27,19 @@ export function quota({ quota: day, now }) {
       "p",
       { class: "note" },
       `The line marks the time of the day, which ends at ${clock(day.day_ends)} UTC. `,
-      h("b", null, `The next 24 hours need ${some(day.demand, "call")} of ${number(day.capacity)}`),
-      enough
-        ? ", so every video is read at its slots."
-        : `, so every video waits ${day.slowdown === null ? "for ever" : day.slowdown.toFixed(2) + " times as long"}.`,
-      day.runs_out_at ? ` Unpaced, it would be used up at ${clock(day.runs_out_at)}.` : "",
+      h("b", null, sentence(day, policy)),
+      ". ",
+      policy.name !== "adaptive" && day.runs_out_at ? `Unpaced, it would be used up at ${clock(day.runs_out_at)}.` : "",
     ),
   );
+}
+
+function sentence({ demand, need, capacity, skipped, is_short }, { name }) {
+  if (name === "adaptive")
+    return `All ${some(capacity, "call")} a day are used; every slot of every tier would take ${number(demand)}`;
+  const calls = `The next 24 hours need ${some(need, "call")} of ${number(capacity)}`;
+  if (is_short) return `${calls}, so ${percent(skipped)} of all slots are left out`;
+  return skipped > 0
+    ? `${calls}: ${percent(skipped)} of all slots are left out to save quota`
+    : `${calls}, so every video is read at its slots`;
 }

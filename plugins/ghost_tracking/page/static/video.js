@@ -63,6 +63,7 @@ function head(video, now) {
     ["Readings", number(video.curve.seconds.length)],
     ["Last updated", video.last_at ? `${time(video.last_at)} UTC, ${away(video.last_at, now)}` : "never"],
     ["Next time", video.next_at ? `${time(video.next_at)} UTC, ${away(video.next_at, now)}` : "–"],
+    video.interval ? ["Own interval", span(video.interval)] : null,
     ["Waits on", { watchlist: "the watchlist", roster: "the roster" }[video.place] || "neither watchlist nor roster"],
     video.since ? [`${video.state[0].toUpperCase()}${video.state.slice(1)} since`, `${time(video.since)} UTC`] : null,
     video.promoted_until ? ["Read daily until", `${time(video.promoted_until)} UTC`] : null,
@@ -91,6 +92,7 @@ function head(video, now) {
       { class: "facts" },
       facts.map(([name, text]) => h("div", null, h("dt", null, name), h("dd", null, text))),
     ),
+    video.why ? h("p", { class: "note" }, video.why) : null,
   );
 }
 

@@ -1,16 +1,17 @@
--- The table `coverage`: slots served and missed, by hour and tier. See core/coverage.py for what that means.
+-- The table `coverage`: slots served, missed and skipped, by hour and tier. See core/coverage.py for what that means.
 
 -- name: add_coverage
 -- Add to what was counted before. In the order of the hours, so that two transactions wait for each other instead of
 -- for ever. Hours that the janitor would delete tonight are left out.
-INSERT INTO coverage AS c (hour, tier, served, missed)
-SELECT hour, tier, served, missed
+INSERT INTO coverage AS c (hour, tier, served, missed, skipped)
+SELECT hour, tier, served, missed, skipped
 FROM unnest(
-    %(hour)s::timestamptz[], %(tier)s::text[], %(served)s::integer[], %(missed)s::integer[]
-) AS new (hour, tier, served, missed)
+    %(hour)s::timestamptz[], %(tier)s::text[], %(served)s::integer[], %(missed)s::integer[], %(skipped)s::integer[]
+) AS new (hour, tier, served, missed, skipped)
 WHERE hour > now() - %(keep)s::interval
 ORDER BY hour, tier
-ON CONFLICT (hour, tier) DO UPDATE SET served = c.served + excluded.served, missed = c.missed + excluded.missed;
+ON CONFLICT (hour, tier) DO UPDATE
+SET served = c.served + excluded.served, missed = c.missed + excluded.missed, skipped = c.skipped + excluded.skipped;
 
 -- name: coverage_begins
 -- The first hour of which anything is known; null where nothing is.
@@ -18,7 +19,7 @@ SELECT min(hour) FROM coverage;
 
 -- name: coverage_hours
 -- What is known of the hours of a range.
-SELECT hour, tier, served, missed FROM coverage
+SELECT hour, tier, served, missed, skipped FROM coverage
 WHERE hour >= %(start)s::timestamptz AND hour < %(end)s::timestamptz
 ORDER BY hour, tier;
 
@@ -32,6 +33,7 @@ DELETE FROM coverage WHERE hour < coalesce(%(now)s::timestamptz, now()) - %(keep
 -- of the first. All of a video's slots lie equally many minutes past the hour. A slot was counted when the row got its
 -- next time, which is the slot after it; of a row that waits for a start, those up to its last reading were; and of one
 -- that was put off since YouTube was at fault when it was missed, those before the one in which it was asked for.
+-- `left_out`: whether the video's index has not reached the threshold yet (core/worth.py), so that it waits on purpose.
 -- Videos without a known anchor, and those that are promoted and older than a week, count by the interval of their tier
 -- from their next time on.
 -- In whole seconds since 1970, since timestamps and numerics take ten times as long for a million rows.
@@ -39,24 +41,29 @@ WITH waiting AS (
     SELECT tracking_tier, promoted_until IS NOT NULL AS promoted, NULL::bigint AS put_off_at,
            floor(date_part('epoch', anchor_at))::bigint AS anchor,
            floor(date_part('epoch', next_track_at))::bigint AS due,
-           floor(date_part('epoch', last_tracked_at))::bigint AS last, awaits_start
+           floor(date_part('epoch', last_tracked_at))::bigint AS last, awaits_start,
+           %(threshold)s::float8 > 0 AND reading_index(
+               (date_part('epoch', %(until)s::timestamptz) - date_part('epoch', last_tracked_at)) / 3600, 0, views,
+               gain_per_hour, %(by_gain)s::float8, %(by_relative)s::float8, %(in_turn)s::float8,
+               %(longest_hours)s::float8
+           ) < %(threshold)s::float8 AS left_out
     FROM watchlist
     WHERE tracking_tier IN ('HOURLY', 'DAILY', 'WEEKLY') AND next_track_at <= %(until)s::timestamptz
       AND first_missed_at IS NULL
     UNION ALL
     SELECT tracking_tier, FALSE, floor(date_part('epoch', first_missed_at))::bigint,
            floor(date_part('epoch', anchor_at))::bigint, floor(date_part('epoch', next_track_at))::bigint,
-           floor(date_part('epoch', last_tracked_at))::bigint, TRUE
+           floor(date_part('epoch', last_tracked_at))::bigint, TRUE, FALSE
     FROM watchlist
     WHERE first_missed_at IS NOT NULL AND coalesce(missed_count, 0) = 0 AND gone_at IS NULL AND anchor_at IS NOT NULL
 ), aged AS (
-    SELECT tracking_tier, promoted, anchor, due,
+    SELECT tracking_tier, promoted, anchor, due, left_out,
            CASE WHEN awaits_start THEN coalesce(last, anchor) ELSE greatest(last, due - 1) END - anchor AS before,
            coalesce(put_off_at, anchor) - anchor AS asked,
            floor(date_part('epoch', %(until)s::timestamptz))::bigint - anchor AS age
     FROM waiting
 ), numbered AS MATERIALIZED (
-    SELECT anchor,
+    SELECT anchor, left_out,
            greatest(
                1 + greatest(least(before / 3600, 24), 0) + greatest(least(before / 86400 - 1, 6), 0)
                + greatest(before / 604800 - 1, 0),
@@ -68,24 +75,26 @@ WITH waiting AS (
     FROM aged
     WHERE anchor IS NOT NULL AND NOT (promoted AND before >= 604799)
 ), placed AS (
-    SELECT first_slot, last_slot, anchor + 3600 * CASE
+    SELECT left_out, first_slot, last_slot, anchor + 3600 * CASE
                WHEN first_slot <= 24 THEN first_slot
                WHEN first_slot <= 30 THEN (first_slot - 23) * 24
                ELSE (first_slot - 29) * 168 END AS slot
     FROM numbered
     WHERE first_slot <= last_slot
 ), grouped AS (
-    SELECT NULL AS tier, slot / 3600 AS hour, first_slot, last_slot, slot %% 3600 = 0 AS on_the_hour, count(*) AS videos
+    SELECT NULL AS tier, slot / 3600 AS hour, first_slot, last_slot, slot %% 3600 = 0 AS on_the_hour, left_out,
+           count(*) AS videos
     FROM placed
-    GROUP BY 2, 3, 4, 5
+    GROUP BY 2, 3, 4, 5, 6
     UNION ALL
     SELECT tracking_tier, due / 3600, 1, CASE WHEN anchor IS NULL THEN 1 ELSE 1 + (anchor + age - due) / 86400 END,
-           TRUE, count(*)
+           TRUE, left_out, count(*)
     FROM aged
     WHERE anchor IS NULL OR (promoted AND before >= 604799)
-    GROUP BY 1, 2, 4
+    GROUP BY 1, 2, 4, 6
 )
-SELECT tier, to_timestamp(hour * 3600) AS hour, first_slot::integer, last_slot::integer, on_the_hour, videos
+SELECT tier, to_timestamp(hour * 3600) AS hour, first_slot::integer, last_slot::integer, on_the_hour, left_out,
+       videos
 FROM grouped;
 
 -- name: coverage_overdue_chunks

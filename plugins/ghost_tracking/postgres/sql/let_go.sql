@@ -41,6 +41,8 @@ WHERE video_id IN (
 -- Delete what the database knows of these videos beside the schedule.
 WITH refusals AS (
     DELETE FROM refused WHERE item = ANY(%(video_ids)s::text[])
+), checked AS (
+    DELETE FROM audits WHERE video_id = ANY(%(video_ids)s::text[])
 )
 DELETE FROM videos WHERE id = ANY(%(video_ids)s::text[]);
 
@@ -48,7 +50,8 @@ DELETE FROM videos WHERE id = ANY(%(video_ids)s::text[]);
 -- What the database knows of these videos, but that they are let go.
 SELECT (SELECT count(*) FROM watchlist WHERE video_id = ANY(%(video_ids)s::text[])) AS watchlist,
        (SELECT count(*) FROM videos WHERE id = ANY(%(video_ids)s::text[])) AS videos,
-       (SELECT count(*) FROM refused WHERE item = ANY(%(video_ids)s::text[])) AS refused;
+       (SELECT count(*) FROM refused WHERE item = ANY(%(video_ids)s::text[])) AS refused,
+       (SELECT count(*) FROM audits WHERE video_id = ANY(%(video_ids)s::text[])) AS audits;
 
 -- name: let_go_of_channels
 -- Videos of these channels whose metadata is not archived yet.

@@ -21,17 +21,38 @@ ORDER BY next_track_at ASC, chunk ASC
 LIMIT %(chunks)s
 FOR UPDATE SKIP LOCKED;
 
+-- name: roster_sample_due
+-- Some of the due chunks of videos that are not gone, at random. Locks nothing.
+SELECT *, xmin::text AS row_version
+FROM roster
+WHERE NOT gone AND next_track_at <= coalesce(%(now)s::timestamptz, now())
+  AND (deferred_until IS NULL OR deferred_until <= coalesce(%(now)s::timestamptz, now()))
+ORDER BY random()
+LIMIT %(chunks)s;
+
+-- name: roster_sample
+-- Some of the chunks of videos that are not gone, at random. Locks nothing.
+SELECT *, xmin::text AS row_version
+FROM roster
+WHERE NOT gone AND videos > 0
+ORDER BY random()
+LIMIT %(chunks)s;
+
 -- name: roster_reschedule
 -- What a claim writes back of its chunks. One that somebody else has read or touched since stays as it is; within
 -- the claim's own lock that cannot happen. Returns which were written.
 UPDATE roster AS r
 SET removed_positions = u.removed_positions::smallint[], cursor = u.cursor, last_tracked_at = u.last_tracked_at,
-    next_track_at = u.next_track_at, outage_since = u.outage_since, deferred_until = u.deferred_until
+    next_track_at = u.next_track_at, outage_since = u.outage_since, deferred_until = u.deferred_until,
+    root_gains = u.root_gains, root_relative = u.root_relative
 FROM unnest(
     %(chunk)s::text[], %(removed_positions)s::text[], %(cursor)s::integer[], %(last_tracked_at)s::timestamptz[],
     %(next_track_at)s::timestamptz[], %(outage_since)s::timestamptz[], %(deferred_until)s::timestamptz[],
-    %(claimed_version)s::text[]
-) AS u (chunk, removed_positions, cursor, last_tracked_at, next_track_at, outage_since, deferred_until, claimed_version)
+    %(root_gains)s::real[], %(root_relative)s::real[], %(claimed_version)s::text[]
+) AS u (
+    chunk, removed_positions, cursor, last_tracked_at, next_track_at, outage_since, deferred_until, root_gains,
+    root_relative, claimed_version
+)
 WHERE r.chunk = u.chunk AND r.xmin::text = u.claimed_version
 RETURNING r.chunk;
 
@@ -61,10 +82,12 @@ UPDATE roster SET removed_positions = %(removed_positions)s::text::smallint[] WH
 -- name: roster_insert
 -- A new chunk, whose file is there. Where there is one of the same ids already (made on the same day, and locked by a
 -- read, or by somebody who makes it too), this waits for it, and a video is in it that is so by either.
-INSERT INTO roster (chunk, hour_of_week, gone, ids, removed_positions, last_tracked_at, next_track_at)
+INSERT INTO roster (
+    chunk, hour_of_week, gone, ids, removed_positions, last_tracked_at, next_track_at, root_gains, root_relative
+)
 VALUES (
     %(chunk)s, %(hour_of_week)s, %(gone)s, %(ids)s, %(removed_positions)s::text::smallint[], %(last_tracked_at)s,
-    %(next_track_at)s
+    %(next_track_at)s, %(root_gains)s, %(root_relative)s
 )
 ON CONFLICT (chunk) DO UPDATE
 SET removed_positions = ARRAY(
@@ -95,7 +118,7 @@ DELETE FROM retired_chunks WHERE chunk = ANY(%(chunks)s::text[]);
 -- the week is that of the full hour at or after the anchor (of a video without one, after its next time): see
 -- core/roster.py.
 SELECT video_id, next_track_at, gone_at IS NOT NULL AS gone, anchor_at, xmin::text AS row_version, views,
-       last_tracked_at,
+       last_tracked_at, gain_per_hour,
        mod(ceil(extract(epoch FROM coalesce(anchor_at, next_track_at)) / 3600)::bigint, 168)::integer AS hour_of_week
 FROM watchlist
 WHERE (gone_at IS NOT NULL AND coalesce(anchor_at, first_missed_at) <= %(gone_before)s::timestamptz)

@@ -1,29 +1,50 @@
 -- Counts over the watchlist and the roster together.
 
--- name: due_by_lateness
--- How many videos are due, by queue and class of relative lateness (time overdue / interval of the queue), in both
--- places: rows of the watchlist, and what is still to be asked of the roster's chunks.
-WITH q AS (
-    SELECT * FROM unnest(%(queues)s::text[], %(seconds)s::float8[]) AS q (queue, seconds)
+-- name: due
+-- How many videos are due, by queue, in both places: rows of the watchlist, and what is still to be asked of the
+-- roster's chunks.
+SELECT tracking_tier AS queue, count(*) AS due
+FROM watchlist
+WHERE tracking_tier = ANY(%(tiers)s::text[]) AND next_track_at <= coalesce(%(now)s::timestamptz, now())
+GROUP BY tracking_tier
+UNION ALL
+SELECT CASE WHEN gone THEN 'GONE' ELSE 'ROSTER' END, sum(greatest(
+    CASE WHEN cursor = 0 THEN videos
+         ELSE ids - cursor - (SELECT count(*) FROM unnest(removed_positions) AS d (place) WHERE d.place >= cursor)
+    END, 1
+))::bigint
+FROM roster
+WHERE next_track_at <= coalesce(%(now)s::timestamptz, now())
+GROUP BY gone;
+
+-- name: due_by_index
+-- How many due videos of the watchlist there are, by tier and class of the index, and how many of gone ones on the
+-- roster: see core/worth.py. Class -1: not to be considered yet. In seconds since 1970, since timestamps take ten times
+-- as long for a million rows; OFFSET 0 keeps PostgreSQL from working out each row's wait five times.
+WITH moment AS MATERIALIZED (
+    SELECT date_part('epoch', coalesce(%(now)s::timestamptz, now())) AS seconds
 ), waiting AS (
-    SELECT q.queue, q.seconds, w.next_track_at, 1 AS videos
-    FROM q JOIN watchlist AS w ON w.tracking_tier = q.queue
-    WHERE w.next_track_at <= coalesce(%(now)s::timestamptz, now())
+    SELECT tracking_tier AS queue, 1 AS videos, views, gain_per_hour,
+           ((SELECT seconds FROM moment) - date_part('epoch', last_tracked_at)) / 3600 AS hours,
+           CASE tracking_tier WHEN 'HOURLY' THEN %(hourly)s WHEN 'DAILY' THEN %(daily)s ELSE %(weekly)s END::float8
+               AS tier_hours
+    FROM watchlist
+    WHERE tracking_tier = ANY(%(tiers)s::text[]) AND next_track_at <= coalesce(%(now)s::timestamptz, now())
     UNION ALL
-    SELECT q.queue, q.seconds, r.next_track_at, greatest(
-        CASE WHEN r.cursor = 0 THEN r.videos
-             ELSE r.ids - r.cursor
-                  - (SELECT count(*) FROM unnest(r.removed_positions) AS d (place) WHERE d.place >= r.cursor)
-        END, 1
-    )
-    FROM roster AS r JOIN q ON q.queue = CASE WHEN r.gone THEN 'GONE' ELSE 'ROSTER' END
-    WHERE r.next_track_at <= coalesce(%(now)s::timestamptz, now())
+    SELECT 'GONE', videos, NULL, NULL,
+           ((SELECT seconds FROM moment) - date_part('epoch', last_tracked_at)) / 3600, 0
+    FROM roster
+    WHERE gone AND next_track_at <= coalesce(%(now)s::timestamptz, now())
+    OFFSET 0
 )
 SELECT queue,
        width_bucket(
-           (extract(epoch FROM coalesce(%(now)s::timestamptz, now()) - next_track_at) / seconds)::float8,
+           reading_index(
+               hours, tier_hours, views, gain_per_hour, %(by_gain)s::float8, %(by_relative)s::float8,
+               %(in_turn)s::float8, %(longest_hours)s::float8
+           ),
            %(borders)s::float8[]
-       ) - 1 AS lateness,
+       ) - 1 AS class,
        sum(videos)::bigint AS due
 FROM waiting
 GROUP BY 1, 2;

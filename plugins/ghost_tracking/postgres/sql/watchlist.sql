@@ -69,6 +69,23 @@ ORDER BY next_track_at ASC
 LIMIT %(batch_size)s
 FOR UPDATE SKIP LOCKED;
 
+-- name: due_of_tier_above
+-- Due rows of one tier whose index reaches a cut (see core/worth.py), the latest due first: what stands still waits
+-- longest, and would be passed over again and again. Locks what it returns, and passes over what others hold.
+SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,
+       anchor_at, awaits_start, missed_count, first_missed_at, gone_at, promoted_until, views, gain_per_hour
+FROM watchlist
+WHERE tracking_tier = %(tier)s AND next_track_at <= coalesce(%(now)s::timestamptz, now())
+  AND (deferred_until IS NULL OR deferred_until <= coalesce(%(now)s::timestamptz, now()))
+  AND reading_index(
+      (date_part('epoch', coalesce(%(now)s::timestamptz, now())) - date_part('epoch', last_tracked_at)) / 3600,
+      CASE tracking_tier WHEN 'HOURLY' THEN %(hourly)s WHEN 'DAILY' THEN %(daily)s ELSE %(weekly)s END::float8,
+      views, gain_per_hour, %(by_gain)s::float8, %(by_relative)s::float8, %(in_turn)s::float8, %(longest_hours)s::float8
+  ) >= %(cut)s::float8
+ORDER BY next_track_at DESC
+LIMIT %(batch_size)s
+FOR UPDATE SKIP LOCKED;
+
 -- name: these_videos
 -- Rows of these videos, due or not, but those that others hold. Locks what it returns.
 SELECT video_id, tracking_tier, last_tracked_at, next_track_at, created_at,

@@ -100,7 +100,7 @@ LATEST_POINTS: Final[Options] = _EVERY | {
 EVENTS: Final[Options] = _EVERY | {"use_dictionary": ["state", "first_missed_at", "confirmed_at", "returned_at"]}
 IDS: Final[Options] = _EVERY | {"use_dictionary": ["reason"]}
 LISTED: Final[Options] = _EVERY | {"use_dictionary": False, "write_statistics": False}
-# Most bytes of a count are zero: 3 bytes a video instead of 24.
+# Most bytes of a count are zero: 3 bytes a video instead of 18.
 TRENDS: Final[Options] = LISTED | {"compression_level": 9}
 # Few rows, read whole; counts and times are close to one another.
 HOUR_OF_GAINS: Final[Options] = LISTED | {

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import given
@@ -18,9 +19,9 @@ from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.core.videos import Reading, Video
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.vault import layout, promotion, roster_files
+from ghost_tracking.vault import layout, roster_files, roster_memory
 from ghost_tracking.vault.prepared.figures import PreparedMover, PreparedMovers
-from ghost_tracking.vault.promotion import TrendState
+from ghost_tracking.vault.roster_memory import ChunkMemory
 from vault_contents import assert_holds, expected, rows
 
 START = datetime(2026, 1, 30, 22, tzinfo=UTC)
@@ -88,7 +89,7 @@ def fill_others(vault: ParquetVaultHook) -> str:
     vault.archive_videos()
     vault.stage_videos([video(each) for each in [GONE[0], "dddddddddd0"]], START)
     chunk = vault.roster.write(ALL, START.date())
-    vault.roster.remember(chunk, TrendState(*(pa.array(range(5)).to_numpy() for _ in range(3))))
+    vault.roster.remember(chunk, ChunkMemory(*(np.arange(5.0) for _ in range(3))))
     vault.import_queue.submit([*ALL, f"see {GONE[1]}!", "nothing here"], "mine")
     vault.import_queue.submit(GONE, "theirs")
     vault.source_memory.save("channel:UC1", SourceMemory(LATER, dict.fromkeys(ALL)))
@@ -214,11 +215,10 @@ def test_every_other_video_of_a_chunk_keeps_its_position(ids: set[str], data: st
 
 def test_what_is_remembered_of_a_forgotten_video_goes_too(vault: ParquetVaultHook) -> None:
     chunk = fill_others(vault)
-    ids, before = vault.roster.read(chunk), promotion.load(vault._storage, chunk, len(ALL))
+    ids, before = vault.roster.read(chunk), roster_memory.load(vault._storage, chunk, len(ALL))
     vault.forget(GONE, dry_run=False)
-    after = promotion.load(vault._storage, chunk, len(ids))
-    assert before is not None
-    assert after is not None
+    after = roster_memory.load(vault._storage, chunk, len(ids))
+    assert not np.isnan(before.views).any()
     known = dict(zip(ids, before.views, strict=True))
     assert [known[each] for each in vault.roster.read(chunk)] == list(after.views)
 

@@ -18,6 +18,7 @@ def upgrade() -> None:
     _refused()
     _watchlist()
     _roster()
+    _policy()
     _coverage()
     _quota()
     _hunting()
@@ -271,6 +272,8 @@ def _roster() -> None:
             created_at TIMESTAMPTZ NOT NULL DEFAULT now(),
             outage_since TIMESTAMPTZ,
             deferred_until TIMESTAMPTZ,
+            root_gains REAL NOT NULL DEFAULT 0,
+            root_relative REAL NOT NULL DEFAULT 0,
             CONSTRAINT roster_possible_times CHECK (
                 next_track_at BETWEEN '0001-01-01 00:00+00' AND '9000-01-01 00:00+00'
                 AND last_tracked_at BETWEEN '0001-01-01 00:00+00' AND '9999-12-30 00:00+00'
@@ -286,10 +289,88 @@ def _roster() -> None:
             'have been asked for already in the slot that is due.'
     """)
     op.execute("""
+        COMMENT ON COLUMN roster.root_gains IS 'This chunk''s part of the sum of sqrt(gain) over all videos, as of its '
+            'last read; root_relative: of sqrt(gain / (views + 10)).'
+    """)
+    op.execute("""
         CREATE TABLE retired_chunks (
             chunk TEXT CONSTRAINT retired_chunks_pkey PRIMARY KEY,
             retired_at TIMESTAMPTZ NOT NULL
         )
+    """)
+
+
+def _policy() -> None:
+    op.execute("""
+        CREATE TABLE policy_state (
+            singleton BOOLEAN DEFAULT TRUE CONSTRAINT policy_state_pkey PRIMARY KEY
+                CONSTRAINT policy_state_one_row CHECK (singleton),
+            counted_at TIMESTAMPTZ NOT NULL,
+            videos BIGINT NOT NULL,
+            root_gains DOUBLE PRECISION NOT NULL,
+            root_relative DOUBLE PRECISION NOT NULL,
+            peak DOUBLE PRECISION NOT NULL DEFAULT 0,
+            slots DOUBLE PRECISION NOT NULL DEFAULT 0,
+            readings DOUBLE PRECISION NOT NULL DEFAULT 0,
+            moved DOUBLE PRECISION NOT NULL DEFAULT 0
+        )
+    """)
+    op.execute("""
+        COMMENT ON TABLE policy_state IS 'What a policy shares readings out by: the sums over all videos, counted once '
+            'a day, and how many of the slots it has left out of late. It may be deleted: it is counted again.'
+    """)
+    op.execute("""
+        CREATE TABLE audits (
+            video_id VARCHAR(20) NOT NULL,
+            at TIMESTAMPTZ NOT NULL,
+            queue TEXT NOT NULL,
+            held_views BIGINT NOT NULL,
+            held_at TIMESTAMPTZ NOT NULL,
+            views BIGINT NOT NULL,
+            next_at TIMESTAMPTZ,
+            next_views BIGINT,
+            CONSTRAINT audits_pkey PRIMARY KEY (video_id, at)
+        )
+    """)
+    op.execute("""
+        COMMENT ON TABLE audits IS 'Readings of videos at random, beside their slots: what was known of them, what was '
+            'found, and their next reading; kept for 30 days. They tell how wrong is what is known of all others.'
+    """)
+    op.execute("""
+        CREATE TABLE liveliness (
+            class SMALLINT CONSTRAINT liveliness_pkey PRIMARY KEY,
+            videos BIGINT NOT NULL,
+            planned_hours DOUBLE PRECISION NOT NULL,
+            interval_hours DOUBLE PRECISION NOT NULL,
+            age_hours DOUBLE PRECISION,
+            policy TEXT NOT NULL,
+            counted_at TIMESTAMPTZ NOT NULL
+        )
+    """)
+    op.execute("""
+        COMMENT ON TABLE liveliness IS 'How many videos gain how much, how long they wait for a reading by their tier '
+            'and by the policy, and how old their newest count is, on average; counted once a day, for people. The '
+            'classes are those of core/fairness.py. It may be deleted: it is counted again.'
+    """)
+    # see core/worth.py, whose index this is; -1: a due video that has not waited for its tier's interval yet
+    op.execute("""
+        CREATE FUNCTION reading_index(
+            waited_hours DOUBLE PRECISION, tier_hours DOUBLE PRECISION, views BIGINT, gain_per_hour REAL,
+            by_gain DOUBLE PRECISION, by_relative DOUBLE PRECISION, in_turn DOUBLE PRECISION,
+            longest_hours DOUBLE PRECISION
+        ) RETURNS DOUBLE PRECISION LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+            SELECT CASE
+                WHEN waited_hours IS NULL OR waited_hours >= longest_hours THEN 'Infinity'::float8
+                WHEN waited_hours + 1.0 / 6 < tier_hours THEN -1.0::float8
+                WHEN views IS NULL THEN greatest(waited_hours, 0.0) * in_turn
+                WHEN gain_per_hour IS NULL THEN 'Infinity'::float8
+                WHEN waited_hours <= 0 THEN 0.0::float8
+                ELSE waited_hours * (
+                    sqrt(greatest(gain_per_hour, 0.5 / waited_hours))
+                    * (by_gain + by_relative / sqrt((views + 10)::float8)) + in_turn
+                )
+            END
+        $$
     """)
 
 
@@ -299,14 +380,17 @@ def _coverage() -> None:
         CREATE TABLE coverage (
             hour TIMESTAMPTZ NOT NULL,
             tier TEXT NOT NULL CONSTRAINT coverage_known_tier CHECK (tier IN ('HOURLY', 'DAILY', 'WEEKLY')),
-            served INTEGER NOT NULL DEFAULT 0 CONSTRAINT coverage_never_negative CHECK (served >= 0 AND missed >= 0),
+            served INTEGER NOT NULL DEFAULT 0,
             missed INTEGER NOT NULL DEFAULT 0,
+            skipped INTEGER NOT NULL DEFAULT 0,
+            CONSTRAINT coverage_never_negative CHECK (served >= 0 AND missed >= 0 AND skipped >= 0),
             CONSTRAINT coverage_pkey PRIMARY KEY (hour, tier)
         ) WITH (autovacuum_vacuum_scale_factor = 0.05)
     """)
     op.execute("""
         COMMENT ON TABLE coverage IS 'How many slots of a tier lie in the hour, by what became of them: served by a '
-            'reading, or missed. Written in the transaction that serves them or passes them over; kept for 400 days.'
+            'reading, missed, or skipped by the policy (then also ahead of time). Written in the transaction that '
+            'serves them or passes them over; kept for 400 days.'
     """)
 
 
