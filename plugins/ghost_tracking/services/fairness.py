@@ -16,6 +16,7 @@ from ghost_tracking.core.policies import ReadingPlan
 from ghost_tracking.core.roster import Chunk, slot_at_or_after
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Queue, Tier
+from ghost_tracking.core.worth import LATE as WORTH_LATE
 from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.reading_policy import standing_plan
 from ghost_tracking.settings import Settings
@@ -104,9 +105,11 @@ def _of_roster(watchlist: Schedule, vault: Vault, plan: ReadingPlan, at: datetim
 def next_reading(plan: ReadingPlan, chunk: Chunk, row: WatchlistEntry) -> datetime:
     """When a settled video of a chunk is read next, as far as is known: at the first visit that finds it worth it.
 
-    `row`: what is remembered of it. A chunk is visited once a week.
+    `row`: what is remembered of it. A chunk is visited once a week; what a visit finds worth a reading, see
+    `vault.roster_memory.ChunkMemory.index`.
     """
     if chunk.gone or row.last_tracked_at is None or plan.threshold <= 0 or not plan.is_known:
         return chunk.next_track_at
-    worth_at = row.last_tracked_at + plan.rule.own_interval(row.known)
-    return slot_at_or_after(chunk.hour_of_week, max(worth_at, chunk.next_track_at))
+    last_visit = plan.rule.longest_wait - Queue.ROSTER.interval + timedelta(seconds=1)
+    wait = min(plan.rule.own_interval(row.known) - WORTH_LATE, last_visit)
+    return slot_at_or_after(chunk.hour_of_week, max(row.last_tracked_at + wait, chunk.next_track_at))

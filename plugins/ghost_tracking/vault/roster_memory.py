@@ -8,7 +8,7 @@ is asked for at the next visit.
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from ghost_tracking.core.fairness import CLASSES, GAIN_BORDERS, ClassSums, LivelinessSums
 from ghost_tracking.core.fairness import UNKNOWN as GAINS_UNKNOWN
-from ghost_tracking.core.gains import SHORTEST, Interval, interval_to
+from ghost_tracking.core.gains import Interval, interval_to
 from ghost_tracking.core.policies import DAILY_BELOW, Policy, ReadingPlan
 from ghost_tracking.core.schedule import WatchlistEntry
 from ghost_tracking.core.tiers import Tier
@@ -44,7 +44,6 @@ _STEP: Final = np.log(1.02)
 _NO_GAIN_KNOWN: Final = np.iinfo(np.int16).min
 _STILL: Final = _NO_GAIN_KNOWN + 1
 
-_HOUR: Final = timedelta(hours=1)
 _WEEK_HOURS: Final = 168.0
 _LATE: Final = LATE.total_seconds() / 3600
 _DAILY_HOURS: Final = DAILY_BELOW.total_seconds() / 3600
@@ -223,8 +222,7 @@ def liveliness(memory: ChunkMemory, plan: ReadingPlan, at: datetime, positions: 
     weeks = np.full(len(chosen), _WEEK_HOURS)
     waits = weeks
     if plan.is_known:
-        shortest = SHORTEST / _HOUR if plan.policy is Policy.ADAPTIVE else _WEEK_HOURS
-        waits = np.maximum(worth.own_interval(plan.rule, views, gain, weeks), shortest)
+        waits = np.maximum(worth.own_interval(plan.rule, views, gain, weeks), _WEEK_HOURS)
     told = ~(np.isnan(views) | np.isnan(gain))
     classes = np.where(told, np.searchsorted(GAIN_BORDERS, np.nan_to_num(gain) * 24, side="right"), GAINS_UNKNOWN)
     found = {}

@@ -400,7 +400,7 @@ def test_a_settled_video_that_stands_still_says_when_it_is_read_next(context: Pa
     assert settled["last_at"] == int(last.timestamp())
     first = int(chunk.next_track_at.timestamp())
     assert (settled["next_at"] - first) % (7 * 86_400) == 0
-    assert 0 <= settled["next_at"] - settled["last_at"] - settled["interval"] < 7 * 86_400
+    assert -600 <= settled["next_at"] - settled["last_at"] - settled["interval"] < 7 * 86_400
     assert settled["why"] == young["why"]
     assert settled["why"].startswith("To save quota: ")
     assert young["interval"] >= 3_600

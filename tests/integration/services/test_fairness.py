@@ -235,8 +235,13 @@ def test_when_a_settled_video_is_read_next(now: datetime) -> None:
         weeks = (found - due) // WEEK
         assert found == due + weeks * WEEK
         assert weeks > 0
-        # the first visit at which its index has reached 1
-        assert plan.rule.index(row.known, found - (due - WEEK)) >= 1 > plan.rule.index(row.known, found - due)
+        # the first visit that asks for it
+        memory = memory_of([row])
+        assert memory.index(plan, found)[0] >= 1 > memory.index(plan, found - WEEK)[0]
+    dull = ReadingPlan(Policy.THRIFTY, replace(RULE, readings_an_hour=0.0))
+    last = next_reading(dull, chunk, row)
+    assert memory_of([row]).index(dull, last)[0] >= 1 > memory_of([row]).index(dull, last - WEEK)[0]
+    assert timedelta(days=351) < last - (due - WEEK) <= timedelta(days=365)
     for plan in (PLANS[0], PLANS[4]):
         assert next_reading(plan, chunk, row) == due
     assert next_reading(PLANS[2], chunk, replace(row, last_tracked_at=None)) == due
