@@ -113,7 +113,7 @@ class PolicyStates:
             "videos": [each.videos for each in classes],
             "planned_hours": [each.planned / _HOUR for each in classes],
             "interval_hours": [each.interval / _HOUR for each in classes],
-            "age_hours": [each.age and each.age / _HOUR for each in classes],
+            "age_hours": [None if each.age is None else each.age / _HOUR for each in classes],
         }
         with self._database.transaction():
             self._database.change("liveliness_forget")

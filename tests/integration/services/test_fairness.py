@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk import Connection
 
 from ghost_tracking.core.coverage import SlotCounts
-from ghost_tracking.core.fairness import CLASSES, GAIN_BORDERS, UNKNOWN, LivelinessSums
+from ghost_tracking.core.fairness import CLASSES, GAIN_BORDERS, UNKNOWN, Liveliness, LivelinessSums
 from ghost_tracking.core.policies import EVERY_SLOT, Policy, ReadingPlan
 from ghost_tracking.core.roster import Chunk, hour_of_week
 from ghost_tracking.core.schedule import WatchlistEntry
@@ -158,6 +158,14 @@ def test_a_run_counts_once_a_day_and_again_where_another_policy_was_set(
     watchlist.add_to_watchlist(replace(row, video_id=f"new_{row.video_id}") for row in some_rows(now, 200))
     quota = read_quota_status(watchlist, changed, now=at)
     assert renew_liveliness(watchlist, vault, changed, quota, now=at)
+
+
+def test_videos_that_were_all_read_at_this_moment_are_counted(watchlist: WatchlistHook, now: datetime) -> None:
+    """PostgreSQL wants the number 0 for no age, and not a duration of 0."""
+    watchlist.policy.keep_liveliness([Liveliness(UNKNOWN, 3, HOUR, HOUR, timedelta(0))], "tiers", now)
+    kept = watchlist.policy.liveliness()
+    assert kept is not None
+    assert [each.age for each in kept.classes] == [timedelta(0)]
 
 
 def test_while_little_is_known_it_is_counted_every_hour(
