@@ -32,10 +32,14 @@ class Batch:
 
     @property
     def waiting(self) -> int:
-        """How many waiting videos of the roster to look at: a tenth more than are expected to fill the limit."""
+        """How many waiting videos of the roster to look at, so that the limit is nearly always filled.
+
+        Two standard deviations more than are expected to do so, or half of the calls would not be full.
+        """
         if self.worth >= 1:
             return self.limit
-        return max(self.limit, math.ceil(min(1.1 * self.limit / max(self.worth, 1e-6), MOST_WAITING)))
+        wanted = self.limit + 2 * math.sqrt(self.limit)
+        return max(self.limit, math.ceil(min(wanted / max(self.worth, 1e-6), MOST_WAITING)))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"queue": self.queue.value}
