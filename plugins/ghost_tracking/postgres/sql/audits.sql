@@ -1,15 +1,27 @@
 -- The table `audits`: readings at random, beside the slots. See core/audits.py.
 
 -- name: audit_draw
--- For each random text the first row of the watchlist from it on, of videos that have a count and are not missing.
+-- For each random text the first row of the watchlist from it on, of videos that have a count and are not missing; after
+-- the last one comes the first.
 SELECT DISTINCT ON (w.video_id) w.video_id, w.tracking_tier, w.views, w.last_tracked_at
 FROM unnest(%(texts)s::text[]) AS drawn (text)
 CROSS JOIN LATERAL (
-    SELECT video_id, tracking_tier, views, last_tracked_at
-    FROM watchlist
-    WHERE video_id >= drawn.text AND views IS NOT NULL AND last_tracked_at IS NOT NULL AND first_missed_at IS NULL
-      AND NOT awaits_start
-    ORDER BY video_id
+    (
+        SELECT video_id, tracking_tier, views, last_tracked_at
+        FROM watchlist
+        WHERE video_id >= drawn.text AND views IS NOT NULL AND last_tracked_at IS NOT NULL
+          AND first_missed_at IS NULL AND NOT awaits_start
+        ORDER BY video_id
+        LIMIT 1
+    )
+    UNION ALL
+    (
+        SELECT video_id, tracking_tier, views, last_tracked_at
+        FROM watchlist
+        WHERE views IS NOT NULL AND last_tracked_at IS NOT NULL AND first_missed_at IS NULL AND NOT awaits_start
+        ORDER BY video_id
+        LIMIT 1
+    )
     LIMIT 1
 ) AS w;
 
