@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from ghost_tracking.core.absence import Absence, AvailabilityEvent, is_fault, miss
 from ghost_tracking.core.policies import EVERY_SLOT, ReadingPlan
@@ -191,6 +192,7 @@ def apply_chunk_results(
     at: datetime,
     failed: Collection[str] = (),
     plan: ReadingPlan = EVERY_SLOT,
+    known: Mapping[str, WatchlistEntry] = MappingProxyType({}),
 ) -> RosterOutcome:
     """What becomes of chunks and their videos after YouTube was asked at `at` (aware).
 
@@ -200,6 +202,8 @@ def apply_chunk_results(
     for the watchlist, where it is looked at again soon; so does one that was gone and is found, and one that is to be
     `promoted` (its row before this reading, by id). Where so many are missing that YouTube is at fault, no missing one
     leaves, unless it was so a day ago; their chunk is asked for the same ids again after an hour, then six, then a day.
+
+    `known`: what is remembered of those that were not found, as rows, so that it goes with them.
     """
     reads, missing = list(reads), set(missing)
     answered = found.keys() | missing | set(refused)
@@ -214,9 +218,9 @@ def apply_chunk_results(
             there = {each.ids[position] for position in each.leaving - each.chunk.removed_positions}
             events += [AvailabilityEvent(id_, None, None, each.back[id_]) for id_ in sorted(there & each.back.keys())]
         else:
-            leaving = [] if fault else _missed(each, missing, at)
+            leaving = [] if fault else _missed(each, missing, known, at)
             leaving += _promoted(each, promoted, found, plan)
-            leaving += _passed_over(each, answered, failed, at)
+            leaving += _passed_over(each, answered, failed, known, at)
         entries += leaving
         left = {entry.video_id for entry in leaving}
         after = _after(each, answered, missing, left, at, fault=fault)
@@ -253,22 +257,34 @@ def _before(each: ChunkRead) -> Absence | None:
     return Absence(0, each.chunk.outage_since, None) if each.chunk.outage_since else None
 
 
-def _missed(each: ChunkRead, missing: Collection[str], at: datetime) -> list[WatchlistEntry]:
-    last = each.chunk.last_tracked_at
-    before = [WatchlistEntry(id_, Tier.WEEKLY, last, absence=_before(each)) for id_ in each.wanted if id_ in missing]
-    return [after_miss(entry, at, counted=True) for entry in before]
+def _leaving(each: ChunkRead, video_id: str, known: Mapping[str, WatchlistEntry]) -> WatchlistEntry:
+    """The row of a video that leaves its chunk: what is remembered of it, and else when the chunk was visited last."""
+    remembered = known.get(video_id)
+    if remembered is None or remembered.last_tracked_at is None:
+        return WatchlistEntry(video_id, Tier.WEEKLY, each.chunk.last_tracked_at)
+    return remembered
+
+
+def _missed(
+    each: ChunkRead, missing: Collection[str], known: Mapping[str, WatchlistEntry], at: datetime
+) -> list[WatchlistEntry]:
+    rows = [_leaving(each, video_id, known) for video_id in each.wanted if video_id in missing]
+    return [after_miss(replace(row, absence=_before(each)), at, counted=True) for row in rows]
 
 
 def _passed_over(
-    each: ChunkRead, answered: Collection[str], failed: Collection[str], at: datetime
+    each: ChunkRead,
+    answered: Collection[str],
+    failed: Collection[str],
+    known: Mapping[str, WatchlistEntry],
+    at: datetime,
 ) -> list[WatchlistEntry]:
     """Those without an answer among others that have one: one call of many has failed, or was not sent."""
     last = max((place for place, video_id in enumerate(each.wanted) if video_id in answered), default=0)
     passed_over = [video_id for video_id in each.wanted[:last] if video_id not in answered]
     if len(passed_over) > MOST_PASSED_OVER:
         return []
-    chunk = each.chunk
-    rows = [WatchlistEntry(id_, Tier.WEEKLY, chunk.last_tracked_at, chunk.next_track_at) for id_ in passed_over]
+    rows = [replace(_leaving(each, id_, known), next_track_at=each.chunk.next_track_at) for id_ in passed_over]
     return [deferred(row, at) if row.video_id in failed else row for row in rows]
 
 

@@ -296,7 +296,15 @@ class _Chunks:
         # of what could not be confirmed next week's read tells more: were YouTube at fault, all would leave
         asked = {*answer.malformed, *answer.faulty, *answer.unconfirmed}
         self.outcome = apply_chunk_results(
-            self.reads, answer.found, answer.missing, asked, promoted, present, answer.failed, self.tracking.plan
+            self.reads,
+            answer.found,
+            answer.missing,
+            asked,
+            promoted,
+            present,
+            answer.failed,
+            self.tracking.plan,
+            self._not_found(answer),
         )
         claimed = len({video_id for each in self.reads for video_id in each.wanted})
         return Done(answer, claimed, 0, len(self.outcome.events), sorted(promoted), self.outcome.is_fault)
@@ -343,6 +351,16 @@ class _Chunks:
                     row = before.row(position, each.ids[position])
                     rows[row.video_id] = replace(row, promoted_until=present + plan.promoted_for)
         return rows
+
+    def _not_found(self, answer: Result) -> dict[str, WatchlistEntry]:
+        """What is remembered of those who may leave their chunk, since they were not found or not asked for."""
+        return {
+            each.ids[position]: self.memories[each.chunk.name].row(position, each.ids[position])
+            for each in self.reads
+            if not each.chunk.gone
+            for position in each.positions
+            if each.ids[position] not in answer.found
+        }
 
     def _with_sums(self, chunk: Chunk) -> Chunk:
         if chunk.gone:
