@@ -154,6 +154,7 @@ def test_first_readings_and_those_of_the_tracker_are_counted_as_the_points_tell(
     shift = "UPDATE watchlist SET {0} = {0} - INTERVAL '130 minutes'"
     for column in ("anchor_at", "last_tracked_at", "next_track_at"):
         sql.execute(shift.format(column))
+    deployment.wait_a_second()
     deployment.track()
     shifted = dict(sql.execute("SELECT video_id, anchor_at FROM watchlist").fetchall())
     points = deployment.points().drop_duplicates(["video_id", "timestamp"])[["video_id", "timestamp"]].to_numpy()

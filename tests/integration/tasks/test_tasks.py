@@ -289,6 +289,7 @@ def test_a_run_prepares_the_movers_of_what_it_has_read(
     watchlist.add_to_watchlist(alive)
     deployment.track()
     sql.execute("UPDATE watchlist SET next_track_at = now(), last_tracked_at = now() - INTERVAL '1 hour', views = 0")
+    deployment.wait_a_second()
     deployment.track()
     vault, now = ParquetVaultHook(root=deployment.vault), watchlist.now()
     gained = vault.prepared.gains(timedelta(days=1), now)
