@@ -389,14 +389,14 @@ def test_what_is_shown_is_what_the_titles_say(lone: Callable[..., Page]) -> None
     page = lone("?page=coverage", coverage=coverage_of(since=HOURS[46]))
     since = "2026-09-23 12:00"
     assert page.locator("h1").inner_text() == f"Every slot since {since} UTC was served: 21 readings"
-    nothing = [{"tier": "HOURLY", "expected": [0, 0], "served": [0, 0]}]
+    nothing = [{"tier": "HOURLY", "expected": [0, 0], "served": [0, 0], "skipped": [0, 0]}]
     page = lone("?page=coverage", coverage=coverage_of(since=HOURS[46], tiers=nothing))
     assert page.locator("h1").inner_text() == f"No slot lay since {since} UTC"
     page = lone("?page=coverage", coverage=coverage_of(tiers=nothing))
     assert page.locator("h1").inner_text() == "No slot lay in the last two days"
     page = lone("?page=coverage", coverage=coverage_of())
     assert page.locator("h1").inner_text() == "Every slot of the last two days was served: 21 readings"
-    tier = {"tier": "HOURLY", "expected": [0, 2], "served": [0, 1]}
+    tier = {"tier": "HOURLY", "expected": [0, 2], "served": [0, 1], "skipped": [0, 0]}
     page = lone("?page=coverage", coverage=coverage_of(starts=HOURS[:2], tiers=[tier]))
     assert page.locator("h1").inner_text().endswith("1 of 2 is missing")
     assert "1 missing in 1 hour" in page.locator("section").first.inner_text().splitlines()[1]
