@@ -189,7 +189,8 @@ class Schedule:
             start = anchor or (world.published_at(video) if video else now - 9 * DAY)
             tier = Tier.WEEKLY if now - start >= WEEK else Tier.DAILY
             due = start + WEEK if tier is Tier.WEEKLY else now - timedelta(minutes=1)
-            entries.append(WatchlistEntry(video_id, tier, self.began_at - DAY, due, anchor_at=start))
+            read_at = min(self.began_at, due) - DAY
+            entries.append(WatchlistEntry(video_id, tier, read_at, due, anchor_at=start))
         with self.watchlist() as watchlist:
             watchlist.add_to_watchlist(entries)
         self.population.update(entry.video_id for entry in entries)
