@@ -183,7 +183,7 @@ LAYERS: dict[str, Layer] = {
         parquet.AVAILABILITY,
         layout.availability(Period.month(TEN.date())),
         lambda vault: vault.read_availability(),
-        lambda: availability._encoded(availability._table_of([AvailabilityEvent(VIDEO, TEN, TEN)])),
+        lambda: availability.LAYER.encode(availability.table_of([AvailabilityEvent(VIDEO, TEN, TEN)])),
     ),
     "gains": Layer(
         ranking.SCHEMA,

@@ -57,7 +57,7 @@ def archive(*, dry_run: bool) -> dict[str, Any]:
     message = f"{'Dry run: would archive' if dry_run else 'Archived'} {_archived(report)}"
     if not dry_run:
         events = vault.publish_availability()
-        message += f"; {pluralize(events.events_added, 'video')} gone or back"
+        message += f"; {pluralize(events.rows_added, 'video')} gone or back"
         report = replace(report, problems=(*report.problems, *events.problems))
     log.info(message)
     return report.as_dict() | {"message": message, "vault": identity}

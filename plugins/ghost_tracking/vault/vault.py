@@ -18,11 +18,11 @@ from ghost_tracking.vault import layout
 from ghost_tracking.vault.location import VaultLocation, make_identity, read_identity
 from ghost_tracking.vault.metadata_reports import ArchiveReport, ExpiryReport
 from ghost_tracking.vault.reports import (
-    AvailabilityReport,
     CompactReport,
     ExpireReport,
     ForgetReport,
     LatestReport,
+    MergeReport,
     PublishReport,
     RepairReport,
     SealReport,
@@ -513,7 +513,7 @@ class Vault:
         """
         return self._availability().stage(events)
 
-    def publish_availability(self) -> AvailabilityReport:
+    def publish_availability(self) -> MergeReport:
         """Merge what is staged into `availability/`; each event once, however often it is staged.
 
         The key is (video_id, state, time): `confirmed_at` of one that is gone, else `returned_at`. A broken part is

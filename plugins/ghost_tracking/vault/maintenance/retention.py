@@ -11,12 +11,13 @@ from pydantic import AwareDatetime
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.availability import Availability
 from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.manifest import HistoryManifest, load
 from ghost_tracking.vault.kit.manifests import Manifest
 from ghost_tracking.vault.latest import refreshing
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
+from ghost_tracking.vault.maintenance.period_layers import PERIOD_LAYERS
+from ghost_tracking.vault.period_files import PeriodFiles
 from ghost_tracking.vault.points import files
 from ghost_tracking.vault.prepared import upkeep
 from ghost_tracking.vault.reports import ExpireReport
@@ -51,7 +52,10 @@ def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: 
     if not dry_run:
         refreshing.carry(storage, before, load(storage)[0], whole_hours=True)
         upkeep.expire(storage, lock_timeout, cutoff)
-    return report + Availability(storage, lock_timeout).expire(cutoff, dry_run=dry_run)
+    for layer in PERIOD_LAYERS:
+        rows, problems = PeriodFiles(layer, storage, lock_timeout).expire(cutoff, dry_run=dry_run)
+        report += ExpireReport(**{layer.folder: rows}, problems=problems)
+    return report
 
 
 class Announcement(Manifest):
