@@ -94,5 +94,4 @@ LAYER: Final = PeriodLayer(
     options=parquet.EVENTS,
     times=_times,
     merged=_merged,
-    required=("video_id",),
 )

@@ -57,7 +57,7 @@ class PeriodLayer:
     `folder` is its name too, `staged` the folder of its parts; `key` and `lock` give the file of a period, which is a
     `unit` (day or month, UTC), and what its writers hold. `holds`: what its rows are called. `times`: when each row
     belongs (no null). `merged`: the rows of several tables in their `order`, each once; what was merged before must
-    stay as it is. `required`: columns without nulls.
+    stay as it is.
     """
 
     folder: str
@@ -72,7 +72,6 @@ class PeriodLayer:
     options: Options
     times: Callable[[pa.Table], pa.ChunkedArray]
     merged: Callable[[Iterable[pa.Table]], pa.Table]
-    required: tuple[str, ...]
     rows_a_group: int | None = None
 
     def encode(self, table: pa.Table) -> bytes:
@@ -87,9 +86,8 @@ class PeriodLayer:
         columns.
         """
         table = parquet.decode(key, data, self.schema, self.bounds)
-        lacking = [name for name in self.required if table[name].null_count]
-        if lacking or self.times(table).null_count:
-            raise UnreadableFileError(f"{key} has {self.holds} without {lacking[0] if lacking else 'a time'}", key=key)
+        if self.times(table).null_count:
+            raise UnreadableFileError(f"{key} has {self.holds} without a time", key=key)
         return table
 
     def load(self, storage: Storage, period: Period) -> tuple[pa.Table, Version | None]:

@@ -225,7 +225,7 @@ class ExpireReport(Report):
     """What was deleted because of its age, or would be; points that lie in several layers count in each.
 
     `hours` files under `metrics/` with `points`, `history_points` in the history, `parts` staged, `set_aside` files in
-    quarantine, `availability` events.
+    quarantine, `availability` events, `discoveries` (rows).
     """
 
     hours: int = 0
@@ -234,6 +234,7 @@ class ExpireReport(Report):
     parts: int = 0
     set_aside: int = 0
     availability: int = 0
+    discoveries: int = 0
     problems: tuple[str, ...] = ()
 
 

@@ -42,6 +42,7 @@ export function vault({ vault: found, now }) {
     metadata: "titles (videos/)",
     roster: "roster",
     availability: "availability",
+    discoveries: "discoveries",
     import_queue: "import queue",
     prepared: "prepared figures",
     latest: "newest points",

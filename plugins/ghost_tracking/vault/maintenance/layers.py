@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.vault import availability, layout
+from ghost_tracking.vault import availability, discoveries, layout
 from ghost_tracking.vault.history.files import HistoryWriter, checksums_of
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.history.reader import HistoryReader
@@ -306,6 +306,20 @@ class Availability(_Rows):
     layer = availability.LAYER
 
 
+class StagedDiscoveries(_StagedRows):
+    """What sources have named, and is not published yet."""
+
+    name = "staged discoveries"
+    layer = discoveries.LAYER
+
+
+class Discoveries(_Rows):
+    """Days of what sources have named."""
+
+    name = "discoveries"
+    layer = discoveries.LAYER
+
+
 class StagedMetadata(Layer):
     """Metadata that is not archived yet."""
 
@@ -423,6 +437,8 @@ LAYERS: Final[tuple[type[Layer], ...]] = (
     NewestPoints,
     StagedAvailability,
     Availability,
+    StagedDiscoveries,
+    Discoveries,
     StagedMetadata,
     Metadata,
     Roster,

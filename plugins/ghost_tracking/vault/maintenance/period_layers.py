@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ghost_tracking.vault import availability
+from ghost_tracking.vault import availability, discoveries
 from ghost_tracking.vault.period_files import PeriodLayer
 
-PERIOD_LAYERS: Final[tuple[PeriodLayer, ...]] = (availability.LAYER,)
+PERIOD_LAYERS: Final[tuple[PeriodLayer, ...]] = (availability.LAYER, discoveries.LAYER)

@@ -32,7 +32,8 @@ def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: 
     """Delete the hours that ended by `cutoff`, or only count them. The caller holds `layout.HISTORY_LOCK`.
 
     Staged parts go first, so that no publication brings back an hour that has gone; hourly files then, the history
-    after them. Of availability whole months go, of gains whole hours, and figures that are as old.
+    after them. Of availability whole months go, of discoveries
+    whole days, of gains whole hours, and figures that are as old.
     """
     report = ExpireReport()
     parts = [

@@ -29,6 +29,7 @@ MEASURED: Final = {
     "latest": layout.LATEST,
     "roster": layout.ROSTER,
     "availability": layout.AVAILABILITY,
+    "discoveries": layout.DISCOVERIES,
     "import_queue": layout.IMPORT_QUEUE,
     "prepared": layout.PREPARED,
 }
