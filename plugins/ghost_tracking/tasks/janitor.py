@@ -49,7 +49,10 @@ def let_go(*, dry_run: bool, adopt_vault: bool = False) -> dict[str, Any]:
 
 @task_body
 def archive(*, dry_run: bool) -> dict[str, Any]:
-    """Bring what is staged of metadata, and of who is gone or back, into the vault; with `dry_run` only count it."""
+    """Bring what is staged of metadata, of who is gone or back, and of where videos came from, into the vault.
+
+    With `dry_run` only count the metadata.
+    """
     vault = _vault()
     with WatchlistHook() as watchlist:
         identity = _ready(watchlist, vault, dry_run=dry_run)
@@ -58,7 +61,10 @@ def archive(*, dry_run: bool) -> dict[str, Any]:
     if not dry_run:
         events = vault.publish_availability()
         message += f"; {pluralize(events.rows_added, 'video')} gone or back"
-        report = replace(report, problems=(*report.problems, *events.problems))
+        named = vault.publish_discoveries()
+        if named.rows_added:
+            message += f"; {pluralize(named.rows_added, 'discovery', 'discoveries')} that hunters had left"
+        report = replace(report, problems=(*report.problems, *events.problems, *named.problems))
     log.info(message)
     return report.as_dict() | {"message": message, "vault": identity}
 
