@@ -108,7 +108,11 @@ class PeriodLayer:
     def by_period(self, table: pa.Table) -> Iterator[tuple[Period, pa.Table]]:
         """The rows of each period, in order."""
         begins = self._begins(table)
-        for begin in sorted(begins.unique().to_pylist()):
+        found = sorted(begins.unique().to_pylist())
+        if len(found) == 1:
+            yield self._period(found[0]), table
+            return
+        for begin in found:
             yield self._period(begin), table.filter(pc.equal(begins, pa.scalar(begin, begins.type)))
 
     def periods(self, table: pa.Table) -> set[Period]:
@@ -255,15 +259,18 @@ class PeriodFiles:
         if parts:
             yield parts
 
-    def _merge_parts(self, parts: Mapping[str, pa.Table]) -> MergeReport:
+    def _merge_parts(self, parts: dict[str, pa.Table]) -> MergeReport:
         report = MergeReport()
         waiting: set[Period] = set()
-        for period, rows in self._layer.by_period(self._layer.merged(parts.values())):
+        periods = {key: self._layer.periods(table) for key, table in parts.items()}
+        together = self._layer.merged(parts.values())
+        parts.clear()  # they would be held twice
+        for period, rows in self._layer.by_period(together):
             merged = self._publish_period(period, rows)
             report += merged
             if not merged.complete:
                 waiting.add(period)
-        done = [key for key, table in parts.items() if waiting.isdisjoint(self._layer.periods(table))]
+        done = [key for key, each in periods.items() if waiting.isdisjoint(each)]
         self._storage.delete(done)
         return report + MergeReport(parts_merged=len(done))
 

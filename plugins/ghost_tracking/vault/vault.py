@@ -552,7 +552,7 @@ class Vault:
         """Merge what is staged into `discoveries/`: of each video, source and UTC day the first time.
 
         A broken part is set aside and named in the report, which also says what was busy or failed and stays staged.
-        Holds a day's rows and some 500,000 staged ones, 250 bytes each. OSError when the storage fails; calling again
+        Holds a day's rows and some 500,000 staged ones, 500 bytes each. OSError when the storage fails; calling again
         is always harmless.
         """
         return self._discoveries().publish()
@@ -582,7 +582,7 @@ class Vault:
     ) -> "Iterator[pa.RecordBatch]":
         """As `read_discoveries`, as Arrow batches of at most 131,072 rows, for what does not fit into memory.
 
-        Holds one day, some 250 bytes a row, and what is staged. A day that expires meanwhile is passed over.
+        Holds one day, some 500 bytes a row, and what is staged. A day that expires meanwhile is passed over.
         """
         from ghost_tracking.vault import discoveries
 
