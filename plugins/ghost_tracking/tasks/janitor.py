@@ -303,9 +303,9 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
             f"as any layer has the points: {'; '.join(found.problems[:3])}"
         )
     since = vault.proven_since()
-    proven = "not all points, metadata and events have been proven yet"
+    proven = "not all points, metadata, events and discoveries have been proven yet"
     if since is not None:
-        proven = f"all points, metadata and events were proven since {since}"
+        proven = f"all points, metadata, events and discoveries were proven since {since}"
     return _said(f"{message}; {proven}") | found.as_dict() | {"proven_since": since and since.isoformat()}
 
 

@@ -258,13 +258,13 @@ class Vault:
         return checking.verify(self._location.readable(), start, end)
 
     def verify_share(self, now: datetime) -> VerifyReport:
-        """Prove the hours of the last two days, and of all other points, metadata and events the files that have not
-        been proven for longest.
+        """Prove the hours of the last two days, and of all other points, metadata, events and discoveries the files
+        that have not been proven for longest.
 
         A twenty-eighth of each layer's bytes, so that within 28 nights all of it is proven; a file that still has the
         bytes that were written is proven without being decoded. `now`: aware, as `seal` has it. Names and sizes of what
-        manifests name are compared too: a request to an object store for each thousand. Holds a file of an hour, 64 MB
-        of another, or the ids of eight million videos, 250 MB, and opens one at a time.
+        manifests name are compared too: a request to an object store for each thousand. Holds a file of an hour or a
+        day of discoveries, 64 MB of another, or the ids of eight million videos, 250 MB, and opens one at a time.
         """
         from ghost_tracking.vault.maintenance import rotation
 

@@ -198,6 +198,24 @@ def test_a_day_goes_when_all_of_it_is_past_its_age(vault: ParquetVaultHook) -> N
     assert vault.health_check()["layers"]["discoveries"]["files"] == 0
 
 
+def test_what_was_set_aside_goes_with_its_age_too(root: Path) -> None:
+    vault = ParquetVaultHook(root=root)
+    vault.stage_discoveries([*named(CHANNEL, "a"), *named(CHANNEL, "a", at=NOON + DAY)])
+    vault.publish_discoveries()
+    for day in (FIRST, SECOND):
+        (root / day).write_bytes(b"?")
+    for name in ("20260130T120000000000-0123456789ab", "20260131T120000000000-0123456789ab"):
+        vault._storage.put(f"{layout.STAGED_DISCOVERIES}/{name}.part", b"?")
+    assert len(vault.publish_discoveries().quarantined) == 2
+    assert len(vault.repair().quarantined) == 2
+    midnight = datetime(2026, 1, 31, tzinfo=UTC)
+    assert vault.expire(midnight, dry_run=False).set_aside == 2
+    left = [key for key, _ in vault._storage.walk(layout.QUARANTINE)]
+    assert len(left) == 2
+    assert all("2026-01-31" in each or "20260131" in each for each in left)
+    assert vault.expire(midnight + DAY, dry_run=False).set_aside == 2
+
+
 def test_sizes_and_proofs_cover_it(root: Path) -> None:
     vault = ParquetVaultHook(root=root)
     vault.stage_discoveries([*named(CHANNEL, "a", "b"), *named(CHANNEL, "a", at=NOON + DAY)])
