@@ -1,8 +1,12 @@
 """Where a video came from is data: each source names a video once a day, in its place, and none of it is lost."""
 
+import base64
 import json
+import random
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -185,6 +189,33 @@ def test_two_publish_at_once(vault_root: Path | ObjectStoragePath) -> None:
     assert hooks[0].verify().problems == ()
 
 
+def test_readers_meet_no_gap_and_nothing_twice_while_it_is_published(vault: ParquetVaultHook) -> None:
+    vault.stage_discoveries(named(CHANNEL, "v0"))
+    stop = threading.Event()
+
+    def read() -> int:
+        seen = 0
+        while not stop.is_set():
+            for frame in (
+                vault.read_discoveries(),
+                pa.Table.from_batches(vault.read_discoveries_batches(), discoveries.SCHEMA).to_pandas(),
+            ):
+                ids = frame["video_id"].to_list()
+                assert sorted(ids) == sorted(f"v{number}" for number in range(len(ids)))
+                assert len(ids) >= seen
+                seen = len(ids)
+        return seen
+
+    with ThreadPoolExecutor(1) as threads:
+        reader = threads.submit(read)
+        for number in range(1, 15):
+            vault.stage_discoveries(named(CHANNEL, f"v{number}", "v0", at=NOON + timedelta(minutes=number)))
+            vault.publish_discoveries()
+        stop.set()
+        assert reader.result() > 0
+    assert len(vault.read_discoveries()) == 15
+
+
 def test_a_day_goes_when_all_of_it_is_past_its_age(vault: ParquetVaultHook) -> None:
     vault.stage_discoveries([*named(CHANNEL, "a", "b"), *named(CHANNEL, "a", at=NOON + DAY)])
     vault.publish_discoveries()
@@ -261,9 +292,6 @@ def test_any_program_reads_the_folder(root: Path) -> None:
 
 def test_a_row_takes_nine_bytes(root: Path) -> None:
     """As docs/read-the-data.md says; nearly all of it are the 64 bits of an id."""
-    import base64
-    import random
-
     dice = random.Random(1)
     vault = ParquetVaultHook(root=root)
     for number in range(200):
@@ -333,8 +361,6 @@ def test_a_day_that_no_reader_would_take_is_not_written(root: Path, monkeypatch:
 
 
 def _with_rows(most: int) -> period_files.PeriodLayer:
-    from dataclasses import replace
-
     return replace(discoveries.LAYER, bounds=replace(discoveries.LAYER.bounds, rows=most))
 
 
