@@ -6,8 +6,8 @@ Finds, every hour, the videos that were published in its window, and tracks them
 `plan` reads the sources to hunt: from the run's form, else from the Airflow Variable `ghost_sources`, else from
 `include/sources.yaml`. Each `hunt` instance takes some of the sources, writes the metadata and the schedule of the new
 videos in one transaction, and stages their first points; the name of the instance says what it found. `import_lists`
-does the same for videos in the import queue, which holds lists of any length that you have submitted. `publish` merges
-the staged points into the vault.
+does the same for videos in the import queue, which holds lists of any length that you have submitted. Both first
+stage which source named which video, and in which place. `publish` merges all of it into the vault.
 
 A scheduled run also covers what earlier runs missed, back to each source's watermark, and videos that channels and
 playlists list late. A watermark advances only when every video that the source has named is on the schedule. A backfill
@@ -139,7 +139,8 @@ def ghost_hunter():
 
         context = get_current_context()
         interval = (context.get("data_interval_start"), context.get("data_interval_end"))
-        return {"run_type": context["dag_run"].run_type, "interval": interval, "form": forms.form(context)}
+        run = context["dag_run"]
+        return {"run_type": run.run_type, "interval": interval, "form": forms.form(context), "run_id": run.run_id}
 
     @task(execution_timeout=timedelta(minutes=30))  # a list may have millions of lines
     def plan() -> list:
@@ -177,14 +178,15 @@ def ghost_hunter():
         """Import videos from the import queue, as many as the quota and the size of the database allow."""
         from ghost_tracking.tasks import hunter
 
-        return hunter.import_lists(get_current_context()["dag_run"].run_type, vault)
+        run = get_current_context()["dag_run"]
+        return hunter.import_lists(run.run_type, vault, run.run_id)
 
     @task(trigger_rule="all_done", multiple_outputs=False, outlets=[_METRICS], execution_timeout=timedelta(minutes=15))
     def publish() -> dict:
-        """Merge the staged points into the vault."""
+        """Merge the staged points, and which source named which video, into the vault."""
         from ghost_tracking.tasks import publishing
 
-        report = publishing.publish()
+        report = publishing.publish(discoveries=True)
         get_current_context()["outlet_events"][_METRICS].extra = publishing.event(report)
         return report
 

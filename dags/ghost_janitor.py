@@ -14,8 +14,9 @@ are tracked as before.
 Then it maintains the vault. It *seals* hours that are over: it rewrites them, small and sorted, verifies that they hold
 every staged point, and deletes the parts. It *compacts* days that are over, and then months, into the history, which
 keeps the points of a video together. It *expires* data older than the setting `vault_retention_days`, if that is set.
-Finally it *checks* the last two days and the files that have not been proven for longest, so that all points, metadata
-and events are proven every four weeks, or, if the form says so, all at once, with or without a repair first.
+Finally it *checks* the last two days and the files that have not been proven for longest, so that all points, metadata,
+events and discoveries are proven every four weeks, or, if the form says so, all at once, with or without a repair
+first.
 
 Age counts from discovery, not from publication; otherwise a video that is years old when it is found would lose its
 row within a day. With *Dry run* in the form, the run writes and deletes nothing, and reports what it would do.

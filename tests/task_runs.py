@@ -25,12 +25,20 @@ class Deployment:
     sources: Path
     set_settings: Callable[..., None]
 
-    def hunt(self, form: dict[str, Any], run_type: str = "manual", interval: tuple = NO_INTERVAL) -> dict[str, Any]:
+    def hunt(
+        self,
+        form: dict[str, Any],
+        run_type: str = "manual",
+        interval: tuple = NO_INTERVAL,
+        run_id: str | None = None,
+    ) -> dict[str, Any]:
         """A whole hunter run."""
-        planned = hunter.plan(run_type, interval, form)
+        planned = hunter.plan(run_type, interval, form, run_id)
         self.labels: list[str] = []
-        reports = [hunter.hunt(batch, run_type, interval, form, self.labels.append) for batch in planned["batches"]]
-        publishing.publish()
+        reports = [
+            hunter.hunt(batch, run_type, interval, form, self.labels.append, run_id) for batch in planned["batches"]
+        ]
+        publishing.publish(discoveries=True)
         return hunter.summary(planned["why"], reports)
 
     def track(self, run_type: str = "scheduled", **form: Any) -> dict[str, Any]:

@@ -151,8 +151,8 @@ class Settings(BaseModel):
     )
     vault_retention_days: Annotated[int, Field(ge=1, le=36500)] | None = Field(
         None,
-        description="days that statistics and metadata stay in the vault; null: forever. The janitor's first run "
-        "after a change only reports what it would delete",
+        description="days that statistics, metadata and discoveries stay in the vault; null: forever. The janitor's "
+        "first run after a change only reports what it would delete",
     )
 
     alert_backlog_videos: Positive | None = Field(

@@ -12,6 +12,7 @@ from connections import make_due
 from docs.world import DAGS, World
 from documentation import ROOT, Block
 from ghost_tracking.core.absence import AvailabilityEvent
+from ghost_tracking.core.origins import Discovered, Origin, Place
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.hooks.vault import ParquetVaultHook
@@ -72,6 +73,9 @@ def prepared(short_lived_folder: Path) -> Path:
     vault.archive_videos([{"video_id": each, "title": "Rick Astley", "discovered_at": FIRST} for each in IDS])
     vault.stage_availability([AvailabilityEvent(IDS[1], NIGHT - timedelta(days=2), NIGHT - timedelta(days=1))])
     vault.publish_availability()
+    chart = Origin("chart", "mostPopular", "US")
+    vault.stage_discoveries(Discovered(each, chart, NIGHT, Place(rank, 1), "run") for rank, each in enumerate(IDS, 1))
+    vault.publish_discoveries()
     vault.source_memory.save("search:airflow", SourceMemory(NIGHT, dict.fromkeys(IDS, FIRST), ended=True))
     vault.roster.write(IDS, NIGHT.date())
     vault.import_queue.submit(IDS)

@@ -385,7 +385,7 @@ def test_what_is_shown_is_what_the_titles_say(lone: Callable[..., Page]) -> None
     assert "proven" not in page.locator("main").inner_text()
     found = overview_of()
     page = lone("", overview=found | {"vault": found["vault"] | {"proven_since": found["now"] - 3 * 86400}})
-    assert page.get_by_text("points, metadata and events were proven within the last 3 days").is_visible()
+    assert page.get_by_text("points, metadata, events and discoveries were proven within the last 3 days").is_visible()
     page = lone("?page=coverage", coverage=coverage_of(since=HOURS[46]))
     since = "2026-09-23 12:00"
     assert page.locator("h1").inner_text() == f"Every slot since {since} UTC was served: 21 readings"

@@ -32,8 +32,17 @@ PAUSE = 0.02
 Interval = tuple[str | None, str | None]
 
 _STEPS: dict[type, tuple[str, ...]] = {
-    YouTubeHook: ("upload_pages", "playlist_pages", "search_page", "chart", "metadata"),
-    ParquetVaultHook: ("stage_videos", "archive_videos", "publish_availability", "publish", "seal", "compact"),
+    YouTubeHook: ("upload_pages", "playlist_pages", "search_page", "chart_pages", "metadata"),
+    ParquetVaultHook: (
+        "stage_discoveries",
+        "stage_videos",
+        "archive_videos",
+        "publish_availability",
+        "publish_discoveries",
+        "publish",
+        "seal",
+        "compact",
+    ),
     ImportQueue: ("submit", "waiting", "mark_imported"),
 }
 
@@ -93,7 +102,7 @@ def hunt(
             for number, batch in batches
         ]
         imported = run.task("import_lists", hunter.import_lists, run_type, planned["vault"])
-        run.task("publish", publishing.publish)
+        run.task("publish", publishing.publish, discoveries=True)
         if not run.errors:
             run.task("summary", hunter.summary, planned["why"], hunted, imported)
     return run.over(named=[first, _named_total(where)], left=_left(run.reports))

@@ -411,7 +411,10 @@ class Discovery(Schedule):
         )[0]
 
     def check_invariant(self) -> None:
-        """Whatever was named is on the schedule once, or gone with its dates, or refused where it can be seen."""
+        """Whatever was named is on the schedule once, or gone with its dates, or refused where it can be seen.
+
+        And the vault knows of all that is there which source has named it.
+        """
         lost = self.missing(self.promised())
         assert not lost, f"{len(lost)} lost: " + "\n".join(list(lost.values())[:20])
         places = self.places()
@@ -420,6 +423,8 @@ class Discovery(Schedule):
         twice = [video_id for video_id, number in places.items() if number > 1]
         where = {video_id: self.whereabouts(video_id) for video_id in twice[:3]}
         assert not twice, f"{len(twice)} are on the schedule more than once: {where}"
+        nowhere = sorted(places.keys() - set(self.vault.read_discoveries()["video_id"]))
+        assert not nowhere, f"{len(nowhere)} are on the schedule that came from nowhere: {nowhere[:5]}"
         with self.sql() as sql:
             gone = {row[0] for row in sql.execute("SELECT video_id FROM watchlist WHERE gone_at IS NOT NULL")}
         gone.update(video_id for ids in self.members(gone=True).values() for video_id in ids)

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.gains import Interval
+from ghost_tracking.core.origins import Discovered, Origin, Place
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.source_memory import SourceMemory
 from ghost_tracking.errors import GhostTrackingError, UnreadableFileError
 from ghost_tracking.hooks.vault import ParquetVaultHook
-from ghost_tracking.vault import availability, import_queue, layout, roster_files, roster_memory
+from ghost_tracking.vault import availability, discoveries, import_queue, layout, roster_files, roster_memory
 from ghost_tracking.vault import source_memory as sources
 from ghost_tracking.vault.history.encoding import HISTORY_SCHEMA
 from ghost_tracking.vault.history.files import HistoryWriter
@@ -183,7 +184,16 @@ LAYERS: dict[str, Layer] = {
         parquet.AVAILABILITY,
         layout.availability(Period.month(TEN.date())),
         lambda vault: vault.read_availability(),
-        lambda: availability._encoded(availability._table_of([AvailabilityEvent(VIDEO, TEN, TEN)])),
+        lambda: availability.LAYER.encode(availability.table_of([AvailabilityEvent(VIDEO, TEN, TEN)])),
+    ),
+    "discoveries": Layer(
+        discoveries.SCHEMA,
+        parquet.DISCOVERIES,
+        layout.discoveries(DAY),
+        lambda vault: (vault.read_discoveries(), list(vault.read_discoveries_batches([VIDEO]))),
+        lambda: discoveries.LAYER.encode(
+            discoveries.table_of([Discovered(VIDEO, Origin("channel", "UC1"), TEN, Place(1, 1), "run")])
+        ),
     ),
     "gains": Layer(
         ranking.SCHEMA,
@@ -331,7 +341,7 @@ def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> tuple[ParquetVaultHook, 
 
 
 # pyarrow reads the statistics of columns for the other layers, and ends the process over some that cannot be
-READ_WHOLE = ("roster", "import_queue", "roster_memory", "availability", "source")
+READ_WHOLE = ("roster", "import_queue", "roster_memory", "availability", "discoveries", "source")
 
 
 @settings(max_examples=100)

@@ -170,6 +170,8 @@ def verbs_of(vault: ParquetVaultHook) -> dict[str, Callable[[], Any]]:
         "submit": lambda: vault.import_queue.submit([VIDEO, "!"], "mine"),
         "retry": lambda: vault.import_queue.retry("mine"),
         "waiting": lambda: vault.import_queue.waiting(10),
+        "discoveries": vault.read_discoveries,
+        "publish discoveries": vault.publish_discoveries,
         "size": vault.stats.size,
     }
 
@@ -317,7 +319,9 @@ def test_a_linked_folder_is_another_tenants(vault: ParquetVaultHook, tmp_path: P
     assert any(f"metrics/date={LONG_AGO} is a symbolic link" in problem for problem in vault.verify().problems)
 
 
-@pytest.mark.parametrize("folder", ["history", "videos", "import_queue", "roster", "availability", "_staging/parts"])
+@pytest.mark.parametrize(
+    "folder", ["history", "videos", "import_queue", "roster", "availability", "discoveries", "_staging/parts"]
+)
 def test_nothing_is_written_through_a_linked_folder(
     vault: ParquetVaultHook, tmp_path: Path, root: Path, folder: str
 ) -> None:
@@ -391,6 +395,7 @@ def test_folders_of_no_possible_hour_break_nothing(vault: ParquetVaultHook, root
     (root / "videos").mkdir()
     (root / "videos/99999999T999999999999-000000000000.parquet").write_bytes(b"x")
     (root / "availability/month=9999-12").mkdir(parents=True)
+    (root / "discoveries" / name.partition("/")[0]).mkdir(parents=True)
     use(vault)
     assert len(vault.read_metrics(TEN)) == 1
 

@@ -16,6 +16,7 @@
 --   history_points                  what is compacted into history/, decoded
 --   history_files                   the files of the history that are in force
 --   videos                         titles, tags, channels …, one row a video
+--   discoveries                    which source named which video, and in which place: one row a day, with its `date`
 --
 -- Times are UTC, and the session's time zone is set to it. Which files there are is looked up when this file is
 -- loaded: load it again to see newer ones, and when a query says that a file is gone. Everything it makes is temporary.
@@ -54,6 +55,10 @@ CREATE OR REPLACE TEMP TABLE ghost_no_videos (
     video_id VARCHAR, title VARCHAR, published_at TIMESTAMPTZ, tags VARCHAR[], channel_id VARCHAR,
     channel_title VARCHAR, category_id VARCHAR, duration_seconds BIGINT, default_language VARCHAR, description VARCHAR,
     discovered_at TIMESTAMPTZ, other VARCHAR, archived_at TIMESTAMPTZ, search VARCHAR
+);
+CREATE OR REPLACE TEMP TABLE ghost_no_discoveries (
+    video_id VARCHAR, source_kind VARCHAR, source_key VARCHAR, region VARCHAR, language VARCHAR, category_id VARCHAR,
+    within_channel_id VARCHAR, rank INTEGER, page INTEGER, named_at TIMESTAMPTZ, run_id VARCHAR, date DATE
 );
 
 -- Manifests: which files are in force. Where there is none, nothing is.
@@ -199,6 +204,11 @@ CREATE OR REPLACE TEMP VIEW history_files AS FROM ghost_history ORDER BY period,
 CREATE OR REPLACE TEMP VIEW history_points AS FROM ghost_decode(ghost_within(getvariable('ghost_segments'), NULL, NULL));
 CREATE OR REPLACE TEMP VIEW metrics AS FROM query(ghost_reading(getvariable('ghost_metrics'), 'ghost_no_points'));
 CREATE OR REPLACE TEMP VIEW videos AS FROM query(ghost_reading(getvariable('ghost_videos'), 'ghost_no_videos'));
+SET VARIABLE ghost_discoveries = (
+    SELECT coalesce(list(file ORDER BY file), [])
+    FROM glob(getvariable('ghost_root') || '/discoveries/*/discoveries.parquet'));
+CREATE OR REPLACE TEMP VIEW discoveries AS
+    FROM query(ghost_reading(getvariable('ghost_discoveries'), 'ghost_no_discoveries'));
 
 -- Hours of metrics/, where it has them whole; the history's points of all other hours; and of changed hours, which are
 -- among those, what their files have beyond the history.

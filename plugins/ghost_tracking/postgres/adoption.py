@@ -1,6 +1,6 @@
 """The way from an old tracker: its table `videos` says what it has tracked, and when it was last updated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -32,12 +32,15 @@ class OldTracker:
         self._entries = entries
         self._refused = refused
 
-    def adopt_videos(self, *, batch_size: int = 10_000) -> Adoption:
+    def adopt_videos(
+        self, *, batch_size: int = 10_000, before: Callable[[Collection[str]], None] = lambda _: None
+    ) -> Adoption:
         """Put every video of an old tracker's `videos` table on the watchlist, in batches; run twice, it adds nothing.
 
         Takes over `last_updated_at` as `last_tracked_at` where it is a time that has passed, a naive one being UTC;
         each is due at once. Blanks around an id do not count, and of a URL its video does. What names no video goes
-        onto the list of what was refused. Raises BadInputError where `videos` does not come from an old tracker.
+        onto the list of what was refused. `before` is told the ids of each batch before it is written. Raises
+        BadInputError where `videos` does not come from an old tracker.
         """
         if not self._database.value("old_tracker_has_last_updated"):
             raise BadInputError(
@@ -47,6 +50,7 @@ class OldTracker:
         while rows := self._database.run("old_videos", after=last, batch_size=batch_size):
             last = rows[-1]["id"]
             entries, reasons = _read(rows, present)
+            before([entry.video_id for entry in entries.values()])
             with self._database.transaction():
                 adopted = self._entries.add(entries.values())
                 self._database.change("note_scheduled", ids=list(entries))

@@ -7,15 +7,17 @@ import functools
 import hashlib
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from ghost_tracking.core.budgets import Bucket, CallBudget
 from ghost_tracking.core.discovery import Gap, wanted
+from ghost_tracking.core.origins import Discovered, Place, origin_of
 from ghost_tracking.core.points import EARLIEST
 from ghost_tracking.core.source_memory import SourceMemory, united
 from ghost_tracking.core.sources import ChannelSource, ChartSource, PlaylistSource, SearchSource, Source, VideosSource
+from ghost_tracking.core.video_ids import is_video_id
 from ghost_tracking.core.windows import Assignment, Window
 from ghost_tracking.errors import (
     CallRejectedError,
@@ -50,14 +52,16 @@ class Hunted:
 
     `ids`: the videos to be put on the schedule, of all those that it `named` (when each was published, where it tells).
     `until`: its watermark, and `memory` what to remember of it, once they are there (`before`: what is remembered now).
-    It was hunted from `since` on, and asked until `asked_until`, where that is more. `gaps`: what could not be had.
-    `failure`: why it was not read to its end; what it had named until then counts. `is_put_off`: a search whose turn
-    has not come.
+    `places`: where those stood that were read in this run, or that it takes of what an earlier one has read; None where
+    that is not known. It was hunted from `since` on, and asked until `asked_until`, where that is more. `gaps`: what
+    could not be had. `failure`: why it was not read to its end; what it had named until then counts. `is_put_off`: a
+    search whose turn has not come.
     """
 
     source: Source
     ids: list[str] = field(default_factory=list)
     named: Mapping[str, datetime | None] = field(default_factory=dict)
+    places: dict[str, Place | None] = field(default_factory=dict)
     since: datetime | None = None
     until: datetime | None = None
     asked_until: datetime | None = None
@@ -84,7 +88,8 @@ class Discovery:
 
     `is_own`: the run is about the deployment's own sources, not about some of its form: it keeps watermarks and
     memories. `trusts_memory`: the database is the one that the memories are about, and no restored one. `search_calls`
-    and `past_calls`: how many pages of searches, and of the past of channels, may be asked for.
+    and `past_calls`: how many pages of searches, and of the past of channels, may be asked for. `run_id`: the run that
+    this is done for.
     """
 
     youtube: YouTubeClient
@@ -98,6 +103,7 @@ class Discovery:
     trusts_memory: bool = True
     search_calls: int = 0
     past_calls: int = 0
+    run_id: str | None = None
 
     def ask(self, sources: Sequence[Source]) -> list[Hunted]:
         """Ask these sources. One that fails stops no other; raises ConfigurationError, which all would meet."""
@@ -116,6 +122,14 @@ class Discovery:
         for each in hunted:
             _log(each)
         return hunted
+
+    def discovered(self, hunted: Sequence[Hunted]) -> Iterator[Discovered]:
+        """What these sources named, in which place; but what cannot be the id of a video."""
+        for each in hunted:
+            origin = origin_of(each.source, is_own=self.is_own)
+            for video_id, place in each.places.items():
+                if is_video_id(video_id):
+                    yield Discovered(video_id, origin, self.now, place, self.run_id)
 
     def note(self, hunted: Sequence[Hunted]) -> None:
         """Note how far sources have been hunted, all of whose videos are on the schedule by now."""
@@ -174,10 +188,13 @@ class Discovery:
             case PlaylistSource():
                 self._take_all(hunted, read_listing(self._pages(hunted.source), most=hunted.source.pages))
             case ChartSource(region=region, category=category, pages=pages):
-                found = self.youtube.chart(region, category=category, pages=pages)
-                self._take_all(hunted, Listing({each.video_id: each.published_at for each in found}))
+                chart = Listing()
+                for number, page in enumerate(self.youtube.chart_pages(region, category=category, pages=pages), 1):
+                    chart.add(page, number)
+                self._take_all(hunted, chart)
             case VideosSource(videos=videos):
-                self._take_all(hunted, Listing(dict.fromkeys(videos)))
+                # they stand in no order
+                self._take_all(hunted, Listing(dict.fromkeys(videos), places=dict.fromkeys(videos)))
         if isinstance(hunted.source, ChannelSource) and hunted.source.every and hunted.failure is None:
             self._bring_past(hunted, hunted.source)
 
@@ -200,7 +217,7 @@ class Discovery:
     def _take_all(self, hunted: Hunted, listing: Listing) -> None:
         """Everything that a source without a window names."""
         memory = self._memory(hunted)
-        hunted.named, hunted.failure = listing.named, listing.failure
+        hunted.named, hunted.places, hunted.failure = listing.named, listing.places, listing.failure
         hunted.ids = [each for each in listing.named if memory is None or each not in memory.scheduled]
         if self._keeps:
             hunted.memory = united(memory, listing.named, listing.named, self.now)
@@ -213,7 +230,7 @@ class Discovery:
         listing = self._read(source, window.start - overlap, exactly=not overlap, may_be_empty=not before)
         if before and not listing.named:
             raise YouTubeFaultError(f"its listing came back empty, but had {pluralize(before, 'video')} before")
-        hunted.named, hunted.failure = listing.named, listing.failure
+        hunted.named, hunted.places, hunted.failure = listing.named, listing.places, listing.failure
         in_order = isinstance(source, ChannelSource)
         # also what belongs to the next window: by then it may be gone
         reach = Window(window.start, max(window.end, self.now))
@@ -246,6 +263,7 @@ class Discovery:
             # goes on with the page that was read last: what was taken down meanwhile moves up what follows
             listing = self._read(source, window.start, exactly=True, token=kept.next_token if kept else None)
             hunted.named, hunted.failure = {**(kept.named if kept else {}), **listing.named}, listing.failure
+            hunted.places = listing.places
             if listing.failure is None:
                 self._note_lacking(hunted, source, window, listing)
                 reached = EARLIEST if listing.ended else window.start
@@ -253,6 +271,7 @@ class Discovery:
                 memory = SourceMemory(as_of, hunted.named, complete_since=reached, next_token=listing.last_token)
                 self.vault.source_memory.save(key, self._without_forgotten(memory))
         hunted.ids = wanted(hunted.named, None, window, is_new=True, in_order=False)
+        hunted.places = {**dict.fromkeys(hunted.ids), **hunted.places}
 
     def _bring_past(self, hunted: Hunted, source: ChannelSource) -> None:
         """Send what a channel has had before to the import queue, page by page as the quota allows."""
@@ -261,6 +280,7 @@ class Discovery:
         if not memory.ended:
             listing = self._read_past(source, memory.next_token)
             ids |= dict.fromkeys(listing.named)
+            hunted.places = {**listing.places, **hunted.places}
             token = None if listing.ended else listing.last_token
             memory = replace(memory, ended=listing.ended, next_token=token)
         for video_id in self.watchlist.let_go.among(ids):
@@ -316,6 +336,7 @@ class Discovery:
 
     def _take(self, hunted: Hunted, search: Search) -> None:
         hunted.named, hunted.failure = search.named, search.failure
+        hunted.places = dict(search.places)
         hunted.ids = list(search.named)
         hunted.is_put_off = not search.was_asked
         if not search.was_asked and not self.watchlist.quota.left(now=self.now)[Bucket.SEARCH]:

@@ -12,6 +12,7 @@ from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.discovery import Discovery, Hunted
 from ghost_tracking.services.importing import spare_calls
 from ghost_tracking.services.ingestion import IngestResult, ingest
+from ghost_tracking.services.provenance import record
 from ghost_tracking.settings import Settings
 
 
@@ -31,6 +32,7 @@ def hunt(discovery: Discovery, sources: Sequence[Source]) -> HuntResult:
     hunted = discovery.ask(sources)
     refused = {id_ for each in hunted for id_ in each.ids if not is_video_id(id_)}
     wanted = [id_ for each in hunted for id_ in each.ids if id_ not in refused]
+    record(discovery.discovered(hunted), watchlist, discovery.vault)
     watchlist.refused.note("sources", dict.fromkeys(refused, "cannot be the id of a video"))
     within = timedelta(seconds=settings.tracker_batch_seconds)
     ingested = ingest(wanted, discovery.youtube, watchlist, discovery.vault, within=within)

@@ -10,13 +10,16 @@ from typing import Any, BinaryIO, TypeAlias
 
 from ghost_tracking.core.budgets import IDS_PER_CALL, Bucket, CallBudget, calls_for
 from ghost_tracking.core.decoding import decoded_lines
+from ghost_tracking.core.origins import Discovered, Place, origin_of_list
 from ghost_tracking.errors import BadInputError, QuotaExhaustedError
 from ghost_tracking.postgres.quota import QuotaLedger
 from ghost_tracking.postgres.schedule import Schedule
 from ghost_tracking.services.ingestion import IngestResult, ingest
+from ghost_tracking.services.provenance import record
 from ghost_tracking.services.quota_status import calls_sent, read_quota_status
 from ghost_tracking.settings import Settings
 from ghost_tracking.vault import Vault
+from ghost_tracking.vault.reports import Waiting
 from ghost_tracking.wording import pluralize
 from ghost_tracking.youtube import YouTubeClient
 
@@ -81,7 +84,8 @@ def lines_of(form: Mapping[str, Any], open_list: OpenList) -> Iterator[Iterator[
 class ListImport:
     """Bring in what waits in the import queue; `now` (aware; None: the clocks) decides what quota there is.
 
-    `calling_youtube`: gives a client that pays from a budget, and gives back what it did not send.
+    `calling_youtube`: gives a client that pays from a budget, and gives back what it did not send. `run_id`: the run
+    that this is done for.
     """
 
     watchlist: Schedule
@@ -89,6 +93,7 @@ class ListImport:
     settings: Settings
     calling_youtube: CallingYouTube
     now: datetime | None = None
+    run_id: str | None = None
 
     def run(self) -> dict[str, Any]:
         """Import as many videos as the hour carries: `message` and counts. What is left waits for the next run."""
@@ -105,6 +110,7 @@ class ListImport:
         within = timedelta(seconds=self.settings.tracker_batch_seconds)
         with self.calling_youtube(self.watchlist.quota, budget, self.settings) as youtube:
             for waiting in self.vault.import_queue.waiting(allowed):
+                record(self._discovered(waiting), self.watchlist, self.vault)
                 ingested = ingest(waiting.ids, youtube, self.watchlist, self.vault, within=within, now=self.now)
                 ingested.schedule_pending(_passed_over(waiting.ids, ingested), self.watchlist)
                 done = next(
@@ -125,6 +131,12 @@ class ListImport:
         if failures:
             raise failures[0]
         return _said(message) | {"new": total.new, "known": total.known, "waiting": left, "calls": calls_sent(budget)}
+
+    def _discovered(self, waiting: Waiting) -> Iterator[Discovered]:
+        """Where these stand in their list, which has no pages."""
+        origin, at = origin_of_list(waiting.name), self.now or self.watchlist.now()
+        for place, video_id in enumerate(waiting.ids, waiting.start + 1):
+            yield Discovered(video_id, origin, at.replace(microsecond=0), Place(place), self.run_id)
 
     def allowed(self) -> tuple[int, str]:
         """How many videos may be imported now, and in words what decides that."""

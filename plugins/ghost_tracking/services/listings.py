@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ghost_tracking.core.discovery import RESULTS_A_PAGE, reaches_back
+from ghost_tracking.core.origins import Place
 from ghost_tracking.core.videos import Found, Page
 from ghost_tracking.errors import (
     ConfigurationError,
@@ -29,7 +30,8 @@ class Listing:
 
     `named`: its videos, in its order, and when each was published (None where it does not tell). `reached`: it was
     read back to where it was wanted; `ended`: to its last page. `last_token`: that of the last page that was read.
-    `failure`: why it was read no further.
+    `failure`: why it was read no further. `places`: where each video stood, in the order in which they were named;
+    None for all where it was not read from its first page on.
     """
 
     named: dict[str, datetime | None] = field(default_factory=dict)
@@ -37,12 +39,15 @@ class Listing:
     ended: bool = False
     last_token: str | None = None
     failure: GhostTrackingError | None = None
+    places: dict[str, Place | None] = field(default_factory=dict)
 
-    def add(self, found: Iterable[Found]) -> int:
-        """Take in videos; how many of them are new."""
+    def add(self, found: Iterable[Found], page: int | None) -> int:
+        """Take in videos of a page (None: nobody knows which); how many of them are new."""
         before = len(self.named)
         for each in found:
-            self.named.setdefault(each.video_id, each.published_at)
+            if each.video_id not in self.named:
+                self.named[each.video_id] = each.published_at
+                self.places[each.video_id] = None if page is None else Place(len(self.named), page)
         return len(self.named) - before
 
 
@@ -63,12 +68,13 @@ def read_listing(
     What fails after the first page ends the reading, and what was read until then counts; what fails at the first one
     is raised, as is a ConfigurationError.
     """
-    listing, stream = Listing(last_token=token), pages(token)
+    listing, stream, starts_at_first = Listing(last_token=token), pages(token), token is None
     for number in range(most):
         try:
             page = next(stream)
             listing.last_token = token
-            new, following = _taken(listing, page, pages, token, may_be_empty=may_be_empty and number == 0)
+            place = number + 1 if starts_at_first else None
+            new, following = _taken(listing, page, place, pages, token, may_be_empty=may_be_empty and number == 0)
         except ConfigurationError:
             raise
         except (PermanentError, TransientError) as error:
@@ -90,16 +96,16 @@ def read_listing(
 
 
 def _taken(
-    listing: Listing, page: Page, pages: Pages, token: str | None, *, may_be_empty: bool
+    listing: Listing, page: Page, place: int | None, pages: Pages, token: str | None, *, may_be_empty: bool
 ) -> tuple[int, str | None]:
     """Take in a page: how many new videos it brought, and the token of the one that follows."""
-    new, following, is_empty = listing.add(page.found), page.next_token, not page.found
+    new, following, is_empty = listing.add(page.found, place), page.next_token, not page.found
     for _ in range(_ASKED_AGAIN):
         is_whole = len(page.found) >= RESULTS_A_PAGE or (following is None and (page.found or may_be_empty))
         if is_whole:
             break
         again = next(pages(token))
-        more, following = listing.add(again.found), following or again.next_token
+        more, following = listing.add(again.found, place), following or again.next_token
         new += more
         is_empty = is_empty and not again.found
         if not more and not (is_empty and following is not None):

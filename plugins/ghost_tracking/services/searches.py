@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from ghost_tracking.core.origins import Place
 from ghost_tracking.core.sources import SearchSource
 from ghost_tracking.core.windows import Window
 from ghost_tracking.errors import ConfigurationError, GhostTrackingError, PermanentError, TransientError
@@ -25,7 +26,8 @@ class Search:
     """A search under way towards `end` (times are aware).
 
     `done`: all before has been searched, and asked for once more for as long as `overlap`. `covered`: what has been
-    searched beyond that already. `named`: what it found in this run, and when each was published. `failure`: why it
+    searched beyond that already. `named`: what it found in this run, and when each was published; `places`: where each
+    stood among the results of the window that it was found in. `failure`: why it
     was not asked any further; `was_asked`: whether its turn came; `is_stuck`: whether a look further back found nothing
     in an answer that proves nothing.
     """
@@ -36,6 +38,7 @@ class Search:
     overlap: timedelta = timedelta(0)
     covered: Window | None = None
     named: dict[str, datetime | None] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
     failure: GhostTrackingError | None = None
     was_asked: bool = False
     is_stuck: bool = False
@@ -132,13 +135,17 @@ class SearchRound:
             category=source.category,
             channel_id=source.channel,
         )
-        since, token, seen = window.end, None, set[str]()
-        for _ in range(source.pages):
+        since, token, seen, rank = window.end, None, set[str](), 0
+        for number in range(1, source.pages + 1):
             if not self.may_call():
                 return since
             page = ask(token)
             here = [each for each in page.found if each.is_published_in(window.start, window.end)]
             search.named |= {each.video_id: each.published_at for each in here}
+            for place, each in enumerate(page.found, rank + 1):
+                if each in here:
+                    search.places.setdefault(each.video_id, Place(place, number))
+            rank += len(page.found)
             if not page.found and (page.next_token or token):
                 return since
             known, token = len(seen), page.next_token

@@ -2,11 +2,12 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from ghost_tracking.core.budgets import CallBudget
+from ghost_tracking.core.origins import ADOPTION, Discovered
 from ghost_tracking.core.sources import SearchSource, Source, parse_sources
 from ghost_tracking.core.videos import parse_instant
 from ghost_tracking.core.windows import Assignment, assign
@@ -26,6 +27,7 @@ from ghost_tracking.services.deployment import ready
 from ghost_tracking.services.discovery import Discovery
 from ghost_tracking.services.hunting import HuntResult
 from ghost_tracking.services.letting_go import LettingGo
+from ghost_tracking.services.provenance import record
 from ghost_tracking.services.quota_status import calls_sent, read_quota_status
 from ghost_tracking.services.recovery import check_sync
 from ghost_tracking.settings import Settings, read_settings, read_sources
@@ -45,11 +47,12 @@ def plan(
     run_type: str,
     interval: tuple[datetime | None, datetime | None],
     form: Mapping[str, Any],
+    run_id: str | None = None,
 ) -> dict[str, Any]:
     """Check what to hunt and share it out: `batches` (one for each mapped task) and `why`."""
     settings = read_settings()
     if form.get("adopt_old_videos"):
-        return {"batches": [], "why": _adopt(), "vault": ""}
+        return {"batches": [], "why": _adopt(run_id), "vault": ""}
     if letting_go_form.is_asked_for(form):
         return {"batches": [], "why": _let_go(form), "vault": ""}
     if importing.brings_list(form):
@@ -106,7 +109,7 @@ def _share(hunted: Sequence[Source], batch: Mapping[str, Any]) -> list[Source]:
 
 
 @task_body
-def import_lists(run_type: str, vault: str) -> dict[str, Any]:
+def import_lists(run_type: str, vault: str, run_id: str | None = None) -> dict[str, Any]:
     """Import videos of the lists in the import queue, as many as quota and SQL carry in this hour.
 
     `vault`: the identity of the one that `plan` saw, if any. A backfill imports none. What it leaves undone is the next
@@ -117,7 +120,7 @@ def import_lists(run_type: str, vault: str) -> dict[str, Any]:
     settings, hook = read_settings(), ParquetVaultHook()
     with WatchlistHook(budgets=settings.quota) as watchlist:
         ready(watchlist, hook, vault)
-        return importing.ListImport(watchlist, hook, settings, calling_youtube).run()
+        return importing.ListImport(watchlist, hook, settings, calling_youtube, run_id=run_id).run()
 
 
 @task_body
@@ -127,8 +130,11 @@ def hunt(
     interval: tuple[datetime | None, datetime | None],
     form: Mapping[str, Any],
     label: Label,
+    run_id: str | None = None,
 ) -> dict[str, Any]:
     """Find the videos of some of the sources, write their metadata and schedule, stage their first points.
+
+    What the sources named is staged before, as of this `run_id`.
 
     A source that fails stops no other, and its watermark stays. One that is gone is reported; one that failed in
     passing is reported and raises a TransientError, after everything that was found is safe.
@@ -161,6 +167,7 @@ def hunt(
                 trusts_memory=batch["trusts_memory"],
                 search_calls=batch["search_calls"],
                 past_calls=hunting.past_calls(mine, watchlist, settings),
+                run_id=run_id,
             )
             found = hunting.hunt(discovery, mine)
         hunting.finish(discovery, found)
@@ -170,11 +177,17 @@ def hunt(
     return report
 
 
-def _adopt() -> str:
+def _adopt(run_id: str | None) -> str:
     """Put the videos of an old tracker's table on the watchlist, and say how many."""
+    vault = ParquetVaultHook()
     with WatchlistHook() as watchlist:
-        ready(watchlist, ParquetVaultHook())
-        adoption = watchlist.old_tracker.adopt_videos()
+        ready(watchlist, vault)
+        now = watchlist.now().replace(microsecond=0)
+
+        def note(video_ids: Collection[str]) -> None:
+            record((Discovered(each, ADOPTION, now, run_id=run_id) for each in video_ids), watchlist, vault)
+
+        adoption = watchlist.old_tracker.adopt_videos(before=note)
         tracked = pluralize(watchlist.status.count(), "is", "are")
         message = f"Adopted {pluralize(adoption.adopted, 'video')} of the old tracker; {tracked} tracked now"
         if adoption.refused:

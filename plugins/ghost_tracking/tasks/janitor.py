@@ -49,7 +49,10 @@ def let_go(*, dry_run: bool, adopt_vault: bool = False) -> dict[str, Any]:
 
 @task_body
 def archive(*, dry_run: bool) -> dict[str, Any]:
-    """Bring what is staged of metadata, and of who is gone or back, into the vault; with `dry_run` only count it."""
+    """Bring what is staged of metadata, of who is gone or back, and of where videos came from, into the vault.
+
+    With `dry_run` only count the metadata.
+    """
     vault = _vault()
     with WatchlistHook() as watchlist:
         identity = _ready(watchlist, vault, dry_run=dry_run)
@@ -57,8 +60,11 @@ def archive(*, dry_run: bool) -> dict[str, Any]:
     message = f"{'Dry run: would archive' if dry_run else 'Archived'} {_archived(report)}"
     if not dry_run:
         events = vault.publish_availability()
-        message += f"; {pluralize(events.events_added, 'video')} gone or back"
-        report = replace(report, problems=(*report.problems, *events.problems))
+        message += f"; {pluralize(events.rows_added, 'video')} gone or back"
+        named = vault.publish_discoveries()
+        if named.rows_added:
+            message += f"; {pluralize(named.rows_added, 'discovery', 'discoveries')} that hunters had left"
+        report = replace(report, problems=(*report.problems, *events.problems, *named.problems))
     log.info(message)
     return report.as_dict() | {"message": message, "vault": identity}
 
@@ -297,9 +303,9 @@ def check(*, dry_run: bool, what: str) -> dict[str, Any]:
             f"as any layer has the points: {'; '.join(found.problems[:3])}"
         )
     since = vault.proven_since()
-    proven = "not all points, metadata and events have been proven yet"
+    proven = "not all points, metadata, events and discoveries have been proven yet"
     if since is not None:
-        proven = f"all points, metadata and events were proven since {since}"
+        proven = f"all points, metadata, events and discoveries were proven since {since}"
     return _said(f"{message}; {proven}") | found.as_dict() | {"proven_since": since and since.isoformat()}
 
 

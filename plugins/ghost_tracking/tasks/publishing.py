@@ -20,18 +20,20 @@ log = logging.getLogger(__name__)
 
 
 @task_body
-def publish(*, prepares: bool = False) -> dict[str, Any]:
+def publish(*, prepares: bool = False, discoveries: bool = False) -> dict[str, Any]:
     """Merge into the vault whatever is staged, also what an earlier run left.
 
     With `prepares`, prepare what the page shows then, for which events of availability are published; what is wrong
-    with the figures is logged and in the report, and fails nothing. What another publisher is just writing stays staged
-    for the next run, and is no failure. Raises after everything that could be published is: TransientError for hours
-    that could not be written, PermanentError for broken files and events.
+    with the figures is logged and in the report, and fails nothing. With `discoveries`, publish what sources named.
+    What another publisher is just writing stays staged for the next run, and is no failure. Raises after everything
+    that could be published is: TransientError for hours and days that could not be written, PermanentError for broken
+    files, events and discoveries.
     """
     vault = ParquetVaultHook(lock_timeout=float(read_settings().vault_lock_seconds))
     with WatchlistHook() as watchlist:
         ready(watchlist, vault)
         report = vault.publish()
+        named = vault.publish_discoveries() if discoveries else None
         prepared = prepare(watchlist, vault) if prepares else None
     lineage = get_hook_lineage_collector()
     for partition in report.written:
@@ -43,6 +45,8 @@ def publish(*, prepares: bool = False) -> dict[str, Any]:
     log.info("Published %s into %s", pluralize(report.points_added, "point"), pluralize(len(report.written), "hour"))
     for problem in report.problems:
         log.error(problem)
+    if named is not None:
+        log.info("Published %s of what sources named", pluralize(named.rows_added, "row"))
     if report.failed:
         raise TransientError(
             f"{pluralize(len(report.failed), 'hour')} could not be published: {'; '.join(report.problems[:3])}"
@@ -51,7 +55,15 @@ def publish(*, prepares: bool = False) -> dict[str, Any]:
         raise PermanentError(f"the vault has broken files, set aside: {'; '.join(report.problems[:3])}")
     if prepared is not None and prepared.quarantined:
         raise PermanentError(f"the vault has broken events, set aside: {'; '.join(prepared.quarantined[:3])}")
-    return report.as_dict() | ({} if prepared is None else {"prepared": prepared.as_dict()})
+    if named is not None and named.quarantined:
+        raise PermanentError(f"the vault has broken discoveries, set aside: {'; '.join(named.problems[:3])}")
+    if named is not None and named.problems:
+        raise TransientError(f"discoveries could not be published: {'; '.join(named.problems[:3])}")
+    return (
+        report.as_dict()
+        | ({"discoveries": named.as_dict()} if named is not None else {})
+        | ({} if prepared is None else {"prepared": prepared.as_dict()})
+    )
 
 
 def event(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@
 - `points`: `tables` (the one schema) and `files` (an hour's Parquet)
 - `history`: a video's points together: `encoding`, `files`, `manifest` (which hours are in which), `compaction`
 - over both: `publishing` (stage, publish, seal), `scan` (read), `latest` (the newest point of every video)
-- `metadata`: titles and the rest of what videos are; `availability`: since when videos are gone
+- `metadata`: titles and the rest of what videos are; `availability`: since when videos are gone;
+  `discoveries`: where they came from; both by `period_files`, layers of one file a day or a month
 - `import_queue`: lists of videos that somebody brings; `roster_files`, `roster_memory`: which videos chunks of the
   roster hold, and what is known of them; `source_memory`: what each source's listing has named
 - `let_go`: which videos were paused, stopped or forgotten

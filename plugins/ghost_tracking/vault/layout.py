@@ -10,6 +10,7 @@ roster/<name>.parquet                            ids of settled videos, a chunk 
 roster/memory/<name>.parquet                     their newest counts, and what they gain
 sources/<name>.parquet                           what the listing of each source named when it was read last
 availability/month=…/availability.parquet        since when videos are gone, or back
+discoveries/date=…/discoveries.parquet           which sources named which videos, and where they stood
 import_queue/manifest.json                       lists of videos that somebody brought, until they are imported:
 import_queue/<name>.parquet
 prepared/hours.json                              how many points the hours hold that were published last
@@ -20,6 +21,7 @@ prepared/movers-<window>.json  prepared/changes.json   what the page shows, as o
 _staging/parts/date=…/hour=…/<name>.part         staged points, kept until their hour is sealed
 _staging/videos/<name>.part                      staged metadata, kept until it is archived
 _staging/availability/<name>.part                staged events of it, kept until they are published
+_staging/discoveries/<name>.part                 what sources have named, kept until it is published
 _staging/gains/<name>.part                       what batches have gained, kept until it is in the gains of its hour
 _staging/quarantine/…                            what could not be read
 _staging/locks/  _staging/tmp/
@@ -48,6 +50,7 @@ ROSTER: Final = "roster"
 ROSTER_MEMORY: Final = "roster/memory"
 SOURCES: Final = "sources"
 AVAILABILITY: Final = "availability"
+DISCOVERIES: Final = "discoveries"
 IMPORT_QUEUE: Final = "import_queue"
 IMPORT_QUEUE_MANIFEST: Final = f"{IMPORT_QUEUE}/manifest.json"
 PREPARED: Final = "prepared"
@@ -60,6 +63,7 @@ STAGING: Final = "_staging"
 PARTS: Final = f"{STAGING}/parts"
 STAGED_VIDEOS: Final = f"{STAGING}/videos"
 STAGED_AVAILABILITY: Final = f"{STAGING}/availability"
+STAGED_DISCOVERIES: Final = f"{STAGING}/discoveries"
 STAGED_GAINS: Final = f"{STAGING}/gains"
 QUARANTINE: Final = f"{STAGING}/quarantine"
 LOCKS: Final = f"{STAGING}/locks"
@@ -129,6 +133,16 @@ def availability_lock(month: Period) -> str:
     return f"{LOCKS}/{AVAILABILITY}_{month.path}.lock"
 
 
+def discoveries(day: Period) -> str:
+    """The file of what sources named on a day."""
+    return f"{DISCOVERIES}/{_date(day)}/{DISCOVERIES}{SUFFIX}"
+
+
+def discoveries_lock(day: Period) -> str:
+    """What a writer of this day's discoveries holds."""
+    return f"{LOCKS}/{DISCOVERIES}_{_date(day)}.lock"
+
+
 def parts(partition: Partition) -> str:
     """The folder of an hour's staged parts."""
     return f"{PARTS}/{partition.path}"
@@ -143,6 +157,11 @@ def quarantined(key: str, stamp: str = "") -> str:
     """Where the file that stood at `key` is set aside."""
     kept = key.removeprefix(f"{PARTS}/").removeprefix(f"{METRICS}/").removeprefix(f"{STAGING}/")
     return f"{QUARANTINE}/{kept}{stamp}.broken"
+
+
+def _date(day: Period) -> str:
+    """`date=YYYY-MM-DD`, as the folders of `metrics/` are called too."""
+    return f"date={day.name}"
 
 
 def lock(partition: Partition) -> str:

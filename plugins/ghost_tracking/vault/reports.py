@@ -136,15 +136,15 @@ class LatestReport(Report):
 
 
 @dataclass(frozen=True, slots=True)
-class AvailabilityReport(Report):
-    """What a publication of availability did.
+class MergeReport(Report):
+    """What a publication of a layer of one file a day or month did, such as availability.
 
-    `parts_merged` staged parts have all their events published, and are gone. `busy` months were held by another
-    writer: their events stay staged, and so do those that could not be written, as `problems` (sentences for an
+    `parts_merged` staged parts have all their rows published, and are gone. `busy` periods were held by another
+    writer: their rows stay staged, and so do those that could not be written, as `problems` (sentences for an
     operator) says. `quarantined` are paths relative to the root of parts that could not be read.
     """
 
-    events_added: int = 0
+    rows_added: int = 0
     parts_merged: int = 0
     busy: tuple[Period, ...] = ()
     quarantined: tuple[str, ...] = ()
@@ -225,7 +225,7 @@ class ExpireReport(Report):
     """What was deleted because of its age, or would be; points that lie in several layers count in each.
 
     `hours` files under `metrics/` with `points`, `history_points` in the history, `parts` staged, `set_aside` files in
-    quarantine, `availability` events.
+    quarantine, `availability` events, `discoveries` (rows).
     """
 
     hours: int = 0
@@ -234,6 +234,7 @@ class ExpireReport(Report):
     parts: int = 0
     set_aside: int = 0
     availability: int = 0
+    discoveries: int = 0
     problems: tuple[str, ...] = ()
 
 

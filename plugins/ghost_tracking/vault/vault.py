@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.arguments import require_cutoff, require_past
+from ghost_tracking.core.origins import Discovered
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint, parse_points
 from ghost_tracking.core.sync import SyncToken
@@ -18,11 +19,11 @@ from ghost_tracking.vault import layout
 from ghost_tracking.vault.location import VaultLocation, make_identity, read_identity
 from ghost_tracking.vault.metadata_reports import ArchiveReport, ExpiryReport
 from ghost_tracking.vault.reports import (
-    AvailabilityReport,
     CompactReport,
     ExpireReport,
     ForgetReport,
     LatestReport,
+    MergeReport,
     PublishReport,
     RepairReport,
     SealReport,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ghost_tracking.vault.availability import Availability
+    from ghost_tracking.vault.discoveries import Discoveries
     from ghost_tracking.vault.import_queue import ImportQueue
     from ghost_tracking.vault.let_go import LetGoList
     from ghost_tracking.vault.maintenance.forgetting import Progress
@@ -256,13 +258,13 @@ class Vault:
         return checking.verify(self._location.readable(), start, end)
 
     def verify_share(self, now: datetime) -> VerifyReport:
-        """Prove the hours of the last two days, and of all other points, metadata and events the files that have not
-        been proven for longest.
+        """Prove the hours of the last two days, and of all other points, metadata, events and discoveries the files
+        that have not been proven for longest.
 
         A twenty-eighth of each layer's bytes, so that within 28 nights all of it is proven; a file that still has the
         bytes that were written is proven without being decoded. `now`: aware, as `seal` has it. Names and sizes of what
-        manifests name are compared too: a request to an object store for each thousand. Holds a file of an hour, 64 MB
-        of another, or the ids of eight million videos, 250 MB, and opens one at a time.
+        manifests name are compared too: a request to an object store for each thousand. Holds a file of an hour or a
+        day of discoveries, 64 MB of another, or the ids of eight million videos, 250 MB, and opens one at a time.
         """
         from ghost_tracking.vault.maintenance import rotation
 
@@ -513,7 +515,7 @@ class Vault:
         """
         return self._availability().stage(events)
 
-    def publish_availability(self) -> AvailabilityReport:
+    def publish_availability(self) -> MergeReport:
         """Merge what is staged into `availability/`; each event once, however often it is staged.
 
         The key is (video_id, state, time): `confirmed_at` of one that is gone, else `returned_at`. A broken part is
@@ -538,6 +540,54 @@ class Vault:
 
         return availability.read(self._location.readable(), video_ids, start, end)
 
+    def stage_discoveries(self, discovered: Iterable[Discovered]) -> list[str]:
+        """Write what sources have named durably beside `discoveries/`, as parts of up to 100,000 rows; their keys.
+
+        They are in the vault with the next `publish_discoveries`, whatever happens to this process. OSError when the
+        storage fails: then some may have been staged, and staging all again is harmless.
+        """
+        return self._discoveries().stage(discovered)
+
+    def publish_discoveries(self) -> MergeReport:
+        """Merge what is staged into `discoveries/`: of each video, source and UTC day the first time.
+
+        A broken part is set aside and named in the report, which also says what was busy or failed and stays staged.
+        Holds a day's rows and some 500,000 staged ones, 500 bytes each. OSError when the storage fails; calling again
+        is always harmless.
+        """
+        return self._discoveries().publish()
+
+    def read_discoveries(
+        self,
+        video_ids: Collection[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> "pd.DataFrame":
+        """Which sources named these videos (None: all) in [start, end), None being open; a row a video, source and day.
+
+        Published and staged ones, the first of each UTC day; by day, then by source, time and rank. Columns: video_id,
+        source_kind, source_key, region, language, category_id, within_channel_id, rank and page (from 1; nullable
+        Int32), named_at (UTC), run_id. Raises `BadInputError` for naive times, `UnreadableFileError` with the name of a
+        broken file.
+        """
+        from ghost_tracking.vault import discoveries
+
+        return discoveries.read(self._location.readable(), video_ids, start, end)
+
+    def read_discoveries_batches(
+        self,
+        video_ids: Collection[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> "Iterator[pa.RecordBatch]":
+        """As `read_discoveries`, as Arrow batches of at most 131,072 rows, for what does not fit into memory.
+
+        Holds one day, some 500 bytes a row, and what is staged. A day that expires meanwhile is passed over.
+        """
+        from ghost_tracking.vault import discoveries
+
+        return discoveries.read_batches(self._location.readable(), video_ids, start, end)
+
     def newest_point(self) -> datetime | None:
         """When the newest published point was read, UTC; None in a vault without points. A matter of milliseconds.
 
@@ -553,11 +603,12 @@ class Vault:
         `ok`, `writable` (tried by writing), `problem` (a sentence why it cannot be written, or about points of the
         future, or None), `root`, `proven_since` (the day since which all that `verify_share` proves was proven, or
         None), `newest_point` (ISO 8601, UTC, or None), `points` and `partitions` (each counted once), `bytes` (of all
-        layers), `layers` (by layer `files`, `points`, `videos` or `events`, `bytes`: `open` and `sealed` hours, history
-        of `days` and of `months`, `videos`, `availability`), `staged_parts` (not yet published), `staged_hours` (which
-        hours they are of), `staged_videos` (not yet archived), `staged_availability` (parts that are not yet
-        published), `stale_hours` (to be compacted again), `unreadable` (name and reason of each broken file),
-        `quarantined` (number of files set aside). Never raises for a broken file.
+        layers), `layers` (by layer `files`, `points`, `videos`, `events` or `rows`, `bytes`: `open` and `sealed` hours,
+        history of `days` and of `months`, `videos`, `availability`, `discoveries`), `staged_parts` (not yet published),
+        `staged_hours` (which hours they are of), `staged_videos` (not yet archived), `staged_availability` and
+        `staged_discoveries` (parts that are not yet published), `stale_hours` (to be compacted again), `unreadable`
+        (name and reason of each broken file), `quarantined` (number of files set aside). Never raises for a broken
+        file.
 
         A file that a manifest names is compared with it by its size and not opened; opened are the footers of some 30
         hours, the newest, which no manifest has yet, and those whose file is no longer the one that was compacted. What
@@ -646,6 +697,11 @@ class Vault:
         from ghost_tracking.vault.availability import Availability
 
         return Availability(self._location.writable(), self.lock_timeout)
+
+    def _discoveries(self) -> "Discoveries":
+        from ghost_tracking.vault.discoveries import Discoveries
+
+        return Discoveries(self._location.writable(), self.lock_timeout)
 
     @contextmanager
     def _closed_hours(self) -> Iterator[None]:

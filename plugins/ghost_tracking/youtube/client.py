@@ -154,7 +154,11 @@ class YouTubeClient:
         return [each for each in found if each.is_published_in(after, before)]
 
     def chart(self, region: str, *, category: str | None = None, pages: int = 4) -> list[Found]:
-        """YouTube's most popular videos of a region (ISO 3166 code), optionally of a category."""
+        """YouTube's most popular videos of a region (ISO 3166 code), optionally of a category; the first one first."""
+        return [each for page in self.chart_pages(region, category=category, pages=pages) for each in page]
+
+    def chart_pages(self, region: str, *, category: str | None = None, pages: int = 4) -> Iterator[list[Found]]:
+        """As `chart`, page by page: what is new on each. It ends early where a page brings nothing new."""
         parameters = {
             "part": "snippet",
             "chart": "mostPopular",
@@ -163,7 +167,7 @@ class YouTubeClient:
             "maxResults": 50,
         }
         ask = functools.partial(self._page, "videos", parameters, found_in_list)
-        return [each for page in _new_on_each(_follow(ask), pages) for each in page]
+        return _new_on_each(_follow(ask), pages)
 
     # The same page by page, for callers that must know whether a listing was read to its end
 

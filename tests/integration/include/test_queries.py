@@ -15,6 +15,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from ghost_tracking.core.origins import Discovered, Origin, Place
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.hooks.vault import ParquetVaultHook
 from queries import recipes_pandas, recipes_polars
@@ -467,3 +468,25 @@ def test_recipes_import_the_library_and_no_airflow() -> None:
             r"^\s*(?:import|from) ((?:ghost_tracking|airflow)\S*)", path.read_text("utf-8"), re.MULTILINE
         )
         assert imported == ["ghost_tracking.vault"], path
+
+
+def test_duckdb_has_what_sources_named(tmp_path: Path) -> None:
+    vault = ParquetVaultHook(root=tmp_path / "vault")
+    vault.identity(create=True)
+    assert loaded(tmp_path / "vault").execute("SELECT count(*), count(date) FROM discoveries").fetchall() == [(0, 0)]
+    noon = datetime(2026, 1, 30, 12, tzinfo=UTC)
+    chart, channel = Origin("chart", "mostPopular", "US"), Origin("channel", "UC1")
+    for day in range(2):
+        at = noon + timedelta(days=day)
+        vault.stage_discoveries([Discovered(each, chart, at, Place(rank, 1)) for rank, each in enumerate("ab", 1)])
+        vault.stage_discoveries([Discovered("b", channel, at)])
+    vault.publish_discoveries()
+    session = loaded(tmp_path / "vault")
+    query = "SELECT date, video_id, rank, named_at FROM discoveries WHERE source_kind = 'chart' ORDER BY date, rank"
+    assert session.execute(query).fetchall() == [
+        (date(2026, 1, 30 + day), each, rank, noon + timedelta(days=day))
+        for day in range(2)
+        for rank, each in enumerate("ab", 1)
+    ]
+    alone = "SELECT video_id FROM discoveries GROUP BY 1 HAVING count(DISTINCT (source_kind, source_key)) = 1"
+    assert session.execute(alone).fetchall() == [("a",)]

@@ -55,13 +55,13 @@ def test_events_are_read_once_staged_or_published_and_stand_in_their_month(vault
 
     report = vault.publish_availability()
 
-    assert (report.events_added, report.parts_merged, report.complete) == (3, 2, True)
+    assert (report.rows_added, report.parts_merged, report.complete) == (3, 2, True)
     assert vault.publish_availability() == type(report)()
     vault.stage_availability([returned("a")])
     assert rows(vault.read_availability()) == expected
-    assert (vault.publish_availability().events_added, len(vault.read_availability())) == (0, 3)
+    assert (vault.publish_availability().rows_added, len(vault.read_availability())) == (0, 3)
     vault.stage_availability([gone("0", CONFIRMED + timedelta(hours=1)), returned("c")])
-    assert vault.publish_availability().events_added == 2
+    assert vault.publish_availability().rows_added == 2
     frame = vault.read_availability()
     assert rows(frame) == [("0", "gone"), *expected, ("c", "returned")]
     assert frame.loc[2, ["first_missed_at", "confirmed_at", "returned_at"]].to_list() == [MISSED, CONFIRMED, BACK]
@@ -149,7 +149,7 @@ def test_a_broken_part_is_set_aside_and_stops_no_other(root: Path) -> None:
     pq.write_table(pa.table({"video_id": ["x"]}), foreign)
     assert rows(vault.read_availability()) == [("a", "gone")]
     report = vault.publish_availability()
-    assert (report.events_added, report.parts_merged, len(report.quarantined)) == (1, 1, 2)
+    assert (report.rows_added, report.parts_merged, len(report.quarantined)) == (1, 1, 2)
     assert f"{cut.name} is not an intact Parquet file" in report.problems[0]
     assert f"{foreign.name} has other columns" in report.problems[1]
     assert all((root / aside).exists() for aside in report.quarantined)
@@ -165,19 +165,40 @@ def test_a_broken_month_is_named_and_keeps_its_events_staged(root: Path) -> None
     (root / JANUARY).write_bytes(whole[:-9])
     vault.stage_availability([gone("b"), returned("b")])
     report = vault.publish_availability()
-    assert (report.events_added, report.parts_merged) == (1, 0)
+    assert (report.rows_added, report.parts_merged) == (1, 0)
     assert report.problems[0].startswith(f"{JANUARY} could not be published, its events stay staged")
     assert vault.health_check()["unreadable"] == list(vault.verify().problems)
     with pytest.raises(UnreadableFileError, match="month=2026-01"):
         vault.read_availability()
     assert rows(vault.read_availability(start=BACK)) == [("a", "returned"), ("b", "returned")]
     (root / JANUARY).write_bytes(whole)
-    assert (vault.publish_availability().events_added, len(vault.read_availability())) == (1, 4)
+    assert (vault.publish_availability().rows_added, len(vault.read_availability())) == (1, 4)
     shutil.copy(root / MARCH, root / JANUARY)
     assert vault.verify().problems == (f"{JANUARY} holds events of another month",)
     table = pq.ParquetFile(root / MARCH).read()
     pq.write_table(pa.concat_tables([table, table]), root / MARCH, store_schema=False)
-    assert "has an event twice" in vault.verify().problems[1]
+    assert "has one of its events twice" in vault.verify().problems[1]
+
+
+def test_a_repair_sets_a_broken_month_aside_and_puts_another_in_order(root: Path) -> None:
+    vault = ParquetVaultHook(root=root)
+    vault.stage_availability([gone("a"), returned("a"), returned("b")])
+    vault.publish_availability()
+    (root / JANUARY).write_bytes((root / JANUARY).read_bytes()[:-9])
+    table = pq.ParquetFile(root / MARCH).read()
+    pq.write_table(pa.concat_tables([table.slice(1), table]), root / MARCH, store_schema=False)
+    vault.stage_availability([gone("c")])
+    report = vault.repair()
+    (aside,) = report.quarantined
+    assert (root / aside).exists()
+    assert report.lost == (f"the events of {JANUARY}, which is kept as {aside}, are in no other layer",)
+    assert report.problems == vault.verify().problems == ()
+    assert vault.publish_availability().complete
+    assert rows(vault.read_availability()) == [("a", "returned"), ("b", "returned"), ("c", "gone")]
+    pq.write_table(pa.table({"video_id": ["x"]}), root / MARCH)
+    (problem,) = vault.repair().problems
+    assert problem.startswith(f"{MARCH} has other columns")
+    assert problem.endswith("it is left as it is")
 
 
 class Failing(LocalStorage):

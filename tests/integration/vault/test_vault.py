@@ -443,6 +443,8 @@ def test_bad_spans_are_refused_by_every_verb(three_hours: ParquetVaultHook, span
     verbs: list[Callable[[], object]] = [
         lambda: three_hours.read_history("a", start, end),
         lambda: three_hours.read_availability(None, start, end),
+        lambda: three_hours.read_discoveries(None, start, end),
+        lambda: three_hours.read_discoveries_batches(None, start, end),
         lambda: three_hours.history_files(start, end),
         lambda: three_hours.verify(start, end),
         lambda: three_hours.stats.points_by_hour(start, end),
@@ -455,6 +457,7 @@ def test_bad_spans_are_refused_by_every_verb(three_hours: ParquetVaultHook, span
 @pytest.mark.parametrize(("ids", "reason"), BAD_IDS)
 def test_bad_ids_are_refused_by_every_verb(three_hours: ParquetVaultHook, ids: Any, reason: str) -> None:
     verbs: list[Callable[[Any], object]] = [three_hours.read_latest, three_hours.read_availability]
+    verbs += [three_hours.read_discoveries, three_hours.read_discoveries_batches]
     if not isinstance(ids, str):  # for metadata one is as good as a list
         verbs += [three_hours.read_videos, three_hours.stats.titles]
     for verb in verbs:
@@ -505,11 +508,13 @@ def test_health_of_a_good_vault(three_hours: ParquetVaultHook, root: Path) -> No
             "months": {"files": 0, "points": 0, "bytes": 0},
             "videos": {"files": 0, "videos": 0, "bytes": 0},
             "availability": {"files": 0, "events": 0, "bytes": 0},
+            "discoveries": {"files": 0, "rows": 0, "bytes": 0},
         },
         "staged_parts": 1,
         "staged_hours": ["date=2026-01-15/hour=10"],
         "staged_videos": 0,
         "staged_availability": 0,
+        "staged_discoveries": 0,
         "stale_hours": [],
         "unreadable": [],
         "quarantined": 0,

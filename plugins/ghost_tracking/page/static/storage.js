@@ -42,6 +42,7 @@ export function vault({ vault: found, now }) {
     metadata: "titles (videos/)",
     roster: "roster",
     availability: "availability",
+    discoveries: "discoveries",
     import_queue: "import queue",
     prepared: "prepared figures",
     latest: "newest points",
@@ -74,10 +75,14 @@ export function vault({ vault: found, now }) {
       h(
         "p",
         { class: "soft small" },
-        `points, metadata and events were proven within the last ${span(now - found.proven_since)}`,
+        `points, metadata, events and discoveries were proven within the last ${span(now - found.proven_since)}`,
       ),
     found.measured_at &&
-      h("p", { class: "soft small" }, `titles, roster and availability as of ${away(found.measured_at, now)}`),
+      h(
+        "p",
+        { class: "soft small" },
+        `titles, roster, availability and discoveries as of ${away(found.measured_at, now)}`,
+      ),
     found.root && h("p", { class: "note id" }, found.root),
   );
 }

@@ -55,6 +55,8 @@ IMPORT_QUEUE: Final = Bounds(200_000, 512 * _MIB, 200_000, 512 * _MIB)
 """50,000 ids, or 100,000 bad lines of up to 500 characters each with its reason."""
 AVAILABILITY: Final = Bounds(10_000_000, 1024 * _MIB, 1 << 20, 256 * _MIB)
 """The events of a month, or of a task."""
+DISCOVERIES: Final = Bounds(10_000_000, 4096 * _MIB, 1 << 18, 256 * _MIB)
+"""What sources named on a day, or in a task, in row groups of up to 131,072. Merging takes 500 bytes a row."""
 GAINS: Final = Bounds(100_000, 64 * _MIB, 100_000, 64 * _MIB)
 """The largest gains of a batch, or of an hour: some thousands."""
 SOURCE: Final = Bounds(1_000_000, 256 * _MIB, 1 << 20, 256 * _MIB)
@@ -98,6 +100,15 @@ LATEST_POINTS: Final[Options] = _EVERY | {
 }
 # One call, one time.
 EVENTS: Final[Options] = _EVERY | {"use_dictionary": ["state", "first_missed_at", "confirmed_at", "returned_at"]}
+# A source, a run and a time have many rows in a row; within one listing ranks go up by one.
+DAY_OF_DISCOVERIES: Final[Options] = _EVERY | {
+    "compression_level": 9,
+    "use_dictionary": [
+        "source_kind", "source_key", "region", "language", "category_id", "within_channel_id",
+        "page", "named_at", "run_id",
+    ],
+    "column_encoding": {"rank": "DELTA_BINARY_PACKED"},
+}  # fmt: skip
 IDS: Final[Options] = _EVERY | {"use_dictionary": ["reason"]}
 LISTED: Final[Options] = _EVERY | {"use_dictionary": False, "write_statistics": False}
 # Most bytes of a count are zero: 3 bytes a video instead of 18.

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.vault import layout
+from ghost_tracking.vault import availability, discoveries, layout
 from ghost_tracking.vault.history.files import HistoryWriter, checksums_of
 from ghost_tracking.vault.history.manifest import load
 from ghost_tracking.vault.history.reader import HistoryReader
@@ -26,6 +26,7 @@ from ghost_tracking.vault.latest import refreshing
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
 from ghost_tracking.vault.metadata import Archive
 from ghost_tracking.vault.metadata.manifest import ArchiveManifest, is_words, words_of
+from ghost_tracking.vault.period_files import PeriodFiles, PeriodLayer
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.roster_files import ChunkFiles
@@ -259,35 +260,64 @@ class NewestPoints(Layer):
             refreshing.without(self._storage, key, self._wanted.left_of)
 
 
-class StagedAvailability(Layer):
-    """Events that are not published yet."""
+class _StagedRows(Layer):
+    """Rows of a layer of days or months that are not published yet."""
 
-    name = "staged availability"
+    layer: ClassVar[PeriodLayer]
 
     def keys(self) -> list[str]:
-        return self._walked(layout.STAGED_AVAILABILITY)
+        return self._walked(self.layer.staged)
 
     def remove(self, key: str) -> None:
         self._put_rewritten(key)
 
 
-class Availability(Layer):
+class _Rows(Layer):
+    """The files of days or months."""
+
+    layer: ClassVar[PeriodLayer]
+
+    def keys(self) -> list[str]:
+        keys = self._walked(self.layer.folder)
+        if self._since is None:
+            return keys
+        old = {self.layer.key(each) for each in self.layer.periods_of(keys) if not each.meets(self._since, None)}
+        return [key for key in keys if key not in old]
+
+    def remove(self, key: str) -> None:
+        period = next(iter(self.layer.periods_of([key])), None)
+        if period is None or self.layer.key(period) != key:
+            self._put_rewritten(key)  # nobody else's
+        else:
+            PeriodFiles(self.layer, self._storage, self._lock_timeout).forget(period, self._wanted.left_of)
+
+
+class StagedAvailability(_StagedRows):
+    """Events that are not published yet."""
+
+    name = "staged availability"
+    layer = availability.LAYER
+
+
+class Availability(_Rows):
     """Months of events."""
 
     name = "availability"
+    layer = availability.LAYER
 
-    def keys(self) -> list[str]:
-        return self._walked(layout.AVAILABILITY)
 
-    def remove(self, key: str) -> None:
-        month = Period.parse(key.split("/")[1].partition("=")[2])
-        with self._storage.lock(layout.availability_lock(month), self._lock_timeout):
-            version = self._storage.version(key)
-            data = self._rewritten(key)
-            if data is not None:
-                self._storage.replace(key, data, expecting=version)
-            elif version is not None:
-                self._storage.discard(key, expecting=version)
+class StagedDiscoveries(_StagedRows):
+    """What sources have named, and is not published yet."""
+
+    name = "staged discoveries"
+    layer = discoveries.LAYER
+
+
+class Discoveries(_Rows):
+    """Days of what sources have named."""
+
+    name = "discoveries"
+    layer = discoveries.LAYER
 
 
 class StagedMetadata(Layer):
@@ -407,6 +437,8 @@ LAYERS: Final[tuple[type[Layer], ...]] = (
     NewestPoints,
     StagedAvailability,
     Availability,
+    StagedDiscoveries,
+    Discoveries,
     StagedMetadata,
     Metadata,
     Roster,

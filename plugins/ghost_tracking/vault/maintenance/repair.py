@@ -22,7 +22,9 @@ from ghost_tracking.vault.history.manifest import HistoryManifest, load, mark_st
 from ghost_tracking.vault.history.reader import HistoryReader
 from ghost_tracking.vault.latest import proof
 from ghost_tracking.vault.listing import hours_between, part_names, published_hours
+from ghost_tracking.vault.maintenance.period_layers import PERIOD_LAYERS
 from ghost_tracking.vault.maintenance.verify import problem_of_bytes, read_hour
+from ghost_tracking.vault.period_files import PeriodFiles
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Checksum
 from ghost_tracking.vault.prepared import upkeep
@@ -61,6 +63,8 @@ class Repairer:
         report += RepairReport(reindexed=tuple(metadata.mend_words(self._storage, self._lock_timeout)))
         newest = proof.mend(self._storage, now)
         report += RepairReport(shards=newest.shards, problems=newest.problems)
+        for layer in PERIOD_LAYERS:
+            report += PeriodFiles(layer, self._storage, self._lock_timeout).repair()
         return report + upkeep.repair(self._storage, self._lock_timeout, now)
 
     def _mend_manifest(self) -> RepairReport:

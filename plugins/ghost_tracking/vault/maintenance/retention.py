@@ -11,12 +11,14 @@ from pydantic import AwareDatetime
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.errors import FileChangedError, PartitionBusyError, UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.availability import Availability
 from ghost_tracking.vault.history.compaction import Compactor
 from ghost_tracking.vault.history.manifest import HistoryManifest, load
 from ghost_tracking.vault.kit.manifests import Manifest
+from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.latest import refreshing
 from ghost_tracking.vault.listing import hours_between, part_names, staged_hours
+from ghost_tracking.vault.maintenance.period_layers import PERIOD_LAYERS
+from ghost_tracking.vault.period_files import PeriodFiles
 from ghost_tracking.vault.points import files
 from ghost_tracking.vault.prepared import upkeep
 from ghost_tracking.vault.reports import ExpireReport
@@ -31,7 +33,8 @@ def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: 
     """Delete the hours that ended by `cutoff`, or only count them. The caller holds `layout.HISTORY_LOCK`.
 
     Staged parts go first, so that no publication brings back an hour that has gone; hourly files then, the history
-    after them. Of availability whole months go, of gains whole hours, and figures that are as old.
+    after them. Of availability whole months go, of discoveries
+    whole days, of gains whole hours, and figures that are as old.
     """
     report = ExpireReport()
     parts = [
@@ -51,7 +54,10 @@ def expire(storage: Storage, cutoff: datetime, lock_timeout: float, *, dry_run: 
     if not dry_run:
         refreshing.carry(storage, before, load(storage)[0], whole_hours=True)
         upkeep.expire(storage, lock_timeout, cutoff)
-    return report + Availability(storage, lock_timeout).expire(cutoff, dry_run=dry_run)
+    for layer in PERIOD_LAYERS:
+        rows, problems = PeriodFiles(layer, storage, lock_timeout).expire(cutoff, dry_run=dry_run)
+        report += ExpireReport(**{layer.folder: rows}, problems=problems)
+    return report
 
 
 class Announcement(Manifest):
@@ -119,11 +125,22 @@ def _points_before(manifest: HistoryManifest, moment: datetime) -> int:
 
 
 def _set_aside(storage: Storage, cutoff: datetime) -> Iterator[str]:
-    """Files in quarantine of hours that are past their age."""
+    """Files in quarantine that are past their age: of hours, and of layers of days and months."""
     for key, _ in storage.walk(layout.QUARANTINE):
-        place = "/".join(key.removeprefix(f"{layout.QUARANTINE}/").split("/")[:2])
+        place = key.removeprefix(f"{layout.QUARANTINE}/")
+        ended_at = _period_end(place)
         try:
-            if Partition.parse(place).ends_at <= cutoff:
-                yield key
+            ended_at = ended_at or Partition.parse("/".join(place.split("/")[:2])).ends_at
         except ValueError:
             continue
+        if ended_at <= cutoff:
+            yield key
+
+
+def _period_end(place: str) -> datetime | None:
+    """When the day or month ended that a file was of, or a part was staged; None for another file's place."""
+    layer = next((each for each in PERIOD_LAYERS if place.startswith(f"{each.folder}/")), None)
+    if layer is None:
+        return None
+    periods = layer.periods_of([place])
+    return periods[0].ends_at if periods else named_at(place.removesuffix(".broken"))

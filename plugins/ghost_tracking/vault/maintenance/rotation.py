@@ -1,7 +1,8 @@
 """The nightly check: all that is new, and of all else the share that has not been proven for longest.
 
-So a night's reading is a twenty-eighth of the points, metadata and events, and within four weeks all of them are proven
-once. When each unit was proven last is kept as `_verified.json`; without that file the rotation begins again.
+So a night's reading is a twenty-eighth of the points, metadata, events and discoveries, and within four weeks all of
+them are proven once. When each unit was proven last is kept as `_verified.json`; without that file the rotation begins
+again.
 """
 
 import datetime as dt
@@ -104,8 +105,8 @@ def verify_share(storage: Storage, now: dt.datetime) -> VerifyReport:
     """Prove the hours of the last two days and the share whose turn it is; names and sizes of all files.
 
     The names are told by one flat listing of each layer, and the few small prepared files are read. Holds one file of
-    an hour, of metadata, of newest points or of events at a time, 32 MiB of one of the history, or the ids of eight
-    million videos of the archive, 250 MB; opens one at a time.
+    an hour, of metadata, of newest points, of events or of discoveries at a time, 32 MiB of one of the history, or the
+    ids of eight million videos of the archive, 250 MB; opens one at a time.
     """
     unreadable: list[str] = []
     manifest = manifest_or_none(storage, unreadable)

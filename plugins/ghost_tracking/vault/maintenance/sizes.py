@@ -13,9 +13,10 @@ from pydantic import AwareDatetime, Field
 
 from ghost_tracking.errors import UnreadableFileError
 from ghost_tracking.vault import layout
-from ghost_tracking.vault.availability import EventCount, counted
 from ghost_tracking.vault.history.manifest import HistoryManifest
 from ghost_tracking.vault.kit.manifests import Count, Manifest
+from ghost_tracking.vault.maintenance.period_layers import PERIOD_LAYERS
+from ghost_tracking.vault.period_files import RowCount, counted
 from ghost_tracking.vault.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ MEASURED: Final = {
     "latest": layout.LATEST,
     "roster": layout.ROSTER,
     "availability": layout.AVAILABILITY,
+    "discoveries": layout.DISCOVERIES,
     "import_queue": layout.IMPORT_QUEUE,
     "prepared": layout.PREPARED,
 }
@@ -40,18 +42,20 @@ LAYERS: Final = LIVE | MEASURED
 class LayerSizes(Manifest):
     """Bytes of each layer of `MEASURED`, and when they were counted (None: never).
 
-    `events`: how many each month of availability had then, by the key of its file.
+    `rows`: how many each file of a day or month of `PERIOD_LAYERS` had then, by its key.
     """
 
     at: AwareDatetime | None = None
     bytes: dict[str, Count] = Field(default_factory=dict)
-    events: dict[str, EventCount] = Field(default_factory=dict)
+    rows: dict[str, RowCount] = Field(default_factory=dict)
 
 
 def measure(storage: Storage) -> LayerSizes:
     """Count the layers of `MEASURED`, each in one flat listing, and keep what was found."""
-    events, _ = counted(storage, known_sizes(storage).events)
-    found = LayerSizes(at=datetime.now(UTC), bytes=_measured(storage), events=events)
+    known, rows = known_sizes(storage).rows, dict[str, RowCount]()
+    for layer in PERIOD_LAYERS:
+        rows |= counted(storage, layer, known)[0]
+    found = LayerSizes(at=datetime.now(UTC), bytes=_measured(storage), rows=rows)
     storage.put(layout.SIZES, found.encoded())
     return found
 

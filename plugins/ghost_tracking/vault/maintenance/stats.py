@@ -80,7 +80,7 @@ class Stats:
         return newest_point(self._storage, before)
 
     def proven_since(self) -> dt.date | None:
-        """The day (UTC) since which all points, metadata and events were proven; None: not all were, or could be."""
+        """The day (UTC) since which all points, metadata, events and discoveries were proven; None: not all were."""
         return Proofs.of(self._storage).since
 
     def size(self) -> Size:

@@ -12,12 +12,13 @@ from typing import Any, Final
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.core.points import is_future
 from ghost_tracking.errors import UnreadableFileError
-from ghost_tracking.vault import availability, future_points, layout, metadata
+from ghost_tracking.vault import future_points, layout, metadata, period_files
 from ghost_tracking.vault.history.manifest import HistoryManifest, load
 from ghost_tracking.vault.kit.manifests import size_problem
 from ghost_tracking.vault.listing import published_sizes
 from ghost_tracking.vault.maintenance.live import LiveHours, footers_of
 from ghost_tracking.vault.maintenance.newest import newest, newest_of_file
+from ghost_tracking.vault.maintenance.period_layers import PERIOD_LAYERS
 from ghost_tracking.vault.maintenance.sizes import known_sizes
 from ghost_tracking.vault.points import files
 from ghost_tracking.vault.points.counts import HourCount
@@ -66,7 +67,9 @@ def survey(storage: Storage) -> dict[str, Any]:
     hours = _hours(storage, manifest, live, sizes)
     days, months = _history(manifest)
     unreadable += history_problems(storage, manifest)
-    videos, events = metadata.survey(storage), availability.survey(storage, known_sizes(storage).events)
+    videos, known = metadata.survey(storage), known_sizes(storage).rows
+    others = {layer: period_files.survey(storage, layer, known) for layer in PERIOD_LAYERS}
+    of_others = sum(each["bytes"] for each in others.values())
     points = _points(manifest, hours.counts, live.changed)
     layers = (hours.open, hours.sealed, days, months)
     newest_at = _newest(storage, manifest, hours.counts, now)
@@ -74,26 +77,29 @@ def survey(storage: Storage) -> dict[str, Any]:
         "newest_point": None if newest_at is None else newest_at.isoformat(),
         "points": sum(points.values()),
         "partitions": len(points),
-        "bytes": sum(layer.bytes for layer in layers) + videos["bytes"] + events["bytes"],
+        "bytes": sum(layer.bytes for layer in layers) + videos["bytes"] + of_others,
         "layers": {
             "open": hours.open.as_dict(),
             "sealed": hours.sealed.as_dict(),
             "days": days.as_dict(),
             "months": months.as_dict(),
             "videos": {name: videos[name] for name in ("files", "videos", "bytes")},
-            "availability": {name: events[name] for name in ("files", "events", "bytes")},
+        }
+        | {
+            layer.folder: {"files": each["files"], layer.holds: each["rows"], "bytes": each["bytes"]}
+            for layer, each in others.items()
         },
         "staged_parts": sum(hours.unpublished.values()),
         "staged_hours": [hour.path for hour in hours.unpublished],
         "staged_videos": videos["staged_parts"],
-        "staged_availability": events["staged_parts"],
         "stale_hours": list(manifest.stale),
         "unreadable": [
-            *unreadable, *hours.unreadable, *videos["unreadable"], *events["unreadable"], *foreign(storage),
+            *unreadable, *hours.unreadable, *videos["unreadable"],
+            *(problem for each in others.values() for problem in each["unreadable"]), *foreign(storage),
         ],
         "quarantined": sum(1 for key in live.staged if key.startswith(f"{layout.QUARANTINE}/")),
         "future": list(future_points.problems(sizes, live.parts, manifest, now)),
-    }  # fmt: skip
+    } | {f"staged_{layer.folder}": each["staged_parts"] for layer, each in others.items()}  # fmt: skip
 
 
 def manifest_or_none(storage: Storage, unreadable: list[str]) -> HistoryManifest:

@@ -12,14 +12,16 @@ from typing import Final
 
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
-from ghost_tracking.vault import availability, layout, metadata
+from ghost_tracking.vault import layout, metadata, period_files
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.kit.digests import NO_DIGEST, digest_of
 from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.latest import proof
 from ghost_tracking.vault.latest.manifest import Shard, current
+from ghost_tracking.vault.maintenance.period_layers import PERIOD_LAYERS
 from ghost_tracking.vault.maintenance.verify import problem_of_bytes, verify_hour, verify_period
 from ghost_tracking.vault.metadata.manifest import ArchivedFile, ArchiveManifest
+from ghost_tracking.vault.period_files import PeriodLayer
 from ghost_tracking.vault.reports import VerifyReport
 from ghost_tracking.vault.storage import Storage
 
@@ -42,13 +44,13 @@ class Unit:
 
 
 def units_of(storage: Storage, manifest: HistoryManifest, sizes: Mapping[Partition, int]) -> list[Unit]:
-    """All of a vault, of whose published files the sizes are known; lists availability, and opens no file."""
+    """All of a vault, of whose published files the sizes are known; lists days and months, and opens no file."""
     return [
         *_days(storage, manifest, sizes),
         *_history(storage, manifest),
         *_newest_points(storage),
         *_archive(storage),
-        *_availability(storage),
+        *_periods(storage),
     ]
 
 
@@ -153,13 +155,14 @@ def _prove_archived(storage: Storage, file: ArchivedFile, size: int) -> VerifyRe
     return VerifyReport(problems=(problem,)) if problem else VerifyReport(files=1, bytes=size)
 
 
-def _availability(storage: Storage) -> Iterator[Unit]:
-    sizes = dict(storage.walk(layout.AVAILABILITY))
-    for month in availability.months_of(sizes):
-        size = sizes.get(layout.availability(month), 0)
-        yield Unit(layout.availability(month), size, None, partial(_prove_month, storage, month, size))
+def _periods(storage: Storage) -> Iterator[Unit]:
+    for layer in PERIOD_LAYERS:
+        sizes = dict(storage.walk(layer.folder))
+        for period in layer.periods_of(sizes):
+            size = sizes.get(layer.key(period), 0)
+            yield Unit(layer.key(period), size, None, partial(_prove_period, storage, layer, period, size))
 
 
-def _prove_month(storage: Storage, month: Period, size: int) -> VerifyReport:
-    problem = availability.problem_of(storage, month)
+def _prove_period(storage: Storage, layer: PeriodLayer, period: Period, size: int) -> VerifyReport:
+    problem = period_files.problem_of(storage, layer, period)
     return VerifyReport(problems=(problem,)) if problem else VerifyReport(files=1, bytes=size)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from ghost_tracking.core.arguments import require_span
 from ghost_tracking.core.partitions import Partition, Period
 from ghost_tracking.errors import FileChangedError, UnreadableFileError
-from ghost_tracking.vault import availability, future_points, layout, metadata
+from ghost_tracking.vault import future_points, layout, metadata, period_files
 from ghost_tracking.vault.history.files import beyond_history, checksums_of
 from ghost_tracking.vault.history.manifest import HistoryFile, HistoryManifest
 from ghost_tracking.vault.history.reader import HistoryReader
@@ -19,6 +19,7 @@ from ghost_tracking.vault.kit.leftovers import is_leftover, unnamed
 from ghost_tracking.vault.kit.names import named_at
 from ghost_tracking.vault.latest import proof
 from ghost_tracking.vault.listing import hours_between, part_names
+from ghost_tracking.vault.maintenance.period_layers import PERIOD_LAYERS
 from ghost_tracking.vault.maintenance.survey import foreign, manifest_or_none
 from ghost_tracking.vault.points import files, tables
 from ghost_tracking.vault.points.tables import Checksum
@@ -52,7 +53,7 @@ def verify(storage: Storage, start: dt.datetime | None = None, end: dt.datetime 
         *orphans(storage, manifest),
         *proof.verify(storage, manifest, everything=start is None),
         *metadata.verify(storage),
-        *availability.verify(storage),
+        *(problem for layer in PERIOD_LAYERS for problem in period_files.verify(storage, layer)),
         *upkeep.verify(storage),
     )
     return report + VerifyReport(problems=others)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ghost_tracking.core.absence import AvailabilityEvent
 from ghost_tracking.core.gains import Interval
+from ghost_tracking.core.origins import Discovered, Origin, Place
 from ghost_tracking.core.partitions import Partition
 from ghost_tracking.core.points import MetricPoint
 from ghost_tracking.core.source_memory import SourceMemory
@@ -85,6 +86,10 @@ def fill_others(vault: ParquetVaultHook) -> str:
     vault.stage_availability(events)
     vault.publish_availability()
     vault.stage_availability([AvailabilityEvent(each, START, START + DAY, START + 30 * DAY) for each in ALL])
+    channel = Origin("channel", "UC1")
+    vault.stage_discoveries(Discovered(each, channel, START, Place(rank, 1)) for rank, each in enumerate(ALL, 1))
+    vault.publish_discoveries()
+    vault.stage_discoveries(Discovered(each, channel, START + 30 * DAY) for each in ALL)
     vault.stage_videos([video(each) for each in ALL], START)
     vault.archive_videos()
     vault.stage_videos([video(each) for each in [GONE[0], "dddddddddd0"]], START)
@@ -131,6 +136,8 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
         "newest points": 2,
         "staged availability": 2,
         "availability": 2,
+        "staged discoveries": 2,
+        "discoveries": 2,
         "staged metadata": 1,
         "metadata": 2,
         "roster": 2,
@@ -162,6 +169,10 @@ def test_a_video_goes_from_every_layer_and_nothing_else_does(vault: ParquetVault
     assert vault.forget(GONE).rows == 0
 
     assert set(vault.read_availability()["video_id"]) == set(STAY)
+    assert [set(day["video_id"]) for _, day in vault.read_discoveries().groupby("named_at")] == [set(STAY), set(STAY)]
+    assert vault.read_discoveries(STAY, end=START + DAY)["rank"].to_list() == [
+        rank for rank, each in enumerate(ALL, 1) if each in STAY
+    ]
     shown = vault.prepared.movers("day").movers
     assert [each.video_id for each in shown] == STAY
     assert {each.channel for each in shown} == {tuple(STAY)}
@@ -254,10 +265,13 @@ def test_broken_files_are_named_and_stop_nothing(vault: ParquetVaultHook) -> Non
 
 def test_only_what_came_since_is_looked_through(vault: ParquetVaultHook) -> None:
     fill(vault)
+    channel = Origin("channel", "UC1")
+    vault.stage_discoveries(Discovered(GONE[0], channel, START + hours * HOUR) for hours in (0, 690, 720))
+    vault.publish_discoveries()
     since = START + 700 * HOUR
     report = vault.forget(GONE, since=since)
     files = {layer.name: layer.files for layer in report.layers}
-    assert (files["hours"], files["history"]) == (3, 0)
+    assert (files["hours"], files["history"], files["discoveries"]) == (3, 0, 1)
     assert {"roster", "lists"}.isdisjoint(files)
 
 
