@@ -94,7 +94,7 @@ def allowance(
 
 
 def slowdown(need_a_day: float, capacity_a_day: float) -> float:
-    """How many times its interval each video really waits, the same everywhere: loss is spread by relative lateness.
+    """How many times its interval a video waits on average: which slots are left out, the policy decides.
 
     1 where there is enough, infinite where there is nothing.
     """
@@ -104,7 +104,7 @@ def slowdown(need_a_day: float, capacity_a_day: float) -> float:
 
 
 def intervals(slowed: float) -> dict[Queue, timedelta | None]:
-    """How long videos wait between two readings when intervals are so many times as long; None: for ever."""
+    """How long videos wait on average where so many times as many slots are needed as are read; None: for ever."""
     return {queue: queue.interval * slowed if math.isfinite(slowed) else None for queue in Queue}
 
 
@@ -176,7 +176,7 @@ class QuotaStatus:
 
     @property
     def intervals(self) -> dict[Queue, timedelta | None]:
-        """How long videos really wait between two readings in the long run, by where they wait; None: for ever."""
+        """How long videos would wait in the long run if all shared the loss, by where they wait; None: for ever."""
         return intervals(self.slowdown)
 
     def as_dict(self) -> dict[str, Any]:

@@ -58,8 +58,8 @@ def plan_batches(
 
     `now` (aware; None: the database's clock) decides what is due. A run that somebody has triggered (`manual`) may
     spend what is held back for such runs. `run_interval`: time between two scheduled runs, which share a day's quota
-    that is short. Where not all that is due can be read, or not all is worth it, a sample of
-    the roster's memory is read from the vault.
+    that is short. Where not all that is due can be read, or not all is worth it, a sample of the roster's memory is
+    read from the vault.
     """
     due = {queue: count for queue, count in watchlist.status.due(now).items() if queue in queues}
     total = sum(due.values())
